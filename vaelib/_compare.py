@@ -1,0 +1,230 @@
+"""Two values with their allowances, and the verdict on a relation between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from vaelib.estimate import Estimate
+
+EPS = float(np.finfo(float).eps)
+NUM_COPIES = 4  # perturbed copies of a witness
+PERTURBATION = 4 * EPS  # relative change of every float in a copy
+SAFETY = 16  # an allowance is this many times the largest change seen
+ROUNDING = 64 * EPS  # and this, relative to the value
+RESOLUTION = 1e-6  # an allowance beyond this (relative to max(1, |value|)) decides nothing
+Z_THRESHOLD = 4.5  # two-sided probability 7e-6 under the normal law
+ORDER_SLACK = 1.5  # the error at half the step may be this many times error / 2^order
+
+RELATIONS = ("=", ">=", "<=", ">", "<", "!=", "proportional", "same_argmin")
+MIN_ENTRIES = {"proportional": 2, "same_argmin": 5}
+
+
+class Verdict(Enum):
+    """What a check says about a line. It has no truth value: four outcomes do not fit into two."""
+
+    HOLDS = "holds"
+    BROKEN = "broken"
+    INCONCLUSIVE = "inconclusive"
+    NOT_JUDGED = "not judged"
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"Expected a comparison such as `verdict is Verdict.HOLDS`, but got the verdict '{self.value}' used as "
+            "true or false. For an assert, use `report.holds`."
+        )
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def worst_verdict(verdicts: list[Verdict]) -> Verdict:
+    """Broken before inconclusive before not judged before holds."""
+    for verdict in (Verdict.BROKEN, Verdict.INCONCLUSIVE, Verdict.NOT_JUDGED):
+        if verdict in verdicts:
+            return verdict
+    return Verdict.HOLDS
+
+
+def compose(relations: list[str]) -> str | None:
+    """The relation of the first to the last of a chain, or None: `>=` then `<=` proves nothing."""
+    return reduce(_compose_two, relations, "=")
+
+
+def _compose_two(first: str | None, second: str) -> str | None:
+    if first is None or first == "=":
+        return None if first is None else second
+    if second == "=" or (first == second and first != "!="):
+        return first
+    for weak, strict in ((">=", ">"), ("<=", "<")):
+        if {first, second} == {weak, strict}:
+            return strict
+    return None
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a line evaluates to on one witness.
+
+    `allowance` bounds the error of a deterministic value; `standard_error` is there for a sample mean only;
+    `coarse` and `order` for a value that depends on a step size (`value` is at half the step of `coarse`).
+    """
+
+    value: np.ndarray
+    allowance: np.ndarray
+    standard_error: np.ndarray | None = None
+    coarse: np.ndarray | None = None
+    order: int | None = None
+
+    @property
+    def sampled(self) -> bool:
+        return self.standard_error is not None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The verdict on one pair of values, with the entry that has the largest ratio of error to allowance."""
+
+    verdict: Verdict
+    error: float = 0.0
+    allowance: float = 0.0
+    index: tuple[int, ...] = ()
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """error / allowance; 0 for an exact agreement, infinite (or NaN made infinite) where nothing is allowed."""
+        if self.error == 0:
+            return 0.0
+        ratio = self.error / self.allowance if self.allowance > 0 else np.inf
+        return float(ratio) if ratio == ratio else np.inf
+
+
+def perturbed(item: Any, rng: np.random.Generator) -> Any:
+    """A copy in which every float is changed by a random relative 4 eps; integers, strings and functions stay."""
+    if isinstance(item, (bool, int, str)) or item is None:
+        return item
+    if isinstance(item, (float, np.floating)):
+        return float(item) * (1 + PERTURBATION * rng.uniform(-1, 1))
+    if isinstance(item, np.ndarray) and np.issubdtype(item.dtype, np.floating):
+        return item * (1 + PERTURBATION * rng.uniform(-1, 1, item.shape))
+    if isinstance(item, (tuple, list)):
+        return type(item)(perturbed(entry, rng) for entry in item)
+    if isinstance(item, dict):
+        return {key: perturbed(entry, rng) for key, entry in item.items()}
+    if is_dataclass(item) and not isinstance(item, type):
+        return replace(item, **{f.name: perturbed(getattr(item, f.name), rng) for f in fields(item) if f.init})
+    return item
+
+
+def measure(evaluate: Callable[[Any], Any], witness: Any, copies: list[Any]) -> Value:
+    """Value of a line, and its allowance: 16 x the largest change over the copies + 64 eps |value| + its own error."""
+    with np.errstate(all="ignore"):
+        result = evaluate(witness)
+        estimate = result if isinstance(result, Estimate) else Estimate(result)
+        value = np.asarray(estimate.value, dtype=float)
+        error = np.broadcast_to(np.asarray(estimate.error, dtype=float), value.shape)
+        if estimate.num_samples is not None:
+            return Value(value, ROUNDING * np.abs(value), standard_error=error)
+        change = np.zeros(value.shape)
+        for copy in copies:
+            moved = evaluate(copy)
+            moved = np.asarray(moved.value if isinstance(moved, Estimate) else moved, dtype=float)
+            if moved.shape != value.shape:
+                raise ValueError(
+                    f"Expected the same shape on every copy of a witness, but got {value.shape} and {moved.shape}. "
+                    "Does the line draw at random, or branch on a rounding error?"
+                )
+            change = np.maximum(change, np.nan_to_num(np.where(moved == value, 0.0, np.abs(moved - value)), nan=np.inf))
+        finite = np.where(np.isfinite(value), np.abs(value), 0.0)
+        return Value(value, SAFETY * change + ROUNDING * finite + error)
+
+
+def judge(relation: str, above: Value, below: Value, resolution: float = RESOLUTION) -> Comparison:
+    """Does `above relation below` hold, at every entry? A scalar is compared with each entry of an array."""
+    a, b = above.value, below.value
+    if a.shape != b.shape and a.ndim and b.ndim:
+        raise ValueError(
+            f"Expected two lines of the same shape (or one number), but got shapes {a.shape} and {b.shape}. "
+            "Was an axis summed in one line only?"
+        )
+    with np.errstate(all="ignore"):
+        if relation in MIN_ENTRIES:
+            return _judge_constant(relation, above, below, resolution)
+        difference, allowance = _difference(above, below)
+        size = np.abs(difference)
+        bad = {
+            "=": ~(size <= allowance),
+            "!=": ~(size > allowance),
+            ">=": ~(difference >= -allowance),
+            "<=": ~(difference <= allowance),
+            ">": ~(difference > allowance),
+            "<": ~(difference < -allowance),
+        }[relation]
+        error = {
+            "=": size,
+            "!=": np.where(bad, size, 0.0),
+            ">=": np.maximum(-difference, 0),
+            ">": np.maximum(-difference, 0),
+            "<=": np.maximum(difference, 0),
+            "<": np.maximum(difference, 0),
+        }[relation]
+        scale = np.maximum(1, np.nan_to_num(np.maximum(np.abs(a), np.abs(b)), posinf=1.0, nan=1.0))
+        if above.sampled or below.sampled:
+            deviation = allowance / Z_THRESHOLD
+            return _summary(bad, np.zeros(bad.shape, bool), error / deviation, np.full(bad.shape, Z_THRESHOLD))
+        unclear = (size <= allowance) & (allowance > resolution * scale)
+        return _summary(bad, unclear, error, allowance)
+
+
+def _difference(above: Value, below: Value) -> tuple[np.ndarray, np.ndarray]:
+    """Difference (0 where both are the same infinity) and what it may be by error alone."""
+    equal = above.value == below.value
+    difference = np.where(equal, 0.0, above.value - below.value)
+    allowance = above.allowance + below.allowance + np.zeros(difference.shape)
+    if above.sampled or below.sampled:
+        variances = [v.standard_error**2 for v in (above, below) if v.standard_error is not None]
+        allowance = allowance + Z_THRESHOLD * np.sqrt(sum(variances))
+    orders = [v.order for v in (above, below) if v.order is not None]
+    if orders:
+        coarse = [v.value if v.coarse is None else v.coarse for v in (above, below)]
+        allowance = allowance + ORDER_SLACK * np.abs(coarse[0] - coarse[1]) / 2 ** min(orders)
+    return difference, allowance
+
+
+def _judge_constant(relation: str, above: Value, below: Value, resolution: float) -> Comparison:
+    """Is the difference (of the logarithms, for `proportional`) the same at every entry?"""
+    entries = max(above.value.size, below.value.size)
+    if entries < MIN_ENTRIES[relation]:
+        raise ValueError(
+            f"Expected a line with at least {MIN_ENTRIES[relation]} entries for `{relation}`, but got {entries}. "
+            "Evaluate it at several points: one difference is always constant."
+        )
+    if relation == "proportional":
+        if not (np.all(above.value > 0) and np.all(below.value > 0)):
+            return Comparison(Verdict.BROKEN, np.inf, 0.0, note="`proportional` compares densities: values must be > 0")
+        above = Value(np.log(above.value), above.allowance / above.value)
+        below = Value(np.log(below.value), below.allowance / below.value)
+    difference, allowance = (part.ravel() for part in np.broadcast_arrays(*_difference(above, below)))
+    reference = int(np.argmin(allowance))
+    error = np.abs(difference - difference[reference])
+    allowance = allowance + allowance[reference]
+    scale = np.maximum(1, np.abs(difference) + np.broadcast_to(np.abs(above.value), error.shape))
+    unclear = (error <= allowance) & (allowance > resolution * scale)
+    return _summary(~(error <= allowance), unclear, error, allowance)
+
+
+def _summary(bad: np.ndarray, unclear: np.ndarray, error: np.ndarray, allowance: np.ndarray) -> Comparison:
+    broken = bad & ~unclear
+    verdict = Verdict.BROKEN if broken.any() else Verdict.INCONCLUSIVE if unclear.any() else Verdict.HOLDS
+    where = broken if broken.any() else unclear if unclear.any() else np.ones(bad.shape, bool)
+    ratio = np.where(error == 0, 0.0, error / np.where(allowance > 0, allowance, np.finfo(float).tiny))
+    ratio = np.where(where, np.nan_to_num(ratio, nan=np.inf), -1.0)
+    flat = int(np.argmax(ratio))
+    index = tuple(int(i) for i in np.unravel_index(flat, ratio.shape)) if ratio.ndim else ()
+    return Comparison(verdict, float(error.reshape(-1)[flat]), float(allowance.reshape(-1)[flat]), index)

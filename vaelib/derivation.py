@@ -1,0 +1,401 @@
+"""A derivation is a chain of lines; each line can be evaluated; a check finds the first step that does not follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from vaelib import _compare
+from vaelib._compare import Comparison, Value, Verdict, compose, judge, measure, perturbed, worst_verdict
+from vaelib.montecarlo import sample_mean
+from vaelib.report import Report, Row
+
+
+class IllTyped(TypeError):
+    """A line that has no value: a variable left free, or something that is no density where one is needed."""
+
+
+class Formula(Protocol):
+    """What a line may be made of besides LaTeX: it knows how it is written and what it is worth on a witness."""
+
+    @property
+    def latex(self) -> str: ...
+    def value(self, witness: Any) -> Any: ...
+
+
+Evaluator = Callable[..., Any]
+_INEQUALITIES = (">=", "<=", ">", "<")
+
+
+@dataclass(frozen=True)
+class Line:
+    r"""One line of a derivation.
+
+    Args:
+        formula: LaTeX, or an object with `latex` and `value(witness)` such as a term.
+        value: witness -> float, array or Estimate. Not needed if the formula has a value. An array means "at every
+            entry": for all z, for each iteration, for each component of a gradient. If `step` is given, it is called
+            as value(witness, step).
+        reason: the rule that leads from the line above to this one.
+        relation: `line above  relation  this line`, one of =, >=, <=, >, <, !=, `proportional` (densities whose
+            log-difference is constant over the entries), `same_argmin` (difference constant over at least five q).
+        gap: for an inequality, the value of what is lost (|above - below|), so that a weakened bound is caught too.
+        equality: for an inequality, rng -> a witness on which both sides are equal.
+        samples: (witness, rng, n) -> n samples whose mean is the line; replaces `value`. Judged by |z| <= 4.5, with one
+            retry at 4 n.
+        num_samples: n of `samples`, fixed beforehand so that each slip is rejected with 99 % power.
+        step, order: for a numerical derivative, a limit or a rate. The difference to the neighbor must shrink like
+            step^order when the step is halved.
+        resolution: an allowance beyond this (relative to max(1, |value|)) makes the line inconclusive.
+    """
+
+    formula: str | Formula
+    value: Evaluator | Formula | None = None
+    reason: str = ""
+    relation: str = "="
+    gap: Evaluator | Formula | None = None
+    equality: Callable[[np.random.Generator], Any] | None = None
+    samples: Callable[[Any, np.random.Generator, int], Any] | None = None
+    num_samples: int = 20_000
+    step: float | None = None
+    order: int = 2
+    resolution: float = _compare.RESOLUTION
+
+    def __post_init__(self) -> None:
+        if self.relation not in _compare.RELATIONS:
+            known = ", ".join(_compare.RELATIONS)
+            raise ValueError(f"Expected `relation` to be one of {known}, but got {self.relation!r}.")
+        sources = [self.value is not None or not isinstance(self.formula, str), self.samples is not None]
+        if not any(sources):
+            raise ValueError(
+                f"Expected line {self.formula!r} to have a `value` (a function of the witness) or `samples`, but got "
+                "neither. LaTeX alone cannot be evaluated."
+            )
+        if self.value is not None and self.samples is not None:
+            raise ValueError(f"Expected either `value` or `samples` for line {self.latex!r}, but got both.")
+        if (self.gap is not None or self.equality is not None) and self.relation not in _INEQUALITIES:
+            raise ValueError(
+                f"Expected `gap` and `equality` on an inequality only, but got relation {self.relation!r}."
+            )
+
+    @property
+    def latex(self) -> str:
+        return self.formula if isinstance(self.formula, str) else self.formula.latex
+
+    def evaluate(self, witness: Any, step: float | None = None) -> Any:
+        """The line's value on a witness; `step` replaces the line's own."""
+        source = self.value if self.value is not None else self.formula
+        if self.step is None:
+            return _call(source, witness)
+        return _call(source, witness, self.step if step is None else step)
+
+
+def _call(source: Any, *args: Any) -> Any:
+    return source(*args) if callable(source) else source.value(*args)
+
+
+@dataclass(frozen=True)
+class Slip:
+    """A named, plausible wrong version of one line: another value or another relation.
+
+    Args:
+        line: index of the line it replaces (the first line, 0, is the start and cannot slip).
+        name: a few words ("no logarithm").
+        says: what a teacher would say: "It looks like ...".
+        value: the wrong value, a function of the witness or a term; or `samples` for a Monte Carlo line.
+        relation: the wrong relation.
+        latex: the wrong line, where it is worth showing.
+        real: where it was found, if it was published.
+    """
+
+    line: int
+    name: str
+    says: str
+    value: Evaluator | Formula | None = None
+    relation: str | None = None
+    samples: Callable[[Any, np.random.Generator, int], Any] | None = None
+    latex: str = ""
+    real: str = ""
+
+    def apply(self, line: Line) -> Line:
+        """The line with this slip in it."""
+        changes: dict[str, Any] = {}
+        if self.value is not None:
+            changes["value"] = self.value
+            changes["samples"] = None
+        if self.samples is not None:
+            changes["samples"] = self.samples
+            changes["value"] = None
+        if self.relation is not None:
+            changes["relation"] = self.relation
+            if self.relation not in _INEQUALITIES:
+                changes |= {"gap": None, "equality": None}
+        if not changes:
+            raise ValueError(f"Expected slip {self.name!r} to change the value or the relation, but got neither.")
+        latex = self.latex or (self.value.latex if not callable(self.value) and self.value is not None else line.latex)
+        return replace(line, formula=latex if "value" in changes or "samples" in changes else line.formula, **changes)
+
+
+@dataclass(frozen=True)
+class SlipResult:
+    """Whether a slip was rejected, on how many of the witnesses tried; `error` if it raised instead."""
+
+    slip: Slip
+    rejections: int
+    tried: int
+    error: str = ""
+
+    @property
+    def rejected(self) -> bool:
+        return self.rejections > 0 and not self.error
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A chain of lines with the witnesses on which they are evaluated.
+
+    Args:
+        id: number in the ledger ("F1").
+        title: a few words.
+        draw: rng -> witness, a frozen dataclass of inputs only (never of results).
+        lines: at least two; each is related to the line above it.
+        slips: wrong versions that the check must reject.
+        assumptions: what must hold for the chain to be true.
+        source: paper and equation, or note.
+        breaks_at: for a published chain with mistakes, the lines (from 0) at which it is known to break.
+    """
+
+    id: str
+    title: str
+    draw: Callable[[np.random.Generator], Any]
+    lines: tuple[Line, ...]
+    slips: tuple[Slip, ...] = ()
+    assumptions: str = ""
+    source: str = ""
+    breaks_at: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", tuple(self.lines))
+        object.__setattr__(self, "slips", tuple(self.slips))
+        if len(self.lines) < 2:
+            raise ValueError(f"Expected at least two lines in {self.id}, but got {len(self.lines)}.")
+        for slip in self.slips:
+            if not 1 <= slip.line < len(self.lines):
+                raise ValueError(
+                    f"Expected slip {slip.name!r} of {self.id} to replace one of the lines 1 to {len(self.lines) - 1}, "
+                    f"but got line {slip.line}. Line 0 is the start: nothing stands above it."
+                )
+
+    @property
+    def chapter(self) -> str:
+        return self.id[:1]
+
+    def check(self, witnesses: int | Sequence[Any] = 8, seed: int = 0) -> Report:
+        """Evaluate every line on the witnesses (a number to draw, or a sequence) and judge each step."""
+        return _Check(self, witnesses, seed).report()
+
+    def with_line(self, index: int, line: Line | Formula | Evaluator) -> Derivation:
+        """The same chain with your own line at `index`; its relation and reason stay unless you give a whole Line."""
+        if not 0 <= index < len(self.lines):
+            raise IndexError(f"Expected a line from 0 to {len(self.lines) - 1}, but got {index}.")
+        old = self.lines[index]
+        if not isinstance(line, Line):
+            formula = r"\text{your line}" if callable(line) else line
+            value = line if callable(line) else None
+            line = Line(formula, value, "your line", old.relation, gap=old.gap, equality=old.equality)
+        return replace(self, lines=(*self.lines[:index], line, *self.lines[index + 1 :]))
+
+
+class _Check:
+    """Witnesses and the values of the lines on them, each evaluated once."""
+
+    def __init__(self, derivation: Derivation, witnesses: int | Sequence[Any], seed: int) -> None:
+        self.derivation = derivation
+        self.seed = seed
+        if isinstance(witnesses, int):
+            if witnesses < 1:
+                raise ValueError(f"Expected at least one witness, but got {witnesses}.")
+            drawn = [derivation.draw(np.random.default_rng([seed, i])) for i in range(witnesses)]
+        else:
+            drawn = list(witnesses)
+            if not drawn:
+                raise ValueError("Expected at least one witness, but got an empty sequence.")
+        self.witnesses = drawn
+        self.copies = [self._copies(w, i) for i, w in enumerate(drawn)]
+        self._values: dict[tuple[int, int], Value] = {}
+
+    def _copies(self, witness: Any, *key: int) -> list[Any]:
+        rng = np.random.default_rng([self.seed, *key, 1])
+        return [perturbed(witness, rng) for _ in range(_compare.NUM_COPIES)]
+
+    def report(self) -> Report:
+        rows: list[Row] = []
+        breaking = []
+        for j in range(len(self.derivation.lines)):
+            anchor, relation = self._anchor(j, rows)
+            row, first_broken = self._row(j, anchor, relation)
+            rows.append(row)
+            if row.verdict is Verdict.BROKEN:
+                breaking.append(first_broken)
+        shown = min(breaking, default=0)
+        rows = [replace(row, shown=self._shown(j, shown)) for j, row in enumerate(rows)]
+        return Report(self.derivation, tuple(rows), len(self.witnesses), self.seed, shown, self)
+
+    def _anchor(self, j: int, rows: list[Row]) -> tuple[int | None, str | None]:
+        """The line that line j is compared with, and the composed relation: the last one above that may carry it.
+
+        A broken or inconclusive line is passed over, and a Monte Carlo line too if an exact one stands above it.
+        """
+        usable = [i for i in range(j) if rows[i].verdict in (Verdict.HOLDS, Verdict.NOT_JUDGED)]
+        exact = [i for i in usable if self.derivation.lines[i].samples is None]
+        if not usable:
+            return None, None
+        anchor = (exact or usable)[-1]
+        return anchor, compose([line.relation for line in self.derivation.lines[anchor + 1 : j + 1]])
+
+    def _row(self, j: int, anchor: int | None, relation: str | None) -> tuple[Row, int]:
+        line = self.derivation.lines[j]
+        comparisons: list[Comparison] = []
+        note = ""
+        for i in range(len(self.witnesses)):
+            try:
+                value = self._value(j, i)
+            except IllTyped as error:
+                broken = Comparison(Verdict.BROKEN, np.inf)
+                return Row(line, Verdict.BROKEN, broken, None, note=f"ill-typed: {error}"), i
+            if anchor is None:
+                bad = bool(np.isnan(value.value).any())
+                comparisons.append(Comparison(Verdict.BROKEN if bad else Verdict.HOLDS, np.nan if bad else 0.0))
+            elif relation is not None:
+                comparisons.append(self._compare(j, line, value, anchor, relation, i))
+        if relation is None and anchor is not None:
+            chain = " then ".join(f"'{part.relation}'" for part in self.derivation.lines[anchor + 1 : j + 1])
+            note = f"does not compose: {chain}"
+            return Row(line, Verdict.NOT_JUDGED, Comparison(Verdict.NOT_JUDGED), None, anchor, note=note), 0
+        verdict = worst_verdict([c.verdict for c in comparisons])
+        if anchor is None and j > 0 and verdict is Verdict.HOLDS:
+            nothing = Comparison(Verdict.NOT_JUDGED)
+            return Row(line, Verdict.NOT_JUDGED, nothing, None, note="no line above to compare with"), 0
+        decisive = [c for c in comparisons if c.verdict is verdict]
+        worst = max(decisive, key=lambda c: c.ratio)
+        note = worst.note
+        if verdict is Verdict.BROKEN:
+            note = self._diagnosis(j) or note
+            if np.isnan(worst.error):
+                note = "the value is not a number (NaN)"
+        if anchor is not None and anchor != j - 1:
+            note = f"compared with line {anchor}" + (f"; {note}" if note else "")
+        first_broken = next((i for i, c in enumerate(comparisons) if c.verdict is verdict), 0)
+        return Row(line, verdict, worst, None, anchor, relation or "", note), first_broken
+
+    def _compare(self, j: int, line: Line, value: Value, anchor: int, relation: str, i: int) -> Comparison:
+        """One line against its anchor on witness i: the relation, then the gap or the case of equality."""
+        above = self._value(anchor, i)
+        result = judge(relation, above, value, line.resolution)
+        if line.samples is not None and result.verdict is Verdict.BROKEN:
+            again = judge(relation, above, self._sampled(line, i, j, factor=4), line.resolution)
+            n = line.num_samples
+            note = f"|z| = {result.error:.2f} at {n:,} samples, {again.error:.2f} at {4 * n:,}"
+            result = replace(again, note=note)
+        if result.verdict is Verdict.BROKEN or relation != line.relation or anchor != j - 1:
+            return result
+        if line.gap is not None:
+            gap = measure(lambda w: _call(line.gap, w), self.witnesses[i], self.copies[i])
+            lost = above.value - value.value if relation in (">=", ">") else value.value - above.value
+            difference = Value(np.asarray(lost), above.allowance + value.allowance)
+            gap_result = judge("=", difference, gap, line.resolution)
+            agrees = gap_result.verdict is Verdict.HOLDS
+            note = "" if agrees else "the inequality holds, but what is lost is not the stated gap"
+            result = max(result, replace(gap_result, note=note), key=lambda c: (c.verdict is Verdict.BROKEN, c.ratio))
+        if line.equality is not None and i == 0 and result.verdict is not Verdict.BROKEN:
+            result = self._at_equality(j, line, anchor) or result
+        return result
+
+    def _at_equality(self, j: int, line: Line, anchor: int) -> Comparison | None:
+        """On two witnesses of equality the line's own relation must hold, and both sides must agree."""
+        for k in range(2):
+            witness = line.equality(np.random.default_rng([self.seed, k, 3]))  # type: ignore[misc]
+            copies = self._copies(witness, k, 4)
+            above = measure(self.derivation.lines[anchor].evaluate, witness, copies)
+            below = measure(line.evaluate, witness, copies)
+            cases = ((line.relation, "in the case of equality"), ("=", "no equality where there should be"))
+            for relation, note in cases:
+                result = judge(relation, above, below, line.resolution)
+                if result.verdict is not Verdict.HOLDS:
+                    return replace(result, note=note)
+        return None
+
+    def _value(self, j: int, i: int) -> Value:
+        if (j, i) not in self._values:
+            self._values[j, i] = self._measure(self.derivation.lines[j], j, i)
+        return self._values[j, i]
+
+    def _measure(self, line: Line, j: int, i: int) -> Value:
+        try:
+            if line.samples is not None:
+                return self._sampled(line, i, j)
+            if line.step is None:
+                return measure(line.evaluate, self.witnesses[i], self.copies[i])
+            coarse = measure(line.evaluate, self.witnesses[i], [])
+            half = measure(lambda w: line.evaluate(w, line.step / 2), self.witnesses[i], self.copies[i])  # type: ignore[operator]
+            return replace(half, coarse=coarse.value, order=line.order)
+        except Exception as error:
+            error.add_note(f"while evaluating line {j} of {self.derivation.id}: {line.latex}")
+            raise
+
+    def _sampled(self, line: Line, i: int, j: int, factor: int = 1) -> Value:
+        n = factor * line.num_samples
+        draws = np.asarray(line.samples(self.witnesses[i], np.random.default_rng([self.seed, i, 2, j, factor]), n))  # type: ignore[misc]
+        if draws.shape[:1] != (n,):
+            raise ValueError(f"Expected `samples` to return {n} samples (first axis), but got shape {draws.shape}.")
+        return measure(lambda _: sample_mean(draws), self.witnesses[i], [])
+
+    def _shown(self, j: int, i: int) -> Any:
+        try:
+            return self._value(j, i).value
+        except IllTyped:
+            return None
+
+    def slip_results(self) -> tuple[SlipResult, ...]:
+        return tuple(self._try(slip) for slip in self.derivation.slips)
+
+    def _try(self, slip: Slip) -> SlipResult:
+        """A slip re-evaluates its own line only, against the line above, until it breaks."""
+        j = slip.line
+        for i in range(len(self.witnesses)):
+            try:
+                line = slip.apply(self.derivation.lines[j])
+                value = self._measure(line, j, i)
+                anchor = self._exact_above(j)
+                relation = compose([part.relation for part in self.derivation.lines[anchor + 1 : j]] + [line.relation])
+                if relation is None:
+                    raise ValueError(f"line {j} does not compose with line {anchor}")
+                verdict = self._compare(j, line, value, anchor, relation, i).verdict
+            except Exception as error:
+                return SlipResult(slip, 0, i + 1, f"{type(error).__name__}: {error}")
+            if verdict is Verdict.BROKEN:
+                return SlipResult(slip, 1, i + 1)
+        return SlipResult(slip, 0, len(self.witnesses))
+
+    def _exact_above(self, j: int) -> int:
+        """The line above j, or the nearest exact one if that is a Monte Carlo line."""
+        lines = self.derivation.lines
+        return next((i for i in range(j - 1, -1, -1) if lines[i].samples is None), j - 1)
+
+    def _diagnosis(self, j: int) -> str:
+        """The sentence of a known slip that has the same value as the broken line on every witness."""
+        for slip in self.derivation.slips:
+            if slip.line == j and slip.value is not None and self._same_value(slip, j):
+                return slip.says
+        return ""
+
+    def _same_value(self, slip: Slip, j: int) -> bool:
+        try:
+            line = slip.apply(self.derivation.lines[j])
+            pairs = [(self._measure(line, j, i), self._value(j, i)) for i in range(len(self.witnesses))]
+            return all(judge("=", a, b).verdict is Verdict.HOLDS for a, b in pairs)
+        except Exception:
+            return False

@@ -1,0 +1,1 @@
+"""The ledger: identities of the course (being assembled)."""

@@ -1,0 +1,40 @@
+"""Sample means that carry their standard error, z-scores, and how many samples a test needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from vaelib._compare import Z_THRESHOLD
+from vaelib.estimate import Estimate
+
+
+def sample_mean(samples: Any) -> Estimate:
+    """Mean over the first axis with its standard error s / sqrt(n), s^2 with n - 1 in the denominator.
+
+    The standard error means something only if the variance is finite: argue that first (a heavy importance weight has
+    none, and its sample variance does not tell).
+    """
+    samples = np.asarray(samples, dtype=float)
+    n = samples.shape[0] if samples.ndim else 0
+    if n < 2:
+        raise ValueError(f"Expected at least two samples along the first axis, but got shape {samples.shape}.")
+    return Estimate(samples.mean(axis=0), samples.std(axis=0, ddof=1) / np.sqrt(n), n)
+
+
+def z_score(estimate: Estimate, reference: Any) -> Any:
+    """(estimate - reference) / standard error; about N(0, 1) if the reference is right and n is large."""
+    return (estimate.value - np.asarray(reference)) / estimate.error
+
+
+def samples_for_power(effect: float, deviation: float, power: float = 0.99, threshold: float = Z_THRESHOLD) -> int:
+    """The number of samples at which a shift of the mean by `effect` gives |z| > threshold with probability `power`.
+
+    Args:
+        effect: size of the shift. deviation: standard deviation of one sample.
+    """
+    if not (effect > 0 and deviation > 0):
+        raise ValueError(f"Expected `effect` and `deviation` to be > 0, but got {effect} and {deviation}.")
+    return int(np.ceil(((threshold + ndtri(power)) * deviation / effect) ** 2))

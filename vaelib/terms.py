@@ -1,0 +1,268 @@
+r"""A small algebra in which lines about Bayes' rule and the bound are written, shown and evaluated.
+
+    E(q, log_lik) - KL(q, prior)
+
+is a term: it knows its LaTeX, its free variables and its value on a witness, so the formula that is shown *is* the
+formula that is evaluated. A witness has a `model`, an observation `x` and a distribution `q`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vaelib.derivation import IllTyped
+from vaelib.elbo import density_times
+from vaelib.estimate import Estimate
+
+
+@dataclass(frozen=True)
+class Atom:
+    """The logarithm of a density: log p(x|z), log q(z), ..."""
+
+    name: str
+    density: str  # LaTeX of the density itself
+    at: Callable[[Any, Any], Any]  # (witness, z) -> value; z is None for an atom without z
+    has_z: bool = True
+
+    @property
+    def latex(self) -> str:
+        return rf"\log {self.density}"
+
+    @property
+    def free(self) -> frozenset[str]:
+        return frozenset("z") if self.has_z else frozenset()
+
+
+@dataclass(frozen=True)
+class Law:
+    """A distribution over z, under which an expectation is taken; `lik` is there to be refused."""
+
+    name: str
+    density: str
+    log_density: Atom
+    normalized: bool = True
+
+    def require_density(self, witness: Any, where: str) -> None:
+        if self.normalized:
+            return
+        total = witness.model.integrate(lambda z: np.exp(self.log_density.at(witness, z)))
+        raise IllTyped(
+            f"{where}: p(x|z) is not a density in z: here it integrates to {float(total.value):.4g}. "
+            "Is the posterior `post` meant?"
+        )
+
+
+@dataclass(frozen=True)
+class Functional:
+    """A number made from a law and perhaps a term: an expectation, a divergence, an entropy."""
+
+    latex: str
+    at: Callable[[Any, Any], Any]
+    free: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Term:
+    """A sum of multiples of atoms and functionals. Build it with +, -, and numbers in front."""
+
+    parts: tuple[tuple[float, Atom | Functional], ...]
+
+    __array_ufunc__ = None  # `np.float64(2) * term` is a term
+
+    @property
+    def latex(self) -> str:
+        text = ""
+        for coefficient, part in self.parts:
+            sign = "-" if coefficient < 0 else "+" if text else ""
+            size = abs(coefficient)
+            factor = "" if size == 1 else f"{size:g}\\,"
+            text += f" {sign} {factor}{part.latex}" if text else f"{sign}{factor}{part.latex}"
+        return text or "0"
+
+    @property
+    def free(self) -> frozenset[str]:
+        """The variables left open: {'z'} for log p(x|z), nothing for an expectation."""
+        return frozenset().union(*(part.free for _, part in self.parts))
+
+    def at(self, witness: Any, z: Any = None) -> Any:
+        """Value at the points z; an Estimate where quadrature or a model's own error enters."""
+        return sum((coefficient * part.at(witness, z) for coefficient, part in self.parts), start=0.0)
+
+    def value(self, witness: Any) -> Any:
+        """Value on a witness, in nats; one entry for each q on a witness with several (`qs`).
+
+        Raises IllTyped if z is left free.
+        """
+        if self.free:
+            open_atoms = [part.latex for _, part in self.parts if part.free]
+            raise IllTyped(
+                f"z is left free in {', '.join(open_atoms)}: put it inside an expectation, E(q, ...), "
+                "or say for_all_z(...) if the line holds at every z"
+            )
+        if hasattr(witness, "members"):
+            values = [_estimate(self.at(member)) for member in witness.members()]
+            return Estimate(np.array([v.value for v in values]), np.array([v.error for v in values]))
+        return self.at(witness)
+
+    def __add__(self, other: Term) -> Term:
+        return Term(self.parts + _term(other).parts)
+
+    def __sub__(self, other: Term) -> Term:
+        return self + (-_term(other))
+
+    def __neg__(self) -> Term:
+        return self * -1
+
+    def __mul__(self, constant: float) -> Term:
+        if isinstance(constant, Term):
+            raise TypeError(
+                "Expected a number to multiply a term by, but got a term. Products of terms are not defined."
+            )
+        return Term(tuple((constant * coefficient, part) for coefficient, part in self.parts))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, constant: float) -> Term:
+        if isinstance(constant, Term):
+            raise TypeError(
+                "Expected a number to divide a term by, but got a term. Terms are logarithms: "
+                "the logarithm of a quotient is a difference, log p - log q."
+            )
+        return self * (1 / constant)
+
+    def __repr__(self) -> str:
+        return f"Term({self.latex})"
+
+    def _repr_latex_(self) -> str:
+        return f"${self.latex}$"
+
+
+def _term(item: Any) -> Term:
+    if isinstance(item, Term):
+        return item
+    raise TypeError(f"Expected a term such as log_lik, E(q, ...) or KL(q, prior), but got {item!r}.")
+
+
+def _atom(name: str, density: str, at: Callable[[Any, Any], Any], has_z: bool = True) -> Atom:
+    return Atom(name, density, at, has_z)
+
+
+_LIK = _atom("log_lik", r"p(x \mid z)", lambda w, z: w.model.log_likelihood(w.x, z))
+_PRIOR = _atom("log_prior", "p(z)", lambda w, z: w.model.log_prior(z))
+_JOINT = _atom("log_joint", "p(x, z)", lambda w, z: w.model.log_joint(w.x, z))
+_POST = _atom("log_post", r"p(z \mid x)", lambda w, z: w.model.log_posterior(w.x, z))
+_Q = _atom("log_q", "q(z)", lambda w, z: w.q.log_prob(z))
+_EVIDENCE = _atom("log_evidence", "p(x)", lambda w, z: w.model.log_evidence(w.x), has_z=False)
+
+log_lik, log_prior, log_joint, log_post, log_q, log_evidence = (
+    Term(((1.0, atom),)) for atom in (_LIK, _PRIOR, _JOINT, _POST, _Q, _EVIDENCE)
+)
+
+q = Law("q", "q(z)", _Q)
+prior = Law("prior", "p(z)", _PRIOR)
+post = Law("post", r"p(z \mid x)", _POST)
+lik = Law("lik", r"p(x \mid z)", _LIK, normalized=False)
+
+_SHORT = {"q": "q", "prior": "p(z)", "post": r"p(z \mid x)", "lik": r"p(x \mid z)"}
+
+
+def E(law: Law, term: Term) -> Term:
+    r"""Expectation of a term under a law, E_q[...] = \int q(z) ... dz, by the model's own sum or quadrature."""
+    law, term = _law(law, "E"), _term(term)
+
+    def at(witness: Any, _: Any) -> Any:
+        law.require_density(witness, f"E({law.name}, ...)")
+        return witness.model.integrate(
+            lambda z: density_times(law.log_density.at(witness, z), _plain(term, witness, z))
+        )
+
+    return Term(((1.0, Functional(rf"\mathbb{{E}}_{{{_SHORT[law.name]}}}\left[{term.latex}\right]", at)),))
+
+
+def log_E(law: Law, term: Term) -> Term:
+    r"""Logarithm of the expectation of exp(term): log E_q[p(x,z)/q(z)] is log_E(q, log_joint - log_q)."""
+    law, term = _law(law, "log_E"), _term(term)
+
+    def at(witness: Any, _: Any) -> Any:
+        law.require_density(witness, f"log_E({law.name}, ...)")
+
+        def weighted(z: Any) -> Any:
+            return np.exp(law.log_density.at(witness, z) + _plain(term, witness, z))
+
+        return witness.model.integrate(weighted).log()
+
+    return Term(((1.0, Functional(rf"\log \mathbb{{E}}_{{{_SHORT[law.name]}}}\left[{_quotient(term)}\right]", at)),))
+
+
+def KL(first: Law, second: Law) -> Term:
+    r"""Kullback-Leibler divergence by its definition, \int q log(q/p) dz; both must be densities in z."""
+    first, second = _law(first, "KL"), _law(second, "KL")
+
+    def at(witness: Any, _: Any) -> Any:
+        for law in (first, second):
+            law.require_density(witness, f"KL({first.name}, {second.name})")
+
+        def integrand(z: Any) -> Any:
+            log_first = first.log_density.at(witness, z)
+            return density_times(log_first, log_first - second.log_density.at(witness, z))
+
+        return witness.model.integrate(integrand)
+
+    latex = rf"\mathrm{{KL}}\left({_SHORT[first.name]} \,\Vert\, {_SHORT[second.name]}\right)"
+    return Term(((1.0, Functional(latex, at)),))
+
+
+def H(law: Law, reference: Law | None = None) -> Term:
+    """Entropy H(q) = -E_q[log q]; with a second law the cross-entropy H(q, p) = -E_q[log p]."""
+    law = _law(law, "H")
+    reference = law if reference is None else _law(reference, "H")
+    cross = -E(law, Term(((1.0, reference.log_density),)))
+    names = _SHORT[law.name] + ("" if reference is law else f", {_SHORT[reference.name]}")
+    return Term(((1.0, Functional(rf"\mathrm{{H}}\left({names}\right)", lambda w, _: cross.value(w))),))
+
+
+def for_all_z(term: Term, points: int = 25) -> Term:
+    """The term at many z, for a line that holds at every z: the witness's own `z`, else the states, else [-3, 3]."""
+    term = _term(term)
+
+    def at(witness: Any, _: Any) -> Any:
+        z = getattr(witness, "z", None)
+        if z is None:
+            prior_table = getattr(witness.model, "prior", None)
+            z = np.arange(prior_table.size) if isinstance(prior_table, np.ndarray) else np.linspace(-3, 3, points)
+        value = term.at(witness, z)
+        if isinstance(value, Estimate):
+            value, error = np.broadcast_arrays(value.value, value.error)
+            return Estimate(value + np.zeros(len(z)), error + np.zeros(len(z)))
+        return value + np.zeros(len(z))
+
+    return Term(((1.0, Functional(rf"{term.latex} \quad \forall z", at)),))
+
+
+def _law(item: Any, operator: str) -> Law:
+    if isinstance(item, Law):
+        return item
+    hint = " Terms are logarithms; a distribution is written without log_." if isinstance(item, Term) else ""
+    raise TypeError(f"Expected {operator} to get a distribution (q, prior, post), but got {item!r}.{hint}")
+
+
+def _estimate(value: Any) -> Estimate:
+    return value if isinstance(value, Estimate) else Estimate(value)
+
+
+def _plain(term: Term, witness: Any, z: Any) -> Any:
+    """The value without its error: inside an integral only the integral's own error is carried."""
+    return _estimate(term.at(witness, z)).value
+
+
+def _quotient(term: Term) -> str:
+    """exp of a sum of logarithms as a quotient of densities, where it is one."""
+    if not all(isinstance(part, Atom) and abs(c) == 1 for c, part in term.parts):
+        return rf"\exp\left({term.latex}\right)"
+    above = r"\,".join(part.density for c, part in term.parts if c > 0 and isinstance(part, Atom)) or "1"
+    below = r"\,".join(part.density for c, part in term.parts if c < 0 and isinstance(part, Atom))
+    return rf"\frac{{{above}}}{{{below}}}" if below else above
