@@ -1,0 +1,121 @@
+"""What `vaelib verify` and `make course` show of a verification: a live progress bar and a table for each chapter."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from vaelib.verify import CHAPTERS, PublishedResult, Result, as_json, select, verify, verify_published
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a verification found, in numbers."""
+
+    identities: int
+    holding: int
+    slips: int
+    rejected: int
+    published: int
+    as_expected: int
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """True if every identity holds, every slip is rejected and every published chain breaks where it is known to."""
+        return (self.holding, self.rejected, self.as_expected) == (self.identities, self.slips, self.published)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.holding} of {self.identities} identities hold, {self.rejected} of {self.slips} slips rejected, "
+            f"{self.as_expected} of {self.published} published chains break exactly where known, "
+            f"in {self.seconds:.1f} s."
+        )
+
+
+def show_verification(
+    names: Sequence[str] = (), *, seed: int = 0, draws: int = 8, json_file: Path | None = None, console: Console | None = None
+) -> Summary:
+    """Verify the ledger (or the chapters and identities named), show it, write the JSON file if one is given."""
+    console = console or Console()
+    ids = select(names)
+    if json_file is not None and not json_file.parent.is_dir():
+        raise FileNotFoundError(f"Expected a folder {json_file.parent} to write {json_file.name} into, but there is none.")
+    start = time.perf_counter()
+    results: list[Result] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("verifying", total=len(ids))
+        for result in verify(ids, seed=seed, draws=draws):
+            results.append(result)
+            progress.update(task, advance=1, description=f"verifying {result.id}")
+            if len(results) == len(ids) or ids[len(results)][0] != result.chapter:
+                progress.console.print(_chapter_table([r for r in results if r.chapter == result.chapter]))
+    published = [] if names else list(verify_published(seed=seed, draws=draws))
+    if published:
+        console.print(_published_table(published))
+    seconds = time.perf_counter() - start
+    if json_file is not None:
+        json_file.write_text(json.dumps(as_json(results, published, seconds), indent=2) + "\n")
+    _print_failures(console, results, published)
+    summary = Summary(
+        identities=len(results),
+        holding=sum(r.verdict == "holds" for r in results),
+        slips=sum(r.slips.total for r in results),
+        rejected=sum(r.slips.rejected for r in results),
+        published=len(published),
+        as_expected=sum(p.passed for p in published),
+        seconds=seconds,
+    )
+    console.print(str(summary), style="bold", highlight=False)
+    return summary
+
+
+def _chapter_table(results: Sequence[Result]) -> Table:
+    chapter = results[0].chapter
+    table = Table(title=f"{chapter}. {CHAPTERS[chapter]}", title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("identity", ratio=1)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("worst error", justify="right", no_wrap=True)
+    table.add_column("allowed", justify="right", no_wrap=True)
+    table.add_column("slips rejected", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    for r in results:
+        verdict = r.verdict if r.verdict == "holds" else f"[bold red]{r.verdict.upper()}[/]"
+        slips = f"{r.slips.rejected} of {r.slips.total}"
+        slips = slips if r.slips.rejected == r.slips.total else f"[bold red]{slips}[/]"
+        cells = (f"{r.worst_error:.1e}", f"{r.allowance:.1e}", slips, f"{r.seconds:.2f} s")
+        table.add_row(r.id, r.title, verdict, *cells)
+    return table
+
+
+def _published_table(results: Sequence[PublishedResult]) -> Table:
+    table = Table(title="Chains as published, with their mistakes", title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("chain", ratio=1)
+    table.add_column("known to break at line", justify="right")
+    table.add_column("breaks at line", justify="right")
+    table.add_column("as expected", no_wrap=True)
+    for p in results:
+        known, found = (", ".join(map(str, lines)) or "none" for lines in (p.breaks_at, p.broken))
+        table.add_row(p.id, p.title, known, found, "yes" if p.passed else "[bold red]NO[/]")
+    return table
+
+
+def _print_failures(console: Console, results: Sequence[Result], published: Sequence[PublishedResult]) -> None:
+    for r in results:
+        if r.verdict != "holds":
+            console.print(f"{r.id} {r.verdict.upper()}: {r.note}", style="red", highlight=False, markup=False)
+        for name in r.slips.survivors:
+            console.print(f"{r.id}: slip not rejected: {name}", style="red", highlight=False, markup=False)
+    for p in published:
+        if not p.passed:
+            console.print(f"{p.id}: breaks at {p.broken}, not at {p.breaks_at}. {p.note}", style="red", markup=False)

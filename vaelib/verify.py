@@ -1,0 +1,149 @@
+"""Run the ledger: every identity on its witnesses, every slip against its line, every published chain with its mistakes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vaelib._compare import Verdict
+from vaelib.derivation import Derivation
+from vaelib.ledger import LEDGER, PUBLISHED
+
+CHAPTERS = {
+    "A": "Bayes' rule and latent-variable models",
+    "C": "KL and Jensen",
+    "D": "Entropy and cross-entropy",
+    "E": "KL between Gaussians",
+    "F": "The evidence lower bound",
+}
+
+
+@dataclass(frozen=True)
+class Slips:
+    """How many slips were tried and rejected; `per_draw_rate` is the share of the witnesses tried that rejected."""
+
+    total: int
+    rejected: int
+    survivors: list[str]
+    per_draw_rate: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One identity of the ledger. `worst_error` and `allowance` belong to the comparison with the largest ratio."""
+
+    id: str
+    title: str
+    chapter: str
+    verdict: str
+    worst_error: float
+    allowance: float
+    slips: Slips
+    seconds: float
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict == Verdict.HOLDS.value and self.slips.rejected == self.slips.total
+
+
+@dataclass(frozen=True)
+class PublishedResult:
+    """One published chain: the lines at which it is known to break, and those at which it did."""
+
+    id: str
+    title: str
+    breaks_at: list[int]
+    broken: list[int]
+    as_expected: bool
+    seconds: float
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.as_expected
+
+
+def select(names: Sequence[str]) -> list[str]:
+    """Ids of the ledger for names such as "F" (a chapter) or "e1" (an identity), in ledger order; all for no names."""
+    wanted = set()
+    for name in names:
+        found = [i for i in LEDGER if name.upper() in (i, LEDGER[i].chapter)]
+        if not found:
+            raise ValueError(
+                f"Expected a chapter ({', '.join(CHAPTERS)}) or an identity such as F1, but got {name!r}. "
+                f"The ledger holds {', '.join(LEDGER)}."
+            )
+        wanted.update(found)
+    return [i for i in LEDGER if i in wanted or not names]
+
+
+def verify(ids: Iterable[str], *, seed: int = 0, draws: int = 8) -> Iterator[Result]:
+    """Check identities one after the other; an identity that raises is reported as broken, with the error as its note."""
+    for identity in ids:
+        start = time.perf_counter()
+        try:
+            yield _check(LEDGER[identity], seed, draws, start)
+        except Exception as error:
+            yield _raised(LEDGER[identity], error, time.perf_counter() - start)
+
+
+def verify_published(*, seed: int = 0, draws: int = 8) -> Iterator[PublishedResult]:
+    """Check that each published chain breaks at its known mistakes and nowhere else."""
+    for published in PUBLISHED:
+        chain = published.derivation
+        start = time.perf_counter()
+        try:
+            report = chain.check(draws, seed)
+            broken, as_expected, note = list(report.broken), report.as_expected, ""
+        except Exception as error:
+            broken, as_expected, note = [], False, _sentence(error)
+        seconds = time.perf_counter() - start
+        yield PublishedResult(chain.id, chain.title, list(chain.breaks_at), broken, as_expected, seconds, note)
+
+
+def as_json(results: Sequence[Result], published: Sequence[PublishedResult], seconds: float) -> dict[str, Any]:
+    """The report as plain data; a note appears only where there is something to say."""
+    return {
+        "identities": [_without_empty_note(asdict(result)) for result in results],
+        "published": [_without_empty_note(asdict(result)) for result in published],
+        "seconds": seconds,
+    }
+
+
+def _check(derivation: Derivation, seed: int, draws: int, start: float) -> Result:
+    report = derivation.check(draws, seed)
+    tried = report.slips
+    survivors = [result.slip.name + (f" ({result.error})" if result.error else "") for result in tried if not result.rejected]
+    evaluations = sum(result.tried for result in tried)
+    rate = sum(result.rejections for result in tried) / evaluations if evaluations else 1.0
+    slips = Slips(len(tried), len(tried) - len(survivors), survivors, rate)
+    notes = [f"line {i}: {row.note}" for i, row in enumerate(report.rows) if row.verdict is not Verdict.HOLDS]
+    worst = report.worst
+    return Result(
+        derivation.id,
+        derivation.title,
+        derivation.chapter,
+        report.verdict.value,
+        worst.error,
+        worst.allowance,
+        slips,
+        time.perf_counter() - start,
+        "; ".join(notes),
+    )
+
+
+def _raised(derivation: Derivation, error: Exception, seconds: float) -> Result:
+    slips = Slips(len(derivation.slips), 0, [slip.name for slip in derivation.slips], 0.0)
+    chapter, broken = derivation.chapter, Verdict.BROKEN.value
+    return Result(derivation.id, derivation.title, chapter, broken, float("inf"), 0.0, slips, seconds, _sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+
+
+def _without_empty_note(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "note" or value}
