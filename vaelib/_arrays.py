@@ -1,126 +1,161 @@
 """NumPy arrays and torch tensors alike: the namespace is resolved once, by the type of the arguments.
 
-torch is never imported here. A tensor can only come from a caller who has imported it, so it is looked up among the
-loaded modules.
+torch is never imported here. A tensor can only come from a caller who has imported torch, so torch is looked up among
+the loaded modules. Where NumPy and torch know a function by one name, callers take it from `namespace` (or `special`);
+the few that differ are bridged below.
 """
 
 from __future__ import annotations
 
 import sys
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import scipy.special
 
+Array = Any  # a NumPy array or a torch tensor
+Shape = tuple[int, ...]
+
 
 def is_tensor(value: Any) -> bool:
-    """True for a torch tensor (parameters and subclasses too)."""
+    """True for a torch tensor, a parameter of a network included."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def namespace(*values: Any) -> ModuleType:
-    """torch if a value is a tensor, else NumPy. Only functions that both know by one name are called on it."""
+def namespace(*values: Any) -> Any:
+    """torch if any value is a tensor, else NumPy."""
     return sys.modules["torch"] if any(is_tensor(value) for value in values) else np
 
 
-def special(*values: Any) -> ModuleType:
-    """torch.special or scipy.special, which share the names gammaln, digamma, erf, xlogy, expit, ..."""
-    return namespace(*values).special if any(is_tensor(value) for value in values) else scipy.special
+def special(*values: Any) -> Any:
+    """torch.special or scipy.special, which share the names gammaln, digamma, erf, expit and more."""
+    return sys.modules["torch"].special if any(is_tensor(value) for value in values) else scipy.special
 
 
-def as_arrays(*values: Any) -> tuple[Any, ...]:
-    """Floating-point arrays of one kind: float64 arrays, or tensors as soon as one value is a tensor.
+def as_arrays(*values: Any) -> tuple[Array, ...]:
+    """Floating-point arrays of one kind: tensors as soon as one value is a tensor, else float64 NumPy arrays.
 
-    Numbers, lists and NumPy arrays beside a tensor take its dtype and device. Integer tensors become floating.
+    Numbers, lists and NumPy arrays beside a tensor take its dtype and device; tensors of several floating dtypes are
+    promoted to the widest; tensors of integers or booleans become floating.
     """
-    floating = None
-    for value in values:
-        if is_tensor(value) and (floating is None or not floating.is_floating_point()):
-            floating = value
-    if floating is None:
+    tensors = [value for value in values if is_tensor(value)]
+    if not tensors:
         return tuple(np.asarray(value, dtype=np.float64) for value in values)
+    if len(tensors) == len(values) and all(tensor.dtype == tensors[0].dtype for tensor in tensors):
+        if tensors[0].is_floating_point():
+            return values
     torch = sys.modules["torch"]
-    dtype = floating.dtype if floating.is_floating_point() else torch.get_default_dtype()
-    return tuple(_as_tensor(torch, value, dtype, floating.device) for value in values)
+    floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
+    dtype = floating[0] if floating else torch.get_default_dtype()
+    for other in floating[1:]:
+        dtype = dtype if other == dtype else torch.promote_types(dtype, other)
+    return tuple(_as_tensor(torch, value, dtype, tensors[0].device) for value in values)
 
 
-def _as_tensor(torch: Any, value: Any, dtype: Any, device: Any) -> Any:
+def _as_tensor(torch: Any, value: Any, dtype: Any, device: Any) -> Array:
     if is_tensor(value):
-        return value if value.is_floating_point() else value.to(dtype)
-    if isinstance(value, (int, float)):
-        return torch.full((), value, dtype=dtype, device=device)  # filled on the device: nothing is copied to it
-    return torch.as_tensor(value, dtype=dtype, device=device)
+        return value if value.dtype == dtype else value.to(dtype)
+    if isinstance(value, int | float):
+        return torch.full((), value, dtype=dtype, device=device)  # filled where it lives: nothing to copy to a GPU
+    # as float64 and writable, whatever came: a list, an array, a broadcast view
+    return torch.tensor(np.array(value, dtype=np.float64), dtype=dtype, device=device)
 
 
-def as_integers(index: Any, like: Any) -> Any:
-    """`index` as an array of integers of the kind (NumPy or torch) and on the device of `like`; the dtype is kept."""
+def as_integers(index: Any, like: Array) -> Array:
+    """`index` as an array of the kind and on the device of `like`; its dtype is kept, for a check to judge."""
     if is_tensor(like):
-        return index if is_tensor(index) else sys.modules["torch"].as_tensor(index, device=like.device)
+        return sys.modules["torch"].as_tensor(index, device=like.device)
     return np.asarray(index)
 
 
-def broadcast(*arrays: Any) -> tuple[Any, ...]:
-    """Arrays of one kind, broadcast against each other (views, nothing is copied)."""
+def broadcast(*arrays: Array) -> tuple[Array, ...]:
+    """Arrays of one kind, broadcast against each other: views, nothing is copied."""
     if all(array.shape == arrays[0].shape for array in arrays):
         return arrays
     if is_tensor(arrays[0]):
         return tuple(sys.modules["torch"].broadcast_tensors(*arrays))
-    return np.broadcast_arrays(*arrays)
+    return tuple(np.broadcast_arrays(*arrays))
 
 
-def broadcast_to(array: Any, shape: tuple[int, ...]) -> Any:
-    """`array` seen at `shape` (a view)."""
+def broadcast_to(array: Array, shape: Shape) -> Array:
+    """`array` seen at `shape`: a view."""
     return array if tuple(array.shape) == shape else namespace(array).broadcast_to(array, shape)
 
 
-def take_along_last(array: Any, index: Any) -> Any:
-    """array[..., index[...]] for an integer index of shape array.shape[:-1]."""
+def where(condition: Array, yes: Any, no: Any) -> Array:
+    """Elementwise choice; a NumPy scalar where everything is a scalar."""
+    if is_tensor(condition):
+        return sys.modules["torch"].where(condition, yes, no)
+    return np.where(condition, yes, no)[()]
+
+
+def detach(array: Array) -> Array:
+    """`array` without its history: data, which carries no gradient."""
+    return array.detach() if is_tensor(array) else array
+
+
+# --------------------------------------------------------------------------------------------- along the last axes
+
+
+def take_along_last(array: Array, index: Array) -> Array:
+    """array[..., index[...]], for an integer `index` of shape array.shape[:-1]."""
     if is_tensor(array):
         return array.gather(-1, index.long()[..., None])[..., 0]
     return np.take_along_axis(array, index[..., None], axis=-1)[..., 0]
 
 
-def where(condition: Any, yes: Any, no: Any) -> Any:
-    """Elementwise choice. A number beside a tensor takes its dtype."""
-    return namespace(condition, yes, no).where(condition, yes, no)
+def is_largest(array: Array) -> Array:
+    """One-hot mask of the largest entry along the last axis; the first of several equal ones."""
+    if is_tensor(array):
+        positions = sys.modules["torch"].arange(array.shape[-1], device=array.device)
+    else:
+        positions = np.arange(array.shape[-1])
+    return positions == array.argmax(-1)[..., None]
 
 
-def transpose(matrix: Any) -> Any:
+def transpose(matrix: Array) -> Array:
     """The last two axes exchanged."""
     return matrix.swapaxes(-1, -2)
 
 
-def diagonal(matrix: Any) -> Any:
-    """The diagonal of the last two axes."""
+def diagonal(matrix: Array) -> Array:
+    """(..., d, d) -> (..., d)."""
     return matrix.diagonal(0, -2, -1)
 
 
-def diagonal_matrix(entries: Any) -> Any:
-    """(..., d) -> (..., d, d) with `entries` on the diagonal and zeros elsewhere."""
-    size = entries.shape[-1]
+def diagonal_matrix(entries: Array) -> Array:
+    """(..., d) -> (..., d, d), zero off the diagonal."""
     if is_tensor(entries):
         return sys.modules["torch"].diag_embed(entries)
-    return entries[..., None] * np.eye(size)
+    return entries[..., None] * np.eye(entries.shape[-1])
 
 
-def solve_lower(factor: Any, right: Any) -> Any:
-    """factor^-1 right for a lower-triangular `factor` (..., d, d) and `right` (..., d, k), batches broadcast.
+def matvec(matrix: Array, vector: Array) -> Array:
+    """(..., m, d), (..., d) -> (..., m), batches broadcast."""
+    if matrix.ndim == 2:
+        return vector @ matrix.T  # one product for the whole batch
+    return (matrix @ vector[..., None])[..., 0]
 
-    NumPy has no triangular solver; forward substitution is row-wise exact to rounding whatever the scales of the rows,
-    which a general solver with pivoting is not.
+
+def solve_lower(factor: Array, right: Array) -> Array:
+    """factor^-1 right, for a lower-triangular `factor` (..., d, d) and `right` (..., d, k), batches broadcast.
+
+    NumPy has no triangular solver. Forward substitution is as accurate as the rows are, whatever their scales; a
+    general solver exchanges rows, and a wide range of scales then costs digits.
     """
     if is_tensor(right):
         return sys.modules["torch"].linalg.solve_triangular(factor, right, upper=False)
-    batch = np.broadcast_shapes(factor.shape[:-2], right.shape[:-2])
-    solution = np.zeros(batch + right.shape[-2:])
+    solution = np.zeros((*np.broadcast_shapes(factor.shape[:-2], right.shape[:-2]), *right.shape[-2:]))
     for i in range(factor.shape[-1]):
         known = factor[..., i : i + 1, :i] @ solution[..., :i, :]  # (..., 1, k)
         solution[..., i, :] = (right[..., i, :] - known[..., 0, :]) / factor[..., i, i, None]
     return solution
 
 
-def detached(array: Any) -> Any:
-    """`array` without its history, so that a sample is data and carries no gradient."""
-    return array.detach() if is_tensor(array) else array
+def solve_lower_vector(factor: Array, vector: Array) -> Array:
+    """factor^-1 vector, for (..., d, d) and (..., d), batches broadcast."""
+    if factor.ndim == 2:  # one factor for the whole batch: its vectors are the columns of one right-hand side
+        columns = vector.reshape(-1, vector.shape[-1]).T
+        return solve_lower(factor, columns).T.reshape(vector.shape)
+    return solve_lower(factor, vector[..., None])[..., 0]

@@ -1,181 +1,218 @@
 """Argument checks, and the one place where their messages are worded.
 
-Every message says what was expected, what came, where, and the likely cause. Shapes are always checked. Values are
-checked for NumPy arrays and for tensors on the CPU in eager mode: under compilation a look at a value breaks the
-graph, on a GPU it makes the host wait.
+A message says what was expected, what came, where, and the likely cause. Shapes are always checked. Values are checked
+for NumPy arrays and for tensors on the CPU in eager mode: under compilation a look at a value breaks the graph, on a
+GPU it makes the host wait. Training meets these checks at every step, so each asks one cheap question first, and looks
+for the culprit only when the answer is bad.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
 import numpy as np
 
-from vaelib._arrays import diagonal, is_tensor, namespace, transpose
-
-Shape = tuple[int, ...]
-
+from vaelib._arrays import Array, Shape, diagonal, is_tensor, namespace, transpose
 
 # ---------------------------------------------------------------------------------------------------------- values
 
 
-def can_look(array: Any) -> bool:
-    """May a check look at the values of `array`?"""
+def can_look(array: Array) -> bool:
+    """May a check look at the values of `array`? Not under compilation, on a GPU, or inside torch.func."""
     if not is_tensor(array):
         return True
-    return array.device.type == "cpu" and not sys.modules["torch"].compiler.is_compiling()
-
-
-def require(good: Any, array: Any, name: str, rule: str, hint: str = "") -> None:
-    """Refuse `array` unless the mask `good` is True everywhere; the message points at the first bad entry."""
+    if sys.modules["torch"].compiler.is_compiling() or array.device.type != "cpu":
+        return False
     try:
-        if bool(good.all()):
-            return
-        mask = ~np.asarray(good)
-        values = array.detach().numpy() if is_tensor(array) else np.asarray(array)
-    except RuntimeError:  # under torch.func.vmap and the like a tensor has no values to look at
-        return
-    raise ValueError(f"Expected `{name}` to be {rule}, but got {_first(mask, values)}.{_cause(hint)}")
+        array.data_ptr()
+    except RuntimeError:  # a stand-in without storage: torch.func.vmap, a fake tensor
+        return False
+    return True
 
 
-def _first(mask: Any, values: Any) -> str:
-    if mask.ndim == 0:
-        return f"{values.item()}"
-    index = tuple(int(i) for i in np.argwhere(mask)[0])
-    more = int(mask.sum()) - 1
-    others = f" (and {more} more)" if more else ""
-    return f"{values[index].item()} at index {index} of shape {mask.shape}{others}"
-
-
-def _cause(hint: str) -> str:
-    return f" {hint}" if hint else ""
-
-
-def finite(name: str, array: Any, hint: str = "") -> None:
+def finite(name: str, array: Array, hint: str = "") -> None:
     """Every entry is a finite number."""
-    if can_look(array):
-        require(namespace(array).isfinite(array), array, name, "finite everywhere", hint)
+    # a NaN or an infinity makes the sum one too; a sum that merely overflows is cleared by the mask
+    if can_look(array) and not math.isfinite(_sum(array)):
+        _refuse_unless(namespace(array).isfinite(array), array, name, "finite everywhere", hint)
 
 
-def not_nan(name: str, array: Any, hint: str = "") -> None:
+def not_nan(name: str, array: Array, hint: str = "") -> None:
     """No entry is NaN; infinities pass."""
-    if can_look(array):
-        require(array == array, array, name, "a number everywhere", hint)
+    if can_look(array) and math.isnan(_sum(array)):
+        _refuse_unless(array == array, array, name, "a number everywhere", hint)
 
 
-def positive(name: str, array: Any, hint: str = "") -> None:
+def positive(name: str, array: Array, hint: str = "") -> None:
     """Every entry is finite and > 0."""
     if can_look(array):
-        require((array > 0) & (array < float("inf")), array, name, "finite and > 0 everywhere", hint)
+        low, high = _range(array)
+        if not (low > 0 and high < math.inf):
+            _refuse_unless((array > 0) & (array < math.inf), array, name, "finite and > 0 everywhere", hint)
 
 
-def binary(name: str, array: Any, hint: str = "") -> None:
+def binary(name: str, array: Array, hint: str = "") -> None:
     """Every entry is 0 or 1."""
     if can_look(array):
-        require((array == 0) | (array == 1), array, name, "0 or 1 everywhere", hint)
+        if is_tensor(array):  # two passes over the batch; a mask and all() take eight times as long
+            flat = array.detach().reshape(-1)
+            defect = sys.modules["torch"].addcmul(flat, flat, flat, value=-1)  # x - x^2
+            is_binary = float(defect.dot(defect)) == 0
+        else:
+            is_binary = not (array * array - array).any()
+        if not is_binary:
+            _refuse_unless((array == 0) | (array == 1), array, name, "0 or 1 everywhere", hint)
 
 
-def in_unit_interval(name: str, array: Any, hint: str = "") -> None:
-    """Every entry is strictly between 0 and 1."""
+def probability(name: str, array: Array, hint: str = "") -> None:
+    """Every entry is between 0 and 1, both allowed."""
     if can_look(array):
-        require((array > 0) & (array < 1), array, name, "strictly between 0 and 1", hint)
+        _refuse_unless((array >= 0) & (array <= 1), array, name, "between 0 and 1", hint)
 
 
-def simplex(name: str, array: Any) -> None:
-    """Entries are >= 0 and sum to 1 along the last axis (to 1e-8, or to 100 eps in single precision)."""
-    event_axis(name, array)
-    if not can_look(array):
-        return
-    require((array >= 0) & (array <= 1.0 + 1e-4), array, name, "probabilities, between 0 and 1")
-    tolerance = max(1e-8, 100 * float(namespace(array).finfo(array.dtype).eps))
-    total = array.sum(-1)
-    require(abs(total - 1.0) <= tolerance, total, f"{name}.sum(-1)", "1", "Divide the table by its sum.")
+def uniform_noise(array: Array) -> None:
+    """Every entry is strictly between 0 and 1, as `transform` needs it where it inverts a distribution function."""
+    if can_look(array):
+        hint = "It is uniform noise here, not normal; draw_noise(sample_shape, rng=rng) makes the right kind."
+        _refuse_unless((array > 0) & (array < 1), array, "noise", "strictly between 0 and 1", hint)
 
 
-def some_finite(name: str, logits: Any) -> None:
-    """Logits of a table: no NaN, no +inf, and not every entry -inf."""
-    if not can_look(logits):
-        return
-    require(logits < float("inf"), logits, name, "a number below +inf everywhere", "An impossible value has -inf.")
-    possible = (logits > -float("inf")).any(-1)
-    require(possible, possible, f"any({name} > -inf)", "true in every row", "Some value must be possible.")
+def simplex(name: str, array: Array) -> None:
+    """Entries are >= 0 and sum to 1 along the last axis, to 1e-8 (100 eps in lower precision)."""
+    last_axis(name, array, "the values' probabilities")
+    if can_look(array):
+        _refuse_unless(array >= 0, array, name, ">= 0 everywhere", "Did you pass logits?")
+        total = array.sum(-1)
+        tolerance = max(1e-8, 100 * _eps(array))
+        _refuse_unless(abs(total - 1) <= tolerance, total, f"{name}.sum(-1)", "1", "Divide each row by its sum.")
 
 
-def covariance(name: str, matrix: Any) -> None:
-    """Square in the last two axes, finite, symmetric to rounding."""
+def categorical_logits(name: str, array: Array) -> None:
+    """No NaN, no +inf, and some finite entry in every row."""
+    not_nan(name, array)
+    if can_look(array):
+        hint = "An excluded value has logit -inf; for a certain value, exclude the others."
+        _refuse_unless(array < math.inf, array, name, "below +inf everywhere", hint)
+        largest = array.max(-1) if not is_tensor(array) else array.amax(-1)
+        _refuse_unless(largest > -math.inf, largest, f"{name}.max(-1)", "finite", "Every value is excluded.")
+
+
+def covariance(name: str, matrix: Array) -> None:
+    """Square in its last two axes, finite, symmetric to rounding, with variances > 0 on the diagonal."""
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
         raise ValueError(
             f"Expected `{name}` to be square in its last two axes, but got shape {tuple(matrix.shape)}."
-            " Did you pass a scale? Use DiagonalNormal(loc, scale)."
+            " For independent coordinates use DiagonalNormal(loc, scale)."
         )
-    if not can_look(matrix):
-        return
     finite(name, matrix)
-    require(diagonal(matrix) > 0, diagonal(matrix), f"{name}'s diagonal", "> 0 everywhere", "It holds variances.")
-    eps = float(namespace(matrix).finfo(matrix.dtype).eps)
-    scale = abs(diagonal(matrix)) ** 0.5
-    gap = abs(matrix - transpose(matrix))
-    tolerance = eps**0.5 * scale[..., :, None] * scale[..., None, :]
-    require(gap <= tolerance, matrix, name, "symmetric", "Symmetrize it, (A + A.T) / 2, if rounding is the cause.")
+    if can_look(matrix):
+        variances = diagonal(matrix)
+        _refuse_unless(variances > 0, variances, f"diagonal of {name}", "> 0 everywhere", "Variances stand there.")
+        scale = variances**0.5
+        allowed = _eps(matrix) ** 0.5 * scale[..., :, None] * scale[..., None, :]
+        hint = "If only rounding is to blame, pass (A + A.T) / 2."
+        _refuse_unless(abs(matrix - transpose(matrix)) <= allowed, matrix, name, "symmetric", hint)
+
+
+def positive_definite(name: str, smallest_eigenvalue: float) -> ValueError:
+    """The error for a covariance without a Cholesky factor; the caller has tried and raises it."""
+    return ValueError(
+        f"Expected `{name}` to be positive definite, but got a smallest eigenvalue of {smallest_eigenvalue:.3g}."
+        " Are two coordinates the same up to a linear map? Add the noise's variance to the diagonal."
+    )
+
+
+def category(name: str, array: Array, size: int) -> None:
+    """Integers from 0 to size - 1."""
+    dtype = str(array.dtype).removeprefix("torch.")
+    if not dtype.startswith(("int", "uint")):
+        raise TypeError(f"Expected `{name}` to hold integers, which category counted from 0, but got dtype {dtype}.")
+    if can_look(array):
+        good = (array >= 0) & (array < size)
+        _refuse_unless(good, array, name, f"between 0 and {size - 1}", "Categories count from 0.")
+
+
+def _refuse_unless(good: Array, array: Array, name: str, rule: str, hint: str) -> None:
+    """Raise unless the mask `good` is True everywhere; point at the first entry of `array` where it is not."""
+    if bool(good.all()):
+        return
+    bad = ~np.asarray(good)
+    if bad.ndim == 0:
+        got = _number(array)
+    else:
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        more = f", and {int(bad.sum()) - 1} more such" if bad.sum() > 1 else ""
+        got = f"{_number(array[index])} at index {index} of shape {bad.shape}{more}"
+    raise ValueError(f"Expected `{name}` to be {rule}, but got {got}.{' ' if hint else ''}{hint}")
+
+
+def _number(entry: Array) -> str:
+    return repr(float(f"{entry.item():.7g}"))
+
+
+def _sum(array: Array) -> float:
+    with np.errstate(all="ignore"):
+        return float(array.detach().sum() if is_tensor(array) else array.sum())
+
+
+def _range(array: Array) -> tuple[float, float]:
+    """The least and the largest entry, both NaN if one is NaN; (1, 1) of an empty array."""
+    if math.prod(array.shape) == 0:
+        return 1.0, 1.0
+    low, high = array.detach().aminmax() if is_tensor(array) else (array.min(), array.max())
+    return float(low), float(high)
+
+
+def _eps(array: Array) -> float:
+    return float(namespace(array).finfo(array.dtype).eps)
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
 
 
-def broadcastable(**arrays: Any) -> Shape:
-    """The common shape of the named arrays; an error names every shape."""
+def broadcastable(**arrays: Array) -> Shape:
+    """The common shape of the named arrays."""
     shapes = [tuple(array.shape) for array in arrays.values()]
+    if all(shape == shapes[0] for shape in shapes):
+        return shapes[0]
     try:
-        return np.broadcast_shapes(*shapes)
+        return tuple(np.broadcast_shapes(*shapes))
     except ValueError:
         names = " and ".join(f"`{name}`" for name in arrays)
         listed = " and ".join(str(shape) for shape in shapes)
         raise ValueError(
             f"Expected {names} to have shapes that broadcast, but got {listed}."
-            " Axes are compared from the right; each pair must be equal, or one of them 1."
+            " Axes are matched from the right; two sizes must agree, or one of them be 1."
         ) from None
 
 
-def event_axis(name: str, array: Any) -> None:
-    """There is a last axis to hold the event."""
-    if array.ndim < 1:
-        raise ValueError(
-            f"Expected `{name}` to have at least one axis (the last one is the event), but got a scalar."
-            " For a batch of scalars use Normal."
-        )
+def last_axis(name: str, array: Array, holds: str) -> None:
+    """There is a last axis, which holds the event or the categories."""
+    if array.ndim == 0:
+        raise ValueError(f"Expected `{name}` to have a last axis, for {holds}, but got a single number.")
 
 
-def event_size(name: str, array: Any, size: int) -> None:
-    """The last axis of `array` has the size of the event."""
-    if array.ndim < 1 or array.shape[-1] != size:
+def event_size(name: str, array: Array, size: int) -> None:
+    """The last axis is as long as the event."""
+    if array.ndim == 0 or array.shape[-1] != size:
         raise ValueError(f"Expected `{name}` to have a last axis of size {size}, but got shape {tuple(array.shape)}.")
-
-
-def integer(name: str, array: Any) -> None:
-    """An array of integers."""
-    kind = str(array.dtype).removeprefix("torch.")
-    if not kind.startswith(("int", "uint")):
-        raise TypeError(f"Expected `{name}` to hold integers (which category, from 0), but got dtype {kind}.")
-
-
-def index_below(name: str, array: Any, size: int) -> None:
-    """0 <= entry < size."""
-    if can_look(array):
-        require((array >= 0) & (array < size), array, name, f"between 0 and {size - 1}", "Categories count from 0.")
 
 
 # ------------------------------------------------------------------------------------------------------ generators
 
 
-def generator(rng: Any, parameters: Any) -> None:
-    """A NumPy Generator for NumPy parameters, a torch Generator for tensors."""
-    torch = sys.modules.get("torch")
-    expected = torch.Generator if is_tensor(parameters) and torch is not None else np.random.Generator
+def generator(rng: Any, parameter: Array) -> None:
+    """A NumPy Generator beside NumPy parameters, a torch Generator beside tensors."""
+    if is_tensor(parameter):
+        expected: Any = sys.modules["torch"].Generator
+        kind, make, parameters = "torch.Generator", "torch.Generator().manual_seed(0)", "tensors"
+    else:
+        expected = np.random.Generator
+        kind, make, parameters = "numpy.random.Generator", "numpy.random.default_rng(0)", "NumPy arrays"
     if not isinstance(rng, expected):
-        kind = "torch.Generator" if is_tensor(parameters) else "numpy.random.Generator"
-        how = "torch.Generator().manual_seed(0)" if is_tensor(parameters) else "numpy.random.default_rng(0)"
         raise TypeError(
-            f"Expected `rng` to be a {kind}, as the parameters are {'tensors' if is_tensor(parameters) else 'NumPy arrays'},"
-            f" but got {type(rng).__module__}.{type(rng).__qualname__}. Make one with {how}."
+            f"Expected `rng` to be a {kind}, since the parameters are {parameters}, but got"
+            f" {type(rng).__module__}.{type(rng).__qualname__}. Make one with {make}."
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -43,17 +42,20 @@ class Verdict(Enum):
         return self.value
 
 
+SEVERITY = (Verdict.HOLDS, Verdict.NOT_JUDGED, Verdict.INCONCLUSIVE, Verdict.BROKEN)
+
+
 def worst_verdict(verdicts: list[Verdict]) -> Verdict:
     """Broken before inconclusive before not judged before holds."""
-    for verdict in (Verdict.BROKEN, Verdict.INCONCLUSIVE, Verdict.NOT_JUDGED):
-        if verdict in verdicts:
-            return verdict
-    return Verdict.HOLDS
+    return max(verdicts, key=SEVERITY.index, default=Verdict.HOLDS)
 
 
 def compose(relations: list[str]) -> str | None:
     """The relation of the first to the last of a chain, or None: `>=` then `<=` proves nothing."""
-    return reduce(_compose_two, relations, "=")
+    result: str | None = "="
+    for relation in relations:
+        result = _compose_two(result, relation)
+    return result
 
 
 def _compose_two(first: str | None, second: str) -> str | None:
@@ -95,6 +97,7 @@ class Comparison:
     allowance: float = 0.0
     index: tuple[int, ...] = ()
     note: str = ""
+    sampled: bool = False  # then the error is |z|, and the allowance its threshold
 
     @property
     def ratio(self) -> float:
@@ -103,6 +106,11 @@ class Comparison:
             return 0.0
         ratio = self.error / self.allowance if self.allowance > 0 else np.inf
         return float(ratio) if ratio == ratio else np.inf
+
+    @property
+    def severity(self) -> tuple[int, float]:
+        """Sorts comparisons: by verdict, then by ratio."""
+        return SEVERITY.index(self.verdict), self.ratio
 
 
 def perturbed(item: Any, rng: np.random.Generator) -> Any:
@@ -114,7 +122,8 @@ def perturbed(item: Any, rng: np.random.Generator) -> Any:
     if isinstance(item, np.ndarray) and np.issubdtype(item.dtype, np.floating):
         return item * (1 + PERTURBATION * rng.uniform(-1, 1, item.shape))
     if isinstance(item, (tuple, list)):
-        return type(item)(perturbed(entry, rng) for entry in item)
+        entries = [perturbed(entry, rng) for entry in item]
+        return item._make(entries) if hasattr(item, "_make") else type(item)(entries)
     if isinstance(item, dict):
         return {key: perturbed(entry, rng) for key, entry in item.items()}
     if is_dataclass(item) and not isinstance(item, type):
@@ -127,10 +136,15 @@ def measure(evaluate: Callable[[Any], Any], witness: Any, copies: list[Any]) -> 
     with np.errstate(all="ignore"):
         result = evaluate(witness)
         estimate = result if isinstance(result, Estimate) else Estimate(result)
+        if estimate.value is None:
+            raise TypeError("Expected a line to return a number or an array, but got None. Is a `return` missing?")
         value = np.asarray(estimate.value, dtype=float)
+        if value.size == 0:
+            raise ValueError(f"Expected a line with at least one entry, but got shape {value.shape}. Is a mask empty?")
         error = np.broadcast_to(np.asarray(estimate.error, dtype=float), value.shape)
+        rounding = ROUNDING * np.where(np.isfinite(value), np.abs(value), 0.0)
         if estimate.num_samples is not None:
-            return Value(value, ROUNDING * np.abs(value), standard_error=error)
+            return Value(value, rounding, standard_error=error)
         change = np.zeros(value.shape)
         for copy in copies:
             moved = evaluate(copy)
@@ -141,8 +155,37 @@ def measure(evaluate: Callable[[Any], Any], witness: Any, copies: list[Any]) -> 
                     "Does the line draw at random, or branch on a rounding error?"
                 )
             change = np.maximum(change, np.nan_to_num(np.where(moved == value, 0.0, np.abs(moved - value)), nan=np.inf))
-        finite = np.where(np.isfinite(value), np.abs(value), 0.0)
-        return Value(value, SAFETY * change + ROUNDING * finite + error)
+        return Value(value, SAFETY * change + rounding + error)
+
+
+def minus(above: Value, below: Value) -> Value:
+    """The difference of two values (0 where both are the same infinity), with all that may be wrong about it."""
+
+    def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return np.where(a == b, 0.0, a - b)
+
+    both = (above, below)
+    variances = [v.standard_error**2 for v in both if v.standard_error is not None]
+    orders = [v.order for v in both if v.order is not None]
+    value = difference(above.value, below.value)
+    return Value(
+        value,
+        above.allowance + below.allowance + np.zeros(value.shape),
+        np.sqrt(sum(variances)) if variances else None,
+        difference(*(v.value if v.coarse is None else v.coarse for v in both)) if orders else None,
+        min(orders, default=None),
+    )
+
+
+def total_allowance(difference: Value) -> np.ndarray:
+    """What a difference may be by error alone: allowance, 4.5 standard errors, what a step of this order leaves."""
+    allowance = difference.allowance
+    if difference.standard_error is not None:
+        allowance = allowance + Z_THRESHOLD * difference.standard_error
+    if difference.coarse is not None and difference.order is not None:
+        allowance = allowance + ORDER_SLACK * np.abs(difference.coarse) / 2**difference.order
+    return allowance
 
 
 def judge(relation: str, above: Value, below: Value, resolution: float = RESOLUTION) -> Comparison:
@@ -156,7 +199,8 @@ def judge(relation: str, above: Value, below: Value, resolution: float = RESOLUT
     with np.errstate(all="ignore"):
         if relation in MIN_ENTRIES:
             return _judge_constant(relation, above, below, resolution)
-        difference, allowance = _difference(above, below)
+        gap = minus(above, below)
+        difference, allowance = gap.value, total_allowance(gap)
         size = np.abs(difference)
         bad = {
             "=": ~(size <= allowance),
@@ -174,57 +218,78 @@ def judge(relation: str, above: Value, below: Value, resolution: float = RESOLUT
             "<=": np.maximum(difference, 0),
             "<": np.maximum(difference, 0),
         }[relation]
-        scale = np.maximum(1, np.nan_to_num(np.maximum(np.abs(a), np.abs(b)), posinf=1.0, nan=1.0))
-        if above.sampled or below.sampled:
-            deviation = allowance / Z_THRESHOLD
-            return _summary(bad, np.zeros(bad.shape, bool), error / deviation, np.full(bad.shape, Z_THRESHOLD))
-        unclear = (size <= allowance) & (allowance > resolution * scale)
-        return _summary(bad, unclear, error, allowance)
-
-
-def _difference(above: Value, below: Value) -> tuple[np.ndarray, np.ndarray]:
-    """Difference (0 where both are the same infinity) and what it may be by error alone."""
-    equal = above.value == below.value
-    difference = np.where(equal, 0.0, above.value - below.value)
-    allowance = above.allowance + below.allowance + np.zeros(difference.shape)
-    if above.sampled or below.sampled:
-        variances = [v.standard_error**2 for v in (above, below) if v.standard_error is not None]
-        allowance = allowance + Z_THRESHOLD * np.sqrt(sum(variances))
-    orders = [v.order for v in (above, below) if v.order is not None]
-    if orders:
-        coarse = [v.value if v.coarse is None else v.coarse for v in (above, below)]
-        allowance = allowance + ORDER_SLACK * np.abs(coarse[0] - coarse[1]) / 2 ** min(orders)
-    return difference, allowance
+        result = _summary(bad, size <= allowance, error, allowance, _scale(a, b), gap.sampled, resolution)
+    if relation in (">", "<", "!=") and result.verdict is Verdict.BROKEN and np.all(size[bad] <= allowance[bad]):
+        return replace(result, note=f"`{relation}` is strict, but here the two sides agree up to rounding")
+    return result
 
 
 def _judge_constant(relation: str, above: Value, below: Value, resolution: float) -> Comparison:
-    """Is the difference (of the logarithms, for `proportional`) the same at every entry?"""
-    entries = max(above.value.size, below.value.size)
+    """Is the difference (of the logarithms, for `proportional`) the same at every entry?
+
+    Where both sides are the same infinity, the difference says nothing: such entries agree with any constant.
+    """
+    if relation == "proportional":
+        if not (np.all(above.value > 0) and np.all(below.value > 0)):
+            return Comparison(Verdict.BROKEN, np.inf, 0.0, note="`proportional` compares densities: values must be > 0")
+        above, below = _logarithm(above), _logarithm(below)
+    shape = np.broadcast_shapes(above.value.shape, below.value.shape)
+    open_entries = np.broadcast_to(np.isinf(above.value) & (above.value == below.value), shape)
+    entries = int(np.sum(~open_entries))
     if entries < MIN_ENTRIES[relation]:
         raise ValueError(
             f"Expected a line with at least {MIN_ENTRIES[relation]} entries for `{relation}`, but got {entries}. "
             "Evaluate it at several points: one difference is always constant."
         )
-    if relation == "proportional":
-        if not (np.all(above.value > 0) and np.all(below.value > 0)):
-            return Comparison(Verdict.BROKEN, np.inf, 0.0, note="`proportional` compares densities: values must be > 0")
-        above = Value(np.log(above.value), above.allowance / above.value)
-        below = Value(np.log(below.value), below.allowance / below.value)
-    difference, allowance = (part.ravel() for part in np.broadcast_arrays(*_difference(above, below)))
-    reference = int(np.argmin(allowance))
-    error = np.abs(difference - difference[reference])
+    difference = minus(above, below)
+    allowance = total_allowance(difference)
+    reference = np.unravel_index(int(np.argmin(np.where(open_entries, np.inf, allowance))), shape)
+    error = np.where(open_entries, 0.0, np.abs(difference.value - difference.value[reference]))
     allowance = allowance + allowance[reference]
-    scale = np.maximum(1, np.abs(difference) + np.broadcast_to(np.abs(above.value), error.shape))
-    unclear = (error <= allowance) & (allowance > resolution * scale)
-    return _summary(~(error <= allowance), unclear, error, allowance)
+    scale = _scale(difference.value, above.value)
+    bad = ~(error <= allowance)
+    return _summary(bad, ~bad & ~open_entries, error, allowance, scale, difference.sampled, resolution)
 
 
-def _summary(bad: np.ndarray, unclear: np.ndarray, error: np.ndarray, allowance: np.ndarray) -> Comparison:
+def _logarithm(value: Value) -> Value:
+    """log of a positive value; errors become relative."""
+    return Value(
+        np.log(value.value),
+        value.allowance / value.value,
+        None if value.standard_error is None else value.standard_error / value.value,
+        None if value.coarse is None else np.log(value.coarse),
+        value.order,
+    )
+
+
+def _scale(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """max(1, |a|, |b|), 1 where infinite: what a resolution is relative to."""
+    return np.maximum(1, np.nan_to_num(np.maximum(np.abs(a), np.abs(b)), posinf=1.0, nan=1.0))
+
+
+def _summary(
+    bad: np.ndarray,
+    small: np.ndarray,
+    error: np.ndarray,
+    allowance: np.ndarray,
+    scale: np.ndarray,
+    sampled: bool,
+    resolution: float,
+) -> Comparison:
+    """The verdict over all entries, and the entry with the largest ratio among those that decide it.
+
+    Where the difference is `small` (within the allowance) and the allowance beyond the resolution, nothing is decided.
+    A sampled difference is reported as |z| against the threshold.
+    """
+    unclear = small & (allowance > resolution * scale) & (not sampled)
     broken = bad & ~unclear
     verdict = Verdict.BROKEN if broken.any() else Verdict.INCONCLUSIVE if unclear.any() else Verdict.HOLDS
     where = broken if broken.any() else unclear if unclear.any() else np.ones(bad.shape, bool)
     ratio = np.where(error == 0, 0.0, error / np.where(allowance > 0, allowance, np.finfo(float).tiny))
+    if sampled:
+        error, allowance = Z_THRESHOLD * ratio, np.full(bad.shape, Z_THRESHOLD)
     ratio = np.where(where, np.nan_to_num(ratio, nan=np.inf), -1.0)
     flat = int(np.argmax(ratio))
     index = tuple(int(i) for i in np.unravel_index(flat, ratio.shape)) if ratio.ndim else ()
-    return Comparison(verdict, float(error.reshape(-1)[flat]), float(allowance.reshape(-1)[flat]), index)
+    error, allowance = error.reshape(-1)[flat], allowance.reshape(-1)[flat]
+    return Comparison(verdict, float(error), float(allowance), index, sampled=sampled)

@@ -1,81 +1,99 @@
-"""Special functions that keep their digits, for NumPy arrays and torch tensors alike."""
+"""Special functions that keep their digits, for NumPy arrays and torch tensors alike.
+
+Each choice between two formulas is a `where` whose branch not taken is fed a harmless argument (`clip`, or another
+`where`), so that it neither divides by zero nor sends a NaN into a gradient.
+"""
 
 from __future__ import annotations
 
 import math
 import sys
-from typing import Any
 
 import numpy as np
 
-from vaelib._arrays import is_tensor, namespace, special, where
+from vaelib._arrays import Array, is_largest, is_tensor, namespace, special, where
+
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-def log_excess(growth: Any, log_ratio: Any) -> Any:
+def log_excess(growth: Array, log_ratio: Array) -> Array:
     r"""r - 1 - log r >= 0, for r = 1 + growth and log_ratio = log r: how far the tangent at 1 lies above the logarithm.
 
-    The caller computes `growth` without cancellation. Near r = 1 the difference growth - log_ratio would lose all its
-    digits (its value is about growth^2 / 2). There, with u = growth / (2 + growth) and log r = 2 atanh u,
+    Both arguments come without cancellation from the caller. Near r = 1 their difference, about growth^2 / 2, would
+    lose its digits; there, with u = growth / (2 + growth) and log r = 2 atanh u,
 
-        r - 1 - log r = growth u - 2 (u^3/3 + u^5/5 + ...).
+        r - 1 - log r = u (growth - 2 (u^2/3 + u^4/5 + ...)).
     """
-    near = abs(growth) < 0.04
-    small = where(near, growth, 0.0)  # zero on the branch not taken: no division by zero, no NaN gradient
+    small = growth.clip(-0.04, 0.04)
     u = small / (2.0 + small)
     v = u * u
-    series = small * u - 2.0 * u * v * (1 / 3 + v * (1 / 5 + v * (1 / 7 + v * (1 / 9 + v / 11))))
-    return where(near, series, growth - log_ratio)
+    series = u * (small - v * (2 / 3 + v * (2 / 5 + v * (2 / 7 + v * (2 / 9)))))
+    return where(small == growth, series, growth - log_ratio)
 
 
-def exp_excess(x: Any) -> Any:
-    r"""e^x - 1 - x >= 0: how far the exponential lies above its tangent at 0. Taylor series where |x| < 0.1."""
-    xp = namespace(x)
-    near = abs(x) < 0.1
-    small = where(near, x, 0.0)
-    tail = 1.0 + small / 11.0
-    for k in range(10, 2, -1):
+def exp_excess(x: Array) -> Array:
+    r"""e^x - 1 - x >= 0: how far the exponential lies above its tangent at 0. A Taylor series where |x| < 0.1."""
+    small = x.clip(-0.1, 0.1)
+    tail = 1.0 + small / 10.0
+    for k in range(9, 2, -1):
         tail = 1.0 + small / k * tail
-    return where(near, 0.5 * small * small * tail, xp.expm1(x) - x)
+    return where(small == x, 0.5 * small * small * tail, namespace(x).expm1(x) - x)
 
 
-def softplus(x: Any) -> Any:
-    """log(1 + e^x), to full relative accuracy on both sides."""
+def log_sigmoid(x: Array) -> Array:
+    """-log(1 + e^-x), to full relative accuracy on both sides; fused in torch."""
     if is_tensor(x):
-        return -sys.modules["torch"].nn.functional.logsigmoid(-x)  # softplus proper turns linear at x = 20
-    return np.logaddexp(0.0, x)
+        return sys.modules["torch"].nn.functional.logsigmoid(x)
+    return -np.logaddexp(0.0, -x)
 
 
-def weighted(weight: Any, value: Any) -> Any:
-    """weight * value with 0 * inf = 0 (and no NaN gradient)."""
+def with_gradient_of(differentiable: Array, value: Array) -> Array:
+    """`value`, with the derivatives of `differentiable`, another form of the same function that rounds worse.
+
+    What is added is exactly zero, but torch does not know.
+    """
+    if is_tensor(differentiable):
+        return value + (differentiable - differentiable.detach())
+    return value
+
+
+def weighted(weight: Array, value: Array) -> Array:
+    """weight * value, where weight 0 makes nothing of an infinite value: 0 log 0 = 0."""
     return weight * where(weight > 0, value, 0.0)
 
 
-# B_2k / (2k (2k - 1)) of Stirling's series, m = 2k - 1 = 1, 3, 5, ...
-_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
+def log_normalize(logits: Array) -> Array:
+    """logits - log sum exp(logits) along the last axis.
 
-
-def stirling_remainder(a: Any) -> Any:
-    r"""mu(a) = log Gamma(a) - (a - 1/2) log a + a - log(2 pi)/2 (Binet's function), for a > 0."""
-    large = a > 10.0
-    x = where(large, a, 10.0)
-    inverse_square = 1.0 / (x * x)
-    series = 0.0 * x
-    for coefficient in reversed(_STIRLING):
-        series = series * inverse_square + coefficient
-    y = where(large, 1.0, a)
-    direct = special(a).gammaln(y) - (y - 0.5) * namespace(a).log(y) + y - 0.5 * math.log(2 * math.pi)
-    return where(large, series / x, direct)
-
-
-def log_normalize(logits: Any) -> Any:
-    """logits - log sum exp(logits) along the last axis, to full relative accuracy where one entry takes nearly all.
-
-    The largest entry is left out of the sum, and enters through log1p.
+    The largest entry enters through log1p and not the sum, so that its log-probability keeps its digits near 0.
     """
     xp = namespace(logits)
-    top = logits.argmax(-1)[..., None]
-    is_top = xp.arange(logits.shape[-1], **({"device": logits.device} if is_tensor(logits) else {})) == top
-    largest = where(is_top, logits, 0.0).sum(-1)[..., None]
-    shifted = logits - largest
-    rest = where(is_top, 0.0, xp.exp(shifted)).sum(-1)[..., None]
+    top = is_largest(logits)
+    shifted = logits - where(top, logits, 0.0).sum(-1)[..., None]
+    rest = where(top, 0.0, xp.exp(shifted)).sum(-1)[..., None]
     return shifted - xp.log1p(rest)
+
+
+# ------------------------------------------------------------------------------ the logarithm of the gamma function
+
+# Stirling's series, log Gamma(a) = (a - 1/2) log a - a + log(2 pi)/2 + sum_m c_m a^-m for m = 1, 3, 5, ...;
+# c_m = B_{m+1} / (m (m + 1)). For a >= 10 the seven terms reach double precision.
+STIRLING = {1: 1 / 12, 3: -1 / 360, 5: 1 / 1260, 7: -1 / 1680, 9: 1 / 1188, 11: -691 / 360360, 13: 1 / 156}
+
+
+def stirling_remainder(a: Array) -> Array:
+    r"""log Gamma(a) - (a - 1/2) log a + a - log(2 pi)/2 for a > 0, which falls like 1 / (12 a)."""
+    large = a > 10.0
+    x, y = where(large, a, 10.0), where(large, 10.0, a)
+    series = sum(c * x ** (-m) for m, c in STIRLING.items())
+    direct = special(a).gammaln(y) - (y - 0.5) * namespace(a).log(y) + y - HALF_LOG_2PI
+    return where(large, series, direct)
+
+
+def log_minus_digamma(a: Array) -> Array:
+    r"""log a - psi(a) for a > 0, which falls like 1 / (2 a): how far E[log x] lies below log E[x] for a Gamma."""
+    large = a > 10.0
+    x, y = where(large, a, 10.0), where(large, 10.0, a)
+    series = 0.5 / x + sum(m * c * x ** (-m - 1) for m, c in STIRLING.items())
+    direct = namespace(a).log(y) - special(a).digamma(y)
+    return where(large, series, direct)

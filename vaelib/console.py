@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -29,25 +30,34 @@ class Summary:
 
     @property
     def passed(self) -> bool:
-        """True if every identity holds, every slip is rejected and every published chain breaks where it is known to."""
+        """True if every identity holds, every slip is rejected, every published chain breaks just where known."""
         return (self.holding, self.rejected, self.as_expected) == (self.identities, self.slips, self.published)
 
     def __str__(self) -> str:
+        chains = (
+            f"; {self.as_expected} of {self.published} published chains break where known" if self.published else ""
+        )
         return (
-            f"{self.holding} of {self.identities} identities hold, {self.rejected} of {self.slips} slips rejected, "
-            f"{self.as_expected} of {self.published} published chains break exactly where known, "
-            f"in {self.seconds:.1f} s."
+            f"{self.holding} of {self.identities} identities hold; {self.rejected} of {self.slips} slips rejected{chains}; "
+            f"{self.seconds:.1f} s"
         )
 
 
 def show_verification(
-    names: Sequence[str] = (), *, seed: int = 0, draws: int = 8, json_file: Path | None = None, console: Console | None = None
+    names: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    draws: int = 8,
+    json_file: Path | None = None,
+    console: Console | None = None,
 ) -> Summary:
     """Verify the ledger (or the chapters and identities named), show it, write the JSON file if one is given."""
     console = console or Console()
     ids = select(names)
     if json_file is not None and not json_file.parent.is_dir():
-        raise FileNotFoundError(f"Expected a folder {json_file.parent} to write {json_file.name} into, but there is none.")
+        raise FileNotFoundError(
+            f"Expected a folder {json_file.parent} to write {json_file.name} into, but there is none."
+        )
     start = time.perf_counter()
     results: list[Result] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -80,33 +90,36 @@ def show_verification(
 
 def _chapter_table(results: Sequence[Result]) -> Table:
     chapter = results[0].chapter
-    table = Table(title=f"{chapter}. {CHAPTERS[chapter]}", title_justify="left", title_style="bold", pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("identity", ratio=1)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("worst error", justify="right", no_wrap=True)
-    table.add_column("allowed", justify="right", no_wrap=True)
-    table.add_column("slips rejected", justify="right", no_wrap=True)
-    table.add_column("time", justify="right", no_wrap=True)
+    table = _table(f"{chapter}. {CHAPTERS[chapter]}", "identity", ("verdict", "error", "allowed", "slips", "time"))
     for r in results:
         verdict = r.verdict if r.verdict == "holds" else f"[bold red]{r.verdict.upper()}[/]"
-        slips = f"{r.slips.rejected} of {r.slips.total}"
+        slips = f"{r.slips.rejected}/{r.slips.total}"
         slips = slips if r.slips.rejected == r.slips.total else f"[bold red]{slips}[/]"
-        cells = (f"{r.worst_error:.1e}", f"{r.allowance:.1e}", slips, f"{r.seconds:.2f} s")
+        error, allowed = f"{r.worst_error:.0e}", f"{r.allowance:.0e}"
+        if r.sampled:
+            error, allowed = f"|z| {r.worst_error:.1f}", f"{r.allowance:.1f}"
+        cells = (error, allowed, slips, f"{r.seconds:.1f} s")
         table.add_row(r.id, r.title, verdict, *cells)
     return table
 
 
 def _published_table(results: Sequence[PublishedResult]) -> Table:
-    table = Table(title="Chains as published, with their mistakes", title_justify="left", title_style="bold", pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("chain", ratio=1)
-    table.add_column("known to break at line", justify="right")
-    table.add_column("breaks at line", justify="right")
-    table.add_column("as expected", no_wrap=True)
+    table = _table("Chains as published, mistakes included", "chain", ("breaks at line", "expected"))
     for p in results:
-        known, found = (", ".join(map(str, lines)) or "none" for lines in (p.breaks_at, p.broken))
-        table.add_row(p.id, p.title, known, found, "yes" if p.passed else "[bold red]NO[/]")
+        found = ", ".join(map(str, p.broken)) or "none"
+        table.add_row(p.id, p.title, found, "yes" if p.passed else "[bold red]NO[/]")
+    return table
+
+
+def _table(title: str, what: str, columns: Sequence[str]) -> Table:
+    """A table that fits into 80 columns, one line for most rows."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, expand=True
+    )
+    table.add_column("", no_wrap=True)
+    table.add_column(what, ratio=1)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 

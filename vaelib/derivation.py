@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vaelib import _compare
-from vaelib._compare import Comparison, Value, Verdict, compose, judge, measure, perturbed, worst_verdict
+from vaelib._compare import Comparison, Value, Verdict, compose, judge, measure, minus, perturbed
 from vaelib.montecarlo import sample_mean
 from vaelib.report import Report, Row
 
@@ -80,6 +80,8 @@ class Line:
             raise ValueError(
                 f"Expected `gap` and `equality` on an inequality only, but got relation {self.relation!r}."
             )
+        if self.equality is not None and self.samples is not None:
+            raise ValueError(f"Expected `equality` on a line with a value, but {self.latex!r} has samples. Use `gap`.")
 
     @property
     def latex(self) -> str:
@@ -120,6 +122,12 @@ class Slip:
     latex: str = ""
     real: str = ""
 
+    def __post_init__(self) -> None:
+        if self.value is None and self.samples is None and self.relation is None:
+            raise ValueError(f"Expected slip {self.name!r} to change the value or the relation, but got neither.")
+        if self.value is not None and self.samples is not None:
+            raise ValueError(f"Expected slip {self.name!r} to have either `value` or `samples`, but got both.")
+
     def apply(self, line: Line) -> Line:
         """The line with this slip in it."""
         changes: dict[str, Any] = {}
@@ -133,8 +141,6 @@ class Slip:
             changes["relation"] = self.relation
             if self.relation not in _INEQUALITIES:
                 changes |= {"gap": None, "equality": None}
-        if not changes:
-            raise ValueError(f"Expected slip {self.name!r} to change the value or the relation, but got neither.")
         latex = self.latex or (self.value.latex if not callable(self.value) and self.value is not None else line.latex)
         return replace(line, formula=latex if "value" in changes or "samples" in changes else line.formula, **changes)
 
@@ -180,8 +186,13 @@ class Derivation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "lines", tuple(self.lines))
         object.__setattr__(self, "slips", tuple(self.slips))
+        object.__setattr__(self, "breaks_at", tuple(sorted(self.breaks_at)))
         if len(self.lines) < 2:
             raise ValueError(f"Expected at least two lines in {self.id}, but got {len(self.lines)}.")
+        if any(not 0 <= index < len(self.lines) for index in self.breaks_at):
+            raise ValueError(
+                f"Expected `breaks_at` of {self.id} to be among 0 to {len(self.lines) - 1}, but got {self.breaks_at}."
+            )
         for slip in self.slips:
             if not 1 <= slip.line < len(self.lines):
                 raise ValueError(
@@ -198,14 +209,14 @@ class Derivation:
         return _Check(self, witnesses, seed).report()
 
     def with_line(self, index: int, line: Line | Formula | Evaluator) -> Derivation:
-        """The same chain with your own line at `index`; its relation and reason stay unless you give a whole Line."""
+        """The same chain with your own line at `index`; relation and gap stay as they are, unless you give a Line."""
         if not 0 <= index < len(self.lines):
             raise IndexError(f"Expected a line from 0 to {len(self.lines) - 1}, but got {index}.")
         old = self.lines[index]
         if not isinstance(line, Line):
             formula = r"\text{your line}" if callable(line) else line
             value = line if callable(line) else None
-            line = Line(formula, value, "your line", old.relation, gap=old.gap, equality=old.equality)
+            line = Line(formula, value, "your line", old.relation, old.gap, old.equality, resolution=old.resolution)
         return replace(self, lines=(*self.lines[:index], line, *self.lines[index + 1 :]))
 
 
@@ -215,7 +226,7 @@ class _Check:
     def __init__(self, derivation: Derivation, witnesses: int | Sequence[Any], seed: int) -> None:
         self.derivation = derivation
         self.seed = seed
-        if isinstance(witnesses, int):
+        if isinstance(witnesses, (int, np.integer)):
             if witnesses < 1:
                 raise ValueError(f"Expected at least one witness, but got {witnesses}.")
             drawn = [derivation.draw(np.random.default_rng([seed, i])) for i in range(witnesses)]
@@ -233,15 +244,15 @@ class _Check:
 
     def report(self) -> Report:
         rows: list[Row] = []
-        breaking = []
+        comparisons: list[list[Comparison]] = []
         for j in range(len(self.derivation.lines)):
             anchor, relation = self._anchor(j, rows)
-            row, first_broken = self._row(j, anchor, relation)
+            row, on_each = self._row(j, anchor, relation)
             rows.append(row)
-            if row.verdict is Verdict.BROKEN:
-                breaking.append(first_broken)
+            comparisons.append(on_each)
+        breaking = [i for on_each in comparisons for i, c in enumerate(on_each) if c.verdict is Verdict.BROKEN]
         shown = min(breaking, default=0)
-        rows = [replace(row, shown=self._shown(j, shown)) for j, row in enumerate(rows)]
+        rows = [self._with_shown(j, row, comparisons[j], shown) for j, row in enumerate(rows)]
         return Report(self.derivation, tuple(rows), len(self.witnesses), self.seed, shown, self)
 
     def _anchor(self, j: int, rows: list[Row]) -> tuple[int | None, str | None]:
@@ -256,16 +267,16 @@ class _Check:
         anchor = (exact or usable)[-1]
         return anchor, compose([line.relation for line in self.derivation.lines[anchor + 1 : j + 1]])
 
-    def _row(self, j: int, anchor: int | None, relation: str | None) -> tuple[Row, int]:
+    def _row(self, j: int, anchor: int | None, relation: str | None) -> tuple[Row, list[Comparison]]:
+        """The verdict on line j, and its comparison with the anchor on each witness."""
         line = self.derivation.lines[j]
         comparisons: list[Comparison] = []
-        note = ""
         for i in range(len(self.witnesses)):
             try:
                 value = self._value(j, i)
             except IllTyped as error:
-                broken = Comparison(Verdict.BROKEN, np.inf)
-                return Row(line, Verdict.BROKEN, broken, None, note=f"ill-typed: {error}"), i
+                broken = Comparison(Verdict.BROKEN, np.inf, note=f"ill-typed: {error}")
+                return Row(line, Verdict.BROKEN, broken, note=broken.note), [broken] * (i + 1)
             if anchor is None:
                 bad = bool(np.isnan(value.value).any())
                 comparisons.append(Comparison(Verdict.BROKEN if bad else Verdict.HOLDS, np.nan if bad else 0.0))
@@ -274,42 +285,42 @@ class _Check:
         if relation is None and anchor is not None:
             chain = " then ".join(f"'{part.relation}'" for part in self.derivation.lines[anchor + 1 : j + 1])
             note = f"does not compose: {chain}"
-            return Row(line, Verdict.NOT_JUDGED, Comparison(Verdict.NOT_JUDGED), None, anchor, note=note), 0
-        verdict = worst_verdict([c.verdict for c in comparisons])
-        if anchor is None and j > 0 and verdict is Verdict.HOLDS:
+            return Row(line, Verdict.NOT_JUDGED, Comparison(Verdict.NOT_JUDGED), None, anchor, note=note), []
+        worst = max(comparisons, key=lambda c: c.severity)
+        if anchor is None and j > 0 and worst.verdict is Verdict.HOLDS:
             nothing = Comparison(Verdict.NOT_JUDGED)
-            return Row(line, Verdict.NOT_JUDGED, nothing, None, note="no line above to compare with"), 0
-        decisive = [c for c in comparisons if c.verdict is verdict]
-        worst = max(decisive, key=lambda c: c.ratio)
-        note = worst.note
-        if verdict is Verdict.BROKEN:
-            note = self._diagnosis(j) or note
-            if np.isnan(worst.error):
-                note = "the value is not a number (NaN)"
+            return Row(line, Verdict.NOT_JUDGED, nothing, note="no line above to compare with"), []
+        notes = [worst.note, *(c.note for c in comparisons if c.sampled)]  # a second sample is always reported
+        if worst.verdict is Verdict.BROKEN:
+            notes.insert(0, "the value is not a number (NaN)" if np.isnan(worst.error) else self._diagnosis(j))
         if anchor is not None and anchor != j - 1:
-            note = f"compared with line {anchor}" + (f"; {note}" if note else "")
-        first_broken = next((i for i, c in enumerate(comparisons) if c.verdict is verdict), 0)
-        return Row(line, verdict, worst, None, anchor, relation or "", note), first_broken
+            notes.insert(0, f"compared with line {anchor}")
+        note = "; ".join(dict.fromkeys(filter(None, notes)))
+        return Row(line, worst.verdict, worst, None, anchor, relation or "", note), comparisons
 
     def _compare(self, j: int, line: Line, value: Value, anchor: int, relation: str, i: int) -> Comparison:
         """One line against its anchor on witness i: the relation, then the gap or the case of equality."""
         above = self._value(anchor, i)
-        result = judge(relation, above, value, line.resolution)
+        try:
+            result = judge(relation, above, value, line.resolution)
+        except ValueError as error:
+            error.add_note(f"while comparing line {j} of {self.derivation.id} with line {anchor}: {line.latex}")
+            raise
         if line.samples is not None and result.verdict is Verdict.BROKEN:
             again = judge(relation, above, self._sampled(line, i, j, factor=4), line.resolution)
             n = line.num_samples
             note = f"|z| = {result.error:.2f} at {n:,} samples, {again.error:.2f} at {4 * n:,}"
             result = replace(again, note=note)
-        if result.verdict is Verdict.BROKEN or relation != line.relation or anchor != j - 1:
+        between = self.derivation.lines[anchor + 1 : j]
+        if result.verdict is Verdict.BROKEN or any(part.relation != "=" for part in between):
             return result
         if line.gap is not None:
             gap = measure(lambda w: _call(line.gap, w), self.witnesses[i], self.copies[i])
-            lost = above.value - value.value if relation in (">=", ">") else value.value - above.value
-            difference = Value(np.asarray(lost), above.allowance + value.allowance)
-            gap_result = judge("=", difference, gap, line.resolution)
-            agrees = gap_result.verdict is Verdict.HOLDS
-            note = "" if agrees else "the inequality holds, but what is lost is not the stated gap"
-            result = max(result, replace(gap_result, note=note), key=lambda c: (c.verdict is Verdict.BROKEN, c.ratio))
+            lost = minus(above, value) if relation in (">=", ">") else minus(value, above)
+            gap_result = judge("=", lost, gap, line.resolution)
+            if gap_result.verdict is not Verdict.HOLDS:
+                gap_result = replace(gap_result, note="the inequality holds, but what is lost is not the stated gap")
+            result = max(result, gap_result, key=lambda c: c.severity)
         if line.equality is not None and i == 0 and result.verdict is not Verdict.BROKEN:
             result = self._at_equality(j, line, anchor) or result
         return result
@@ -353,11 +364,17 @@ class _Check:
             raise ValueError(f"Expected `samples` to return {n} samples (first axis), but got shape {draws.shape}.")
         return measure(lambda _: sample_mean(draws), self.witnesses[i], [])
 
-    def _shown(self, j: int, i: int) -> Any:
-        try:
-            return self._value(j, i).value
-        except IllTyped:
-            return None
+    def _with_shown(self, j: int, row: Row, comparisons: list[Comparison], i: int) -> Row:
+        """The row with its value and comparison on witness i; a note says so if it breaks only on another one."""
+        if row.note.startswith("ill-typed"):
+            return row
+        here = comparisons[i] if i < len(comparisons) else None
+        note = row.note
+        if row.verdict is Verdict.BROKEN and here is not None and here.verdict is not Verdict.BROKEN:
+            worst = row.comparison
+            note = f"broken on another witness, by {worst.error:.2g} ({worst.allowance:.2g} allowed); {note}"
+            note = note.removesuffix("; ")
+        return replace(row, shown=self._value(j, i).value, here=here, note=note)
 
     def slip_results(self) -> tuple[SlipResult, ...]:
         return tuple(self._try(slip) for slip in self.derivation.slips)

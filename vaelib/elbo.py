@@ -37,7 +37,7 @@ def importance_weighted_bound(log_weights: Any, axis: int = 0) -> Any:
         log_weights = np.asarray(log_weights, dtype=float)
         largest = np.max(log_weights, axis=axis, keepdims=True)
         largest = np.where(np.isfinite(largest), largest, 0.0)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):  # all weights zero, or one of them infinite
             return np.log(np.mean(np.exp(log_weights - largest), axis=axis)) + np.squeeze(largest, axis=axis)
     return xp.logsumexp(log_weights, dim=axis) - float(np.log(log_weights.shape[axis]))
 

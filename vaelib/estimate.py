@@ -47,12 +47,14 @@ class Estimate:
 
     def __mul__(self, constant: float) -> Estimate:
         if isinstance(constant, Estimate):
-            raise TypeError("Expected a number to multiply an Estimate by, but got an Estimate. Products are not defined.")
+            raise TypeError("Expected a number to multiply an Estimate by, but got another. Products are not defined.")
         return Estimate(self.value * constant, self.error * abs(constant), self.num_samples)
 
     __rmul__ = __mul__
 
     def __truediv__(self, constant: float) -> Estimate:
+        if isinstance(constant, Estimate):
+            raise TypeError("Expected a number to divide an Estimate by, but got another. Quotients are not defined.")
         return self * (1.0 / constant)
 
     def log(self) -> Estimate:

@@ -1,96 +1,148 @@
-"""Closed forms of KL(q || p) on parameters, each a sum of terms that are >= 0 and keep their digits as q nears p.
+"""Closed forms of KL(q || p), in nats, as functions of the parameters (NumPy or torch arrays of one kind).
 
-The functions take arrays (NumPy or torch, of one kind) and return nats. `vaelib.distributions.kl_divergence` is the
-door for distributions.
+Each is arranged as a sum of terms that are >= 0 and that keep their digits as q nears p, where the textbook form is a
+small difference of large numbers. Two building blocks recur: r - 1 - log r (`log_excess`) and e^x - 1 - x
+(`exp_excess`), the distances of the logarithm and of the exponential from their tangents.
+
+For distributions, `vaelib.kl_divergence(q, p)` is the door.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
-from vaelib._arrays import diagonal, namespace, solve_lower, transpose, where
-from vaelib._special import _STIRLING, exp_excess, log_excess, log_normalize, softplus, weighted
-from vaelib._arrays import special
+from vaelib._arrays import (
+    Array,
+    detach,
+    diagonal,
+    namespace,
+    solve_lower,
+    solve_lower_vector,
+    special,
+    transpose,
+    where,
+)
+from vaelib._special import (
+    STIRLING,
+    exp_excess,
+    log_excess,
+    log_minus_digamma,
+    log_normalize,
+    log_sigmoid,
+    stirling_remainder,
+    weighted,
+    with_gradient_of,
+)
 
-Array = Any
+INFINITY = float("inf")
 
 
 def normal(loc_q: Array, scale_q: Array, loc_p: Array, scale_p: Array) -> Array:
-    r"""1/2 (r^2 - 1 - log r^2) + 1/2 ((mu_q - mu_p) / sigma_p)^2, with r = sigma_q / sigma_p.
+    r"""(r - 1 - log r) + (r - 1)^2 / 2 + g^2 / 2, with r = sigma_q / sigma_p and g = (mu_q - mu_p) / sigma_p.
 
-    It is log(sigma_p/sigma_q) + (sigma_q^2 + (mu_q - mu_p)^2) / (2 sigma_p^2) - 1/2, arranged so that nothing cancels.
+    The textbook's log(sigma_p/sigma_q) + (sigma_q^2 + (mu_q - mu_p)^2) / (2 sigma_p^2) - 1/2 in another order. In torch
+    the textbook form supplies the gradient, since every training step takes it and it has the fewest terms.
     """
-    growth = (scale_q - scale_p) / scale_p  # r - 1
+    ratio = scale_q / scale_p
     standardized_gap = (loc_q - loc_p) / scale_p
-    log_ratio = namespace(scale_q).log(scale_q / scale_p)
-    return 0.5 * log_excess(growth * (growth + 2.0), 2.0 * log_ratio) + 0.5 * standardized_gap**2
+    log_ratio = namespace(ratio).log(ratio)
+    textbook = 0.5 * (ratio * ratio + standardized_gap * standardized_gap - 1.0) - log_ratio
+
+    growth, log_ratio, standardized_gap = (
+        detach((scale_q - scale_p) / scale_p),
+        detach(log_ratio),
+        detach(standardized_gap),
+    )
+    squares = growth * growth + standardized_gap * standardized_gap
+    return with_gradient_of(textbook, log_excess(growth, log_ratio) + 0.5 * squares)
 
 
 def multivariate_normal(
-    loc_q: Array, factor_q: Array, covariance_q: Array, loc_p: Array, factor_p: Array, covariance_p: Array
+    loc_q: Array, covariance_q: Array, factor_q: Array, loc_p: Array, covariance_p: Array, factor_p: Array
 ) -> Array:
-    r"""1/2 [tr(S_p^-1 S_q) - d - log det(S_p^-1 S_q)] + 1/2 |L_p^-1 (mu_q - mu_p)|^2, with S = L L^T.
+    r"""1/2 [tr(S_p^-1 S_q) - d - log det(S_p^-1 S_q)] + 1/2 |L_p^-1 (mu_q - mu_p)|^2, with covariances S = L L^T.
 
-    With I + E = L_p^-1 L_q, lower triangular, the bracket is a sum of squares and of excesses:
-    sum_i ((1 + E_ii)^2 - 1 - log (1 + E_ii)^2) + sum_{i>j} E_ij^2.
+    With the lower-triangular L_p^-1 L_q = I + E and r_i = 1 + E_ii, the bracket is |E|^2 + 2 sum_i (r_i - 1 - log r_i).
     """
-    xp = namespace(loc_q, factor_q)
-    change = solve_lower(factor_p, factor_q - factor_p)  # E, with an absolute error of eps
-    # Where q is near p, E is refined from M = L_p^-1 (S_q - S_p) L_p^-T = E + E^T + E E^T, which has all its digits.
-    half = solve_lower(factor_p, covariance_q - covariance_p)
-    relative_change = solve_lower(factor_p, transpose(half))
-    near = abs(relative_change).max(-1).max(-1) if xp.__name__ == "numpy" else abs(relative_change).amax((-1, -2))
-    near = (near < 0.01)[..., None, None]
-    small = where(near, change, 0.0)
-    symmetric = where(near, relative_change, 0.0) - small @ transpose(small)
-    lower = xp.tril(symmetric) - 0.5 * xp.tril(xp.triu(symmetric))
-    change = where(near, lower, change)
+    change = _relative_change(covariance_q, factor_q, covariance_p, factor_p)  # E
+    log_ratio = namespace(factor_q).log(diagonal(factor_q) / diagonal(factor_p))
+    excess = log_excess(diagonal(change), log_ratio).sum(-1)
+    standardized_gap = solve_lower_vector(factor_p, loc_q - loc_p)
+    return excess + 0.5 * ((change**2).sum(-1).sum(-1) + (standardized_gap**2).sum(-1))
 
-    growth = diagonal(change)
-    log_ratio = xp.log(diagonal(factor_q) / diagonal(factor_p))
-    below = xp.tril(change, -1)
-    gap = solve_lower(factor_p, (loc_q - loc_p)[..., None])[..., 0]
-    excess = log_excess(growth * (growth + 2.0), 2.0 * log_ratio).sum(-1)
-    return 0.5 * (excess + (below**2).sum(-1).sum(-1) + (gap**2).sum(-1))
+
+def _relative_change(covariance_q: Array, factor_q: Array, covariance_p: Array, factor_p: Array) -> Array:
+    """E = L_p^-1 L_q - I, lower triangular.
+
+    From the factors, E has an absolute error of rounding. Where q is near p that is much of E itself. There
+    M = L_p^-1 (S_q - S_p) L_p^-T = E + E^T + E E^T has all its digits, and one step, E <- lower half of M - E E^T,
+    gives them to E.
+    """
+    change = solve_lower(factor_p, factor_q - factor_p)
+    left = solve_lower(factor_p, covariance_q - covariance_p)
+    symmetric = solve_lower(factor_p, transpose(left))  # M
+    near = (abs(symmetric) < 0.01).all(-1).all(-1)[..., None, None]
+    small = where(near, change, 0.0)
+    remainder = where(near, symmetric, 0.0) - small @ transpose(small)
+    lower_half = namespace(change).tril(remainder)
+    lower_half = lower_half - 0.5 * namespace(change).triu(lower_half)
+    return where(near, lower_half, change)
 
 
 def bernoulli(logits_q: Array, logits_p: Array) -> Array:
-    r"""s log(s/t) + (1 - s) log((1 - s)/(1 - t)), with s = sigmoid(logits_q), t = sigmoid(logits_p), 0 log 0 = 0."""
-    one, zero = special(logits_q).expit(logits_q), special(logits_q).expit(-logits_q)
-    log_ratio_one = softplus(-logits_p) - softplus(-logits_q)  # log(s / t)
-    log_ratio_zero = softplus(logits_p) - softplus(logits_q)
+    r"""s log(s/t) + (1 - s) log((1 - s)/(1 - t)), with s = sigmoid(logits_q), t = sigmoid(logits_p).
+
+    0 log 0 = 0, and infinite where p is certain of what q is not. Near p = q it is log E_q[e^c] for the centered change
+    of the log-odds, c = (1 - s) d or -s d with d = logits_p - logits_q, whose E_q[c] is 0.
+    """
     xp = namespace(logits_q)
-    impossible = xp.isinf(logits_p) & (logits_q != logits_p)
-    inside = xp.isfinite(logits_q) & xp.isfinite(logits_p)
-    far = weighted(one, where(inside | (one > 0), log_ratio_one, 0.0)) + weighted(zero, log_ratio_zero)
-    near = inside & (far < 1.0)
-    # log E_q[e^d] - E_q[d] for the change d of the log odds: centered, it keeps all its digits
-    d = where(near, logits_p, 0.0) - where(near, logits_q, 0.0)
-    d = where(abs(d) < 1.0, d, 0.0)
-    near = near & (abs(logits_p - logits_q) < 1.0)
-    close = xp.log1p(one * exp_excess(zero * d) + zero * exp_excess(-one * d))
-    return where(impossible, float("inf"), where(near, close, far))
+    certain = xp.isinf(logits_p)
+    if_certain = where(logits_q == logits_p, 0.0, INFINITY)
+    logits_q, logits_p = where(certain, 0.0, logits_q), where(certain, 0.0, logits_p)
+    s, complement = special(logits_q).expit(logits_q), special(logits_q).expit(-logits_q)
+
+    near = abs(logits_p - logits_q) < 1.0
+    d = where(near, logits_p - logits_q, 0.0)
+    close = xp.log1p(s * exp_excess(complement * d) + complement * exp_excess(-s * d))
+    log_ratio_of_one = log_sigmoid(logits_q) - log_sigmoid(logits_p)  # log(s / t)
+    log_ratio_of_zero = log_sigmoid(-logits_q) - log_sigmoid(-logits_p)
+    far = weighted(s, log_ratio_of_one) + weighted(complement, log_ratio_of_zero)
+    return where(certain, if_certain, where(near, close, far))
 
 
 def categorical(logits_q: Array, logits_p: Array) -> Array:
-    r"""sum_i q_i log(q_i / p_i), with 0 log 0 = 0; infinite where some q_i > 0 has p_i = 0."""
+    r"""sum_i q_i log(q_i / p_i), with 0 log 0 = 0; infinite where p excludes (logit -inf) what q does not.
+
+    Near p = q it is log E_q[e^c] for the centered change of the logits, c = d - E_q[d] with d = logits_p - logits_q,
+    less the logarithm of the mass that p gives to what q allows.
+    """
     xp = namespace(logits_q)
+    allowed, excluded = logits_q > -INFINITY, logits_p == -INFINITY
+    impossible = (allowed & excluded).any(-1)
+    logits_p = where(allowed & excluded, 0.0, logits_p)  # any number: such a row is infinite in the end
     log_q, log_p = log_normalize(logits_q), log_normalize(logits_p)
     q = xp.exp(log_q)
-    possible = log_q > -float("inf")
-    impossible = (possible & (log_p == -float("inf"))).any(-1)
-    safe_p = where(possible & (log_p > -float("inf")), log_p, 0.0)
-    safe_q = where(possible & (log_p > -float("inf")), log_q, 0.0)
-    far = (q * (safe_q - safe_p)).sum(-1)
-    return where(impossible, float("inf"), where(far > 0, far, 0.0 * far))
+    log_ratio = where(allowed, log_q, 0.0) - where(allowed, log_p, 0.0)
+    far = (q * log_ratio).sum(-1)
+
+    near = far < 1.0
+    in_reach = allowed & near[..., None]
+    d = where(in_reach, logits_p, 0.0) - where(in_reach, logits_q, 0.0)
+    c = d - (q * d).sum(-1)[..., None]
+    large = abs(c) > 0.5
+    # for large c in one exponential: e^c alone may overflow where q is tiny
+    outlier = xp.exp(where(large & in_reach, log_q + c, 0.0)) - q * (1.0 + c)
+    moment = where(large, outlier, q * exp_excess(where(large, 0.0, c)))
+    mass_elsewhere = where(allowed | ~near[..., None], 0.0, xp.exp(log_p)).sum(-1)
+    close = xp.log1p(where(in_reach, moment, 0.0).sum(-1)) - xp.log1p(-mass_elsewhere)
+    return where(impossible, INFINITY, where(near, close, far))
 
 
 def laplace(loc_q: Array, scale_q: Array, loc_p: Array, scale_p: Array) -> Array:
     r"""(r - 1 - log r) + r (e^-t - 1 + t), with r = b_q / b_p and t = |mu_q - mu_p| / b_q."""
     ratio = scale_q / scale_p
     distance = abs(loc_q - loc_p) / scale_q
-    excess = log_excess((scale_q - scale_p) / scale_p, namespace(ratio).log(ratio))
-    return excess + ratio * exp_excess(-distance)
+    return log_excess((scale_q - scale_p) / scale_p, namespace(ratio).log(ratio)) + ratio * exp_excess(-distance)
 
 
 def exponential(rate_q: Array, rate_p: Array) -> Array:
@@ -99,32 +151,75 @@ def exponential(rate_q: Array, rate_p: Array) -> Array:
 
 
 def gamma(concentration_q: Array, rate_q: Array, concentration_p: Array, rate_p: Array) -> Array:
-    r"""KL at equal means, for the concentrations alone, + a_p (r - 1 - log r) for the ratio r of the means."""
-    a_q, a_p = concentration_q, concentration_p
-    growth = (a_q - a_p) / a_p + a_q / a_p * ((rate_p - rate_q) / rate_q)
-    log_ratio = namespace(a_q).log(a_q / a_p * (rate_p / rate_q))
-    return _gamma_shape(a_q, a_p) + a_p * log_excess(growth, log_ratio)
+    r"""a_p (r - 1 - log r) + KL(Gamma(a_q, a_q) || Gamma(a_p, a_p)), with r the ratio of the means.
 
-
-def _gamma_shape(a_q: Array, a_p: Array) -> Array:
-    r"""KL(Gamma(a_q, a_q) || Gamma(a_p, a_p)): both have mean 1.
-
-    It is the Bregman divergence of F(a) = log Gamma(a) - a log a + a. With Gamma(a) = Gamma(a + n) / (a (a+1) ... (a+n-1))
-    and Stirling's series at x = a + n it becomes a sum of excesses.
+    The textbook's (a_q - a_p) psi(a_q) - log Gamma(a_q) + log Gamma(a_p) + a_p log(b_q/b_p) + a_q (b_p - b_q)/b_q,
+    split into what the means and what the concentrations contribute.
     """
-    n = 10
-    x_q, x_p = a_q + n, a_p + n
-    change = a_p - a_q
-    log = namespace(a_q).log
-    h = change / x_q
-    s = x_q / x_p
-    total = (0.5 - n) * log_excess(h, log(x_p / x_q))
-    for k in range(n):
+    means = gamma_means(concentration_q, rate_q, concentration_p, rate_p)
+    return concentration_p * means + _gamma_of_mean_one(concentration_q, concentration_p)
+
+
+def gamma_means(concentration_q: Array, rate_q: Array, concentration_p: Array, rate_p: Array) -> Array:
+    r"""r - 1 - log r, with r = (a_q / b_q) / (a_p / b_p), the ratio of the means of two Gammas."""
+    ratio = concentration_q / concentration_p * (rate_p / rate_q)
+    change_of_concentration = (concentration_q - concentration_p) / concentration_p
+    change_of_rate = (rate_p - rate_q) / rate_q
+    small_changes = change_of_concentration + (1.0 + change_of_concentration) * change_of_rate
+    growth = where(abs(change_of_concentration) < 0.5, small_changes, ratio - 1.0)
+    return log_excess(growth, namespace(ratio).log(ratio))
+
+
+def _gamma_of_mean_one(a_q: Array, a_p: Array, shift: int = 10) -> Array:
+    r"""KL(Gamma(a_q, a_q) || Gamma(a_p, a_p)).
+
+    It is F(a_p) - F(a_q) - F'(a_q) (a_p - a_q) for the convex F(a) = log Gamma(a) - a log a + a. With
+    Gamma(a) = Gamma(a + n) / (a (a + 1) ... (a + n - 1)) and Stirling's series at x = a + n, every term is the distance
+    of a logarithm or of a power of x from its tangent at a_q.
+    """
+    log, change = namespace(a_q).log, a_p - a_q
+    x_q, x_p = a_q + shift, a_p + shift
+    growth = change / x_q
+    total = (0.5 - shift) * log_excess(growth, log(x_p / x_q))
+    total = total - a_p * log_excess(-shift * growth / a_p, log(x_p / x_q * (a_q / a_p)))
+    for k in range(shift):
         total = total + log_excess(change / (a_q + k), log((a_p + k) / (a_q + k)))
-    g = -n * change / (x_q * a_p)
-    total = total - a_p * log_excess(g, log(x_p / x_q * (a_q / a_p)))
-    for i, coefficient in enumerate(_STIRLING):
-        m = 2 * i + 1
-        polynomial = sum((m - j) * s**j for j in range(m))  # ((1 + h)^-m - 1 + m h) / (h^2 s)
-        total = total + coefficient * x_q ** (-m) * h * h * s * polynomial
+    inverse = x_q / x_p
+    for m, coefficient in STIRLING.items():
+        # x_p^-m - x_q^-m + m x_q^-m growth, in which (x_p - x_q)^2 is a factor
+        polynomial = sum((m - j) * inverse ** (j + 1) for j in range(m))
+        total = total + coefficient * growth**2 * x_q ** (-m) * polynomial
     return total
+
+
+# Against another family: what no parameter of p can remove, and the distance of q's moments from those of the best p.
+
+
+def laplace_normal(loc_q: Array, scale_q: Array, loc_p: Array, scale_p: Array) -> Array:
+    r"""(log pi - 1)/2, the KL to the Gaussian of equal mean and variance, + the KL from that Gaussian to p."""
+    return 0.5 * (math.log(math.pi) - 1.0) + normal(loc_q, math.sqrt(2.0) * scale_q, loc_p, scale_p)
+
+
+def gamma_normal(concentration: Array, rate: Array, loc: Array, scale: Array) -> Array:
+    r"""The KL to the Gaussian of equal mean and variance, about 1 / (3 a), + the KL from that Gaussian to p."""
+    deviation = namespace(rate).sqrt(concentration) / rate
+    return _gamma_non_normality(concentration) + normal(concentration / rate, deviation, loc, scale)
+
+
+def _gamma_non_normality(a: Array) -> Array:
+    r"""1/2 - (a - 1) (log a - psi(a)) - (Stirling's remainder at a); its series where a > 10."""
+    large = a > 10.0
+    x, y = where(large, a, 10.0), where(large, 10.0, a)
+    series = 0.5 / x - sum(c * x ** (-m) * (m + 1 - m / x) for m, c in STIRLING.items())
+    return where(large, series, 0.5 - (y - 1.0) * log_minus_digamma(y) - stirling_remainder(y))
+
+
+def normal_laplace(distance: Array, scale_q: Array, scale_p: Array) -> Array:
+    r"""log(2/pi) + 1/2 + log(D / (sigma_q sqrt(2/pi))) + (r - 1 - log r), with D = E_q|x - mu_p| and r = D / b_p.
+
+    The logarithm of D is >= 0, since the mean distance is least from q's own mean.
+    """
+    log = namespace(scale_q).log
+    floor = math.log(2.0 / math.pi) + 0.5
+    off_center = log(distance / (math.sqrt(2.0 / math.pi) * scale_q))
+    return floor + off_center + log_excess((distance - scale_p) / scale_p, log(distance / scale_p))

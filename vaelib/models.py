@@ -108,6 +108,7 @@ class LinearGaussian:
     def __post_init__(self) -> None:
         object.__setattr__(self, "loading", np.asarray(self.loading, dtype=float))
         object.__setattr__(self, "offset", np.asarray(self.offset, dtype=float))
+        _finite(self, "loading", "offset")
         _checks.positive("noise_variance", np.asarray(self.noise_variance))
         if self.loading.ndim != 2 or self.offset.shape != self.loading.shape[:1]:
             raise ValueError(
@@ -154,7 +155,7 @@ class LinearGaussian:
     def posterior(self, x: Array) -> MultivariateNormal:
         """p(z | x) = N(M^-1 W^T (x - b), c M^-1) with M = W^T W + c I, for x of shape (..., d)."""
         precision_like = self.loading.T @ self.loading + self.noise_variance * np.eye(self.latent_dim)
-        residual = np.asarray(x) - self.offset
+        residual = self._residual(x)
         loc = np.linalg.solve(precision_like, (residual @ self.loading)[..., None])[..., 0]
         covariance = np.linalg.solve(precision_like, self.noise_variance * np.eye(self.latent_dim))
         return MultivariateNormal(loc, (covariance + covariance.T) / 2)
@@ -164,7 +165,7 @@ class LinearGaussian:
 
     def expected_log_likelihood(self, x: Array, q: DiagonalNormal | MultivariateNormal) -> Any:
         """E_q[log p(x | z)] = -d/2 log(2 pi c) - (||x - W m - b||^2 + tr(W S W^T)) / (2 c), q with moments m, S."""
-        residual = np.asarray(x) - q.loc @ self.loading.T - self.offset
+        residual = self._residual(x) - q.loc @ self.loading.T
         spread = np.sum((self.loading.T @ self.loading) * _covariance(q), axis=(-2, -1))
         square = np.sum(residual**2, axis=-1) + spread
         return -self.data_dim / 2 * (LOG_2PI + np.log(self.noise_variance)) - square / (2 * self.noise_variance)
@@ -172,6 +173,12 @@ class LinearGaussian:
     def elbo(self, x: Array, q: DiagonalNormal | MultivariateNormal) -> Any:
         """E_q[log p(x | z)] - KL(q || p(z)), in closed form."""
         return self.expected_log_likelihood(x, q) - kl_divergence(q, self.prior)
+
+    def _residual(self, x: Array) -> Array:
+        """x - b; an x of the wrong size is refused, not broadcast."""
+        x = np.asarray(x, dtype=float)
+        _checks.event_size("x", x, self.data_dim)
+        return x - self.offset
 
     def sample(self, n: int, *, rng: np.random.Generator) -> tuple[Array, Array]:
         """n pairs (z, x), shapes (n, k) and (n, d)."""
@@ -231,6 +238,7 @@ class CurvedGaussian(_ScalarLatent):
     def __post_init__(self) -> None:
         for name in ("loading", "curvature", "offset"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=float))
+        _finite(self, "loading", "curvature", "offset")
         _checks.positive("noise_variance", np.asarray(self.noise_variance))
         shapes = {self.loading.shape, self.curvature.shape, self.offset.shape}
         if len(shapes) != 1 or self.loading.ndim != 1:
@@ -276,6 +284,7 @@ class ScalarBernoulli(_ScalarLatent):
     def __post_init__(self) -> None:
         for name in ("slope", "bias"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=float))
+        _finite(self, "slope", "bias")
         if self.slope.shape != self.bias.shape or self.slope.ndim != 1:
             raise ValueError(
                 f"Expected `slope` and `bias` of one shape (d,), but got {self.slope.shape} and {self.bias.shape}."
@@ -293,6 +302,11 @@ class ScalarBernoulli(_ScalarLatent):
         """n pairs (z, x), shapes (n,) and (n, d)."""
         z = rng.standard_normal(n)
         return z, Bernoulli(self.logits(z)).sample((), rng=rng)
+
+
+def _finite(model: Any, *names: str) -> None:
+    for name in names:
+        _checks.finite(name, getattr(model, name))
 
 
 def _covariance(q: DiagonalNormal | MultivariateNormal) -> Array:

@@ -37,4 +37,6 @@ def samples_for_power(effect: float, deviation: float, power: float = 0.99, thre
     """
     if not (effect > 0 and deviation > 0):
         raise ValueError(f"Expected `effect` and `deviation` to be > 0, but got {effect} and {deviation}.")
-    return int(np.ceil(((threshold + ndtri(power)) * deviation / effect) ** 2))
+    if not 0.5 <= power < 1:
+        raise ValueError(f"Expected `power` to be at least 0.5 and below 1, but got {power}.")
+    return max(2, int(np.ceil(((threshold + ndtri(power)) * deviation / effect) ** 2)))

@@ -7,7 +7,7 @@ first axis is summed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -17,41 +17,42 @@ from vaelib.estimate import Estimate
 
 Array = np.ndarray
 Integrand = Callable[[Array], Array]
+_remembered = lru_cache(maxsize=128)  # rules, not results; perturbed intervals would pile up without a bound
 
 
-def trapezoid(f: Integrand, a: float, b: float, n: int = 1000) -> Estimate:
+def trapezoid(f: Integrand, a: float, b: float, n: int = 500) -> Estimate:
     """Integral of f over [a, b] with 2 n intervals of width h = (b - a) / (2 n).
 
     For a smooth integrand that has decayed at both ends the error falls faster than any power of h: the rule to take
     for a density that is not Gaussian. At a kink it falls like h^2 only.
     """
-    nodes, weights = _trapezoid_rule(a, b, n)
-    values = np.asarray(f(nodes))
+    nodes, weights = _trapezoid_rule(*_interval(a, b), n)
+    values = _values(f, nodes)
     return _fine_and_coarse(_weighted(weights, values), _weighted(2 * weights[::2], values[::2]))
 
 
-def log_trapezoid(log_f: Integrand, a: float, b: float, n: int = 1000) -> Estimate:
+def log_trapezoid(log_f: Integrand, a: float, b: float, n: int = 500) -> Estimate:
     """Logarithm of the integral of exp(log_f) over [a, b], by `trapezoid`, safe against underflow."""
-    nodes, weights = _trapezoid_rule(a, b, n)
-    values = np.asarray(log_f(nodes))
+    nodes, weights = _trapezoid_rule(*_interval(a, b), n)
+    values = _values(log_f, nodes)
     fine = logsumexp(values, axis=0, b=_column(weights, values))
     coarse = logsumexp(values[::2], axis=0, b=_column(2 * weights[::2], values))
     return _fine_and_coarse(fine, coarse)
 
 
-def gauss_legendre(f: Integrand, a: float, b: float, panels: int = 60, n: int = 12) -> Estimate:
+def gauss_legendre(f: Integrand, a: float, b: float, panels: int = 30, n: int = 12) -> Estimate:
     """Integral of f over [a, b]: n Gauss-Legendre nodes on each of 2 `panels` panels of equal width."""
-    return _fine_and_coarse(*(_weighted(w, np.asarray(f(z))) for z, w in _panel_rules(a, b, panels, n)))
+    return _fine_and_coarse(*(_weighted(w, _values(f, z)) for z, w in _panel_rules(*_interval(a, b), panels, n)))
 
 
-def log_gauss_legendre(log_f: Integrand, a: float, b: float, panels: int = 60, n: int = 12) -> Estimate:
+def log_gauss_legendre(log_f: Integrand, a: float, b: float, panels: int = 30, n: int = 12) -> Estimate:
     """Logarithm of the integral of exp(log_f) over [a, b], by `gauss_legendre`."""
 
     def rule(nodes: Array, weights: Array) -> Array:
-        values = np.asarray(log_f(nodes))
+        values = _values(log_f, nodes)
         return logsumexp(values, axis=0, b=_column(weights, values))
 
-    return _fine_and_coarse(*(rule(z, w) for z, w in _panel_rules(a, b, panels, n)))
+    return _fine_and_coarse(*(rule(z, w) for z, w in _panel_rules(*_interval(a, b), panels, n)))
 
 
 def gauss_hermite(f: Integrand, loc: float, scale: float, n: int = 32) -> Estimate:
@@ -62,7 +63,7 @@ def gauss_hermite(f: Integrand, loc: float, scale: float, n: int = 32) -> Estima
 
     def rule(n: int) -> Array:
         nodes, weights = _hermite_rule(n)
-        return _weighted(weights, np.asarray(f(loc + scale * nodes)))
+        return _weighted(weights, _values(f, loc + scale * nodes))
 
     return _fine_and_coarse(rule(2 * n), rule(n))
 
@@ -81,15 +82,32 @@ def gauss_hermite_multivariate(f: Integrand, loc: Array, scale_tril: Array, n: i
         nodes, weights = _hermite_rule(n)
         grid = np.array(list(product(nodes, repeat=loc.size)))
         grid_weights = np.array(list(product(weights, repeat=loc.size))).prod(axis=1)
-        return _weighted(grid_weights, np.asarray(f(loc + grid @ scale_tril.T)))
+        return _weighted(grid_weights, _values(f, loc + grid @ scale_tril.T))
 
     return _fine_and_coarse(rule(2 * n), rule(n))
 
 
 def enumerate_states(f: Integrand, num_states: int) -> Estimate:
     """Sum of f over the states 0, ..., num_states - 1: exact, so the error is 0."""
-    values = np.asarray(f(np.arange(num_states)))
+    values = _values(f, np.arange(num_states))
     return Estimate(values.sum(axis=0), np.zeros(values.shape[1:])[()])
+
+
+def _values(f: Integrand, nodes: Array) -> Array:
+    """The integrand at the nodes, one entry (or row) for each."""
+    values = np.asarray(f(nodes))
+    if values.shape[:1] != nodes.shape[:1]:
+        raise ValueError(
+            f"Expected the integrand to return shape ({len(nodes)}, ...), one entry for each node, but got "
+            f"{values.shape}. For a constant return np.full(len(z), constant)."
+        )
+    return values
+
+
+def _interval(a: float, b: float) -> tuple[float, float]:
+    if not (np.isfinite(a) and np.isfinite(b) and a < b):
+        raise ValueError(f"Expected a finite interval with a < b, but got a = {a}, b = {b}.")
+    return float(a), float(b)
 
 
 def _column(weights: Array, values: Array) -> Array:
@@ -101,31 +119,41 @@ def _weighted(weights: Array, values: Array) -> Array:
 
 
 def _fine_and_coarse(fine: Array, coarse: Array) -> Estimate:
-    return Estimate(np.asarray(fine)[()], np.abs(np.asarray(fine) - coarse)[()])
+    """The error is the change from n to 2 n; none where both are the same infinity (log 0, a divergence)."""
+    fine = np.asarray(fine)
+    with np.errstate(invalid="ignore"):
+        error = np.where(fine == coarse, 0.0, np.abs(fine - coarse))
+    return Estimate(fine[()], error[()])
 
 
-@cache
+def _frozen(nodes: Array, weights: Array) -> tuple[Array, Array]:
+    """Read-only: an integrand that works in place would spoil the remembered rule for all that come after it."""
+    nodes.flags.writeable = weights.flags.writeable = False
+    return nodes, weights
+
+
+@_remembered
 def _trapezoid_rule(a: float, b: float, n: int) -> tuple[Array, Array]:
     nodes, width = np.linspace(a, b, 2 * n + 1, retstep=True)
     weights = np.full(nodes.size, width)
     weights[[0, -1]] /= 2
-    return nodes, weights
+    return _frozen(nodes, weights)
 
 
-@cache
+@_remembered
 def _panel_rules(a: float, b: float, panels: int, n: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     x, w = roots_legendre(n)
 
     def rule(panels: int) -> tuple[Array, Array]:
         half_width = (b - a) / (2 * panels)
         centers = a + half_width * (2 * np.arange(panels) + 1)
-        return (centers[:, None] + half_width * x).ravel(), np.tile(half_width * w, panels)
+        return _frozen((centers[:, None] + half_width * x).ravel(), np.tile(half_width * w, panels))
 
     return rule(2 * panels), rule(panels)
 
 
-@cache
+@_remembered
 def _hermite_rule(n: int) -> tuple[Array, Array]:
     """Nodes and weights for the standard normal density (the probabilists' polynomials, weights that sum to one)."""
     nodes, weights = roots_hermitenorm(n)
-    return nodes, weights / weights.sum()
+    return _frozen(nodes, weights / weights.sum())

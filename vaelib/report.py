@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from vaelib._compare import Comparison, Verdict, worst_verdict
-from vaelib._latex import for_table, plain
-from vaelib.estimate import Estimate
+from vaelib._latex import for_table, plain, prose, width
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a report: the verdict over all witnesses, and the worst comparison on them."""
+    """One line of a report: verdict and worst comparison over all witnesses, and what the table shows of one."""
 
     line: Any  # the Line
     verdict: Verdict
     comparison: Comparison
-    shown: Any  # the value on the witness that the report shows; None where the line could not be evaluated
+    shown: Any = None  # the value on the witness that the table shows; None where the line could not be evaluated
     compared_with: int | None = None
     relation: str = ""
     note: str = ""
+    here: Comparison | None = None  # the comparison on the witness that the table shows
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,12 @@ class Report:
     seed: int
     shown_witness: int
     _check: Any = field(repr=False, compare=False, default=None)
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"Expected a comparison such as `report.holds`, but got the report of {self.derivation.id} used as true or "
+            "false. A report is there even if the derivation is broken."
+        )
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -64,6 +70,12 @@ class Report:
         return self.broken == tuple(self.derivation.breaks_at) and worst_verdict(others) is Verdict.HOLDS
 
     @property
+    def entry(self) -> tuple[int, ...]:
+        """The entry that the table shows of every array: where the first broken line is most wrong, else the first."""
+        comparisons = (row.here for row in self.rows if row.here is not None)
+        return next((here.index for here in comparisons if here.verdict is Verdict.BROKEN), ())
+
+    @property
     def worst(self) -> Comparison:
         """The comparison with the largest ratio of error to allowance."""
         return max((row.comparison for row in self.rows), key=lambda comparison: comparison.ratio)
@@ -74,53 +86,55 @@ class Report:
         return self._check.slip_results()
 
     def __str__(self) -> str:
-        cells = [_cells(i, row, plain) for i, row in enumerate(self.rows)]
-        widths = [max(len(line[k]) for line in [_HEAD, *cells]) for k in range(len(_HEAD))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in [_HEAD, *cells]]
-        return "\n".join([self._title(), *lines, *self._notes()])
+        table: list[tuple[str, ...]] = [_HEAD]
+        for index, sign, latex, *rest in self._cells():
+            table.append((index, sign + plain(latex), *rest))
+        widths = [max(width(cell) for cell in column) for column in zip(*table, strict=True)]
+        lines = ["  ".join(c + " " * (w - width(c)) for c, w in zip(row, widths, strict=True)) for row in table]
+        notes = [f"Line {i}: {row.note}" for i, row in enumerate(self.rows) if row.note]
+        return "\n".join(line.rstrip() for line in [self._title(), *lines, *notes])
 
     def _repr_markdown_(self) -> str:
-        def markdown(cells: Sequence[str]) -> str:
-            return "| " + " | ".join(cells) + " |"
-
-        rows = [markdown(_cells(i, row, for_table, bold=True)) for i, row in enumerate(self.rows)]
-        rule = "|--:|:--|:--|--:|--:|--:|:--|"
-        return "\n".join([f"**{self._title()}**", "", markdown(_HEAD), rule, *rows, "", *self._notes()])
+        lines = [f"**{prose(self._title())}**", "", _markdown(_HEAD), "|--:|:--|:--|--:|--:|--:|:--|"]
+        for index, sign, latex, reason, *numbers, verdict in self._cells():
+            verdict = verdict if verdict in ("holds", "start") else f"**{verdict.upper()}**"
+            lines.append(
+                _markdown((index, f"{prose(sign)} {for_table(latex)}".strip(), prose(reason), *numbers, verdict))
+            )
+        notes = [f"- Line {i}: {prose(row.note)}" for i, row in enumerate(self.rows) if row.note]
+        return "\n".join([*lines, "", *notes])
 
     def _title(self) -> str:
         count = f"{self.num_witnesses} witness" + ("es" if self.num_witnesses != 1 else "")
         return f"{self.derivation.id} {self.derivation.title}: {self.verdict} ({count}, seed {self.seed})"
 
-    def _notes(self) -> list[str]:
-        return [f"Line {i}: {row.note}" for i, row in enumerate(self.rows) if row.note]
+    def _cells(self) -> Iterator[tuple[str, ...]]:
+        """For each line its index, sign, LaTeX, reason, value, difference, allowance and verdict."""
+        for index, row in enumerate(self.rows):
+            sign = _SIGNS.get(row.line.relation, row.line.relation + " ") if index else ""
+            difference = allowed = ""
+            if row.here is not None and row.compared_with is not None and row.verdict is not Verdict.NOT_JUDGED:
+                difference = ("z = " if row.here.sampled else "") + f"{row.here.error:.2g}"
+                allowed = f"{row.here.allowance:.2g}"
+            verdict = "start" if index == 0 and row.verdict is Verdict.HOLDS else str(row.verdict)
+            value = _number(row.shown, self.entry)
+            yield (str(index), sign, row.line.latex, row.line.reason, value, difference, allowed, verdict)
 
 
 _HEAD = ("line", "formula", "reason", "value", "difference", "allowed", "verdict")
 _SIGNS = {">=": "≥ ", "<=": "≤ ", "!=": "≠ ", "proportional": "∝ ", "same_argmin": "same argmin: "}
 
 
-def _cells(index: int, row: Row, render: Callable[[str], str], bold: bool = False) -> tuple[str, ...]:
-    sign = "" if index == 0 else _SIGNS.get(row.line.relation, row.line.relation + " ")
-    if sign == "< " and bold:
-        sign = r"\< "
-    compared = index > 0 and row.verdict is not Verdict.NOT_JUDGED and row.shown is not None
-    unit = "z = " if row.line.samples is not None and compared else ""
-    difference = f"{unit}{row.comparison.error:.2g}" if compared else ""
-    allowed = f"{row.comparison.allowance:.2g}" if compared else ""
-    verdict = "start" if index == 0 and row.verdict is Verdict.HOLDS else str(row.verdict)
-    if bold and row.verdict is not Verdict.HOLDS:
-        verdict = f"**{verdict.upper()}**"
-    formula = sign + render(row.line.latex)
-    value = _number(row.shown, row.comparison.index)
-    return (str(index), formula, row.line.reason, value, difference, allowed, verdict)
+def _markdown(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
-def _number(shown: Any, index: tuple[int, ...]) -> str:
+def _number(shown: Any, entry: tuple[int, ...]) -> str:
     if shown is None:
         return ""
-    value = shown.value if isinstance(shown, Estimate) else shown
-    array = np.asarray(value, dtype=float)
+    array = np.asarray(shown, dtype=float)
     if array.ndim == 0:
         return f"{float(array):.6g}"
-    entry = array[index] if len(index) == array.ndim else array.reshape(-1)[0]
-    return f"{float(entry):.6g} (one of {array.size})"
+    if len(entry) != array.ndim or any(i >= n for i, n in zip(entry, array.shape, strict=True)):
+        entry = (0,) * array.ndim
+    return f"{float(array[entry]):.6g} at [{', '.join(map(str, entry))}]"

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from vaelib._latex import plain
 from vaelib.derivation import IllTyped
 from vaelib.elbo import density_times
 from vaelib.estimate import Estimate
@@ -63,6 +65,7 @@ class Functional:
     latex: str
     at: Callable[[Any, Any], Any]
     free: frozenset[str] = frozenset()
+    is_sum: bool = False  # then a minus or a number in front needs brackets
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ class Term:
             sign = "-" if coefficient < 0 else "+" if text else ""
             size = abs(coefficient)
             factor = "" if size == 1 else f"{size:g}\\,"
-            text += f" {sign} {factor}{part.latex}" if text else f"{sign}{factor}{part.latex}"
+            bracketed = isinstance(part, Functional) and part.is_sum and coefficient != 1
+            written = rf"\left({part.latex}\right)" if bracketed else part.latex
+            text += f" {sign} {factor}{written}" if text else f"{sign}{factor}{written}"
         return text or "0"
 
     @property
@@ -98,7 +103,7 @@ class Term:
         Raises IllTyped if z is left free.
         """
         if self.free:
-            open_atoms = [part.latex for _, part in self.parts if part.free]
+            open_atoms = [plain(part.latex) for _, part in self.parts if part.free]
             raise IllTyped(
                 f"z is left free in {', '.join(open_atoms)}: put it inside an expectation, E(q, ...), "
                 "or say for_all_z(...) if the line holds at every z"
@@ -122,7 +127,9 @@ class Term:
             raise TypeError(
                 "Expected a number to multiply a term by, but got a term. Products of terms are not defined."
             )
-        return Term(tuple((constant * coefficient, part) for coefficient, part in self.parts))
+        if not isinstance(constant, Real):
+            raise TypeError(f"Expected a number to multiply a term by, but got {_described(constant)}.")
+        return Term(tuple((float(constant) * coefficient, part) for coefficient, part in self.parts))
 
     __rmul__ = __mul__
 
@@ -132,6 +139,8 @@ class Term:
                 "Expected a number to divide a term by, but got a term. Terms are logarithms: "
                 "the logarithm of a quotient is a difference, log p - log q."
             )
+        if not isinstance(constant, Real):
+            raise TypeError(f"Expected a number to divide a term by, but got {_described(constant)}.")
         return self * (1 / constant)
 
     def __repr__(self) -> str:
@@ -144,7 +153,13 @@ class Term:
 def _term(item: Any) -> Term:
     if isinstance(item, Term):
         return item
-    raise TypeError(f"Expected a term such as log_lik, E(q, ...) or KL(q, prior), but got {item!r}.")
+    raise TypeError(f"Expected a term such as log_lik, E(q, ...) or KL(q, prior), but got {_described(item)}.")
+
+
+def _described(item: Any) -> str:
+    if isinstance(item, Law):
+        return f"the distribution {item.name} (its logarithm is log_{item.name})"
+    return repr(item)
 
 
 def _atom(name: str, density: str, at: Callable[[Any, Any], Any], has_z: bool = True) -> Atom:
@@ -190,8 +205,10 @@ def log_E(law: Law, term: Term) -> Term:
     def at(witness: Any, _: Any) -> Any:
         law.require_density(witness, f"log_E({law.name}, ...)")
 
-        def weighted(z: Any) -> Any:
-            return np.exp(law.log_density.at(witness, z) + _plain(term, witness, z))
+        def weighted(z: Any) -> Any:  # where the law has no mass, nothing is drawn, whatever the term is there
+            log_density = law.log_density.at(witness, z)
+            with np.errstate(invalid="ignore"):
+                return np.exp(np.where(log_density > -np.inf, log_density + _plain(term, witness, z), -np.inf))
 
         return witness.model.integrate(weighted).log()
 
@@ -222,7 +239,13 @@ def H(law: Law, reference: Law | None = None) -> Term:
     reference = law if reference is None else _law(reference, "H")
     cross = -E(law, Term(((1.0, reference.log_density),)))
     names = _SHORT[law.name] + ("" if reference is law else f", {_SHORT[reference.name]}")
-    return Term(((1.0, Functional(rf"\mathrm{{H}}\left({names}\right)", lambda w, _: cross.value(w))),))
+
+    def at(witness: Any, _: Any) -> Any:
+        for each in (law, reference):
+            each.require_density(witness, "H(" + ", ".join(dict.fromkeys((law.name, reference.name))) + ")")
+        return cross.value(witness)
+
+    return Term(((1.0, Functional(rf"\mathrm{{H}}\left({names}\right)", at)),))
 
 
 def for_all_z(term: Term, points: int = 25) -> Term:
@@ -240,14 +263,15 @@ def for_all_z(term: Term, points: int = 25) -> Term:
             return Estimate(value + np.zeros(len(z)), error + np.zeros(len(z)))
         return value + np.zeros(len(z))
 
-    return Term(((1.0, Functional(rf"{term.latex} \quad \forall z", at)),))
+    several = len(term.parts) > 1 or term.latex.startswith("-")
+    return Term(((1.0, Functional(rf"{term.latex} \quad \forall z", at, is_sum=several)),))
 
 
 def _law(item: Any, operator: str) -> Law:
     if isinstance(item, Law):
         return item
     hint = " Terms are logarithms; a distribution is written without log_." if isinstance(item, Term) else ""
-    raise TypeError(f"Expected {operator} to get a distribution (q, prior, post), but got {item!r}.{hint}")
+    raise TypeError(f"Expected {operator}(...) to get a distribution (q, prior, post), but got {item!r}.{hint}")
 
 
 def _estimate(value: Any) -> Estimate:

@@ -1,7 +1,8 @@
-"""Run the ledger: every identity on its witnesses, every slip against its line, every published chain with its mistakes."""
+"""Run the ledger: identities on their witnesses, slips against their lines, published chains with their mistakes."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -32,7 +33,10 @@ class Slips:
 
 @dataclass(frozen=True)
 class Result:
-    """One identity of the ledger. `worst_error` and `allowance` belong to the comparison with the largest ratio."""
+    """One identity of the ledger. `worst_error` and `allowance` belong to the comparison with the largest ratio.
+
+    If that comparison is `sampled` (Monte Carlo), they are |z| and its threshold; else they have the line's unit.
+    """
 
     id: str
     title: str
@@ -42,6 +46,7 @@ class Result:
     allowance: float
     slips: Slips
     seconds: float
+    sampled: bool = False
     note: str = ""
 
     @property
@@ -81,7 +86,7 @@ def select(names: Sequence[str]) -> list[str]:
 
 
 def verify(ids: Iterable[str], *, seed: int = 0, draws: int = 8) -> Iterator[Result]:
-    """Check identities one after the other; an identity that raises is reported as broken, with the error as its note."""
+    """Check identities one by one; one that raises is reported as broken, with the error as its note."""
     for identity in ids:
         start = time.perf_counter()
         try:
@@ -107,8 +112,8 @@ def verify_published(*, seed: int = 0, draws: int = 8) -> Iterator[PublishedResu
 def as_json(results: Sequence[Result], published: Sequence[PublishedResult], seconds: float) -> dict[str, Any]:
     """The report as plain data; a note appears only where there is something to say."""
     return {
-        "identities": [_without_empty_note(asdict(result)) for result in results],
-        "published": [_without_empty_note(asdict(result)) for result in published],
+        "identities": [_plain(asdict(result)) for result in results],
+        "published": [_plain(asdict(result)) for result in published],
         "seconds": seconds,
     }
 
@@ -116,7 +121,7 @@ def as_json(results: Sequence[Result], published: Sequence[PublishedResult], sec
 def _check(derivation: Derivation, seed: int, draws: int, start: float) -> Result:
     report = derivation.check(draws, seed)
     tried = report.slips
-    survivors = [result.slip.name + (f" ({result.error})" if result.error else "") for result in tried if not result.rejected]
+    survivors = [f"{t.slip.name} ({t.error})" if t.error else t.slip.name for t in tried if not t.rejected]
     evaluations = sum(result.tried for result in tried)
     rate = sum(result.rejections for result in tried) / evaluations if evaluations else 1.0
     slips = Slips(len(tried), len(tried) - len(survivors), survivors, rate)
@@ -131,19 +136,22 @@ def _check(derivation: Derivation, seed: int, draws: int, start: float) -> Resul
         worst.allowance,
         slips,
         time.perf_counter() - start,
+        worst.sampled,
         "; ".join(notes),
     )
 
 
 def _raised(derivation: Derivation, error: Exception, seconds: float) -> Result:
     slips = Slips(len(derivation.slips), 0, [slip.name for slip in derivation.slips], 0.0)
-    chapter, broken = derivation.chapter, Verdict.BROKEN.value
-    return Result(derivation.id, derivation.title, chapter, broken, float("inf"), 0.0, slips, seconds, _sentence(error))
+    chapter, broken, note = derivation.chapter, Verdict.BROKEN.value, _sentence(error)
+    return Result(derivation.id, derivation.title, chapter, broken, math.inf, 0.0, slips, seconds, note=note)
 
 
 def _sentence(error: Exception) -> str:
     return " ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
 
 
-def _without_empty_note(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key != "note" or value}
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """Without an empty note; an infinite error becomes null, which JSON has and infinity it has not."""
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
+    return {key: value for key, value in finite.items() if key != "note" or value}

@@ -36,15 +36,33 @@ def generic_noise_variance(rng: Rng) -> float:
 
 
 def generic_probabilities(rng: Rng, shape: tuple[int, ...]) -> Array:
-    """Probability vectors along the last axis, no entry tiny, no two near each other by construction."""
-    weights = np.exp(rng.uniform(-1.3, 1.3, shape))
+    """Probability vectors along the last axis: no entry tiny, no two of a vector equal up to a few percent."""
+    n = shape[-1]
+    levels = (np.arange(n) + rng.uniform(0.2, 0.8, shape)) / n  # one in each of n intervals, then shuffled
+    weights = np.exp(2.6 * rng.permuted(levels, axis=-1))
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
+def generic_correlation(rng: Rng, k: int) -> Array:
+    """A correlation matrix u u^T + diag(1 - u^2): every correlation has size 0.2 to 0.64, eigenvalues are >= 0.36."""
+    u = away_from_zero(rng, 0.45, 0.8, (k,))
+    return np.outer(u, u) + np.diag(1 - u**2)
+
+
 def generic_covariance(rng: Rng, k: int) -> Array:
-    """A covariance of shape (k, k) with correlations away from zero and eigenvalues between about 0.1 and 4."""
-    lower = np.tril(away_from_zero(rng, 0.25, 0.6, (k, k)), -1) + np.diag(generic_scale(rng, (k,)))
-    return lower @ lower.T
+    """A covariance of shape (k, k): generic scales, generic correlations."""
+    scale = generic_scale(rng, (k,))
+    return np.outer(scale, scale) * generic_correlation(rng, k)
+
+
+def generic_loading(rng: Rng, d: int, k: int) -> Array:
+    """A loading of shape (d, k), no entry near zero; the angles between its columns have cosines of size 0.2 to 0.9."""
+    while True:
+        loading = away_from_zero(rng, 0.3, 1.3, (d, k))
+        directions = loading / np.linalg.norm(loading, axis=0)
+        cosines = np.abs((directions.T @ directions)[np.tril_indices(k, -1)])
+        if np.all((cosines >= 0.2) & (cosines <= 0.9)):
+            return loading
 
 
 @dataclass(frozen=True)
@@ -74,28 +92,23 @@ class DiagonalPair:
 
     @classmethod
     def draw(cls, rng: Rng, k: int = 4) -> DiagonalPair:
-        pairs = [NormalPair.draw(rng) for _ in range(k)]
-        return cls(
-            *(
-                DiagonalNormal(np.array([d.loc for d in side]), np.array([d.scale for d in side]))
-                for side in _sides(pairs)
-            )
-        )
+        return cls(*(DiagonalNormal(loc, scale) for loc, scale in _two_sides(rng, k)))
 
 
 @dataclass(frozen=True)
 class MultivariatePair:
-    """Two Gaussians with full covariances in three dimensions."""
+    """Two Gaussians with full covariances in three dimensions; every coordinate is a generic pair."""
 
     q: MultivariateNormal
     p: MultivariateNormal
 
     @classmethod
     def draw(cls, rng: Rng, k: int = 3) -> MultivariatePair:
-        p_loc = away_from_zero(rng, 0.3, 1.5, (k,))
-        q_loc = p_loc + away_from_zero(rng, 0.4, 1.5, (k,))
         return cls(
-            MultivariateNormal(q_loc, generic_covariance(rng, k)), MultivariateNormal(p_loc, generic_covariance(rng, k))
+            *(
+                MultivariateNormal(loc, np.outer(scale, scale) * generic_correlation(rng, k))
+                for loc, scale in _two_sides(rng, k)
+            )
         )
 
 
@@ -125,9 +138,8 @@ class LinearWitness:
 
     @classmethod
     def draw(cls, rng: Rng, k: int = 2, d: int = 3) -> LinearWitness:
-        model = LinearGaussian(
-            away_from_zero(rng, 0.3, 1.3, (d, k)), away_from_zero(rng, 0.3, 1.0, (d,)), generic_noise_variance(rng)
-        )
+        offset = away_from_zero(rng, 0.3, 1.0, (d,))
+        model = LinearGaussian(generic_loading(rng, d, k), offset, generic_noise_variance(rng))
         _, x = model.sample(1, rng=rng)
         q = MultivariateNormal(away_from_zero(rng, 0.3, 1.2, (k,)), generic_covariance(rng, k))
         return cls(model, x[0], q)
@@ -155,7 +167,7 @@ class CurvedWitness:
 
 @dataclass(frozen=True)
 class CurvedFamily:
-    """One curved model and observation with six q: a line has one entry for each, as a search over q would see it."""
+    """One curved model and observation with five q: a line has one entry for each, as a search over q would see it."""
 
     model: CurvedGaussian
     x: Array
@@ -163,7 +175,7 @@ class CurvedFamily:
 
     @classmethod
     def draw(cls, rng: Rng) -> CurvedFamily:
-        witnesses = [CurvedWitness.draw(rng) for _ in range(6)]
+        witnesses = [CurvedWitness.draw(rng) for _ in range(5)]
         return cls(witnesses[0].model, witnesses[0].x, tuple(w.q for w in witnesses))
 
     def members(self) -> list[CurvedWitness]:
@@ -192,5 +204,25 @@ def _ratio(rng: Rng, log_scale: float) -> float:
     return ratio if abs(log_scale + ratio) >= 0.2 else -ratio
 
 
-def _sides(pairs: list[NormalPair]) -> tuple[list[Normal], list[Normal]]:
-    return [pair.q for pair in pairs], [pair.p for pair in pairs]
+def _two_sides(rng: Rng, k: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """(loc, scale) of q and of p, each of shape (k,); every coordinate is a NormalPair."""
+    pairs = [NormalPair.draw(rng) for _ in range(k)]
+
+    def side(members: list[Normal]) -> tuple[Array, Array]:
+        return np.array([m.loc for m in members]), np.array([m.scale for m in members])
+
+    return side([pair.q for pair in pairs]), side([pair.p for pair in pairs])
+
+
+@dataclass(frozen=True)
+class LinearPoints:
+    """A linear-Gaussian model, an observation, and fifty points z at which a line must hold, some far out."""
+
+    model: LinearGaussian
+    x: Array
+    z: Array  # (50, k)
+
+    @classmethod
+    def draw(cls, rng: Rng, k: int = 2, d: int = 3) -> LinearPoints:
+        w = LinearWitness.draw(rng, k, d)
+        return cls(w.model, w.x, 1.5 * rng.standard_normal((50, k)))

@@ -25,6 +25,7 @@ from vaelib.witnesses import (
     CurvedFamily,
     CurvedWitness,
     DiscreteWitness,
+    LinearPoints,
     LinearWitness,
     away_from_zero,
     generic_scale,
@@ -136,7 +137,7 @@ F2 = Derivation(
         Line(
             r"\mathbb{E}_{q}[\log p(x \mid z)] - \log\tfrac{1}{\sigma} - \tfrac12(\sigma^2 + \mu^2 - 1)",
             lambda w: elbo(E(q, log_lik).value(w), kl_divergence(w.q, w.model.prior)),
-            reason="KL between Gaussians in closed form: the function that trains a VAE",
+            reason="KL of Gaussians in closed form: this function trains a VAE",
         ),
     ),
     slips=(
@@ -413,7 +414,7 @@ F6 = Derivation(
             lambda w: w.model.integrate(
                 lambda z: density_times(w.q.log_prob(z), w.model.log_joint(w.x, z) - w.q.log_prob(z))
             ),
-            reason="KL to the joint, which is not normalized in z, so this may have either sign",
+            reason="KL to p(x, z), which is no density in z: any sign",
         ),
         Line(
             r"\text{as summed by } \mathtt{vaelib.elbo}",
@@ -455,20 +456,6 @@ F6 = Derivation(
         ),
     ),
 )
-
-
-@dataclass(frozen=True)
-class LinearPoints:
-    """A linear-Gaussian model, an observation, and points z at which a line must hold."""
-
-    model: LinearGaussian
-    x: Array
-    z: Array
-
-    @classmethod
-    def draw(cls, rng: Rng) -> LinearPoints:
-        w = LinearWitness.draw(rng)
-        return cls(w.model, w.x, 1.5 * rng.standard_normal((50, w.model.latent_dim)))
 
 
 def log_weight(w: LinearPoints, q: Any) -> Array:
@@ -595,7 +582,7 @@ F8 = Derivation(
         ),
         Line(
             r"\frac1n \sum_i \log p(x \mid m + L\varepsilon_i)",
-            reason="a sample mean; the integrand is quadratic in a Gaussian, so its variance is finite",
+            reason="a sample mean; quadratic in a Gaussian: finite variance",
             samples=sampled_log_likelihood,
             num_samples=40_000,
         ),
@@ -854,7 +841,7 @@ F11 = Derivation(
         Line(
             r"\mathbb{E}_{q}\left[\sum_j x_j a_j - \mathrm{softplus}(a_j)\right] - \mathrm{KL}(q \,\Vert\, p(z)) + \mathrm{KL}(q \,\Vert\, p(z \mid x))",
             cross_entropy_bound,
-            reason="log Be(x; sigmoid(a)) = x a - softplus(a), summed over pixels",
+            reason="log Be(x; sigmoid(a)) = x a - softplus(a), over pixels",
         ),
         Line(
             r"-\mathbb{E}_{q}\left[\mathrm{BCE}\right] - \mathrm{KL}(q \,\Vert\, p(z)) + \mathrm{KL}(q \,\Vert\, p(z \mid x))",
@@ -956,7 +943,7 @@ F12 = Derivation(
         ),
         Line(
             r"\tfrac{N}{M} \sum_{i \in B} \mathcal{L}_i \text{ on random batches}",
-            reason="a sample mean over batches; 35 values, so its variance is finite",
+            reason="a sample mean over batches: 35 values, finite variance",
             samples=sampled_batches,
             num_samples=20_000,
         ),

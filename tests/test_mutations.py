@@ -1,0 +1,125 @@
+"""`vaelib verify` must be able to fail: every planted error in the shipped source makes the real command exit non-zero.
+
+Formulas, estimators, quadrature rules, terms and the checker itself are mutated here. What only *defines* something (a
+model's decoder, the range of a witness) cannot be wrong to the ledger: such lines are guarded by oracle tests.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from mutate import NOT_ONCE
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# (module, the source as it stands, the error, the chapters or identities that must see it)
+FORMULAS = [
+    ("kl", "return 0.5 * (log_excess(growth * (growth + 2.0), 2.0 * log_ratio) + standardized_gap**2)",
+     "return 0.5 * (log_excess(growth * (growth + 2.0), 2.0 * log_ratio) - standardized_gap**2)", "E1"),
+    ("kl", "growth = (scale_q - scale_p) / scale_p  # r - 1", "growth = (scale_q - scale_p) / scale_q", "E1"),
+    ("kl", "standardized_gap = (loc_q - loc_p) / scale_p", "standardized_gap = (loc_q - loc_p) / scale_q", "E1"),
+    ("_special", "return where(small == growth, series, growth - log_ratio)", "return growth - log_ratio", "E9"),
+    ("_special", "series = u * (small - v * (2 / 3", "series = u * (small + v * (2 / 3", "E9"),
+    ("elbo", "return log_likelihood - beta * kl", "return log_likelihood + beta * kl", "F2"),
+    ("elbo", "return self.log_likelihood - self.kl", "return self.log_likelihood + self.kl", "F6"),
+    ("elbo", "return self.cross_entropy - self.entropy", "return self.cross_entropy + self.entropy", "F6"),
+    ("elbo", "return np.where(density > 0, density, 0.0)", "return np.where(density > 0, 1.0, 0.0)", "F1"),
+    ("models", "spread = np.sum((self.loading.T @ self.loading) * _covariance(q), axis=(-2, -1))", "spread = 0.0", "F8"),
+    ("models", "square / (2 * self.noise_variance)", "square / (2 * self.noise_variance**2)", "F8"),
+    ("models", "(LOG_2PI + np.log(self.noise_variance)) - square", "LOG_2PI - square", "F8"),
+    ("models", "self.noise_variance * np.eye(self.latent_dim))", "np.eye(self.latent_dim))", "A7"),
+    ("models", "covariance = self.loading @ self.loading.T + self.noise_variance", "covariance = self.loading @ self.loading.T + 1.1 * self.noise_variance", "A3"),
+    ("models", "return self.log_joint(x, z) - logsumexp(column)", "return self.log_joint(x, z) - np.max(column)", "A1 A2"),
+    ("models", "return _log(self.prior @ self.likelihood[:, x])", "return _log(np.mean(self.likelihood[:, x]))", "A1 F3"),
+    ("models", "return self.prior[:, None] * self.likelihood", "return self.likelihood", "A"),
+    ("distributions.gaussian", "return namespace(self.scale).log(self.scale) + 0.5 * (1.0 + LOG_2PI)",
+     "return namespace(self.scale).log(self.scale) + 0.5 * LOG_2PI", "D"),
+]
+TERMS = [
+    ("terms", "return density_times(log_first, log_first - second.log_density.at(witness, z))",
+     "return density_times(log_first, second.log_density.at(witness, z) - log_first)", "F1"),
+    ("terms", "return np.exp(law.log_density.at(witness, z) + _plain(term, witness, z))",
+     "return np.exp(_plain(term, witness, z))", "F3"),
+    ("terms", "cross = -E(law,", "cross = E(law,", "F6"),
+    ("terms", "return self + (-_term(other))", "return self + _term(other)", "F1"),
+    ("terms", '_PRIOR = _atom("log_prior", "p(z)", lambda w, z: w.model.log_prior(z))',
+     '_PRIOR = _atom("log_prior", "p(z)", lambda w, z: w.model.log_prior(z) / 2)', "F2"),
+]
+QUADRATURE = [
+    ("quadrature", "weights = np.full(nodes.size, width)", "weights = np.full(nodes.size, 1.001 * width)", "F1"),
+    ("quadrature", "half_width = (b - a) / (2 * panels)", "half_width = (b - a) / (2.001 * panels)", "F1"),
+    ("quadrature", "np.tile(half_width * w, panels)", "np.tile(half_width * w[::-1] * 1.001, panels)", "F1"),
+    ("quadrature", "return _frozen(nodes, weights / weights.sum())", "return _frozen(nodes, weights)", "F8 E4"),
+    ("quadrature", "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril.T))",
+     "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril))", "F8"),
+    ("quadrature", "return Estimate(values.sum(axis=0)", "return Estimate(values.mean(axis=0)", "F3"),
+    ("quadrature", "error = np.where(fine == coarse, 0.0, np.abs(fine - coarse))", "error = 1e-3 + 0 * np.abs(fine - coarse)", "F1"),
+]
+ESTIMATORS = [
+    ("montecarlo", "samples.mean(axis=0), samples.std", "np.median(samples, axis=0), samples.std", "F8"),
+    ("montecarlo", "samples.std(axis=0, ddof=1) / np.sqrt(n)", "samples.std(axis=0, ddof=1)", "F8 F12"),
+    ("montecarlo", "samples.std(axis=0, ddof=1) / np.sqrt(n)", "samples.std(axis=0, ddof=1) / n", "F8 F12"),
+    ("estimate", "return self + (-other)", "return self + other", "F1"),
+    ("distributions.gaussian", "return loc + (factor @ noise[..., None])[..., 0]", "return loc + noise", "F8"),
+]
+CHECKER = [
+    ("_compare", '"=": ~(size <= allowance),', '"=": size < 0,', "F1"),
+    ("_compare", '">=": ~(difference >= -allowance),', '">=": size < 0,', "A C F"),
+    ("_compare", '"<=": ~(difference <= allowance),', '"<=": size < 0,', "A C F"),
+    ("_compare", '">": ~(difference > allowance),', '">": size < 0,', "C"),
+    ("_compare", '"!=": ~(size > allowance),', '"!=": size < 0,', "C4"),
+    ("_compare", "bad = ~(error <= allowance)", "bad = error < 0", "F4 F10"),
+    ("_compare", "SAFETY = 16", "SAFETY = 10**12", "F1"),
+    ("_compare", "Z_THRESHOLD = 4.5", "Z_THRESHOLD = 1e9", "F8 F12"),
+    ("_compare", "ORDER_SLACK = 1.5", "ORDER_SLACK = 1e9", "F5 E8"),
+    ("_compare", "NUM_COPIES = 4", "NUM_COPIES = 0", "A5 E6 F7".replace(" E6", "")),
+    ("derivation", "if line.gap is not None:", "if False:", "F2"),
+    ("derivation", "if line.equality is not None and i == 0 and", "if False and", "C1"),
+    ("derivation", "if verdict is Verdict.BROKEN:\n                return SlipResult(slip, 1, i + 1)", "if False:\n                return SlipResult(slip, 1, i + 1)", "F1"),
+    ("derivation", "coarse = measure(line.evaluate, self.witnesses[i], [])", "coarse = measure(lambda w: line.evaluate(w, line.step / 2), self.witnesses[i], [])", "F5 E8"),
+]  # fmt: skip
+MUTATIONS = [*FORMULAS, *TERMS, *QUADRATURE, *ESTIMATORS, *CHECKER]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COLUMNS": "100"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[int, Future[subprocess.CompletedProcess[str]]]:
+    """All mutated runs, two at a time; each test waits for its own."""
+    pool = ThreadPoolExecutor(max_workers=2)
+    futures = {}
+    for number, (module, old, new, ids) in enumerate(MUTATIONS):
+        futures[number] = pool.submit(run, "tests/mutate.py", module, old, new, "--", "verify", *ids.split())
+    return futures
+
+
+def test_at_least_forty_errors_are_planted_by_hand() -> None:
+    assert len(MUTATIONS) >= 40
+    assert len({(module, new) for module, _, new, _ in MUTATIONS}) == len(MUTATIONS)
+
+
+def test_a_harmless_change_leaves_the_command_content() -> None:
+    """The harness itself does no harm: a comment changed, and everything still holds."""
+    result = run("tests/mutate.py", "_compare", "SAFETY = 16  #", "SAFETY = 16  # ", "--", "verify", "C1", "F8")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(MUTATIONS)), ids=[f"{m}-{i}" for i, (m, *_) in enumerate(MUTATIONS)])
+def test_planted_error_is_rejected_by_verify(
+    number: int, outcomes: dict[int, Future[subprocess.CompletedProcess[str]]]
+) -> None:
+    result = outcomes[number].result()
+    module, old, new, ids = MUTATIONS[number]
+    assert result.returncode != NOT_ONCE, result.stderr
+    assert result.returncode == 1, f"survived: {module}: {old!r} -> {new!r} ({ids})\n{result.stdout}{result.stderr}"
+    assert "Traceback" not in result.stderr, result.stderr

@@ -1,0 +1,157 @@
+"""A person's own array, from a .npy or .npz file."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from vaelib.data.core import Array, Data, DataError
+
+HELD_OUT = 10  # one in ten of your own examples is kept for testing, unless the file has a test set
+TRAIN_KEYS = ("train", "x_train", "train_images")
+TEST_KEYS = ("test", "x_test", "test_images")
+TRAIN_LABEL_KEYS = ("train_labels", "y_train", "labels", "y")
+TEST_LABEL_KEYS = ("test_labels", "y_test")
+
+
+def from_file(path: Path) -> Data:
+    """Your own array: (examples, ...) in a .npy file, or in a .npz file under a name of your choice.
+
+    A .npz file may also hold `train` and `test` (or x_train and x_test), and `labels`, or `train_labels` and
+    `test_labels` (or y_train and y_test). Without a test set, one example in ten is held out: the last tenth of a
+    permutation that is always the same, since files are often sorted by class.
+
+    Values are binary (0 and 1), bytes (integers from 0 to 255, divided by 255), or floats, taken as they are.
+    """
+    arrays = _read(path)
+    train_key, test_key = _find(arrays, TRAIN_KEYS), _find(arrays, TEST_KEYS)
+    label_key, test_label_key = _find(arrays, TRAIN_LABEL_KEYS), _find(arrays, TEST_LABEL_KEYS)
+    if train_key is None:
+        others = [key for key in arrays if key not in (test_key, label_key, test_label_key)]
+        if len(others) != 1 or test_key is not None:
+            listed = ", ".join(f"{key} {array.shape}" for key, array in arrays.items()) or "nothing"
+            raise DataError(
+                f"Expected {path} to hold one array, or `train` and `test`, but it holds {listed}. Save one of them."
+            )
+        train_key = others[0]
+    train = _checked(arrays[train_key], f"`{train_key}` in {path}")
+    labels = _labels(arrays, label_key, len(train), path)
+    if test_key is None:
+        order = np.random.RandomState(0).permutation(len(train))
+        count = max(1, len(train) // HELD_OUT)
+        kept, held = order[:-count], order[-count:]
+        train, test = train[kept], train[held]
+        train_labels, test_labels = (None, None) if labels is None else (labels[kept], labels[held])
+    else:
+        test = _checked(arrays[test_key], f"`{test_key}` in {path}")
+        if test.shape[1:] != train.shape[1:]:
+            raise DataError(
+                f"Expected `{train_key}` and `{test_key}` in {path} to hold examples of one shape, but got"
+                f" {train.shape[1:]} and {test.shape[1:]}."
+            )
+        train_labels, test_labels = labels, _labels(arrays, test_label_key, len(test), path)
+    train, test, white = _stored(train, test, path)
+    return Data(str(path), _flat(train), _flat(test), train.shape[1:], white, train_labels, test_labels)
+
+
+def _read(path: Path) -> dict[str, Array]:
+    if not path.is_file():
+        raise DataError(f"Expected a file at {path}, but there is none. Is the path right, seen from {Path.cwd()}?")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"the array": loaded}
+        with loaded:
+            return {key: loaded[key] for key in loaded.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        likely = (
+            "It holds Python objects: save a plain array of numbers."
+            if "pickle" in str(error) and "allow_pickle" in str(error)
+            else "It is cut off or damaged, or no NumPy file: save it again with numpy.save or numpy.savez."
+        )
+        raise DataError(f"Expected {path} to be a NumPy file, but could not read it ({error}). {likely}") from error
+
+
+def _find(arrays: dict[str, Array], names: Iterable[str]) -> str | None:
+    return next((name for name in names if name in arrays), None)
+
+
+def _labels(arrays: dict[str, Array], key: str | None, examples: int, path: Path) -> Array | None:
+    if key is None:
+        return None
+    labels = arrays[key]
+    if labels.shape != (examples,) or labels.dtype.kind not in "iub":
+        raise DataError(
+            f"Expected `{key}` in {path} to hold one integer for each of {examples} examples, but got shape"
+            f" {labels.shape} of {labels.dtype}."
+        )
+    return labels.astype(np.int64)
+
+
+def _checked(array: Array, where: str) -> Array:
+    """Numbers, finite, at least two examples of at least one pixel, and no labels."""
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"Expected {where} to hold numbers, but its dtype is {array.dtype}.")
+    if array.size == 0 or len(np.atleast_1d(array)) < 2:
+        raise DataError(
+            f"Expected {where} to have shape (examples, ...) with at least two examples, but got {array.shape}."
+        )
+    values = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    if values.ndim < 2:
+        distinct = len(np.unique(values))
+        integers = bool((values == np.round(values)).all()) if array.dtype.kind == "f" else True
+        looks = (
+            f"With {distinct} different integers these look like labels, not images: pass the array of the images."
+            if integers and distinct < max(3, len(values))
+            else "One number an example leaves nothing to encode: add an axis of pixels or features."
+        )
+        raise DataError(f"Expected {where} to have shape (examples, ...), but got {array.shape}. {looks}")
+    if array.ndim == 2 and bool(((array == 0) | (array == 1)).all() and (array.sum(1) == 1).all()):
+        raise DataError(
+            f"Expected {where} to hold images, but each of its rows has a single 1: these look like one-hot labels. If"
+            " they are images, save them as (examples, height, width)."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        count = int((~np.isfinite(array)).sum())
+        raise DataError(
+            f"Expected {where} to be finite everywhere, but got {array[index]} at index {index}, and {count:,} such"
+            " values in all. Remove these examples or fill the gaps."
+        )
+    if (array == array.flat[0]).all():
+        raise DataError(
+            f"Expected {where} to vary, but every value is {array.flat[0]}. Was it saved before it was filled?"
+        )
+    return array
+
+
+def _stored(train: Array, test: Array, path: Path) -> tuple[Array, Array, float]:
+    """Both parts in one dtype, and the number that means white."""
+    low, high = min(train.min(), test.min()), max(train.max(), test.max())
+    if train.dtype.kind == test.dtype.kind == "f":
+        parts = train.astype(np.float32), test.astype(np.float32)
+        if not all(np.isfinite(part).all() for part in parts):
+            raise DataError(
+                f"Expected values in {path} that fit 32-bit floats, but got {low:g} to {high:g}. Rescale them."
+            )
+        return *parts, 1.0
+    if "f" in (train.dtype.kind, test.dtype.kind):
+        raise DataError(
+            f"Expected both parts of {path} to be integers or both floats, but got {train.dtype} and {test.dtype}."
+        )
+    if low >= 0 and high <= 1:
+        return train.astype(np.uint8), test.astype(np.uint8), 1.0
+    if low < 0 or not 128 <= high <= 255:
+        raise DataError(
+            f"Expected integers in {path} to be 0 and 1, or bytes from 0 to 255, but got {low} to {high}: what means"
+            " white cannot be told. Save them as floats, divided by the largest value that a pixel can have."
+        )
+    return train.astype(np.uint8), test.astype(np.uint8), 255.0
+
+
+def _flat(array: Array) -> Array:
+    return np.ascontiguousarray(array.reshape(len(array), -1))
