@@ -1,0 +1,160 @@
+"""The ledger as a whole, and what `vaelib verify` says of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from vaelib import verify as verify_module
+from vaelib.console import show_verification
+from vaelib.derivation import Derivation, Line, Slip
+from vaelib.ledger import LEDGER, PUBLISHED
+from vaelib.verify import CHAPTERS, as_json, select, verify, verify_published
+
+EXPECTED = """A1 A2 A3 A4 A5 A6 A7 A8 C1 C2 C4 C5 C6 C7 C8 D1 D2 D3 E1 E2 E3 E4 E8 E9
+F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F11 F12""".split()
+
+
+def quiet() -> Console:
+    return Console(file=StringIO(), width=100)
+
+
+def text(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def broken_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """X1 is wrong, X2 has a slip that is none, X3 raises."""
+
+    def chain(name: str, second: object, slip: object = None) -> Derivation:
+        slips = () if slip is None else (Slip(1, "no slip at all", "It looks right.", slip),)  # type: ignore[arg-type]
+        lines = (Line("a", lambda w: w), Line("b", second))  # type: ignore[arg-type]
+        return Derivation(name, "a test", lambda rng: float(rng.uniform(1, 2)), lines, slips)
+
+    def raises(_: float) -> float:
+        raise ZeroDivisionError("on purpose")
+
+    ledger = {
+        "A1": chain("A1", lambda w: w + 1e-9),
+        "A2": chain("A2", lambda w: w * 1.0, lambda w: 2 * w / 2),
+        "A3": chain("A3", raises),
+        "A4": chain("A4", lambda w: w * 1.0),
+    }
+    monkeypatch.setattr(verify_module, "LEDGER", ledger)
+    monkeypatch.setattr(verify_module, "PUBLISHED", ())
+
+
+def test_ledger_holds_the_identities_of_its_chapters() -> None:
+    assert list(LEDGER) == EXPECTED
+    assert {derivation.chapter for derivation in LEDGER.values()} == set(CHAPTERS)
+
+
+def test_every_identity_has_slips_a_source_or_assumptions_and_distinct_slip_names() -> None:
+    for derivation in LEDGER.values():
+        assert derivation.slips, derivation.id
+        assert derivation.source or derivation.assumptions, derivation.id
+        names = [(slip.line, slip.name) for slip in derivation.slips]
+        assert len(set(names)) == len(names), derivation.id
+
+
+@pytest.mark.parametrize("identity", list(LEDGER))
+def test_slips_speak_as_a_teacher_would(identity: str) -> None:
+    for slip in LEDGER[identity].slips:
+        assert slip.says.startswith("It looks like "), (slip.name, slip.says)
+        assert len(slip.says) < 160, slip.says
+
+
+@pytest.mark.parametrize("identity", list(LEDGER))
+def test_reasons_fit_a_table(identity: str) -> None:
+    for line in LEDGER[identity].lines[1:]:
+        assert 0 < len(line.reason) <= 62, line.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_verify_raises_no_false_alarm_on_other_seeds(seed: int) -> None:
+    for result in verify(list(LEDGER), seed=seed):
+        assert result.passed, result
+
+
+def test_published_chains_break_where_known_and_nowhere_else() -> None:
+    results = list(verify_published(seed=3, draws=4))
+    assert len(results) == len(PUBLISHED)
+    assert all(result.passed for result in results), results
+    assert sum(bool(result.breaks_at) for result in results) >= 6
+
+
+def test_select_knows_chapters_identities_and_refuses_the_rest() -> None:
+    assert select([]) == EXPECTED
+    assert select(["d", "c7"]) == ["C7", "D1", "D2", "D3"]
+    with pytest.raises(
+        ValueError, match=r"Expected a chapter \(A, C, D, E, F\) or an identity such as F1, but got 'Z9'"
+    ):
+        select(["Z9"])
+
+
+def test_verify_reports_what_is_wrong_and_goes_on(broken_ledger: None) -> None:
+    wrong, survivor, raised, right = verify(["A1", "A2", "A3", "A4"])
+    assert wrong.verdict == "broken" and not wrong.passed
+    assert math.isclose(wrong.worst_error, 1e-9, rel_tol=1e-3) and wrong.worst_error > wrong.allowance
+    assert survivor.verdict == "holds" and survivor.slips.survivors == ["no slip at all"] and not survivor.passed
+    assert (
+        raised.verdict == "broken" and "ZeroDivisionError: on purpose" in raised.note and "line 1 of A3" in raised.note
+    )
+    assert right.passed and right.slips.per_draw_rate == 1.0
+
+
+def test_console_shows_failures_and_the_summary_fails(broken_ledger: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = quiet()
+    summary = show_verification(console=console)
+    assert not summary.passed
+    assert (summary.identities, summary.holding, summary.slips, summary.rejected) == (4, 2, 1, 0)
+    assert "A2: slip not rejected: no slip at all" in text(console)
+    assert "A3 BROKEN: ZeroDivisionError" in text(console)
+
+
+def test_json_has_the_contract_s_keys(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    assert show_verification(["C1", "F8"], draws=2, json_file=file, console=quiet()).passed
+    report = json.loads(file.read_text())
+    assert set(report) == {"identities", "published", "seconds"} and report["seconds"] > 0
+    first, second = report["identities"]
+    assert {"id", "title", "verdict", "chapter", "worst_error", "allowance", "slips", "seconds"} <= set(first)
+    assert set(first["slips"]) == {"total", "rejected", "survivors", "per_draw_rate"}
+    assert second["id"] == "F8" and second["sampled"] and second["allowance"] == 4.5
+
+
+def test_json_has_no_infinity(broken_ledger: None) -> None:
+    report = as_json(list(verify(["A3"])), [], 1.0)
+    assert report["identities"][0]["worst_error"] is None
+    json.dumps(report, allow_nan=False)
+
+
+def test_json_into_a_missing_folder_is_refused_before_work_starts(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="Expected a folder"):
+        show_verification(["C1"], json_file=tmp_path / "none" / "report.json", console=quiet())
+
+
+def test_a_published_chain_that_stops_breaking_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    mended = replace(PUBLISHED[0], derivation=replace(PUBLISHED[0].derivation, breaks_at=()))
+    monkeypatch.setattr(verify_module, "PUBLISHED", (mended,))
+    console = quiet()
+    summary = show_verification(draws=2, console=console, names=())
+    assert summary.published == 1 and summary.as_expected == 0 and not summary.passed
+    assert "breaks at [4], not at []" in text(console)
+
+
+def test_seed_and_draws_reach_the_witnesses() -> None:
+    first, again = (next(verify(["E1"], seed=5, draws=3)).worst_error for _ in range(2))
+    other = next(verify(["E1"], seed=6, draws=3)).worst_error
+    assert first == again != other
+    assert np.isfinite([first, other]).all()

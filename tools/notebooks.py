@@ -1,0 +1,56 @@
+"""Run notebooks and store their outputs: python tools/notebooks.py [NOTEBOOK ...], all of notebooks/ if none is named.
+
+Stored are pictures, text and Markdown. What would differ from run to run goes: timings, the state of widgets, and the
+output of a widget's cell (a view without its state shows as an error; a static picture stands beside every slider).
+A notebook that fails, or writes to stderr, is left as it was.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Without all that changes from run to run or from machine to machine."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code" and any(WIDGET in output.get("data", {}) for output in cell.outputs):
+            cell.outputs = []
+    return notebook
+
+
+def complaints(notebook: nbformat.NotebookNode) -> list[str]:
+    """What the cells wrote to stderr, warnings among it."""
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+
+
+def run(path: Path) -> float:
+    """Run one notebook in its own folder and store it; seconds taken."""
+    notebook = nbformat.read(path, as_version=4)
+    started = time.monotonic()
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
+    seconds = time.monotonic() - started
+    if written := complaints(notebook):
+        sys.exit(f"{path.name}: a cell wrote to stderr, so nothing was stored:\n{written[0]}")
+    nbformat.write(clean(notebook), path)
+    return seconds
+
+
+if __name__ == "__main__":
+    for path in [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        print(f"{path.name}: {run(path):.1f} s", flush=True)
