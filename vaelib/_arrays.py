@@ -105,13 +105,14 @@ def take_along_last(array: Array, index: Array) -> Array:
     return np.take_along_axis(array, index[..., None], axis=-1)[..., 0]
 
 
+def positions(size: int, like: Array) -> Array:
+    """0, 1, ..., size - 1, integers of the kind and on the device of `like`."""
+    return sys.modules["torch"].arange(size, device=like.device) if is_tensor(like) else np.arange(size)
+
+
 def is_largest(array: Array) -> Array:
     """One-hot mask of the largest entry along the last axis; the first of several equal ones."""
-    if is_tensor(array):
-        positions = sys.modules["torch"].arange(array.shape[-1], device=array.device)
-    else:
-        positions = np.arange(array.shape[-1])
-    return positions == array.argmax(-1)[..., None]
+    return positions(array.shape[-1], like=array) == array.argmax(-1)[..., None]
 
 
 def transpose(matrix: Array) -> Array:

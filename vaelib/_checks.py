@@ -23,11 +23,14 @@ def can_look(array: Array) -> bool:
     """May a check look at the values of `array`? Not under compilation, on a GPU, or inside torch.func."""
     if not is_tensor(array):
         return True
-    if sys.modules["torch"].compiler.is_compiling() or array.device.type != "cpu":
+    torch = sys.modules["torch"]
+    if torch.compiler.is_compiling() or array.device.type != "cpu":
+        return False
+    if type(array) not in (torch.Tensor, torch.nn.Parameter):  # a fake tensor, say
         return False
     try:
         array.data_ptr()
-    except RuntimeError:  # a stand-in without storage: torch.func.vmap, a fake tensor
+    except RuntimeError:  # torch.func wraps tensors that have no values of their own
         return False
     return True
 
@@ -56,14 +59,12 @@ def positive(name: str, array: Array, hint: str = "") -> None:
 def binary(name: str, array: Array, hint: str = "") -> None:
     """Every entry is 0 or 1."""
     if can_look(array):
-        if is_tensor(array):  # two passes over the batch; a mask and all() take eight times as long
+        if is_tensor(array):  # x - x^2 is zero at 0 and 1 alone; masks and all() take eight times as long
             flat = array.detach().reshape(-1)
-            defect = sys.modules["torch"].addcmul(flat, flat, flat, value=-1)  # x - x^2
-            is_binary = float(defect.dot(defect)) == 0
-        else:
-            is_binary = not (array * array - array).any()
-        if not is_binary:
-            _refuse_unless((array == 0) | (array == 1), array, name, "0 or 1 everywhere", hint)
+            defect = sys.modules["torch"].addcmul(flat, flat, flat, value=-1)
+            if float(defect.dot(defect)) == 0:
+                return
+        _refuse_unless((array == 0) | (array == 1), array, name, "0 or 1 everywhere", hint)
 
 
 def probability(name: str, array: Array, hint: str = "") -> None:
@@ -81,7 +82,7 @@ def uniform_noise(array: Array) -> None:
 
 def simplex(name: str, array: Array) -> None:
     """Entries are >= 0 and sum to 1 along the last axis, to 1e-8 (100 eps in lower precision)."""
-    last_axis(name, array, "the values' probabilities")
+    last_axis(name, array, "the probabilities of the values")
     if can_look(array):
         _refuse_unless(array >= 0, array, name, ">= 0 everywhere", "Did you pass logits?")
         total = array.sum(-1)
@@ -149,7 +150,8 @@ def _refuse_unless(good: Array, array: Array, name: str, rule: str, hint: str) -
 
 
 def _number(entry: Array) -> str:
-    return repr(float(f"{entry.item():.7g}"))
+    value = entry.item()
+    return repr(float(f"{value:.7g}")) if isinstance(value, float) else repr(value)
 
 
 def _sum(array: Array) -> float:
@@ -191,7 +193,7 @@ def broadcastable(**arrays: Array) -> Shape:
 def last_axis(name: str, array: Array, holds: str) -> None:
     """There is a last axis, which holds the event or the categories."""
     if array.ndim == 0:
-        raise ValueError(f"Expected `{name}` to have a last axis, for {holds}, but got a single number.")
+        raise ValueError(f"Expected `{name}` to have a last axis, which holds {holds}, but got a single number.")
 
 
 def event_size(name: str, array: Array, size: int) -> None:

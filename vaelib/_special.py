@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def log_excess(growth: Array, log_ratio: Array) -> Array:
     small = growth.clip(-0.04, 0.04)
     u = small / (2.0 + small)
     v = u * u
-    series = u * (small - v * (2 / 3 + v * (2 / 5 + v * (2 / 7 + v * (2 / 9)))))
+    series = u * (small - v * (2 / 3 + v * (2 / 5 + v * (2 / 7))))
     return where(small == growth, series, growth - log_ratio)
 
 
@@ -81,19 +82,26 @@ def log_normalize(logits: Array) -> Array:
 STIRLING = {1: 1 / 12, 3: -1 / 360, 5: 1 / 1260, 7: -1 / 1680, 9: 1 / 1188, 11: -691 / 360360, 13: 1 / 156}
 
 
+def odd_series(coefficients: Iterable[float], x: Array) -> Array:
+    """c_1 / x + c_3 / x^3 + c_5 / x^5 + ... by Horner's rule."""
+    inverse_square = 1.0 / (x * x)
+    total = 0.0
+    for coefficient in reversed(list(coefficients)):
+        total = total * inverse_square + coefficient
+    return total / x
+
+
 def stirling_remainder(a: Array) -> Array:
     r"""log Gamma(a) - (a - 1/2) log a + a - log(2 pi)/2 for a > 0, which falls like 1 / (12 a)."""
     large = a > 10.0
     x, y = where(large, a, 10.0), where(large, 10.0, a)
-    series = sum(c * x ** (-m) for m, c in STIRLING.items())
     direct = special(a).gammaln(y) - (y - 0.5) * namespace(a).log(y) + y - HALF_LOG_2PI
-    return where(large, series, direct)
+    return where(large, odd_series(STIRLING.values(), x), direct)
 
 
 def log_minus_digamma(a: Array) -> Array:
     r"""log a - psi(a) for a > 0, which falls like 1 / (2 a): how far E[log x] lies below log E[x] for a Gamma."""
     large = a > 10.0
     x, y = where(large, a, 10.0), where(large, 10.0, a)
-    series = 0.5 / x + sum(m * c * x ** (-m - 1) for m, c in STIRLING.items())
-    direct = namespace(a).log(y) - special(a).digamma(y)
-    return where(large, series, direct)
+    series = (0.5 + odd_series((m * c for m, c in STIRLING.items()), x)) / x
+    return where(large, series, namespace(a).log(y) - special(a).digamma(y))

@@ -10,6 +10,7 @@ import numpy as np
 
 from vaelib import _compare
 from vaelib._compare import Comparison, Value, Verdict, compose, judge, measure, minus, perturbed
+from vaelib._latex import plain
 from vaelib.montecarlo import sample_mean
 from vaelib.report import Report, Row
 
@@ -49,7 +50,8 @@ class Line:
         num_samples: n of `samples`, fixed beforehand so that each slip is rejected with 99 % power.
         step, order: for a numerical derivative, a limit or a rate. The difference to the neighbor must shrink like
             step^order when the step is halved.
-        resolution: an allowance beyond this (relative to max(1, |value|)) makes the line inconclusive.
+        resolution: an allowance beyond this (relative to max(1, |value|)) makes the line inconclusive; of two lines
+            that are compared, the larger counts.
     """
 
     formula: str | Formula
@@ -83,12 +85,19 @@ class Line:
         if self.equality is not None and self.samples is not None:
             raise ValueError(f"Expected `equality` on a line with a value, but {self.latex!r} has samples. Use `gap`.")
 
+    def __repr__(self) -> str:
+        return f"Line({self.relation} {plain(self.latex)})"
+
     @property
     def latex(self) -> str:
         return self.formula if isinstance(self.formula, str) else self.formula.latex
 
     def evaluate(self, witness: Any, step: float | None = None) -> Any:
         """The line's value on a witness; `step` replaces the line's own."""
+        if self.samples is not None:
+            raise TypeError(
+                f"Expected a line with a value, but {self.latex!r} is a sample mean; it needs an rng and an n."
+            )
         source = self.value if self.value is not None else self.formula
         if self.step is None:
             return _call(source, witness)
@@ -127,6 +136,9 @@ class Slip:
             raise ValueError(f"Expected slip {self.name!r} to change the value or the relation, but got neither.")
         if self.value is not None and self.samples is not None:
             raise ValueError(f"Expected slip {self.name!r} to have either `value` or `samples`, but got both.")
+
+    def __repr__(self) -> str:
+        return f"Slip(line {self.line}: {self.name})"
 
     def apply(self, line: Line) -> Line:
         """The line with this slip in it."""
@@ -200,6 +212,9 @@ class Derivation:
                     f"but got line {slip.line}. Line 0 is the start: nothing stands above it."
                 )
 
+    def __repr__(self) -> str:
+        return f"Derivation({self.id}: {self.title}, {len(self.lines)} lines, {len(self.slips)} slips)"
+
     @property
     def chapter(self) -> str:
         return self.id[:1]
@@ -208,16 +223,29 @@ class Derivation:
         """Evaluate every line on the witnesses (a number to draw, or a sequence) and judge each step."""
         return _Check(self, witnesses, seed).report()
 
-    def with_line(self, index: int, line: Line | Formula | Evaluator) -> Derivation:
-        """The same chain with your own line at `index`; relation and gap stay as they are, unless you give a Line."""
+    def with_line(self, index: int, line: Line | Formula | Evaluator, latex: str = "") -> Derivation:
+        """The same chain with your own line at `index`; relation and gap stay as they are, unless you give a Line.
+
+        Args:
+            line: a term, a function of the witness (shown as `latex`), or a whole Line.
+        """
         if not 0 <= index < len(self.lines):
             raise IndexError(f"Expected a line from 0 to {len(self.lines) - 1}, but got {index}.")
         old = self.lines[index]
         if not isinstance(line, Line):
-            formula = r"\text{your line}" if callable(line) else line
+            formula = (latex or r"\ldots") if callable(line) else line
             value = line if callable(line) else None
             line = Line(formula, value, "your line", old.relation, old.gap, old.equality, resolution=old.resolution)
         return replace(self, lines=(*self.lines[:index], line, *self.lines[index + 1 :]))
+
+    def with_slip(self, name: str) -> Derivation:
+        """The same chain with one of its slips put in, by the slip's name."""
+        found = [slip for slip in self.slips if slip.name == name]
+        if not found:
+            names = ", ".join(repr(slip.name) for slip in self.slips)
+            raise ValueError(f"Expected one of the slips of {self.id} ({names}), but got {name!r}.")
+        slip = found[0]
+        return self.with_line(slip.line, slip.apply(self.lines[slip.line]))
 
 
 class _Check:
@@ -301,13 +329,14 @@ class _Check:
     def _compare(self, j: int, line: Line, value: Value, anchor: int, relation: str, i: int) -> Comparison:
         """One line against its anchor on witness i: the relation, then the gap or the case of equality."""
         above = self._value(anchor, i)
+        resolution = max(line.resolution, self.derivation.lines[anchor].resolution)  # that of the coarser side
         try:
-            result = judge(relation, above, value, line.resolution)
+            result = judge(relation, above, value, resolution)
         except ValueError as error:
             error.add_note(f"while comparing line {j} of {self.derivation.id} with line {anchor}: {line.latex}")
             raise
         if line.samples is not None and result.verdict is Verdict.BROKEN:
-            again = judge(relation, above, self._sampled(line, i, j, factor=4), line.resolution)
+            again = judge(relation, above, self._sampled(line, i, j, factor=4), resolution)
             n = line.num_samples
             note = f"|z| = {result.error:.2f} at {n:,} samples, {again.error:.2f} at {4 * n:,}"
             result = replace(again, note=note)
@@ -317,24 +346,23 @@ class _Check:
         if line.gap is not None:
             gap = measure(lambda w: _call(line.gap, w), self.witnesses[i], self.copies[i])
             lost = minus(above, value) if relation in (">=", ">") else minus(value, above)
-            gap_result = judge("=", lost, gap, line.resolution)
+            gap_result = judge("=", lost, gap, resolution)
             if gap_result.verdict is not Verdict.HOLDS:
                 gap_result = replace(gap_result, note="the inequality holds, but what is lost is not the stated gap")
             result = max(result, gap_result, key=lambda c: c.severity)
         if line.equality is not None and i == 0 and result.verdict is not Verdict.BROKEN:
-            result = self._at_equality(j, line, anchor) or result
+            result = self._at_equality(line, self.derivation.lines[anchor], resolution) or result
         return result
 
-    def _at_equality(self, j: int, line: Line, anchor: int) -> Comparison | None:
+    def _at_equality(self, line: Line, anchor: Line, resolution: float) -> Comparison | None:
         """On two witnesses of equality the line's own relation must hold, and both sides must agree."""
         for k in range(2):
             witness = line.equality(np.random.default_rng([self.seed, k, 3]))  # type: ignore[misc]
             copies = self._copies(witness, k, 4)
-            above = measure(self.derivation.lines[anchor].evaluate, witness, copies)
-            below = measure(line.evaluate, witness, copies)
+            above, below = measure(anchor.evaluate, witness, copies), measure(line.evaluate, witness, copies)
             cases = ((line.relation, "in the case of equality"), ("=", "no equality where there should be"))
             for relation, note in cases:
-                result = judge(relation, above, below, line.resolution)
+                result = judge(relation, above, below, resolution)
                 if result.verdict is not Verdict.HOLDS:
                     return replace(result, note=note)
         return None
@@ -410,9 +438,11 @@ class _Check:
         return ""
 
     def _same_value(self, slip: Slip, j: int) -> bool:
+        if slip.value is self.derivation.lines[j].value:
+            return True
         try:
             line = slip.apply(self.derivation.lines[j])
             pairs = [(self._measure(line, j, i), self._value(j, i)) for i in range(len(self.witnesses))]
-            return all(judge("=", a, b).verdict is Verdict.HOLDS for a, b in pairs)
+            return all(judge("=", a, b, line.resolution).verdict is Verdict.HOLDS for a, b in pairs)
         except Exception:
             return False

@@ -57,6 +57,10 @@ class Estimate:
             raise TypeError("Expected a number to divide an Estimate by, but got another. Quotients are not defined.")
         return self * (1.0 / constant)
 
+    def __float__(self) -> float:
+        """The value alone, where it is one number."""
+        return float(self.value)
+
     def log(self) -> Estimate:
         """Natural logarithm; the error becomes relative: error / value. NaN where the value is not positive."""
         value = np.asarray(self.value, dtype=float)

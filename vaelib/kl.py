@@ -16,6 +16,7 @@ from vaelib._arrays import (
     detach,
     diagonal,
     namespace,
+    positions,
     solve_lower,
     solve_lower_vector,
     special,
@@ -29,6 +30,7 @@ from vaelib._special import (
     log_minus_digamma,
     log_normalize,
     log_sigmoid,
+    odd_series,
     stirling_remainder,
     weighted,
     with_gradient_of,
@@ -43,18 +45,13 @@ def normal(loc_q: Array, scale_q: Array, loc_p: Array, scale_p: Array) -> Array:
     The textbook's log(sigma_p/sigma_q) + (sigma_q^2 + (mu_q - mu_p)^2) / (2 sigma_p^2) - 1/2 in another order. In torch
     the textbook form supplies the gradient, since every training step takes it and it has the fewest terms.
     """
-    ratio = scale_q / scale_p
-    standardized_gap = (loc_q - loc_p) / scale_p
-    log_ratio = namespace(ratio).log(ratio)
-    textbook = 0.5 * (ratio * ratio + standardized_gap * standardized_gap - 1.0) - log_ratio
+    ratio, standardized_gap = scale_q / scale_p, (loc_q - loc_p) / scale_p
+    log_ratio, squared_gap = namespace(ratio).log(ratio), standardized_gap * standardized_gap
+    textbook = 0.5 * (ratio * ratio + squared_gap) - log_ratio  # up to a constant
 
-    growth, log_ratio, standardized_gap = (
-        detach((scale_q - scale_p) / scale_p),
-        detach(log_ratio),
-        detach(standardized_gap),
-    )
-    squares = growth * growth + standardized_gap * standardized_gap
-    return with_gradient_of(textbook, log_excess(growth, log_ratio) + 0.5 * squares)
+    growth = detach((scale_q - scale_p) / scale_p)  # r - 1
+    value = log_excess(growth, detach(log_ratio)) + 0.5 * (growth * growth + detach(squared_gap))
+    return with_gradient_of(textbook, value)
 
 
 def multivariate_normal(
@@ -182,13 +179,24 @@ def _gamma_of_mean_one(a_q: Array, a_p: Array, shift: int = 10) -> Array:
     growth = change / x_q
     total = (0.5 - shift) * log_excess(growth, log(x_p / x_q))
     total = total - a_p * log_excess(-shift * growth / a_p, log(x_p / x_q * (a_q / a_p)))
-    for k in range(shift):
-        total = total + log_excess(change / (a_q + k), log((a_p + k) / (a_q + k)))
-    inverse = x_q / x_p
-    for m, coefficient in STIRLING.items():
-        # x_p^-m - x_q^-m + m x_q^-m growth, in which (x_p - x_q)^2 is a factor
-        polynomial = sum((m - j) * inverse ** (j + 1) for j in range(m))
-        total = total + coefficient * growth**2 * x_q ** (-m) * polynomial
+    k = positions(shift, like=a_q)
+    steps_q, steps_p = a_q[..., None] + k, a_p[..., None] + k  # (..., n)
+    total = total + log_excess(change[..., None] / steps_q, log(steps_p / steps_q)).sum(-1)
+    return total + growth**2 * _stirling_curvature(1.0 / x_q, 1.0 / x_p)
+
+
+def _stirling_curvature(w: Array, u: Array) -> Array:
+    """[mu(x_p) - mu(x_q) - mu'(x_q) (x_p - x_q)] / (x_p / x_q - 1)^2 for Stirling's mu, w = 1 / x_q, u = 1 / x_p.
+
+    For the power x^-m the quotient is sum_{j<m} (m - j) u^(j+1) w^(m-1-j), built up here from m to m + 1.
+    """
+    power = plain = weighted_sum = u
+    total = STIRLING[1] * weighted_sum
+    for m in range(2, max(STIRLING) + 1):
+        power = power * u
+        plain = plain * w + power
+        weighted_sum = weighted_sum * w + plain
+        total = total + STIRLING.get(m, 0.0) * weighted_sum
     return total
 
 
@@ -210,7 +218,8 @@ def _gamma_non_normality(a: Array) -> Array:
     r"""1/2 - (a - 1) (log a - psi(a)) - (Stirling's remainder at a); its series where a > 10."""
     large = a > 10.0
     x, y = where(large, a, 10.0), where(large, 10.0, a)
-    series = 0.5 / x - sum(c * x ** (-m) * (m + 1 - m / x) for m, c in STIRLING.items())
+    slope = odd_series((m * c for m, c in STIRLING.items()), x)
+    series = (0.5 + slope) / x - slope - odd_series(STIRLING.values(), x)
     return where(large, series, 0.5 - (y - 1.0) * log_minus_digamma(y) - stirling_remainder(y))
 
 

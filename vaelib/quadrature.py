@@ -40,12 +40,12 @@ def log_trapezoid(log_f: Integrand, a: float, b: float, n: int = 500) -> Estimat
     return _fine_and_coarse(fine, coarse)
 
 
-def gauss_legendre(f: Integrand, a: float, b: float, panels: int = 30, n: int = 12) -> Estimate:
+def gauss_legendre(f: Integrand, a: float, b: float, panels: int = 15, n: int = 24) -> Estimate:
     """Integral of f over [a, b]: n Gauss-Legendre nodes on each of 2 `panels` panels of equal width."""
     return _fine_and_coarse(*(_weighted(w, _values(f, z)) for z, w in _panel_rules(*_interval(a, b), panels, n)))
 
 
-def log_gauss_legendre(log_f: Integrand, a: float, b: float, panels: int = 30, n: int = 12) -> Estimate:
+def log_gauss_legendre(log_f: Integrand, a: float, b: float, panels: int = 15, n: int = 24) -> Estimate:
     """Logarithm of the integral of exp(log_f) over [a, b], by `gauss_legendre`."""
 
     def rule(nodes: Array, weights: Array) -> Array:

@@ -81,26 +81,28 @@ class Report:
         return max((row.comparison for row in self.rows), key=lambda comparison: comparison.ratio)
 
     @cached_property
-    def slips(self) -> tuple[Any, ...]:
+    def slips(self) -> SlipTable:
         """Each slip tried on the same witnesses, until its line breaks."""
-        return self._check.slip_results()
+        return SlipTable(self._check.slip_results())
+
+    def __repr__(self) -> str:
+        return str(self)  # a notebook stores it beside the Markdown, so no addresses of functions
 
     def __str__(self) -> str:
         table: list[tuple[str, ...]] = [_HEAD]
-        for index, sign, latex, *rest in self._cells():
-            table.append((index, sign + plain(latex), *rest))
+        for index, verdict, sign, latex, *rest in self._cells():
+            table.append((index, verdict, _SIGNS.get(sign, (sign, ""))[0] + plain(latex), *rest))
         widths = [max(width(cell) for cell in column) for column in zip(*table, strict=True)]
         lines = ["  ".join(c + " " * (w - width(c)) for c, w in zip(row, widths, strict=True)) for row in table]
         notes = [f"Line {i}: {row.note}" for i, row in enumerate(self.rows) if row.note]
         return "\n".join(line.rstrip() for line in [self._title(), *lines, *notes])
 
     def _repr_markdown_(self) -> str:
-        lines = [f"**{prose(self._title())}**", "", _markdown(_HEAD), "|--:|:--|:--|--:|--:|--:|:--|"]
-        for index, sign, latex, reason, *numbers, verdict in self._cells():
+        lines = [f"**{prose(self._title())}**", "", _markdown(_HEAD), "|--:|:--|:--|:--|--:|--:|--:|"]
+        for index, verdict, sign, latex, reason, *numbers in self._cells():
             verdict = verdict if verdict in ("holds", "start") else f"**{verdict.upper()}**"
-            lines.append(
-                _markdown((index, f"{prose(sign)} {for_table(latex)}".strip(), prose(reason), *numbers, verdict))
-            )
+            formula = for_table(_SIGNS.get(sign, ("", ""))[1] + latex)  # the sign inside, or it wraps to a line of its own
+            lines.append(_markdown((index, verdict, formula, prose(reason), *numbers)))
         notes = [f"- Line {i}: {prose(row.note)}" for i, row in enumerate(self.rows) if row.note]
         return "\n".join([*lines, "", *notes])
 
@@ -109,20 +111,58 @@ class Report:
         return f"{self.derivation.id} {self.derivation.title}: {self.verdict} ({count}, seed {self.seed})"
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
-        """For each line its index, sign, LaTeX, reason, value, difference, allowance and verdict."""
+        """For each line its index, verdict, relation, LaTeX, reason, value, difference and allowance."""
         for index, row in enumerate(self.rows):
-            sign = _SIGNS.get(row.line.relation, row.line.relation + " ") if index else ""
+            sign = row.line.relation if index else ""
             difference = allowed = ""
             if row.here is not None and row.compared_with is not None and row.verdict is not Verdict.NOT_JUDGED:
                 difference = ("z = " if row.here.sampled else "") + f"{row.here.error:.2g}"
                 allowed = f"{row.here.allowance:.2g}"
             verdict = "start" if index == 0 and row.verdict is Verdict.HOLDS else str(row.verdict)
             value = _number(row.shown, self.entry)
-            yield (str(index), sign, row.line.latex, row.line.reason, value, difference, allowed, verdict)
+            yield (str(index), verdict, sign, row.line.latex, row.line.reason, value, difference, allowed)
 
 
-_HEAD = ("line", "formula", "reason", "value", "difference", "allowed", "verdict")
-_SIGNS = {">=": "≥ ", "<=": "≤ ", "!=": "≠ ", "proportional": "∝ ", "same_argmin": "same argmin: "}
+@dataclass(frozen=True)
+class SlipTable:
+    """The slips of a derivation, each tried on the report's witnesses: a sequence of results that shows itself."""
+
+    results: tuple[Any, ...]  # SlipResult
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.results[index]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"line {line}, {outcome}: {name}. {says}" for line, outcome, name, says in self._cells())
+
+    def _repr_markdown_(self) -> str:
+        head = [_markdown(("line", "outcome", "slip", "what the check would say")), "|--:|:--|:--|:--|"]
+        return "\n".join([*head, *(_markdown([prose(cell) for cell in cells]) for cells in self._cells())])
+
+    def _cells(self) -> Iterator[tuple[str, str, str, str]]:
+        for result in self.results:
+            outcome = "rejected" if result.rejected else f"error: {result.error}" if result.error else "NOT REJECTED"
+            name = result.slip.name + (f" ({result.slip.real})" if result.slip.real else "")
+            yield str(result.slip.line), outcome, name, result.slip.says
+
+
+_HEAD = ("line", "verdict", "formula", "reason", "value", "difference", "allowed")
+_SIGNS = {  # relation -> in plain text, in LaTeX
+    "=": ("= ", "= "),
+    ">": ("> ", "> "),
+    "<": ("< ", r"\lt "),
+    ">=": ("≥ ", r"\ge "),
+    "<=": ("≤ ", r"\le "),
+    "!=": ("≠ ", r"\ne "),
+    "proportional": ("∝ ", r"\propto "),
+    "same_argmin": ("same argmin: ", r"\text{same argmin: } "),
+}
 
 
 def _markdown(cells: Sequence[str]) -> str:

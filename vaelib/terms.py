@@ -48,6 +48,9 @@ class Law:
     log_density: Atom
     normalized: bool = True
 
+    def __repr__(self) -> str:
+        return self.name
+
     def require_density(self, witness: Any, where: str) -> None:
         if self.normalized:
             return

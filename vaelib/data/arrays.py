@@ -55,7 +55,7 @@ def from_file(path: Path) -> Data:
             )
         train_labels, test_labels = labels, _labels(arrays, test_label_key, len(test), path)
     train, test, white = _stored(train, test, path)
-    return Data(str(path), _flat(train), _flat(test), train.shape[1:], white, train_labels, test_labels)
+    return Data(str(path.resolve()), _flat(train), _flat(test), train.shape[1:], white, train_labels, test_labels)
 
 
 def _read(path: Path) -> dict[str, Array]:

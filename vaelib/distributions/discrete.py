@@ -73,7 +73,9 @@ class Bernoulli(Distribution):
         x, logits = as_arrays(x, self.logits)
         _checks.broadcastable(x=x, logits=logits)
         _checks.binary("x", x, "Binarize grey values explicitly; on them this is not the density of anything.")
-        return log_sigmoid((2.0 * x - 1.0) * logits)
+        sign = 2.0 * x
+        sign -= 1.0  # in place: a pass over all pixels less
+        return log_sigmoid(sign * logits)
 
     def entropy(self) -> Array:
         return self._expected_surprise(self)
@@ -82,7 +84,7 @@ class Bernoulli(Distribution):
         noise, logits = as_arrays(noise, self.logits)
         _checks.broadcastable(noise=noise, logits=logits)
         _checks.uniform_noise(noise)
-        return 1.0 * (noise > special(logits).expit(-logits))
+        return namespace(logits).ones_like(logits) * (noise > special(logits).expit(-logits))
 
     def _expected_surprise(self, q: Any) -> Array | None:
         if not isinstance(q, Bernoulli):

@@ -73,6 +73,7 @@ class Normal(Distribution):
     def mean_distance(self, point: Array) -> Array:
         """E|x - point|, the mean of a folded normal."""
         loc, scale, point = as_arrays(self.loc, self.scale, point)
+        _checks.broadcastable(point=point, loc=loc)
         gap = loc - point
         bell = namespace(gap).exp(-0.5 * (gap / scale) ** 2)
         return math.sqrt(2.0 / math.pi) * scale * bell + gap * special(gap).erf(gap / scale * math.sqrt(0.5))
@@ -118,7 +119,7 @@ class DiagonalNormal(Distribution):
 
     def __post_init__(self) -> None:
         loc, scale = location_and_scale(self.loc, self.scale)
-        _checks.last_axis("loc", loc, "the coordinates of the event (a batch of scalars is a Normal)")
+        _checks.last_axis("loc", loc, "the coordinates (a batch of scalars is a Normal)")
         self._store(loc=loc, scale=scale)
 
     @property
@@ -195,7 +196,7 @@ class MultivariateNormal(Distribution):
 
     def __post_init__(self) -> None:
         loc, covariance = as_arrays(self.loc, self.covariance)
-        _checks.last_axis("loc", loc, "the coordinates of the event (a batch of scalars is a Normal)")
+        _checks.last_axis("loc", loc, "the coordinates (a batch of scalars is a Normal)")
         _checks.finite("loc", loc)
         _checks.covariance("covariance", covariance)
         _checks.event_size("loc", loc, covariance.shape[-1])

@@ -53,6 +53,7 @@ class Laplace(Distribution):
     def mean_distance(self, point: Array) -> Array:
         """E|x - point|."""
         loc, scale, point = as_arrays(self.loc, self.scale, point)
+        _checks.broadcastable(point=point, loc=loc)
         gap = abs(loc - point)
         return gap + scale * namespace(gap).exp(-gap / scale)
 
@@ -160,6 +161,7 @@ class Gamma(Distribution):
     def _expected_surprise(self, q: Any) -> Array | None:
         if q.support == "real":  # mass below zero, where p has none
             mean, rate = as_arrays(q.mean, self.rate)
+            _checks.broadcastable(q=mean, p=rate)
             return 0.0 * (mean + rate) + INFINITY
         if not isinstance(q, Gamma):
             return None

@@ -122,7 +122,7 @@ F1 = Derivation(
 
 F2 = Derivation(
     "F2",
-    "route 1: multiply by q/q",
+    "the bound, multiplying by q/q",
     draw=CurvedWitness.draw,
     assumptions=ABSOLUTE_CONTINUITY,
     source="Kingma and Welling 2014, equations (2)-(3)",
@@ -182,7 +182,7 @@ F2 = Derivation(
 
 F3 = Derivation(
     "F3",
-    "route 2: Jensen's inequality",
+    "the bound, by Jensen's inequality",
     draw=either,
     assumptions="q(z) > 0 wherever p(x,z) > 0",
     source="Jordan et al. 1999; Burda et al. 2016, section 2",
@@ -253,7 +253,7 @@ quotient_of_logs = expectation_of(lambda log_joint, log_evidence: log_joint / lo
 
 F4 = Derivation(
     "F4",
-    "route 3: the q nearest to the posterior",
+    "the q nearest to the posterior",
     draw=CurvedFamily.draw,
     assumptions=ABSOLUTE_CONTINUITY + "; every expectation is under q",
     source="Blei, Kucukelbir and McAuliffe 2017, section 2.2",
