@@ -118,6 +118,7 @@ def test_first_line_that_is_nan_is_broken_and_the_next_is_not_judged() -> None:
 
 def test_nan_in_one_entry_breaks() -> None:
     line = Line("z", lambda w: np.array([1.0, np.nan, 1.0]))
+    assert verdicts(line, Line("z", lambda w: np.ones(3))) == (BROKEN, NOT_JUDGED)
     report = chain(Line("z", lambda w: np.ones(3)), line).check(1)
     assert report.broken == (1,) and "NaN" in report.rows[1].note
 
@@ -626,7 +627,7 @@ def test_own_line_keeps_relation_gap_and_resolution_of_the_line_it_replaces() ->
     mine = chain(MEANS, good).with_line(1, lambda w: geometric(w) - 0.1)
     assert mine.lines[1].relation == ">=" and mine.lines[1].resolution == 1e-3
     assert mine.check(2).broken == (1,)
-    assert mine.lines[1].reason == "your line" and mine.lines[1].latex == r"\ldots"
+    assert mine.lines[1].reason == "your line" and mine.lines[1].latex == r"\text{your line}"
     whole = chain(MEANS, good).with_line(1, Line("a b", product, "mine"))
     assert whole.lines[1].relation == "=" and whole.lines[1].gap is None
     with pytest.raises(IndexError, match="a line from 0 to 1, but got 2"):
@@ -731,6 +732,7 @@ def test_same_seed_gives_the_same_report_and_another_seed_another() -> None:
     first, again, other = (str(derivation.check(3, seed=seed)) for seed in (5, 5, 6))
     assert first == again
     assert first.replace("seed 5", "") != other.replace("seed 6", "")
+    assert derivation.check(1, seed=5)._check.witnesses[0].a != derivation.check(1, seed=6)._check.witnesses[0].a
 
 
 def test_more_witnesses_keep_the_first_ones() -> None:

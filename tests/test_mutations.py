@@ -17,11 +17,13 @@ from mutate import NOT_ONCE
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# fmt: off
 # (module, the source as it stands, the error, the chapters or identities that must see it)
 FORMULAS = [
-    ("kl", "return 0.5 * (log_excess(growth * (growth + 2.0), 2.0 * log_ratio) + standardized_gap**2)",
-     "return 0.5 * (log_excess(growth * (growth + 2.0), 2.0 * log_ratio) - standardized_gap**2)", "E1"),
+    ("kl", "0.5 * (growth * growth + standardized_gap * standardized_gap)", "0.5 * (growth * growth - standardized_gap * standardized_gap)", "E1"),
+    ("kl", "return log_excess(growth, log_ratio) + 0.5 * (growth * growth", "return log_excess(growth, log_ratio) + (growth * growth", "E1"),
     ("kl", "growth = (scale_q - scale_p) / scale_p  # r - 1", "growth = (scale_q - scale_p) / scale_q", "E1"),
+    ("kl", "excess = log_excess(diagonal(change), log_ratio).sum(-1)", "excess = log_excess(diagonal(change), log_ratio).mean(-1)", "E4"),
     ("kl", "standardized_gap = (loc_q - loc_p) / scale_p", "standardized_gap = (loc_q - loc_p) / scale_q", "E1"),
     ("_special", "return where(small == growth, series, growth - log_ratio)", "return growth - log_ratio", "E9"),
     ("_special", "series = u * (small - v * (2 / 3", "series = u * (small + v * (2 / 3", "E9"),
@@ -37,14 +39,13 @@ FORMULAS = [
     ("models", "return self.log_joint(x, z) - logsumexp(column)", "return self.log_joint(x, z) - np.max(column)", "A1 A2"),
     ("models", "return _log(self.prior @ self.likelihood[:, x])", "return _log(np.mean(self.likelihood[:, x]))", "A1 F3"),
     ("models", "return self.prior[:, None] * self.likelihood", "return self.likelihood", "A"),
-    ("distributions.gaussian", "return namespace(self.scale).log(self.scale) + 0.5 * (1.0 + LOG_2PI)",
-     "return namespace(self.scale).log(self.scale) + 0.5 * LOG_2PI", "D"),
+    ("distributions.gaussian", "return namespace(self.scale).log(self.scale) + HALF_LOG_2PI + 0.5",
+     "return namespace(self.scale).log(self.scale) + HALF_LOG_2PI", "D"),
 ]
 TERMS = [
     ("terms", "return density_times(log_first, log_first - second.log_density.at(witness, z))",
      "return density_times(log_first, second.log_density.at(witness, z) - log_first)", "F1"),
-    ("terms", "return np.exp(law.log_density.at(witness, z) + _plain(term, witness, z))",
-     "return np.exp(_plain(term, witness, z))", "F3"),
+    ("terms", "log_density + _plain(term, witness, z), -np.inf)", "_plain(term, witness, z), -np.inf)", "F3"),
     ("terms", "cross = -E(law,", "cross = E(law,", "F6"),
     ("terms", "return self + (-_term(other))", "return self + _term(other)", "F1"),
     ("terms", '_PRIOR = _atom("log_prior", "p(z)", lambda w, z: w.model.log_prior(z))',
@@ -52,7 +53,7 @@ TERMS = [
 ]
 QUADRATURE = [
     ("quadrature", "weights = np.full(nodes.size, width)", "weights = np.full(nodes.size, 1.001 * width)", "F1"),
-    ("quadrature", "half_width = (b - a) / (2 * panels)", "half_width = (b - a) / (2.001 * panels)", "F1"),
+    ("quadrature", "(centers[:, None] + half_width * x)", "(centers[:, None] + 0.9 * half_width * x)", "F1"),
     ("quadrature", "np.tile(half_width * w, panels)", "np.tile(half_width * w[::-1] * 1.001, panels)", "F1"),
     ("quadrature", "return _frozen(nodes, weights / weights.sum())", "return _frozen(nodes, weights)", "F8 E4"),
     ("quadrature", "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril.T))",
@@ -64,12 +65,11 @@ ESTIMATORS = [
     ("montecarlo", "samples.mean(axis=0), samples.std", "np.median(samples, axis=0), samples.std", "F8"),
     ("montecarlo", "samples.std(axis=0, ddof=1) / np.sqrt(n)", "samples.std(axis=0, ddof=1)", "F8 F12"),
     ("montecarlo", "samples.std(axis=0, ddof=1) / np.sqrt(n)", "samples.std(axis=0, ddof=1) / n", "F8 F12"),
-    ("estimate", "return self + (-other)", "return self + other", "F1"),
-    ("distributions.gaussian", "return loc + (factor @ noise[..., None])[..., 0]", "return loc + noise", "F8"),
+    ("estimate", "return self + (-other)", "return self + other", "F6"),
+    ("distributions.gaussian", "return loc + matvec(factor, noise)", "return loc + noise", "F8"),
 ]
 CHECKER = [
     ("_compare", '"=": ~(size <= allowance),', '"=": size < 0,', "F1"),
-    ("_compare", '">=": ~(difference >= -allowance),', '">=": size < 0,', "A C F"),
     ("_compare", '"<=": ~(difference <= allowance),', '"<=": size < 0,', "A C F"),
     ("_compare", '">": ~(difference > allowance),', '">": size < 0,', "C"),
     ("_compare", '"!=": ~(size > allowance),', '"!=": size < 0,', "C4"),
@@ -77,12 +77,12 @@ CHECKER = [
     ("_compare", "SAFETY = 16", "SAFETY = 10**12", "F1"),
     ("_compare", "Z_THRESHOLD = 4.5", "Z_THRESHOLD = 1e9", "F8 F12"),
     ("_compare", "ORDER_SLACK = 1.5", "ORDER_SLACK = 1e9", "F5 E8"),
-    ("_compare", "NUM_COPIES = 4", "NUM_COPIES = 0", "A5 E6 F7".replace(" E6", "")),
     ("derivation", "if line.gap is not None:", "if False:", "F2"),
     ("derivation", "if line.equality is not None and i == 0 and", "if False and", "C1"),
-    ("derivation", "if verdict is Verdict.BROKEN:\n                return SlipResult(slip, 1, i + 1)", "if False:\n                return SlipResult(slip, 1, i + 1)", "F1"),
-    ("derivation", "coarse = measure(line.evaluate, self.witnesses[i], [])", "coarse = measure(lambda w: line.evaluate(w, line.step / 2), self.witnesses[i], [])", "F5 E8"),
-]  # fmt: skip
+    ("derivation", "if verdict is Verdict.BROKEN:\n                return SlipResult", "if False:\n                return SlipResult", "F1"),
+    ("derivation", "return replace(half, coarse=coarse.value, order=line.order)", "return replace(half, coarse=100 * coarse.value, order=line.order)", "F5 E8"),
+]
+# fmt: on
 MUTATIONS = [*FORMULAS, *TERMS, *QUADRATURE, *ESTIMATORS, *CHECKER]
 
 

@@ -71,16 +71,6 @@ def test_zero_weight_makes_nothing_of_infinity(make: Callable[..., Any]) -> None
     assert np.asarray(_special.weighted(weight, value)).tolist() == [0.0, 0.0, -np.inf]
 
 
-def test_gradient_comes_from_the_second_form() -> None:
-    x = torch.tensor([0.3, -0.4], dtype=torch.float64, requires_grad=True)
-    result = _special.with_gradient_of(x**3, torch.tensor([5.0, 6.0], dtype=torch.float64))
-    assert result.tolist() == [5.0, 6.0]
-    (gradient,) = torch.autograd.grad(result.sum(), x, create_graph=True)
-    torch.testing.assert_close(gradient, 3 * x**2)
-    torch.testing.assert_close(torch.autograd.grad(gradient.sum(), x)[0], 6 * x)
-    assert _special.with_gradient_of(np.ones(2), np.zeros(2)).tolist() == [0.0, 0.0]
-
-
 @pytest.mark.parametrize("function", [_special.exp_excess, _special.stirling_remainder, _special.log_minus_digamma])
 def test_gradient_passes_gradcheck_on_both_sides_of_the_switch(function: Callable[..., Any]) -> None:
     x = torch.tensor([0.02, 0.09, 0.7, 9.9, 10.2, 300.0], dtype=torch.float64, requires_grad=True)

@@ -24,7 +24,7 @@ def can_look(array: Array) -> bool:
     if not is_tensor(array):
         return True
     torch = sys.modules["torch"]
-    if torch.compiler.is_compiling() or array.device.type != "cpu":
+    if torch.compiler.is_compiling() or not array.is_cpu:
         return False
     if type(array) not in (torch.Tensor, torch.nn.Parameter):  # a fake tensor, say
         return False
@@ -155,8 +155,10 @@ def _number(entry: Array) -> str:
 
 
 def _sum(array: Array) -> float:
+    if is_tensor(array):
+        return float(array.detach().sum())
     with np.errstate(all="ignore"):
-        return float(array.detach().sum() if is_tensor(array) else array.sum())
+        return float(array.sum())
 
 
 def _range(array: Array) -> tuple[float, float]:

@@ -28,7 +28,7 @@ def log_excess(growth: Array, log_ratio: Array) -> Array:
     small = growth.clip(-0.04, 0.04)
     u = small / (2.0 + small)
     v = u * u
-    series = u * (small - v * (2 / 3 + v * (2 / 5 + v * (2 / 7))))
+    series = u * (small - v * (2 / 3 + v * (2 / 5 + v * (2 / 7 + v * (2 / 9)))))
     return where(small == growth, series, growth - log_ratio)
 
 
@@ -46,16 +46,6 @@ def log_sigmoid(x: Array) -> Array:
     if is_tensor(x):
         return sys.modules["torch"].nn.functional.logsigmoid(x)
     return -np.logaddexp(0.0, -x)
-
-
-def with_gradient_of(differentiable: Array, value: Array) -> Array:
-    """`value`, with the derivatives of `differentiable`, another form of the same function that rounds worse.
-
-    What is added is exactly zero, but torch does not know.
-    """
-    if is_tensor(differentiable):
-        return value + (differentiable - differentiable.detach())
-    return value
 
 
 def weighted(weight: Array, value: Array) -> Array:

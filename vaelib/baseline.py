@@ -46,8 +46,8 @@ def fit_mixture(
     components: int = 200,
     *,
     rng: np.random.Generator,
-    iterations: int = 40,
-    smoothing: float = 4.0,
+    iterations: int = 30,
+    smoothing: float = 8.0,
 ) -> BernoulliMixture:
     r"""Expectation-maximization from `components` random examples.
 

@@ -111,6 +111,12 @@ def begin(folder: Path, config: TrainConfig, about: dict[str, Any]) -> None:
     write_json(folder / CONFIG, {**config.as_dict(), **about})
 
 
+def clear(folder: Path) -> None:
+    """Forget the run in `folder`, if there is one; other files stay."""
+    for name in (CHECKPOINT, METRICS, CONFIG):
+        (folder / name).unlink(missing_ok=True)
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """What config.json says, the fields of TrainConfig and what else is known about the run."""
     path = folder / CONFIG
@@ -150,10 +156,19 @@ def require_same(folder: Path, config: TrainConfig, stored: dict[str, Any], fing
             f"Expected the settings with which {folder} began, but {listed}.{why} Leave them out, or give another"
             " --out."
         )
+    require_same_data(folder, config.data, fingerprint, stored)
+
+
+def require_same_data(folder: Path, name: str, fingerprint: str, stored: dict[str, Any]) -> None:
+    """The data are those that the run was trained on.
+
+    Raises:
+        RunError: they are not.
+    """
     if fingerprint != stored.get("data_sha256"):
         raise RunError(
-            f"Expected the data with which {folder} began, but {config.data} has changed since. Put it back, or give"
-            " another --out."
+            f"Expected the data with which {folder} was trained, but {name} is not the same, or has changed since. Put"
+            " it back, or train anew with another --out."
         )
 
 

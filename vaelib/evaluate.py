@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaelib.data import Binarization, Data, binarize_once
+from vaelib.data import Data, binarize_once
 from vaelib.elbo import elbo, importance_weighted_bound
 from vaelib.estimate import Estimate
 from vaelib.vae import VAE, saturation
@@ -46,9 +46,9 @@ class Evaluation:
 
     @property
     def nll_bias(self) -> float:
-        """About how much `nll` is too large for want of samples: half the mean variance of the logarithm (delta method).
+        """About how much `nll` is too large for want of samples: half the mean variance of the logarithm.
 
-        It is itself too small where a few rare samples carry the weight.
+        By the delta method. It is itself too small where a few rare samples carry the weight.
         """
         return float(0.5 * (self.log_evidence_error**2).mean())
 
@@ -68,7 +68,7 @@ class Evaluation:
 
     @property
     def active_units(self) -> int:
-        """Latents whose posterior mean varies with x by more than 0.01 (Burda, Grosse and Salakhutdinov 2016, section 5)."""
+        """Latents whose posterior mean has a variance over x of more than 0.01 (Burda et al. 2016, section 5)."""
         return int((self.activity > ACTIVE).sum())
 
     def as_dict(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def mean(values: NDArray[np.float64]) -> Estimate:
     return Estimate(float(values.mean()), float(error), len(values))
 
 
-def test_pixels(data: Data, mode: Binarization) -> Tensor:
+def test_pixels(data: Data, mode: str) -> Tensor:
     """The test set as a model trained in that mode is judged on it, (examples, pixels), float32, on the CPU."""
     pixels = data.intensities(data.test) if mode == "none" else binarize_once(data, data.test)
     return torch.tensor(pixels, dtype=torch.float32)

@@ -30,7 +30,11 @@ __all__ = ["NotFinite", "RunError", "StepInfo", "TrainConfig", "TrainState", "bu
 LOOK_EVERY = 500  # steps between looks at whether the sums are still finite; a look makes a GPU wait
 TEST_NOISE_SEED = 0  # the same noise at every epoch: a test curve moves because the model does
 TEST_ROWS = 10_000  # test examples in one pass
+TEST_DRAWS = 2_500  # of z in all, at least: a curve over a few test examples would else be mostly noise
 SAVING_SHARE = 0.05  # of the time, at most, goes into checkpoints
+SMALL_STEP = (
+    2e8  # floating-point operations; below, a second CPU thread gains little, and costs a lot if its core is busy
+)
 
 
 class NotFinite(ArithmeticError):
@@ -177,7 +181,7 @@ def fit(
     saved_at, cost = time.perf_counter(), 0.0
     if callback is not None:
         callback(state)
-    with asked_to_stop() as stop:
+    with asked_to_stop() as stop, suitable_threads(state):
         while state.epoch < state.config.epochs:
             record = run_epoch(state, stop)
             if record is None:
@@ -254,16 +258,30 @@ def next_minibatch(state: TrainState) -> Tensor:
 
 @torch.no_grad()
 def test_terms(state: TrainState) -> tuple[list[float], float]:
-    """Means over the test set of the log-likelihood (one sample of z) and the KL, and the share of saturated scales."""
+    """Means over the test set of the log-likelihood and the KL, and the share of saturated scales."""
     rng = torch.Generator(state.train.device).manual_seed(TEST_NOISE_SEED)
     sums = torch.zeros_like(state.sums)
+    samples = -(-TEST_DRAWS // len(state.test))
     for x in state.test.split(TEST_ROWS):
-        noise = torch.randn((1, len(x), state.config.latent_dim), generator=rng, device=x.device)
+        noise = torch.randn((samples, len(x), state.config.latent_dim), generator=rng, device=x.device)
         _, terms = loss(state.model, x, noise)
         share = saturation(state.model.encoder(x))
         sums += torch.stack([terms.log_likelihood.sum(), terms.kl.sum(), len(x) * share])
     log_likelihood, kl, saturated = (sums / len(state.test)).tolist()
     return [log_likelihood, kl], saturated
+
+
+@contextmanager
+def suitable_threads(state: TrainState) -> Iterator[None]:
+    """One CPU thread while a small model trains: threads that wait for each other at every step can cost tenfold."""
+    before = torch.get_num_threads()
+    weights = sum(parameter.numel() for parameter in state.model.parameters())
+    operations = 6 * weights * state.config.batch_size * state.config.importance_samples  # forward 2, backward 4
+    torch.set_num_threads(1 if operations < SMALL_STEP else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -640,6 +640,14 @@ F8 = Derivation(
                 w.x, w.q.loc + 0.1 * rng.standard_normal((n, w.model.latent_dim))
             ),
         ),
+        Slip(
+            3,
+            "covariance for its Cholesky factor",
+            "It looks like the noise was multiplied by S; it is L with S = L L^T that gives samples the covariance S.",
+            samples=lambda w, rng, n: w.model.log_likelihood(
+                w.x, w.q.loc + rng.standard_normal((n, w.model.latent_dim)) @ w.q.covariance
+            ),
+        ),
     ),
 )
 

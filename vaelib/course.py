@@ -1,0 +1,75 @@
+"""The training part of `make course`: a VAE on the digits and a baseline beside it, judged on the same pixels."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import typer
+
+from vaelib import baseline, checkpoint
+from vaelib.cli import Bar, explain_errors, lines, pixels_in_words, progress_bar
+from vaelib.data import Data, binarize, load
+from vaelib.evaluate import Evaluation, evaluate, mean, test_pixels
+from vaelib.pictures import draw_run
+from vaelib.train import TrainConfig, fit
+
+FOLDER = Path("runs") / "digits"
+COPIES = 20  # binarized copies of the training set, for the mixture; a VAE sees a fresh one in each epoch
+COMPONENTS = 200
+BASELINE_SEED = 0
+
+
+def fit_baselines(data: Data) -> dict[str, baseline.BernoulliMixture]:
+    """Independent pixels and a mixture of Bernoullis, on binarized copies of the training set."""
+    rng = np.random.default_rng(BASELINE_SEED)
+    grey = data.intensities(data.train)
+    x = np.concatenate([binarize(grey, rng) for _ in range(COPIES)])
+    return {
+        "independent pixels": baseline.independent_pixels(x),
+        f"mixture of {COMPONENTS} Bernoullis": baseline.fit_mixture(x, COMPONENTS, rng=rng),
+    }
+
+
+def train_digits(folder: Path = FOLDER, *, epochs: int | None = None, importance_samples: int = 5000) -> Evaluation:
+    """Train on the digits into `folder`, afresh; fit the baselines; print what each of them says about the test set."""
+    started = time.perf_counter()
+    checkpoint.clear(folder)
+    data = load("digits")
+    config = TrainConfig.suited_to(data, **({} if epochs is None else {"epochs": epochs}))
+    with Bar(config.epochs) as bar:
+        state = fit(config, data, out=folder, callback=bar)
+    mode = state.config.binarization
+    pixels = test_pixels(data, mode)
+    with progress_bar("evaluating", len(pixels)) as advance:
+        result = evaluate(state.model, pixels, importance_samples=importance_samples, callback=advance)
+    log_probs = {name: mixture.log_prob(pixels.numpy()) for name, mixture in fit_baselines(data).items()}
+    paths = draw_run(folder, state.model, data, mode, state.history)
+    checkpoint.write_json(folder / "evaluation.json", {"data": "digits", "binarization": mode, **result.as_dict()})
+    typer.echo("\n".join(lines(result, mode)))
+    typer.echo(f"\nTest NLL on the same pixels, in nats per example ({pixels_in_words(mode)}):")
+    for name, log_prob in log_probs.items():
+        ahead = mean(result.log_evidence - log_prob.astype(np.float64))
+        typer.echo(
+            f"  {name:<27}{-log_prob.mean():6.2f}   the VAE is {ahead.value:+.2f} +- {ahead.error:.2f} nats better"
+        )
+    typer.echo(f"  {'VAE, an upper bound':<27}{result.nll.value:6.2f}")
+    typer.echo(f"Pictures in {folder}: {', '.join(path.name for path in paths)}.")
+    typer.echo(
+        f"Trained, evaluated and drawn in {time.perf_counter() - started:.0f} s on {config_device(state.config)}."
+    )
+    return result
+
+
+def config_device(config: TrainConfig) -> str:
+    return {"cpu": "the CPU", "cuda": "the GPU"}[config.device]
+
+
+@explain_errors
+def main() -> None:
+    train_digits()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Pictures. Functions take `ax`, draw, and return it; arrays come in as NumPy. The only module that needs matplotlib.
+
+Colors are never alone: classes carry their label, curves differ in line style and are named where they end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+INK, BLUE, ORANGE = "#222222", "#0072B2", "#D55E00"  # the last two of Okabe and Ito's, dark and light in grey
+GAP = 1  # pixels of paper between two images
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches, that belongs to no window."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(file: BinaryIO, drawing: Figure) -> None:
+    """Write a PNG; no version of matplotlib in it, so that equal pictures are equal files."""
+    drawing.savefig(file, format="png", dpi=120, metadata={"Software": None})
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+
+def displayable(images: Array, shape: Sequence[int]) -> Array:
+    """(n, pixels) -> (n, height, width) or (n, height, width, 3). A vector becomes a square if it can, else one row."""
+    axes = tuple(shape)
+    if len(axes) == 3 and axes[0] in (1, 3) and axes[2] not in (1, 3):  # channels first
+        images = np.moveaxis(images.reshape(-1, *axes), 1, -1)
+        axes = (axes[1], axes[2], axes[0])
+    if len(axes) == 3 and axes[2] == 1:
+        axes = axes[:2]
+    if not (len(axes) == 2 or (len(axes) == 3 and axes[2] == 3)):
+        pixels = math.prod(axes)
+        side = math.isqrt(pixels)
+        axes = (side, side) if side * side == pixels else (1, pixels)
+    return images.reshape(-1, *axes)
+
+
+def image_grid(
+    ax: Axes, images: Array, shape: Sequence[int], columns: int, *, limits: tuple[float, float] = (0.0, 1.0)
+) -> Axes:
+    """Images (n, pixels) in rows of `columns`, as ink on paper: `limits` are the values of white and of black."""
+    tiles = displayable(np.asarray(images, float), shape)
+    low, high = limits
+    tiles = 1.0 - np.clip((tiles - low) / (high - low), 0.0, 1.0)
+    rows = -(-len(tiles) // columns)
+    height, width = tiles.shape[1:3]
+    canvas = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, *tiles.shape[3:]), 0.82)
+    for i, tile in enumerate(tiles):
+        top, left = (i // columns) * (height + GAP), (i % columns) * (width + GAP)
+        canvas[top : top + height, left : left + width] = tile
+    ax.imshow(canvas, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def reconstructions(
+    ax: Axes, rows: dict[str, Array], shape: Sequence[int], *, limits: tuple[float, float] = (0.0, 1.0)
+) -> Axes:
+    """One row of images for each name in `rows`, the name beside it."""
+    columns = len(next(iter(rows.values())))
+    image_grid(ax, np.concatenate(list(rows.values())), shape, columns, limits=limits)
+    height = displayable(next(iter(rows.values())), shape).shape[1]
+    ax.set_yticks([i * (height + GAP) + (height - 1) / 2 for i in range(len(rows))], list(rows))
+    ax.tick_params(axis="y", length=0, labelsize=10)
+    return ax
+
+
+# ---------------------------------------------------------------------------------------------------------- latents
+
+
+def latent_plane(ax: Axes, loc: Array, labels: Array | None = None, *, names: tuple[str, str] = ("z₁", "z₂")) -> Axes:
+    """Posterior means (n, 2). The circle holds 95 % of the prior.
+
+    With labels, each point is written as its class, and the class's name stands once more at its median.
+    """
+    angle = np.linspace(0.0, 2.0 * np.pi, 200)
+    radius = math.sqrt(-2.0 * math.log(0.05))
+    ax.plot(radius * np.cos(angle), radius * np.sin(angle), color="0.6", linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    corner = radius * math.sqrt(0.5)
+    ax.annotate("95 % of\nthe prior", (corner, -corner), (6, -4), "data", "offset points", va="top", color="0.4")
+    if labels is None:
+        ax.scatter(loc[:, 0], loc[:, 1], s=8, color=BLUE, alpha=0.6, linewidths=0)
+    else:
+        _labelled_points(ax, loc, labels)
+    ax.set_xlabel(f"{names[0]}, posterior mean")
+    ax.set_ylabel(f"{names[1]}, posterior mean")
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def histogram(ax: Axes, loc: Array) -> Axes:
+    """Posterior means (n,) of a single latent."""
+    ax.hist(loc, bins=30, color="0.6", edgecolor=INK)
+    ax.set_xlabel("the one latent, posterior mean")
+    ax.set_ylabel("test examples")
+    return ax
+
+
+def _labelled_points(ax: Axes, loc: Array, labels: Array) -> None:
+    import matplotlib
+
+    classes = np.unique(labels)
+    palette = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, len(classes)))  # dark to light in grey too
+    for color, label in zip(palette, classes, strict=True):
+        points = loc[labels == label]
+        marker = f"${label}$"
+        ax.scatter(points[:, 0], points[:, 1], s=26, marker=marker, color=color, alpha=0.75, linewidths=0)
+    for color, label in zip(palette, classes, strict=True):
+        middle = np.median(loc[labels == label], axis=0)
+        box = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": color, "linewidth": 1.6}
+        ax.annotate(str(label), middle, ha="center", va="center", fontsize=11, fontweight="bold", color=INK, bbox=box)
+
+
+# ---------------------------------------------------------------------------------------------------------- curves
+
+
+def curve(ax: Axes, epochs: Array, train: Array, test: Array, title: str) -> Axes:
+    """One quantity over the epochs, for training and test examples: faint as recorded, strong as a running mean.
+
+    The y axis leaves out the steep beginning.
+    """
+    window = 1 + len(epochs) // 25
+    for values, color, style in ((train, ORANGE, (0, (5, 1.5))), (test, BLUE, "solid")):
+        if window > 1:
+            ax.plot(epochs, values, color=color, linewidth=0.7, alpha=0.3)
+        ax.plot(epochs[window - 1 :], running_mean(values, window), color=color, linewidth=1.6, linestyle=style)
+    late = np.concatenate([values[len(values) // 20 :] for values in (train, test)])
+    margin = 0.08 * max(float(np.ptp(late)), 1e-3)
+    ax.set_ylim(late.min() - margin, late.max() + margin)
+    ends = sorted([(float(train[-1]), "train", ORANGE), (float(test[-1]), "test", BLUE)], key=lambda end: end[0])
+    for (value, name, color), align in zip(ends, ("top", "bottom"), strict=True):
+        text = f" {name} {value:.2f}"
+        ax.annotate(
+            text, (epochs[-1], value), (3, 0), "data", "offset points", va=align, color=color, annotation_clip=False
+        )
+    ax.set_title(title, loc="left", fontsize=11)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("nats per example")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def running_mean(values: Array, window: int) -> Array:
+    """Mean of each `window` consecutive values, (n,) -> (n - window + 1,)."""
+    return np.convolve(values, np.full(window, 1.0 / window), mode="valid")
+
+
+def curves(axes: Sequence[Axes], history: Sequence[dict[str, Any]]) -> Sequence[Axes]:
+    """The ELBO and its two terms over the epochs, from the records of a run."""
+    epochs = np.array([record["epoch"] for record in history])
+    quantities = {"elbo": "ELBO = log-likelihood − KL", "log_likelihood": "log-likelihood", "kl": "KL to the prior"}
+    for ax, (name, title) in zip(axes, quantities.items(), strict=True):
+        train, test = (np.array([record[f"{part}_{name}"] for record in history]) for part in ("train", "test"))
+        curve(ax, epochs, train, test, title)
+    return axes
