@@ -257,7 +257,6 @@ class Bar:
         if self.state is None:
             self.state = state
             self.say(_beginning(state))
-        if not state.history:
             return
         record = state.history[-1]
         text = (

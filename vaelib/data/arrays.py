@@ -62,15 +62,15 @@ def _read(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise DataError(f"Expected a file at {path}, but there is none. Is the path right, seen from {Path.cwd()}?")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"the array": loaded}
-        with loaded:
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {"the array": loaded}
             return {key: loaded[key] for key in loaded.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         likely = (
             "It holds Python objects: save a plain array of numbers."
-            if "pickle" in str(error) and "allow_pickle" in str(error)
+            if str(error).startswith("Object arrays")
             else "It is cut off or damaged, or no NumPy file: save it again with numpy.save or numpy.savez."
         )
         raise DataError(f"Expected {path} to be a NumPy file, but could not read it ({error}). {likely}") from error
@@ -133,7 +133,8 @@ def _stored(train: Array, test: Array, path: Path) -> tuple[Array, Array, float]
     """Both parts in one dtype, and the number that means white."""
     low, high = min(train.min(), test.min()), max(train.max(), test.max())
     if train.dtype.kind == test.dtype.kind == "f":
-        parts = train.astype(np.float32), test.astype(np.float32)
+        with np.errstate(over="ignore"):
+            parts = train.astype(np.float32), test.astype(np.float32)
         if not all(np.isfinite(part).all() for part in parts):
             raise DataError(
                 f"Expected values in {path} that fit 32-bit floats, but got {low:g} to {high:g}. Rescale them."

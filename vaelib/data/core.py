@@ -96,7 +96,8 @@ def binarization(data: Data, decoder: str, requested: str = "auto") -> Binarizat
     if data.binary:
         return "none"
     if not data.in_unit_interval:
-        low, high = (f(f(part) for part in (data.train, data.test)) / data.white for f in (min, max))
+        low = min(part.min() for part in (data.train, data.test)) / data.white
+        high = max(part.max() for part in (data.train, data.test)) / data.white
         hint = " They look like bytes: divide by 255." if low >= 0 and 1 < high <= 255 else ""
         raise DataError(
             f"Expected pixels between 0 and 1 for a Bernoulli decoder, but {data.name} has values from {low:g} to"

@@ -1,0 +1,483 @@
+"""Data: what is loaded, what is refused and in which words, and that a failed download leaves nothing behind."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vaelib import data
+from vaelib.data import Data, DataError, idx
+
+RNG = np.random.default_rng(0)
+GREY = RNG.random((20, 4, 3)).astype(np.float32)
+
+
+def saved(path: Path, array: Any = None, **arrays: Any) -> Path:
+    if arrays:
+        np.savez(path, **arrays)
+    else:
+        np.save(path, array)
+    return path
+
+
+# ---------------------------------------------------------------------------------------------------------- digits
+
+
+def test_digits_are_those_of_sklearn_in_the_order_of_the_file() -> None:
+    from sklearn.datasets import load_digits
+
+    digits = data.load("digits")
+    assert (digits.train.shape, digits.test.shape, digits.image_shape) == ((1500, 64), (297, 64), (8, 8))
+    np.testing.assert_array_equal(np.concatenate([digits.train, digits.test]), load_digits().data)
+    assert digits.train_labels is not None and digits.test_labels is not None
+    np.testing.assert_array_equal(np.concatenate([digits.train_labels, digits.test_labels]), load_digits().target)
+    grey = digits.intensities(digits.train)
+    assert (grey.min(), grey.max(), grey.dtype) == (0.0, 1.0, np.float32)
+    assert not digits.binary and digits.in_unit_interval and digits.pixels == 64
+
+
+def test_fingerprint_tells_data_apart() -> None:
+    one = Data("x", GREY.reshape(20, 12), GREY.reshape(20, 12), (4, 3), 1.0)
+    changed = one.train.copy()
+    changed[3, 5] += 1e-3
+    other = Data("x", changed, one.test, (4, 3), 1.0)
+    assert one.fingerprint() != other.fingerprint()
+    assert one.fingerprint() == Data("renamed", one.train.copy(), one.test, (4, 3), 1.0).fingerprint()
+
+
+def test_unknown_name_is_refused() -> None:
+    with pytest.raises(DataError, match=r"digits, mnist, or a file that ends in \.npy or \.npz, but got 'cifar'"):
+        data.load("cifar")
+
+
+# ---------------------------------------------------------------------------------------------------- binarization
+
+
+def test_binarize_has_the_grey_value_as_its_mean() -> None:
+    grey = np.tile([[0.0, 0.2, 0.7, 1.0]], (40_000, 1))
+    x = data.binarize(grey, np.random.default_rng(0))
+    assert set(np.unique(x)) == {0, 1}
+    error = np.sqrt(grey[0] * (1 - grey[0]) / len(grey))
+    assert (abs(x.mean(0) - grey[0]) <= 4.5 * error).all()
+
+
+def test_test_set_is_binarized_the_same_everywhere_and_always() -> None:
+    digits = data.load("digits")
+    x = data.binarize_once(digits, digits.test)
+    np.testing.assert_array_equal(x, data.binarize_once(digits, digits.test))
+    assert hashlib.sha256(x.tobytes()).hexdigest()[:16] == "f42293a9afc6b0e3"
+    assert (x != data.binarize_once(digits, digits.test, data.TRAIN_SEED)).any()
+
+
+def own(values: Any) -> Data:
+    values = np.asarray(values, np.float32)
+    return Data("own.npy", values, values, values.shape[1:], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("what", "decoder", "requested", "mode"),
+    [
+        (own(GREY.reshape(20, 12)), "bernoulli", "dynamic", "dynamic"),
+        (own(GREY.reshape(20, 12)), "bernoulli", "fixed", "fixed"),
+        (own(GREY.reshape(20, 12)), "gaussian", "auto", "none"),
+        (own([[0, 1, 1], [1, 0, 1]]), "bernoulli", "auto", "none"),
+        (own([[0, 1, 1], [1, 0, 1]]), "bernoulli", "dynamic", "none"),
+        (own([[-3.0, 300.0]]), "gaussian", "none", "none"),
+    ],
+)
+def test_binarization_is_decided_by_data_decoder_and_request(
+    what: Data, decoder: str, requested: str, mode: str
+) -> None:
+    assert data.binarization(what, decoder, requested) == mode
+
+
+def test_digits_are_binarized_afresh_unless_asked_otherwise() -> None:
+    assert data.binarization(data.load("digits"), "bernoulli") == "dynamic"
+    assert data.binarization(data.load("digits"), "bernoulli", "fixed") == "fixed"
+    assert data.binarization(data.load("digits"), "gaussian") == "none"
+
+
+@pytest.mark.parametrize(
+    ("what", "decoder", "requested", "message"),
+    [
+        (own(GREY.reshape(20, 12)), "bernoulli", "auto", "own.npy is grey.*--binarization dynamic.*--decoder gaussian"),
+        (own(GREY.reshape(20, 12)), "bernoulli", "none", "is grey"),
+        (own([[0.0, 200.0]]), "bernoulli", "dynamic", "from 0 to 200. They look like bytes: divide by 255"),
+        (own([[-0.5, 1.0]]), "bernoulli", "dynamic", r"from -0\.5 to 1\. Rescale them to \[0, 1\], or use --decoder"),
+        (own(GREY.reshape(20, 12)), "gaussian", "dynamic", "`binarization` to be none for a gaussian decoder"),
+        (own([[0, 1]]), "bernoulli", "static", "auto, dynamic, fixed or none, but got 'static'"),
+    ],
+)
+def test_binarization_that_makes_no_sense_is_refused(what: Data, decoder: str, requested: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        data.binarization(what, decoder, requested)
+
+
+# ------------------------------------------------------------------------------------------------- your own array
+
+
+def test_npy_is_split_by_a_fixed_permutation_and_flattened(tmp_path: Path) -> None:
+    loaded = data.load(str(saved(tmp_path / "a.npy", GREY)))
+    assert (loaded.train.shape, loaded.test.shape, loaded.image_shape) == ((18, 12), (2, 12), (4, 3))
+    order = np.random.RandomState(0).permutation(20)
+    np.testing.assert_array_equal(np.concatenate([loaded.train, loaded.test]), GREY.reshape(20, 12)[order])
+
+
+def test_npz_keeps_labels_with_their_examples(tmp_path: Path) -> None:
+    labels = np.arange(20)
+    loaded = data.from_file(saved(tmp_path / "a.npz", pictures=GREY, labels=labels))
+    assert loaded.train_labels is not None and loaded.test_labels is not None
+    np.testing.assert_array_equal(loaded.train, GREY.reshape(20, 12)[loaded.train_labels])
+    np.testing.assert_array_equal(loaded.test, GREY.reshape(20, 12)[loaded.test_labels])
+
+
+def test_npz_with_a_test_set_is_not_split(tmp_path: Path) -> None:
+    parts = {"x_train": GREY[:15], "x_test": GREY[15:], "y_train": np.arange(15), "y_test": np.arange(5)}
+    loaded = data.from_file(saved(tmp_path / "a.npz", **parts))
+    np.testing.assert_array_equal(loaded.test, GREY[15:].reshape(5, 12))
+    assert loaded.test_labels is not None and list(loaded.test_labels) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("array", "white", "binary"),
+    [
+        (np.array([[0, 255, 3], [128, 7, 9]], np.uint8), 255.0, False),
+        (np.array([[0, 255, 3], [128, 7, 9]], np.int64), 255.0, False),
+        (np.array([[0, 1, 1], [1, 0, 1]], np.int32), 1.0, True),
+        (np.array([[False, True, True], [True, False, True]]), 1.0, True),
+        (np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]), 1.0, True),
+        (np.array([[0.25, 1.0, 1.0], [1.0, 0.0, -2.0]]), 1.0, False),
+    ],
+)
+def test_white_is_told_from_the_dtype(tmp_path: Path, array: Any, white: float, binary: bool) -> None:
+    loaded = data.from_file(saved(tmp_path / "a.npz", train=array, test=array))
+    assert (loaded.white, loaded.binary) == (white, binary)
+    np.testing.assert_allclose(loaded.intensities(loaded.train), array.astype(float) / white, rtol=1e-6)
+
+
+def with_nan() -> Any:
+    array = GREY.copy()
+    array[3, 1, 2] = np.nan
+    return array
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (
+            {"a": RNG.integers(0, 10, 200)},
+            r"shape \(examples, \.\.\.\), but got \(200,\)\. With 10 different integers .*labels",
+        ),
+        ({"a": RNG.integers(0, 10, (200, 1))}, "look like labels"),
+        ({"a": RNG.integers(0, 10, 200).astype(float)}, "look like labels"),
+        ({"a": RNG.random(200)}, "One number an example leaves nothing to encode"),
+        ({"a": np.eye(4)[RNG.integers(0, 4, 50)]}, "one-hot labels"),
+        ({"a": with_nan()}, r"finite everywhere, but got nan at index \(3, 1, 2\), and 1 such"),
+        ({"a": np.full((5, 3), 1e300)}, "vary|fit 32-bit"),
+        ({"a": np.array([[1e300, 0.0], [0.0, 1.0]])}, "fit 32-bit floats"),
+        ({"a": np.zeros((0, 3))}, r"at least two examples, but got \(0, 3\)"),
+        ({"a": np.zeros((1, 3))}, "at least two examples"),
+        ({"a": np.float64(3.0)}, "at least two examples"),
+        ({"a": np.zeros((9, 3))}, "to vary, but every value is 0.0. Was it saved before it was filled"),
+        ({"a": np.array([["a", "b"], ["c", "d"]])}, "to hold numbers, but its dtype is <U1"),
+        ({"a": np.array([[1 + 2j, 1], [0, 1]])}, "its dtype is complex128"),
+        ({"a": np.array([[0, 16], [3, 4]])}, "but got 0 to 16: what means white cannot be told. Save them as floats"),
+        ({"a": np.array([[-1, 200], [3, 4]])}, "but got -1 to 200"),
+        ({"a": GREY, "b": GREY}, r"one array, or `train` and `test`, but it holds a \(20, 4, 3\), b \(20, 4, 3\)"),
+        ({"test": GREY}, "one array, or `train` and `test`"),
+        ({"train": GREY, "test": GREY[:, :2]}, r"of one shape, but got \(4, 3\) and \(2, 3\)"),
+        ({"train": GREY, "test": (GREY > 0.5)}, "both floats, but got float32 and bool"),
+        (
+            {"a": GREY, "labels": np.arange(19)},
+            r"`labels` .* one integer for each of 20 examples, but got shape \(19,\)",
+        ),
+        ({"a": GREY, "labels": GREY[:, 0, 0]}, "one integer for each of 20 examples"),
+    ],
+)
+def test_arrays_that_cannot_be_images_are_refused(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        data.from_file(saved(tmp_path / "a.npz", **arrays))
+
+
+def test_single_vertical_lines_are_images_if_they_have_two_axes(tmp_path: Path) -> None:
+    """What would pass for one-hot labels flat is accepted as (examples, height, width)."""
+    assert data.from_file(saved(tmp_path / "a.npy", np.eye(6).reshape(6, 2, 3))).image_shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_file_that_is_missing_cut_off_or_garbage_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with pytest.raises(DataError, match=r"there is none. Is the path right"):
+        data.load(str(path))
+    saved(path, **{"a": GREY}) if name == "a.npz" else saved(path, GREY)
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], whole[:40], b"", b"GIF89a" * 30):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="cut off or damaged, or no NumPy file"):
+            data.load(str(path))
+
+
+def test_altered_npz_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.npz", a=GREY)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match="CRC"):
+        data.from_file(path)
+
+
+def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([{}, []], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="holds Python objects: save a plain array of numbers"):
+        data.from_file(tmp_path / "a.npy")
+
+
+# ----------------------------------------------------------------------------------------------------------- mnist
+
+
+def idx_content(array: Any) -> bytes:
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return header + array.tobytes()
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, bytes]:
+    """A data set of four files like MNIST's, only smaller; its gzipped files by name. The cache is in tmp_path."""
+    contents, files = {}, {}
+    for key, file in idx.MNIST.items():
+        shape = ((7 if "train" in key else 3), *file.shape[1:])
+        array = np.random.default_rng(len(key)).integers(0, 256, shape).astype(np.uint8)
+        content = idx_content(array)
+        files[key] = idx.IdxFile(file.name, shape, hashlib.sha256(content).hexdigest())
+        contents[file.name] = content
+    monkeypatch.setattr(idx, "MNIST", files)
+    monkeypatch.delenv("VAELIB_DATA", raising=False)
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache")
+    return contents
+
+
+def put(folder: Path, contents: dict[str, bytes], compress: bool = True) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        path = folder / (name + ".gz" if compress else name)
+        path.write_bytes(gzip.compress(content) if compress else content)
+    return folder
+
+
+def test_known_files_are_those_of_mnist() -> None:
+    assert idx.MNIST["train"].size == 47_040_016 and idx.MNIST["test_labels"].size == 10_008
+    assert idx.MNIST["test"].sha256.startswith("0fa7898d") and idx.MNIST["train"].sha256.endswith("5776db")
+    assert idx.MNIST["train"].header == b"\x00\x00\x08\x03\x00\x00\xea\x60\x00\x00\x00\x1c\x00\x00\x00\x1c"
+
+
+@pytest.mark.parametrize("compress", [True, False])
+@pytest.mark.parametrize("where", ["own", "cache"])
+def test_files_are_found_compressed_or_not(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compress: bool, where: str
+) -> None:
+    if where == "own":
+        monkeypatch.setenv("VAELIB_DATA", str(tmp_path / "own"))
+    put(tmp_path / where / "mnist", tiny, compress)
+    mnist = data.load("mnist")
+    assert (mnist.train.shape, mnist.test.shape, mnist.image_shape, mnist.white) == (
+        (7, 784),
+        (3, 784),
+        (28, 28),
+        255.0,
+    )
+    assert mnist.train.tobytes() == tiny["train-images-idx3-ubyte"][16:]
+    assert (
+        mnist.test_labels is not None
+        and bytes(mnist.test_labels.astype(np.uint8)) == tiny["t10k-labels-idx1-ubyte"][8:]
+    )
+
+
+def damaged(content: bytes, how: str) -> bytes:
+    altered = bytearray(content)
+    altered[100] ^= 1
+    zipped = gzip.compress(content)
+    return {
+        "cut off compressed": zipped[: len(zipped) // 2],
+        "not compressed": b"<html>Sign in</html>",
+        "cut off": gzip.compress(content[:-5]),
+        "appended": gzip.compress(content + b"x"),
+        "altered": gzip.compress(bytes(altered)),
+    }[how]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("cut off compressed", "a whole gzip file, but it is cut off or damaged"),
+        ("not compressed", "a whole gzip file, but it is cut off or damaged"),
+        ("cut off", r"to hold 5,504 bytes uncompressed, for shape \(7, 28, 28\), but it holds 5,499: it is cut off"),
+        ("appended", "another file, or has something appended"),
+        ("altered", "to have SHA-256 .* its content was altered"),
+    ],
+)
+def test_damaged_file_is_refused(tiny: dict[str, bytes], tmp_path: Path, how: str, message: str) -> None:
+    folder = put(tmp_path / "cache" / "mnist", tiny)
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(damaged(tiny["train-images-idx3-ubyte"], how))
+    with pytest.raises(DataError, match=message) as caught:
+        data.load("mnist")
+    assert f"Delete {path} and run again" in str(caught.value)
+
+
+def test_wrong_shape_under_a_matching_hash_is_refused(tiny: dict[str, bytes], tmp_path: Path) -> None:
+    folder = put(tmp_path / "cache" / "mnist", tiny)
+    file = idx.MNIST["train"]
+    reshaped = idx_content(np.zeros((7, 14, 56), np.uint8))
+    (folder / (file.name + ".gz")).write_bytes(gzip.compress(reshaped))
+    idx.MNIST["train"] = idx.IdxFile(file.name, file.shape, hashlib.sha256(reshaped).hexdigest())
+    with pytest.raises(DataError, match=r"header of an IDX file of shape \(7, 28, 28\)"):
+        data.load("mnist")
+
+
+def test_unreadable_file_is_refused(tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "cache" / "mnist", tiny)
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(DataError, match=r"Could not read .*Permission denied"):
+        data.load("mnist")
+
+
+Answer = Callable[[str], tuple[int, bytes, int]]  # name -> status, content, the length that is promised
+
+
+class Mirror(BaseHTTPRequestHandler):
+    def __init__(self, answer: Answer, asked: list[str], *args: Any) -> None:
+        self.answer, self.asked = answer, asked
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        name = self.path.strip("/")
+        self.asked.append(name)
+        status, content, length = self.answer(name)
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[str]]]:
+    """serve(answer) makes a server on this machine the next mirror; returns the list of what it is asked for."""
+    servers = []
+    monkeypatch.setattr(idx, "MIRRORS", ())
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def start(answer: Answer) -> list[str]:
+        asked: list[str] = []
+        server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Mirror, answer, asked))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        monkeypatch.setattr(idx, "MIRRORS", (*idx.MIRRORS, f"http://127.0.0.1:{server.server_port}/"))
+        return asked
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def sound(contents: dict[str, bytes]) -> Answer:
+    def answer(name: str) -> tuple[int, bytes, int]:
+        content = gzip.compress(contents[name.removesuffix(".gz")])
+        return 200, content, len(content)
+
+    return answer
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_download_fetches_once_and_then_finds(
+    tiny: dict[str, bytes], serve: Callable[[Answer], list[str]], tmp_path: Path
+) -> None:
+    asked = serve(sound(tiny))
+    first = data.load("mnist")
+    assert sorted(asked) == sorted(name + ".gz" for name in tiny)
+    assert files_in(tmp_path / "cache") == sorted(f"mnist/{name}.gz" for name in tiny)
+    assert data.load("mnist").fingerprint() == first.fingerprint()
+    assert len(asked) == 4
+
+
+def test_download_goes_on_with_the_next_mirror(
+    tiny: dict[str, bytes], serve: Callable[[Answer], list[str]], tmp_path: Path
+) -> None:
+    serve(lambda name: (404, b"", 0))
+    serve(lambda name: (200, gzip.compress(b"something else"), len(gzip.compress(b"something else"))))
+    serve(sound(tiny))
+    assert data.load("mnist").train.shape == (7, 784)
+
+
+@pytest.mark.parametrize("how", ["missing", "promised more", "cut off", "altered", "a page"])
+def test_failed_download_leaves_nothing_behind(
+    tiny: dict[str, bytes], serve: Callable[[Answer], list[str]], tmp_path: Path, how: str
+) -> None:
+    def answer(name: str) -> tuple[int, bytes, int]:
+        content = gzip.compress(tiny[name.removesuffix(".gz")])
+        if how == "missing":
+            return 404, b"", 0
+        if how == "promised more":
+            return 200, content[:50], len(content)
+        kinds = {"cut off": "cut off compressed", "altered": "altered", "a page": "not compressed"}
+        content = damaged(tiny[name.removesuffix(".gz")], kinds[how])
+        return 200, content, len(content)
+
+    serve(answer)
+    with pytest.raises(DataError, match=r"could not be downloaded .*Is there a network.*VAELIB_DATA=FOLDER") as caught:
+        data.load("mnist")
+    assert ("arrived cut off or altered" in str(caught.value)) == (how in ("cut off", "altered", "a page"))
+    assert files_in(tmp_path / "cache") == []
+    assert list((tmp_path / "cache" / "mnist").iterdir()) == []
+
+
+def test_missing_network_says_what_to_do(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idx, "MIRRORS", ("http://127.0.0.1:1/",))
+    with pytest.raises(DataError, match=r"ConnectionError.*--data digits needs no network"):
+        data.load("mnist")
+    assert files_in(tmp_path) == []
+
+
+def test_full_disk_is_said_and_leaves_nothing_behind(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*args: Any, **kwargs: Any) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pooch.retrieve", fill)
+    with pytest.raises(DataError, match=r"Could not write to .*No space left on device. Make room"):
+        data.load("mnist")
+    assert files_in(tmp_path) == []
+
+
+def test_download_bar_counts_bytes() -> None:
+    with idx.DownloadBar("file.gz") as bar:
+        bar.total = 100
+        bar.update(40)
+        bar.update(60)
+        assert bar._progress.tasks[0].completed == 100
+        bar.reset()
+        assert bar._progress.tasks[0].completed == 0
+        bar.close()
