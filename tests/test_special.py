@@ -53,6 +53,8 @@ def test_gamma_remainders_match_60_digits(make: Callable[..., Any]) -> None:
         return mp.loggamma(t) - (t - mp.mpf(1) / 2) * mp.log(t) + t - mp.log(2 * mp.pi) / 2
 
     assert worst(_special.stirling_remainder(make(a)), remainder, a) < 2e-12  # lgamma cancels just below 10
+    large = a[a > 10]
+    assert worst(_special.stirling_remainder(make(large)), remainder, large) < 1e-15  # the series, to its last term
     assert worst(_special.log_minus_digamma(make(a)), lambda t: mp.log(t) - mp.digamma(t), a) < 1e-13
 
 
