@@ -54,7 +54,9 @@ def test_gamma_remainders_match_60_digits(make: Callable[..., Any]) -> None:
 
     assert worst(_special.stirling_remainder(make(a)), remainder, a) < 2e-12  # lgamma cancels just below 10
     large = a[a > 10]
-    assert worst(_special.stirling_remainder(make(large)), remainder, large) < 1e-15  # the series, to its last term
+    assert (
+        worst(_special.stirling_remainder(make(large)), remainder, large) < 5e-15
+    )  # the first term left out is 4e-15 at 10
     assert worst(_special.log_minus_digamma(make(a)), lambda t: mp.log(t) - mp.digamma(t), a) < 1e-13
 
 

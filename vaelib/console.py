@@ -37,10 +37,9 @@ class Summary:
         chains = (
             f"; {self.as_expected} of {self.published} published chains break where known" if self.published else ""
         )
-        return (
-            f"{self.holding} of {self.identities} identities hold; {self.rejected} of {self.slips} slips rejected{chains}; "
-            f"{self.seconds:.1f} s"
-        )
+        identities = f"{self.holding} of {self.identities} identities hold"
+        slips = f"{self.rejected} of {self.slips} slips rejected"
+        return f"{identities}; {slips}{chains}; {self.seconds:.1f} s"
 
 
 def show_verification(

@@ -101,7 +101,8 @@ class Report:
         lines = [f"**{prose(self._title())}**", "", _markdown(_HEAD), "|--:|:--|:--|:--|--:|--:|--:|"]
         for index, verdict, sign, latex, reason, *numbers in self._cells():
             verdict = verdict if verdict in ("holds", "start") else f"**{verdict.upper()}**"
-            formula = for_table(_SIGNS.get(sign, ("", ""))[1] + latex)  # the sign inside, or it wraps to a line of its own
+            relation = _SIGNS.get(sign, ("", ""))[1]  # inside the formula, or it wraps to a line of its own
+            formula = for_table(relation + latex)
             lines.append(_markdown((index, verdict, formula, prose(reason), *numbers)))
         notes = [f"- Line {i}: {prose(row.note)}" for i, row in enumerate(self.rows) if row.note]
         return "\n".join([*lines, "", *notes])
