@@ -627,7 +627,7 @@ def test_own_line_keeps_relation_gap_and_resolution_of_the_line_it_replaces() ->
     mine = chain(MEANS, good).with_line(1, lambda w: geometric(w) - 0.1)
     assert mine.lines[1].relation == ">=" and mine.lines[1].resolution == 1e-3
     assert mine.check(2).broken == (1,)
-    assert mine.lines[1].reason == "your line" and mine.lines[1].latex == r"\text{your line}"
+    assert mine.lines[1].reason == "your line" and mine.lines[1].latex == r"\ldots"
     whole = chain(MEANS, good).with_line(1, Line("a b", product, "mine"))
     assert whole.lines[1].relation == "=" and whole.lines[1].gap is None
     with pytest.raises(IndexError, match="a line from 0 to 1, but got 2"):

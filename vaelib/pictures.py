@@ -5,17 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from vaelib import checkpoint, plots
 from vaelib.data import Data
 from vaelib.evaluate import test_pixels
 from vaelib.vae import VAE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHOWN = 12  # test examples that are reconstructed
 ROWS, COLUMNS = 6, 12  # of samples

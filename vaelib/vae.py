@@ -7,7 +7,6 @@ formula that trains. All randomness enters as an argument.
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -54,6 +53,8 @@ class Decoder(nn.Module):
     for one number, common to all pixels, that is trained with the rest: its optimum is the root mean squared error.
     """
 
+    fixed_scale: Tensor
+
     def __init__(
         self,
         latent_dim: int,
@@ -65,15 +66,20 @@ class Decoder(nn.Module):
         super().__init__()
         self.body = mlp((latent_dim, *hidden), layer_norm)
         self.out = linear(hidden[-1], pixels)
-        self.bernoulli = scale is None
-        if isinstance(scale, str):
+        self.bernoulli, self.learned = scale is None, isinstance(scale, str)
+        if self.learned:
             self.log_scale = nn.Parameter(torch.zeros(()))
         elif scale is not None:
-            self.register_buffer("log_scale", torch.tensor(math.log(scale)))
+            self.register_buffer("fixed_scale", torch.tensor(float(scale)))
 
     def forward(self, z: Tensor) -> Bernoulli | Normal:
         out = self.out(self.body(z))
-        return Bernoulli(out) if self.bernoulli else Normal(out, bounded(self.log_scale).exp())
+        return Bernoulli(out) if self.bernoulli else Normal(out, self.scale)
+
+    @property
+    def scale(self) -> Tensor:
+        """Standard deviation of a Gaussian decoder; a fixed one is taken as given, a learned one is bounded."""
+        return bounded(self.log_scale).exp() if self.learned else self.fixed_scale
 
 
 class VAE(nn.Module):

@@ -1,0 +1,530 @@
+"""Training: a step, a run, going on with a run bit for bit, stopping at NaN and at Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vaelib import checkpoint, train
+from vaelib.config import learning_rate
+from vaelib.data import Data
+from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, draw, fit, init, load, run_epoch, step
+from vaelib.vae import loss
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def tiny(seed: int = 0, n: int = 33) -> Data:
+    """Two kinds of grey images of 3 x 4; 33 examples make a last minibatch of 3 with batches of 10."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.random((2, 12)).round(1).astype(np.float32)
+    grey = kinds[rng.integers(0, 2, n + 7)]
+    return Data("tiny.npy", grey[:n], grey[n:], (3, 4), 1.0, default_binarization="dynamic")
+
+
+def config(**changes: Any) -> TrainConfig:
+    small: dict[str, Any] = {"data": "tiny.npy", "hidden": (8,), "latent_dim": 2, "batch_size": 10, "epochs": 4}
+    return TrainConfig(**{**small, "device": "cpu", **changes})
+
+
+def weights(state: TrainState) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in state.model.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without the times, which differ from run to run."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
+
+
+# ---------------------------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latent_dim": 0}, "`latent_dim` to be a whole number >= 1, but got 0"),
+        ({"epochs": 2.5}, "`epochs` to be a whole number"),
+        ({"hidden": ()}, "`hidden` to be one or more widths"),
+        ({"hidden": (5, -1)}, "`hidden` to be one or more widths"),
+        ({"learning_rate": float("nan")}, "`learning_rate` to be finite and > 0, but got nan"),
+        ({"beta": -1.0}, "`beta` to be finite and >= 0"),
+        ({"beta": 2.0, "objective": "iwae"}, "`beta` to be 1 with the objective iwae"),
+        ({"objective": "mse"}, "`objective` to be elbo or iwae, but got 'mse'"),
+        ({"decoder": "laplace"}, "`decoder` to be bernoulli or gaussian"),
+        ({"decoder_scale": 0.1}, "left out with a Bernoulli decoder"),
+        ({"decoder": "gaussian", "decoder_scale": -0.1}, "`decoder_scale` to be finite and > 0"),
+        ({"schedule": "linear"}, "`schedule` to be constant or cosine or burda"),
+        ({"seed": -1}, "`seed` to be a whole number >= 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        config(**changes)
+
+
+def test_settings_suit_the_data_unless_chosen() -> None:
+    assert TrainConfig.suited_to(tiny(), epochs=3).epochs == 3
+    assert TrainConfig.suited_to(tiny()).epochs == 400
+    assert TrainConfig.suited_to(tiny(n=60_000)).epochs == 10
+    assert TrainConfig.suited_to(tiny(n=20_000), batch_size=50).epochs == 15
+    mnist = Data("mnist", tiny().train, tiny().test, (3, 4), 1.0)
+    chosen = TrainConfig.suited_to(mnist, latent_dim=5)
+    assert (chosen.hidden, chosen.latent_dim, chosen.data) == ((500,), 5, "mnist")
+    digits = Data("digits", tiny().train, tiny().test, (3, 4), 1.0)
+    assert TrainConfig.suited_to(digits) == TrainConfig()
+
+
+def test_learning_rate_schedules_follow_their_formula() -> None:
+    assert {learning_rate(config(), epoch) for epoch in range(4)} == {3e-3}
+    cosine = [learning_rate(config(schedule="cosine", learning_rate=2.0), epoch) for epoch in range(5)]
+    np.testing.assert_allclose(cosine, [2.0, 1 + 0.5**0.5, 1.0, 1 - 0.5**0.5, 0.0], atol=1e-15)
+    burda = config(schedule="burda", learning_rate=1e-3, epochs=3280)
+    stages = np.repeat(np.arange(8), 3 ** np.arange(8))
+    assert len(stages) == 3280
+    np.testing.assert_allclose([learning_rate(burda, e) for e in range(3280)], 1e-3 * 10.0 ** (-stages / 7))
+    assert learning_rate(burda, 9999) == learning_rate(burda, 3279)
+
+
+def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RunError, match="a CUDA device, but PyTorch finds none"):
+        init(config(device="cuda"), tiny())
+    assert init(config(device="auto"), tiny()).config.device == "cpu"
+
+
+# -------------------------------------------------------------------------------------------------------------- a step
+
+
+def test_step_equals_adam_on_the_loss_by_hand() -> None:
+    state, other = init(config(), tiny()), init(config(), tiny())
+    indices = torch.tensor([3, 1, 4, 15, 9])
+    info = step(state, indices)
+    x, noise = draw(other, indices)
+    adam = torch.optim.Adam(other.model.parameters(), lr=3e-3)
+    value, terms = loss(other.model, x, noise)
+    value.backward()
+    adam.step()
+    for a, b in zip(state.model.parameters(), other.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(torch.stack(info), torch.stack([-value, terms.log_likelihood.mean(), terms.kl.mean()]))
+    assert state.step == 1 and not any(value.requires_grad for value in info)
+
+
+def test_dynamic_binarization_draws_afresh_and_fixed_does_not() -> None:
+    indices = torch.arange(33)
+    state = init(config(), tiny())
+    first, second = draw(state, indices)[0], draw(state, indices)[0]
+    assert set(first.unique().tolist()) == {0.0, 1.0} and not torch.equal(first, second)
+    mean = torch.stack([draw(state, indices)[0] for _ in range(2000)]).mean(0)
+    grey = torch.from_numpy(tiny().train)
+    assert ((mean - grey).abs() <= 5 * (grey * (1 - grey) / 2000).sqrt() + 1e-7).all()
+    fixed = init(config(binarization="fixed"), tiny())
+    assert torch.equal(draw(fixed, indices)[0], draw(fixed, indices)[0]) and fixed.config.binarization == "fixed"
+    assert torch.equal(fixed.test, state.test) and set(state.test.unique().tolist()) == {0.0, 1.0}
+
+
+def test_gaussian_decoder_sees_pixels_as_they_are() -> None:
+    state = init(config(decoder="gaussian"), tiny())
+    torch.testing.assert_close(draw(state, torch.arange(33))[0], torch.from_numpy(tiny().train))
+    torch.testing.assert_close(state.test, torch.from_numpy(tiny().test))
+    assert state.config.binarization == "none"
+
+
+def test_bytes_are_scaled_by_white() -> None:
+    grey = (255 * tiny().train).astype(np.uint8)
+    data = Data("tiny.npy", grey, grey, (3, 4), 255.0)
+    state = init(config(decoder="gaussian"), data)
+    assert state.train.dtype == torch.uint8
+    torch.testing.assert_close(draw(state, torch.arange(33))[0], torch.from_numpy(grey / 255.0).float())
+
+
+def test_noise_has_one_sample_for_each_k() -> None:
+    assert draw(init(config(importance_samples=5), tiny()), torch.arange(3))[1].shape == (5, 3, 2)
+
+
+# --------------------------------------------------------------------------------------------------------------- a run
+
+
+def test_epoch_visits_every_example_once_and_averages_over_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = init(config(), tiny())
+    seen: list[int] = []
+    infos: list[tuple[int, Any]] = []
+    plain = train.step
+
+    def watched(state: TrainState, indices: torch.Tensor) -> Any:
+        seen.extend(indices.tolist())
+        infos.append((len(indices), plain(state, indices)))
+        return infos[-1][1]
+
+    monkeypatch.setattr(train, "step", watched)
+    record = run_epoch(state)
+    assert record is not None
+    assert sorted(seen) == list(range(33)) and seen != sorted(seen) and [n for n, _ in infos] == [10, 10, 10, 3]
+    by_hand = sum(n * info.log_likelihood.item() for n, info in infos) / 33
+    assert record["train_log_likelihood"] == pytest.approx(by_hand, rel=1e-6)
+    assert record["train_elbo"] == pytest.approx(record["train_log_likelihood"] - record["train_kl"])
+    assert record["test_elbo"] == pytest.approx(record["test_log_likelihood"] - record["test_kl"])
+    assert (state.epoch, state.step, state.position, state.order) == (1, 4, 0, None)
+
+
+@pytest.mark.parametrize("changes", [{}, {"objective": "iwae", "importance_samples": 5}, {"decoder": "gaussian"}])
+def test_training_improves_the_bound(changes: dict[str, Any]) -> None:
+    history = fit(config(epochs=40, learning_rate=1e-2, **changes), tiny()).history
+    assert len(history) == 40 and history[-1]["test_elbo"] > history[0]["test_elbo"] + 0.1
+
+
+def test_learned_scale_nears_the_root_mean_squared_error() -> None:
+    """At the optimum of one common scale, its square is E_q|x - loc|^2 / pixels."""
+    rng = np.random.default_rng(0)
+    noisy = (0.3 * rng.standard_normal((400, 6))).astype(np.float32)
+    data = Data("noise.npy", noisy, noisy[:50], (6,), 1.0)
+    state = fit(config(decoder="gaussian", epochs=60, batch_size=50, learning_rate=1e-2), data)
+    assert state.model.decoder.scale.item() == pytest.approx(0.3, abs=0.03)
+
+
+def test_seed_decides_the_run() -> None:
+    first, second, other = (weights(fit(config(epochs=2, seed=seed), tiny())) for seed in (0, 0, 1))
+    assert same(first, second) and not same(first, other)
+
+
+def test_training_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    fit(config(epochs=1), tiny())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_step_reads_nothing_back_to_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No .item(), no bool(tensor): value checks of the distributions, which do look on the CPU, are off on a GPU."""
+    state = init(config(), tiny())
+    monkeypatch.setattr("vaelib._checks.can_look", lambda array: False)
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a tensor was read")
+
+    for name in ("item", "tolist", "__bool__", "__float__", "__int__", "numpy"):
+        monkeypatch.setattr(torch.Tensor, name, refuse)
+    step(state, torch.arange(10))
+
+
+def test_small_models_train_on_one_thread_and_give_the_others_back() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    seen: list[int] = []
+    try:
+        fit(
+            config(epochs=1),
+            tiny(),
+            callback=lambda state: seen.append(torch.get_num_threads()) if state.epoch else None,
+        )
+        assert seen == [1] and torch.get_num_threads() == 2
+        with train.suitable_threads(init(config(hidden=(4000,), batch_size=10_000), tiny())):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+# ------------------------------------------------------------------------------------------------- on disk, and going on
+
+
+def test_run_writes_what_it_says_and_loads_in_one_line(tmp_path: Path) -> None:
+    state = fit(config(), tiny(), out=tmp_path / "run")
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["checkpoint.pt", "config.json", "metrics.jsonl"]
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (stored["binarization"], stored["device"], stored["image_shape"]) == ("dynamic", "cpu", [3, 4])
+    assert stored["data_sha256"] == tiny().fingerprint() and stored["train_examples"] == 33
+    assert [r["epoch"] for r in records(tmp_path / "run")] == [1, 2, 3, 4]
+    assert {r["binarization"] for r in records(tmp_path / "run")} == {"dynamic"}
+    model = load(tmp_path / "run")
+    x = torch.from_numpy(tiny().test)
+    assert torch.equal(model.encode(x).loc, state.model.encode(x).loc.detach())
+    assert model.decode(torch.zeros(1, 2)).mean.shape == (1, 12)
+    assert model.sample(5, rng=torch.Generator().manual_seed(0)).shape == (5, 12)
+    assert not model.training and not any(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("changes", [{}, {"objective": "iwae", "importance_samples": 3}, {"binarization": "fixed"}])
+def test_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path: Path, changes: dict[str, Any]) -> None:
+    whole = fit(config(**changes), tiny(), out=tmp_path / "whole")
+    fit(config(epochs=2, **changes), tiny(), out=tmp_path / "parts")
+    parts = fit(config(**changes), tiny(), out=tmp_path / "parts", resume=True)
+    assert same(weights(whole), weights(parts))
+    assert torch.equal(whole.generator.get_state(), parts.generator.get_state())
+    moments = [state.optimizer.state_dict()["state"] for state in (whole, parts)]
+    assert all(same(moments[0][i], moments[1][i]) for i in moments[0]) and len(moments[0]) > 0
+    assert records(tmp_path / "whole") == records(tmp_path / "parts")
+    assert json.loads((tmp_path / "parts" / "config.json").read_text())["epochs"] == 4
+
+
+class Interrupting:
+    """Sends the process a signal after so many steps, and again at each step after that if asked to."""
+
+    def __init__(self, at: int, number: int, again: bool = False) -> None:
+        self.at, self.number, self.again, self.plain = at, number, again, train.step
+
+    def __call__(self, state: TrainState, indices: torch.Tensor) -> Any:
+        info = self.plain(state, indices)
+        if state.step == self.at or (self.again and state.step > self.at):
+            os.kill(os.getpid(), self.number)
+        return info
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("at", [4, 6, 7])  # at the end of the first epoch, and inside the second
+def test_interrupt_saves_between_two_steps_and_resumes_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, at: int
+) -> None:
+    whole = fit(config(), tiny(), out=tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "step", Interrupting(at, number))
+        with pytest.raises(KeyboardInterrupt):
+            fit(config(), tiny(), out=tmp_path / "parts")
+    assert checkpoint.load(tmp_path / "parts")["step"] == at
+    parts = fit(config(), tiny(), out=tmp_path / "parts", resume=True)
+    assert same(weights(whole), weights(parts)) and records(tmp_path / "whole") == records(tmp_path / "parts")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_second_interrupt_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def twice(state: TrainState, indices: torch.Tensor) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the second signal should have interrupted")
+
+    monkeypatch.setattr(train, "step", twice)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config(), tiny(), out=tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_training_works_outside_the_main_thread() -> None:
+    done: list[int] = []
+    thread = threading.Thread(target=lambda: done.append(fit(config(epochs=1), tiny()).epoch))
+    thread.start()
+    thread.join()
+    assert done == [1]
+
+
+KILLED = """
+import os, sys
+sys.path[:0] = [{root!r}, {tests!r}]
+import test_train as t
+from vaelib import train
+plain = train.step
+def step(state, indices):
+    if state.step == 9:  # inside the third epoch of four
+        os._exit(9)
+    return plain(state, indices)
+train.step = step
+train.SAVING_SHARE = 1e9
+train.fit(t.config(), t.tiny(), out={out!r})
+"""
+
+
+def test_killed_process_leaves_a_run_that_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit(config(), tiny(), out=tmp_path / "whole")
+    code = KILLED.format(root=str(ROOT), tests=str(ROOT / "tests"), out=str(tmp_path / "parts"))
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    with open(tmp_path / "parts" / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 3, "torn')  # what a crash in the middle of a line leaves
+    assert checkpoint.load(tmp_path / "parts")["epoch"] == 2
+    parts = fit(config(), tiny(), out=tmp_path / "parts", resume=True)
+    assert same(weights(whole), weights(parts)) and records(tmp_path / "whole") == records(tmp_path / "parts")
+
+
+def test_run_killed_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
+    whole = fit(config(), tiny(), out=tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.pt").unlink()
+    assert same(weights(fit(config(), tiny(), out=tmp_path / "run", resume=True)), weights(whole))
+    assert len(records(tmp_path / "run")) == 4
+
+
+def test_complete_run_resumes_to_itself(tmp_path: Path) -> None:
+    whole = fit(config(), tiny(), out=tmp_path / "run")
+    assert same(weights(fit(config(), tiny(), out=tmp_path / "run", resume=True)), weights(whole))
+    assert len(records(tmp_path / "run")) == 4
+
+
+def test_folder_that_holds_a_run_is_not_written_over(tmp_path: Path) -> None:
+    fit(config(), tiny(), out=tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(RunError, match="to hold no run, but it has config.json. Add --resume"):
+        fit(config(seed=1), tiny(), out=tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "data", "message"),
+    [
+        ({"latent_dim": 3, "seed": 5}, tiny(), "latent_dim was 2, now 3; seed was 0, now 5"),
+        ({"epochs": 3}, tiny(), r"epochs was 4, now 3\. Epochs can be added, not taken away"),
+        ({}, tiny(seed=1), "tiny.npy is not the same, or has changed since"),
+    ],
+)
+def test_run_does_not_go_on_with_other_settings_or_data(
+    tmp_path: Path, changes: dict[str, Any], data: Data, message: str
+) -> None:
+    fit(config(), tiny(), out=tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(RunError, match=message):
+        fit(config(**changes), data, out=tmp_path, resume=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_cosine_schedule_cannot_be_lengthened(tmp_path: Path) -> None:
+    fit(config(schedule="cosine"), tiny(), out=tmp_path)
+    with pytest.raises(RunError, match="epochs was 4, now 6. A cosine schedule depends on the number of epochs"):
+        fit(config(schedule="cosine", epochs=6), tiny(), out=tmp_path, resume=True)
+
+
+def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="which run to resume, but got None"):
+        fit(config(), tiny(), resume=True)
+    with pytest.raises(RunError, match="Expected a run in .*but there is no config.json"):
+        fit(config(), tiny(), out=tmp_path / "nowhere", resume=True)
+    with pytest.raises(RunError, match="Expected a checkpoint at .*but there is none. Train first"):
+        load(tmp_path / "nowhere")
+
+
+def test_saving_takes_a_bounded_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10_000))  # every look at the clock takes a second, so that saving seems slow
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
+    saved: list[int] = []
+    monkeypatch.setattr(checkpoint, "save", lambda folder, payload: saved.append(payload["epoch"]))
+    fit(config(epochs=60), tiny(), out=tmp_path)
+    assert saved[0] == 1 and saved[-1] == 60 and 3 <= len(saved) < 20
+
+
+# ------------------------------------------------------------------------------------------- numbers that are not finite
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, at: int, spoil: Any) -> None:
+    """Call spoil(state) just before the step of that number, on every replay too."""
+    plain = train.step
+
+    def step_with_accident(state: TrainState, indices: torch.Tensor) -> Any:
+        if state.step + 1 == at:
+            spoil(state)
+        return plain(state, indices)
+
+    monkeypatch.setattr(train, "step", step_with_accident)
+
+
+def set_first(name: str, value: float) -> Any:
+    def spoil(state: TrainState) -> None:
+        with torch.no_grad():
+            dict(state.model.named_parameters())[name].view(-1)[0] = value
+
+    return spoil
+
+
+@pytest.mark.parametrize("looks", [True, False])  # on the CPU the distributions look at values; on a GPU they do not
+@pytest.mark.parametrize(
+    ("name", "value", "tensor"),
+    [
+        ("encoder.body.0.weight", float("nan"), "the output of encoder.body.0"),
+        ("encoder.loc.bias", float("inf"), "the output of encoder.loc"),
+        ("decoder.out.weight", float("nan"), "the output of decoder.out"),
+    ],
+)
+def test_nan_stops_with_step_and_tensor_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: bool, name: str, value: float, tensor: str
+) -> None:
+    if not looks:
+        monkeypatch.setattr("vaelib._checks.can_look", lambda array: False)
+    monkeypatch.setattr(train, "SAVING_SHARE", 1e9)
+    poison(monkeypatch, 7, set_first(name, value))
+    with pytest.raises(
+        NotFinite, match=f"step 7 is the first .* in {tensor}. The last good checkpoint stays"
+    ) as caught:
+        fit(config(layer_norm=False), tiny(), out=tmp_path)
+    assert (caught.value.step, caught.value.tensor) == (7, tensor)
+    saved = checkpoint.load(tmp_path)
+    assert saved["epoch"] == 1 and all(value.isfinite().all() for value in saved["model"].values())
+    assert len(records(tmp_path)) == 1
+
+
+def test_update_that_overflows_is_named_although_the_loss_was_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(state: TrainState) -> None:
+        for group in state.optimizer.param_groups:
+            group["lr"] = float("inf")
+
+    poison(monkeypatch, 4, spoil)  # the last step of the epoch: no later loss shows it
+    with pytest.raises(NotFinite, match="step 4 .*the parameter .* after the update") as caught:
+        fit(config(), tiny())
+    assert caught.value.step == 4
+
+
+def test_infinite_gradient_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(state: TrainState) -> None:
+        state.model.decoder.out.bias.register_hook(lambda gradient: gradient * float("inf"))
+
+    poison(monkeypatch, 2, spoil)
+    with pytest.raises(NotFinite, match="step 2 .*the gradient of decoder.out.bias"):
+        fit(config(), tiny())
+
+
+def test_nan_in_the_data_is_named_as_the_minibatch() -> None:
+    data = tiny()
+    data.train[20, 3] = np.nan
+    with pytest.raises(NotFinite, match="in the minibatch x") as caught:
+        fit(config(decoder="gaussian", epochs=1), data)
+    assert 1 <= caught.value.step <= 4
+
+
+def test_sums_are_looked_at_within_a_long_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "LOOK_EVERY", 3)
+    monkeypatch.setattr("vaelib._checks.can_look", lambda array: False)
+    taken: list[int] = []
+    poison(monkeypatch, 2, set_first("decoder.out.weight", float("nan")))
+    inner = train.step
+    monkeypatch.setattr(train, "step", lambda state, indices: taken.append(state.step) or inner(state, indices))
+    with pytest.raises(NotFinite, match="step 2 "):
+        fit(config(batch_size=3), tiny())
+    assert taken[:3] == [0, 1, 2] and taken[3] == 0  # stopped after three of eleven, then went through them again
+
+
+def test_other_errors_are_not_taken_for_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(state: TrainState) -> Any:
+        raise ValueError("something else")
+
+    monkeypatch.setattr(train, "test_terms", broken)
+    with pytest.raises(ValueError, match="something else"):
+        fit(config(), tiny())
+
+
+# ------------------------------------------------------------------------------------------------------------ on a GPU
+
+
+@pytest.mark.gpu
+def test_training_on_a_gpu_agrees_with_the_cpu_on_the_first_loss(tmp_path: Path) -> None:
+    state = fit(config(device="cuda", epochs=3), tiny(), out=tmp_path)
+    assert state.model.device.type == "cuda" and state.train.device.type == "cuda"
+    x = torch.from_numpy(tiny().test)
+    on_cpu = load(tmp_path, device="cpu")
+    torch.testing.assert_close(on_cpu.encode(x).loc, state.model.encode(x).loc.detach().cpu(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_run_on_a_gpu_resumes_from_data_order_and_random_state(tmp_path: Path) -> None:
+    whole = fit(config(device="cuda"), tiny(), out=tmp_path / "whole")
+    fit(config(device="cuda", epochs=2), tiny(), out=tmp_path / "parts")
+    parts = fit(config(device="cuda"), tiny(), out=tmp_path / "parts", resume=True)
+    assert torch.equal(whole.generator.get_state(), parts.generator.get_state())
+    for a, b in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
