@@ -175,7 +175,7 @@ def evaluate(
     from vaelib import checkpoint
     from vaelib.data import load
     from vaelib.evaluate import evaluate as run
-    from vaelib.evaluate import test_pixels
+    from vaelib.evaluate import held_out_pixels
     from vaelib.train import RunError
     from vaelib.train import load as load_model
 
@@ -185,7 +185,7 @@ def evaluate(
     model = load_model(folder, device)
     loaded = load(data or stored["data"])
     checkpoint.require_same_data(folder, loaded.name, loaded.fingerprint(), stored)
-    pixels = test_pixels(loaded, stored["binarization"])
+    pixels = held_out_pixels(loaded, stored["binarization"])
     with progress_bar("evaluating", len(pixels)) as advance:
         result = run(model, pixels, importance_samples=importance_samples, seed=seed, callback=advance)
     typer.echo("\n".join(lines(result, stored["binarization"])))

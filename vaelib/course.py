@@ -16,7 +16,7 @@ from vaelib import baseline, checkpoint
 from vaelib.cli import Bar, explain_errors, lines, pixels_in_words, progress_bar
 from vaelib.console import show_verification
 from vaelib.data import Data, binarize, load
-from vaelib.evaluate import Evaluation, evaluate, mean, test_pixels
+from vaelib.evaluate import Evaluation, evaluate, mean, held_out_pixels
 from vaelib.pictures import draw_run
 from vaelib.train import TrainConfig, fit
 
@@ -59,7 +59,7 @@ def train_digits(folder: Path = FOLDER, *, epochs: int | None = None, importance
     with Bar(config.epochs) as bar:
         state = fit(config, data, out=folder, callback=bar)
     mode = state.config.binarization
-    pixels = test_pixels(data, mode)
+    pixels = held_out_pixels(data, mode)
     with progress_bar("evaluating", len(pixels)) as advance:
         result = evaluate(state.model, pixels, importance_samples=importance_samples, callback=advance)
     log_probs = {name: mixture.log_prob(pixels.numpy()) for name, mixture in fit_baselines(data).items()}

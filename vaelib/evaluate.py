@@ -93,7 +93,7 @@ def mean(values: NDArray[np.float64]) -> Estimate:
     return Estimate(float(values.mean()), float(error), len(values))
 
 
-def test_pixels(data: Data, mode: str) -> Tensor:
+def held_out_pixels(data: Data, mode: str) -> Tensor:
     """The test set as a model trained in that mode is judged on it, (examples, pixels), float32, on the CPU."""
     pixels = data.intensities(data.test) if mode == "none" else binarize_once(data, data.test)
     return torch.tensor(pixels, dtype=torch.float32)
@@ -114,7 +114,7 @@ def evaluate(
     the closer the larger K. The K draws also average the ELBO's log-likelihood; its KL is in closed form.
 
     Args:
-        model: a trained VAE. x: (examples, pixels), as `test_pixels` gives them.
+        model: a trained VAE. x: (examples, pixels), as `held_out_pixels` gives them.
         importance_samples: K.
         callback: told the number of examples done so far.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vaelib import checkpoint, plots
 from vaelib.data import Data
-from vaelib.evaluate import test_pixels
+from vaelib.evaluate import held_out_pixels
 from vaelib.vae import VAE
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ HOW = {"dynamic": "binarized afresh at each visit", "fixed": "binarized once", "
 @torch.no_grad()
 def draw_run(folder: Path, model: VAE, data: Data, mode: str, history: Sequence[dict[str, Any]]) -> list[Path]:
     """Draw all four into `folder`; their paths. Nothing is picked by eye: the first test examples, seed 0."""
-    pixels = test_pixels(data, mode)
+    pixels = held_out_pixels(data, mode)
     limits = (0.0, 1.0) if model.decoder.bernoulli else (float(pixels.min()), float(pixels.max()))
     figures = {
         "reconstructions.png": _reconstructions(model, data, pixels, mode, limits),

@@ -222,7 +222,7 @@ def run_epoch(state: TrainState, stop: Callable[[], bool] = lambda: False) -> di
                 _require_finite(state.sums)
         train = (state.sums / len(state.train)).tolist()
         _require_finite(torch.tensor(train))
-        test, saturated = test_terms(state)
+        test, saturated = held_out_terms(state)
         _require_finite(torch.tensor(test))
     except (ValueError, FloatingPointError) as error:  # a distribution refuses NaN with a ValueError on the CPU
         restore(state, before)
@@ -257,7 +257,7 @@ def next_minibatch(state: TrainState) -> Tensor:
 
 
 @torch.no_grad()
-def test_terms(state: TrainState) -> tuple[list[float], float]:
+def held_out_terms(state: TrainState) -> tuple[list[float], float]:
     """Means over the test set of the log-likelihood and the KL, and the share of saturated scales."""
     rng = torch.Generator(state.train.device).manual_seed(TEST_NOISE_SEED)
     sums = torch.zeros_like(state.sums)
