@@ -636,6 +636,20 @@ def test_own_line_keeps_relation_gap_and_resolution_of_the_line_it_replaces() ->
         whole.with_line(-1, product)
 
 
+def test_own_function_is_shown_as_it_is_said() -> None:
+    derivation = chain(START, RIGHT)
+    assert derivation.with_line(1, product, latex="b a").lines[1].latex == "b a"
+    assert derivation.with_line(1, product).lines[1].latex != "b a"
+
+
+def test_slip_put_in_by_name_replaces_its_own_line_and_is_recognized() -> None:
+    vague = Slip(1, "vague", "It looks vague.", lambda w: Estimate(total(w), 1e-3))  # by its value alone: inconclusive
+    derivation = chain(START, RIGHT, Line("(ab)", product), slips=(*SLIPS, vague))
+    report = derivation.with_slip("squared").check(2)
+    assert report.verdicts == (HOLDS, HOLDS, BROKEN) and report.rows[2].note == "It looks like a b was squared."
+    assert derivation.with_slip("vague").check(2).rows[1].note == "It looks vague."
+
+
 def test_own_term_is_shown_as_it_is_evaluated() -> None:
     derivation = Derivation("T", "t", CurvedWitness.draw, (Line(log_evidence), Line(E(q, log_evidence))))
     mine = derivation.with_line(1, E(q, log_joint - log_post))

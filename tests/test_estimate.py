@@ -73,6 +73,12 @@ def test_log_of_a_value_that_is_not_positive_is_nan_without_a_warning() -> None:
     assert isinstance(Estimate(2.0).log().value, float)
 
 
+def test_number_of_an_estimate_is_its_value() -> None:
+    assert float(Estimate(2.5, 0.1)) == 2.5
+    with pytest.raises(TypeError):
+        float(Estimate(np.ones(2), 0.1))
+
+
 def test_products_and_quotients_are_refused() -> None:
     with pytest.raises(TypeError, match="Products are not defined"):
         Estimate(1.0) * Estimate(1.0)  # type: ignore[operator]

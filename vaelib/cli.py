@@ -20,7 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-PIP_NAMES = {"sklearn": "scikit-learn"}
 LINES = 10  # of progress in a log file, where no bar is shown
 
 
@@ -34,7 +33,7 @@ def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] == "vaelib":
                 raise
-            _fail(f"{PIP_NAMES.get(error.name or '', error.name)} is missing. Install it: pip install 'vaelib[train]'")
+            _fail(f"{error.name} is missing. Install what training needs: pip install 'vaelib[train]'")
         except KeyboardInterrupt:
             typer.echo("Stopped.", err=True)
             raise typer.Exit(130) from None

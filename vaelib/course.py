@@ -16,7 +16,7 @@ from vaelib import baseline, checkpoint
 from vaelib.cli import Bar, explain_errors, lines, pixels_in_words, progress_bar
 from vaelib.console import show_verification
 from vaelib.data import Data, binarize, load
-from vaelib.evaluate import Evaluation, evaluate, mean, held_out_pixels
+from vaelib.evaluate import Evaluation, evaluate, held_out_pixels, mean
 from vaelib.pictures import draw_run
 from vaelib.train import TrainConfig, fit
 
