@@ -58,6 +58,14 @@ def test_ledger_holds_the_identities_of_its_chapters() -> None:
     assert {derivation.chapter for derivation in LEDGER.values()} == set(CHAPTERS)
 
 
+def test_identities_are_importable_by_number() -> None:
+    from vaelib import ledger
+
+    assert ledger.F1 is LEDGER["F1"]
+    with pytest.raises(AttributeError, match=r"Expected an identity of the ledger \(A1, .*but got 'Q7'"):
+        _ = ledger.Q7
+
+
 def test_every_identity_has_slips_a_source_or_assumptions_and_distinct_slip_names() -> None:
     for derivation in LEDGER.values():
         assert derivation.slips, derivation.id
