@@ -816,3 +816,18 @@ def test_lines_and_slips_may_be_lists_and_the_chapter_is_the_letter() -> None:
     derivation = Derivation("F12", "t", Two.draw, [START, RIGHT], list(SLIPS[:1]))
     assert isinstance(derivation.lines, tuple) and isinstance(derivation.slips, tuple)
     assert derivation.chapter == "F"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Slip(1, "s", product, "It looks like ..."), "Are the two exchanged"),  # type: ignore[arg-type]
+        (lambda: chain(START, RIGHT).with_line(1, 3.0), "Is it a value that was computed already"),  # type: ignore[arg-type]
+        (lambda: chain(START, RIGHT).check(3.5), r"but got one float: put it into \[ \]"),  # type: ignore[arg-type]
+        (lambda: chain(START, Line("c", lambda w: w.a + 1j)).check(1), "Expected a line to return real numbers"),
+        (lambda: chain(START, Line("c", lambda w: "a")).check(1), "Expected a line to return real numbers"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_in_words(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()

@@ -342,7 +342,7 @@ def test_likelihood_is_no_density_in_z(term: Term, where: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: log_lik + 1, r"a term such as log_lik, E\(q, \.\.\.\) or KL\(q, prior\), but got 1"),
+        (lambda: log_lik + "1", r"a term such as log_lik, E\(q, \.\.\.\) or KL\(q, prior\), but got '1'"),
         (lambda: log_lik - q, r"but got the distribution q \(its logarithm is log_q\)"),
         (lambda: E(q, prior), r"but got the distribution prior \(its logarithm is log_prior\)"),
         (
@@ -357,7 +357,7 @@ def test_likelihood_is_no_density_in_z(term: Term, where: str) -> None:
         (lambda: np.ones(2) * log_lik, "a number to multiply a term by"),
         (lambda: log_lik * q, "a number to multiply a term by, but got the distribution q"),
         (lambda: log_lik / prior, "a number to divide a term by, but got the distribution prior"),
-        (lambda: for_all_z(3.0), "a term such as"),
+        (lambda: for_all_z("z"), "a term such as"),
     ],
 )
 def test_what_is_no_term_is_refused(make: Callable[[], Any], message: str) -> None:
@@ -371,3 +371,16 @@ def test_discrete_toy_is_not_a_density_by_accident() -> None:
     w = DiscreteWitness(model, 0, Categorical(np.log([0.5, 0.5])))
     with pytest.raises(IllTyped, match="here it integrates to 1"):
         KL(q, lik).value(w)
+
+
+def test_numbers_are_terms_too() -> None:
+    term = 1 - E(q, log_lik) + 2.5
+    assert term.latex == r"1 - \mathbb{E}_{q}\left[\log p(x \mid z)\right] + 2.5"
+    value = float(term.value(TOY))
+    assert np.isclose(value, 3.5 - float(E(q, log_lik).value(TOY)), rtol=1e-14)
+    assert np.isclose(float(E(q, log_lik + 1).value(TOY)), float(E(q, log_lik).value(TOY)) + 1, rtol=1e-12)
+
+
+def test_witness_of_another_kind_is_refused_in_words() -> None:
+    with pytest.raises(TypeError, match="Expected a witness with a model, an observation x and a distribution q"):
+        KL(q, prior).value(3.0)

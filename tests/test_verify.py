@@ -148,7 +148,7 @@ def test_json_has_no_infinity(broken_ledger: None) -> None:
 
 
 def test_json_into_a_missing_folder_is_refused_before_work_starts(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="Expected a folder"):
+    with pytest.raises(FileNotFoundError, match="Expected a file in an existing folder"):
         show_verification(["C1"], json_file=tmp_path / "none" / "report.json", console=quiet())
 
 

@@ -33,10 +33,23 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             continue
         if any(WIDGET in output.get("data", {}) for output in cell.outputs):
             cell.outputs = []
+        cell.outputs = merged(cell.outputs)
         for output in cell.outputs:
             if "image/png" in output.get("data", {}):
                 output.data["image/png"] = lighter(output.data["image/png"])
     return notebook
+
+
+def merged(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Neighboring pieces of one stream as one piece: where the kernel cut them is chance."""
+    result: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        last = result[-1] if result else None
+        if last is not None and output.output_type == last.output_type == "stream" and output.name == last.name:
+            last.text += output.text
+        else:
+            result.append(output)
+    return result
 
 
 def lighter(png: str) -> str:

@@ -138,6 +138,8 @@ def measure(evaluate: Callable[[Any], Any], witness: Any, copies: list[Any]) -> 
         estimate = result if isinstance(result, Estimate) else Estimate(result)
         if estimate.value is None:
             raise TypeError("Expected a line to return a number or an array, but got None. Is a `return` missing?")
+        if isinstance(estimate.value, str) or np.iscomplexobj(estimate.value):
+            raise TypeError(f"Expected a line to return real numbers, but got {estimate.value!r}.")
         value = np.asarray(estimate.value, dtype=float)
         if value.size == 0:
             raise ValueError(f"Expected a line with at least one entry, but got shape {value.shape}. Is a mask empty?")

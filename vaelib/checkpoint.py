@@ -71,7 +71,10 @@ def load(folder: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     """
     path = folder / CHECKPOINT
     if not path.is_file():
-        raise RunError(f"Expected a checkpoint at {path}, but there is none. Train first: vaelib train --out {folder}")
+        begun = " --resume" if (folder / CONFIG).is_file() else ""  # a run that stopped before its first checkpoint
+        raise RunError(
+            f"Expected a checkpoint at {path}, but there is none. Train first: vaelib train --out {folder}{begun}"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()

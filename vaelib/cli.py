@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from vaelib.estimate import Estimate
     from vaelib.evaluate import Evaluation
     from vaelib.train import TrainState
 
@@ -167,7 +169,7 @@ def evaluate(
     importance_samples: Annotated[int, typer.Option(min=1, help="Draws of z for each test example")] = 5000,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result there, too")] = None,
     data: Annotated[str | None, typer.Option(help="Where the data are now, if they were moved")] = None,
-    seed: Annotated[int, typer.Option(help="Of the draws of z")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws of z")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
     """Bound log p(x) on the test set, with standard errors."""
@@ -205,10 +207,15 @@ def lines(result: Evaluation, mode: str) -> list[str]:
     return [
         f"Test set, {len(result.log_evidence):,} examples, in nats per example, +- standard error over examples;"
         f" {pixels_in_words(mode)}.",
-        *(f"  {name:<11}{e.value:9.2f} +- {e.error:.2f}   {what}" for name, (e, what) in estimates.items()),
+        *(f"  {name:<11}{e.value:9.2f} {_plus_minus(e)}   {what}" for name, (e, what) in estimates.items()),
         f"Of the NLL, +- {error:.3f} comes from the samples of z alone, and about {bias:.3f} is bias upwards.",
         f"{result.active_units} of {len(result.activity)} latents are active.",
     ]
+
+
+def _plus_minus(estimate: Estimate) -> str:
+    """The standard error; one example has none."""
+    return f"+- {estimate.error:.2f}" if math.isfinite(estimate.error) else "(no error: one example)"
 
 
 def pixels_in_words(mode: str) -> str:

@@ -15,6 +15,11 @@ from rich.table import Table
 
 from vaelib.verify import CHAPTERS, PublishedResult, Result, as_json, select, verify, verify_published
 
+LEGEND = """Each identity is a chain of lines, evaluated on random witnesses. error: the largest difference between
+two lines, beside what rounding and quadrature allow (for sample means |z|, beside 4.5). slips: known
+wrong lines, rejected.
+"""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -53,10 +58,9 @@ def show_verification(
     """Verify the ledger (or the chapters and identities named), show it, write the JSON file if one is given."""
     console = console or Console()
     ids = select(names)
-    if json_file is not None and not json_file.parent.is_dir():
-        raise FileNotFoundError(
-            f"Expected a folder {json_file.parent} to write {json_file.name} into, but there is none."
-        )
+    if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
+        raise FileNotFoundError(f"Expected a file in an existing folder to write the report to, but got {json_file}.")
+    console.print(LEGEND, highlight=False)
     start = time.perf_counter()
     results: list[Result] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

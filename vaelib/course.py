@@ -1,6 +1,6 @@
 """The course's main job, `make course`: the derivations verified, and a VAE on real digits beside its baselines.
 
-The run is made anew each time, in runs/digits.
+The run is made anew each time, in runs/course.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vaelib.evaluate import Evaluation, evaluate, held_out_pixels, mean
 from vaelib.pictures import draw_run
 from vaelib.train import TrainConfig, fit
 
-FOLDER = Path("runs") / "digits"
+FOLDER = Path("runs") / "course"  # its own: a run of yours in runs/digits stays
 COPIES = 20  # binarized copies of the training set, for the mixture; a VAE sees a fresh one in each epoch
 COMPONENTS = 200
 BASELINE_SEED = 0

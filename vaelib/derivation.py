@@ -132,6 +132,11 @@ class Slip:
     real: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.says, str) or isinstance(self.value, str):
+            raise TypeError(
+                f"Expected slip {self.name!r} to say a sentence and to have a function or a term as its value, but got "
+                f"{type(self.says).__name__} and {type(self.value).__name__}. Are the two exchanged?"
+            )
         if self.value is None and self.samples is None and self.relation is None:
             raise ValueError(f"Expected slip {self.name!r} to change the value or the relation, but got neither.")
         if self.value is not None and self.samples is not None:
@@ -231,6 +236,11 @@ class Derivation:
         """
         if not 0 <= index < len(self.lines):
             raise IndexError(f"Expected a line from 0 to {len(self.lines) - 1}, but got {index}.")
+        if not (callable(line) or isinstance(line, Line) or hasattr(line, "latex")):
+            raise TypeError(
+                f"Expected a term, a function of the witness or a Line, but got {line!r}. "
+                "Is it a value that was computed already?"
+            )
         old = self.lines[index]
         if not isinstance(line, Line):
             formula = (latex or r"\ldots") if callable(line) else line
@@ -259,6 +269,11 @@ class _Check:
                 raise ValueError(f"Expected at least one witness, but got {witnesses}.")
             drawn = [derivation.draw(np.random.default_rng([seed, i])) for i in range(witnesses)]
         else:
+            if not hasattr(witnesses, "__iter__"):
+                name = type(witnesses).__name__
+                raise TypeError(
+                    f"Expected a number of witnesses or a list of them, but got one {name}: put it into [ ]."
+                )
             drawn = list(witnesses)
             if not drawn:
                 raise ValueError("Expected at least one witness, but got an empty sequence.")

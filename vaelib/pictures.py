@@ -23,12 +23,16 @@ SHOWN = 12  # test examples that are reconstructed
 ROWS, COLUMNS = 6, 12  # of samples
 POINTS = 1000  # test examples in the latent plane, at most: more would hide each other
 SEED = 0
-HOW = {"dynamic": "binarized afresh at each visit", "fixed": "binarized once", "none": "as they are"}
+HOW = {
+    "dynamic": "binarized: training set at each visit, test set once",
+    "fixed": "binarized once",
+    "none": "as they are",
+}
 
 
 @torch.no_grad()
 def draw_run(folder: Path, model: VAE, data: Data, mode: str, history: Sequence[dict[str, Any]]) -> list[Path]:
-    """Draw all four into `folder`; their paths. Nothing is picked by eye: the first test examples, seed 0."""
+    """Draw all four into `folder`; their paths. Nothing is picked by eye: the first test examples of each class."""
     pixels = held_out_pixels(data, mode)
     limits = (0.0, 1.0) if model.decoder.bernoulli else (float(pixels.min()), float(pixels.max()))
     figures = {

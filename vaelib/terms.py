@@ -73,7 +73,7 @@ class Functional:
 
 @dataclass(frozen=True)
 class Term:
-    """A sum of multiples of atoms and functionals. Build it with +, -, and numbers in front."""
+    """A sum of multiples of atoms, functionals and 1. Build it with +, - and numbers."""
 
     parts: tuple[tuple[float, Atom | Functional], ...]
 
@@ -88,6 +88,8 @@ class Term:
             factor = "" if size == 1 else f"{size:g}\\,"
             bracketed = isinstance(part, Functional) and part.is_sum and coefficient != 1
             written = rf"\left({part.latex}\right)" if bracketed else part.latex
+            if part is _ONE:
+                factor, written = f"{size:g}", ""
             text += f" {sign} {factor}{written}" if text else f"{sign}{factor}{written}"
         return text or "0"
 
@@ -112,15 +114,29 @@ class Term:
                 "or say for_all_z(...) if the line holds at every z"
             )
         if hasattr(witness, "members"):
-            values = [_estimate(self.at(member)) for member in witness.members()]
+            values = [_estimate(self._on(member)) for member in witness.members()]
             return Estimate(np.array([v.value for v in values]), np.array([v.error for v in values]))
-        return self.at(witness)
+        return self._on(witness)
 
-    def __add__(self, other: Term) -> Term:
+    def _on(self, witness: Any) -> Any:
+        try:
+            return self.at(witness)
+        except AttributeError as error:
+            raise TypeError(
+                f"Expected a witness with a model, an observation x and a distribution q, but got a "
+                f"{type(witness).__name__} ({error}). Terms are for the chapters on Bayes' rule and the bound."
+            ) from error
+
+    def __add__(self, other: Term | float) -> Term:
         return Term(self.parts + _term(other).parts)
 
-    def __sub__(self, other: Term) -> Term:
+    __radd__ = __add__
+
+    def __sub__(self, other: Term | float) -> Term:
         return self + (-_term(other))
+
+    def __rsub__(self, other: float) -> Term:
+        return _term(other) - self
 
     def __neg__(self) -> Term:
         return self * -1
@@ -153,9 +169,14 @@ class Term:
         return f"${self.latex}$"
 
 
+_ONE = Functional("1", lambda witness, z: 1.0)
+
+
 def _term(item: Any) -> Term:
     if isinstance(item, Term):
         return item
+    if isinstance(item, Real) and not isinstance(item, bool):
+        return Term(((float(item), _ONE),))
     raise TypeError(f"Expected a term such as log_lik, E(q, ...) or KL(q, prior), but got {_described(item)}.")
 
 
