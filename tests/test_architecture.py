@@ -299,3 +299,8 @@ def test_private_passage_is_found(text: str) -> None:
 )
 def test_ordinary_passage_is_not_called_private(text: str) -> None:
     assert private_passages(text) == []
+
+
+def test_no_placeholder_is_left_in_the_pages() -> None:
+    for page in ("README.md", "CONTRIBUTING.md"):
+        assert not re.findall(r"@[A-Z]+@|FILL IN|TODO", (ROOT / page).read_text(encoding="utf-8")), page

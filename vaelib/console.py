@@ -16,8 +16,9 @@ from rich.table import Table
 from vaelib.verify import CHAPTERS, PublishedResult, Result, as_json, select, verify, verify_published
 
 LEGEND = (
-    "Each identity is a chain of lines, evaluated on random witnesses. error: the largest difference between two lines, "
-    "beside what rounding and quadrature allow (for sample means |z|, beside 4.5). slips: known wrong lines, rejected.\n"
+    "Each identity is a chain of lines, evaluated on random witnesses. error: the largest difference between two "
+    "lines, beside what rounding and quadrature allow (for sample means |z|, beside 4.5). slips: known wrong lines, "
+    "rejected.\n"
 )
 
 
