@@ -532,3 +532,10 @@ def test_run_on_a_gpu_resumes_from_data_order_and_random_state(tmp_path: Path) -
     assert torch.equal(whole.generator.get_state(), parts.generator.get_state())
     for a, b in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_load_of_a_file_asks_for_the_folder(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.pt"
+    file.touch()
+    with pytest.raises(RunError, match="Expected the folder of a run, but .* is a file"):
+        load(file)

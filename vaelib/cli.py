@@ -205,7 +205,7 @@ def lines(result: Evaluation, mode: str) -> list[str]:
     }
     error, bias = result.nll_monte_carlo_error, result.nll_bias
     return [
-        f"Test set, {len(result.log_evidence):,} examples, in nats per example, +- standard error over examples;"
+        f"Test set, {len(result.log_evidence):,} example{'s' * (len(result.log_evidence) != 1)}, in nats per example, +- standard error over examples;"
         f" {pixels_in_words(mode)}.",
         *(f"  {name:<11}{e.value:9.2f} {_plus_minus(e)}   {what}" for name, (e, what) in estimates.items()),
         f"Of the NLL, +- {error:.3f} comes from the samples of z alone, and about {bias:.3f} is bias upwards.",

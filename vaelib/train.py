@@ -362,7 +362,15 @@ def _resume(state: TrainState, folder: Path, fingerprint: str) -> None:
 
 
 def load(folder: str | Path, device: str = "auto") -> VAE:
-    """The trained model of a run: `model.encode(x)`, `model.decode(z)`, `model.sample(n, rng=rng)`."""
+    """The trained model of a run.
+
+    model = vaelib.train.load("runs/course")
+    q = model.encode(x)                                  # x as the model was trained: (n, pixels) in [0, 1]
+    images = model.decode(q.loc).mean                    # reconstructions
+    new = model.sample(16, rng=torch.Generator())        # a generator on the model's device
+    """
+    if Path(folder).is_file():
+        raise RunError(f"Expected the folder of a run, but {folder} is a file. Give the folder that holds it.")
     saved = checkpoint.load(Path(folder), _device(device))
     config = TrainConfig(**saved["config"])
     model = build(config, saved["data"]["pixels"], torch.Generator()).to(_device(device))
