@@ -537,5 +537,5 @@ def test_run_on_a_gpu_resumes_from_data_order_and_random_state(tmp_path: Path) -
 def test_load_of_a_file_asks_for_the_folder(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.pt"
     file.touch()
-    with pytest.raises(RunError, match="Expected the folder of a run, but .* is a file"):
+    with pytest.raises(RunError, match=r"Expected the folder of a run, but .* is a file"):
         load(file)

@@ -203,9 +203,9 @@ def lines(result: Evaluation, mode: str) -> list[str]:
         "rate": (result.rate, "KL(q(z|x) || p(z))"),
         "distortion": (result.distortion, "-E_q[log p(x|z)]"),
     }
-    error, bias = result.nll_monte_carlo_error, result.nll_bias
+    error, bias, count = result.nll_monte_carlo_error, result.nll_bias, len(result.log_evidence)
     return [
-        f"Test set, {len(result.log_evidence):,} example{'s' * (len(result.log_evidence) != 1)}, in nats per example, +- standard error over examples;"
+        f"Test set, {count:,} example{'s' * (count != 1)}, in nats per example, +- standard error over examples;"
         f" {pixels_in_words(mode)}.",
         *(f"  {name:<11}{e.value:9.2f} {_plus_minus(e)}   {what}" for name, (e, what) in estimates.items()),
         f"Of the NLL, +- {error:.3f} comes from the samples of z alone, and about {bias:.3f} is bias upwards.",
