@@ -57,11 +57,6 @@ def _fail(message: str) -> None:
     raise typer.Exit(1) from None
 
 
-@app.callback()
-def _root() -> None:
-    """With a callback, a single command is still called by its name."""
-
-
 @app.command()
 @explain_errors
 def verify(

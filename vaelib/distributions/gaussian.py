@@ -38,21 +38,13 @@ def location_and_scale(loc: Array, scale: Array) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True, eq=False)
-class Normal(Distribution):
-    r"""A batch of scalars, log p(x) = -((x - loc) / scale)^2 / 2 - log scale - log(2 pi) / 2.
-
-    `transform` takes standard normal noise: x = loc + scale noise.
-
-    Args:
-        loc: mean; any shape that broadcasts with scale.
-        scale: standard deviation, > 0.
-    """
+class LocationScale(Distribution):
+    """What Normal and Laplace share: a batch of scalars on the real line, symmetric around `loc`."""
 
     loc: Array
     scale: Array
 
     support = "real"
-    noise = "normal"
 
     def __post_init__(self) -> None:
         loc, scale = location_and_scale(self.loc, self.scale)
@@ -65,6 +57,20 @@ class Normal(Distribution):
     @property
     def mean(self) -> Array:
         return self.loc
+
+
+@dataclass(frozen=True, eq=False)
+class Normal(LocationScale):
+    r"""A batch of scalars, log p(x) = -((x - loc) / scale)^2 / 2 - log scale - log(2 pi) / 2.
+
+    `transform` takes standard normal noise: x = loc + scale noise.
+
+    Args:
+        loc: mean; any shape that broadcasts with scale.
+        scale: standard deviation, > 0.
+    """
+
+    noise = "normal"
 
     @property
     def variance(self) -> Array:

@@ -12,12 +12,12 @@ from vaelib import _checks
 from vaelib._arrays import Array, Shape, as_arrays, broadcast, broadcast_to, is_tensor, namespace, where
 from vaelib._special import HALF_LOG_2PI, log_excess, log_minus_digamma, stirling_remainder
 from vaelib.distributions.base import INFINITY, Distribution, as_shape
-from vaelib.distributions.gaussian import location_and_scale
+from vaelib.distributions.gaussian import LocationScale
 from vaelib.kl import gamma_means
 
 
 @dataclass(frozen=True, eq=False)
-class Laplace(Distribution):
+class Laplace(LocationScale):
     r"""A batch of scalars, log p(x) = -|x - loc| / scale - log(2 scale).
 
     `transform` takes uniform noise u and inverts the distribution function: x = loc + scale log(2 u) for u < 1/2, and
@@ -28,23 +28,7 @@ class Laplace(Distribution):
         scale: mean distance from loc, > 0.
     """
 
-    loc: Array
-    scale: Array
-
-    support = "real"
     noise = "uniform"
-
-    def __post_init__(self) -> None:
-        loc, scale = location_and_scale(self.loc, self.scale)
-        self._store(loc=loc, scale=scale)
-
-    @property
-    def _like(self) -> Array:
-        return self.loc
-
-    @property
-    def mean(self) -> Array:
-        return self.loc
 
     @property
     def variance(self) -> Array:
