@@ -8,7 +8,8 @@ def main() -> None:
         from vaelib.cli import app
     except ModuleNotFoundError as error:
         raise SystemExit(
-            f"The command line needs {error.name}, which is missing. Install it: pip install 'vaelib[train]'"
+            f"The command line needs {error.name}, which is missing. "
+            "Install it: pip install -e '.[train]', in this project's folder"
         ) from error
     app(prog_name="vaelib")
 

@@ -35,7 +35,8 @@ def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] == "vaelib":
                 raise
-            _fail(f"{error.name} is missing. Install what training needs: pip install 'vaelib[train]'")
+            advice = "pip install -e '.[train]', in this project's folder"
+            _fail(f"{error.name} is missing. Install what training needs: {advice}")
         except KeyboardInterrupt:
             typer.echo("Stopped.", err=True)
             raise typer.Exit(130) from None
