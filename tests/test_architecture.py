@@ -33,16 +33,21 @@ FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (4, frozenset({"verify"})),
     (5, frozenset({"exercise"})),
     (5, frozenset({"baseline", "data", "vae"})),
+    (5, frozenset({"objectives"})),
     (6, frozenset({"config"})),
-    (6, frozenset({"checkpoint"})),
-    (6, frozenset({"evaluate", "train"})),
+    (6, frozenset({"checkpoint", "state"})),
+    (6, frozenset({"engine"})),
+    (6, frozenset({"diagnose"})),
+    (6, frozenset({"ais", "evaluate", "gaps", "train"})),
     (7, frozenset({"console", "pictures"})),
     (7, frozenset({"cli"})),
     (7, frozenset({"__main__", "course"})),
 )
 ROW = {module: row for row, (_, modules) in enumerate(FLOORS) for module in modules}
 FLOOR = {module: floor for floor, modules in FLOORS for module in modules}
-TORCH = frozenset({"baseline", "checkpoint", "cli", "config", "course", "data", "evaluate", "pictures", "train", "vae"})
+TORCH = frozenset(
+    "ais baseline checkpoint cli config course data diagnose engine evaluate gaps objectives pictures state train vae".split()
+)
 MATPLOTLIB = frozenset({"diagrams", "plots"})  # and floor 7, inside functions
 TOP_FLOOR = 7
 

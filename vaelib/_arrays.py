@@ -62,6 +62,16 @@ def _as_tensor(torch: Any, value: Any, dtype: Any, device: Any) -> Array:
     return torch.tensor(np.array(value, dtype=np.float64), dtype=dtype, device=device)
 
 
+def is_single(array: Array) -> bool:
+    """True for a tensor of less than double precision. NumPy arrays are double here, always."""
+    return is_tensor(array) and array.dtype != sys.modules["torch"].float64
+
+
+def to_double(array: Array) -> Array:
+    """A tensor in double precision."""
+    return array.to(sys.modules["torch"].float64)
+
+
 def as_integers(index: Any, like: Array) -> Array:
     """`index` as an array of the kind and on the device of `like`; its dtype is kept, for a check to judge."""
     if is_tensor(like):

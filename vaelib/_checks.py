@@ -2,14 +2,17 @@
 
 A message says what was expected, what came, where, and the likely cause. Shapes are always checked. Values are checked
 for NumPy arrays and for tensors on the CPU in eager mode: under compilation a look at a value breaks the graph, on a
-GPU it makes the host wait. Training meets these checks at every step, so each asks one cheap question first, and looks
-for the culprit only when the answer is bad.
+GPU it makes the host wait. Each asks one cheap question first, and looks for the culprit only when the answer is bad.
+Training, which checks its data once and watches for numbers that are not finite by itself, does without (`unchecked`).
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,12 +22,25 @@ from vaelib._arrays import Array, Shape, diagonal, is_tensor, namespace, transpo
 # ---------------------------------------------------------------------------------------------------------- values
 
 
+_trusted: ContextVar[bool] = ContextVar("trusted", default=False)
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Values are not looked at inside; shapes still are."""
+    token = _trusted.set(True)
+    try:
+        yield
+    finally:
+        _trusted.reset(token)
+
+
 def can_look(array: Array) -> bool:
-    """May a check look at the values of `array`? Not under compilation, on a GPU, or inside torch.func."""
+    """May a check look at the values of `array`? Not under compilation, on a GPU, inside torch.func, or `unchecked`."""
     if not is_tensor(array):
         return True
     torch = sys.modules["torch"]
-    if torch.compiler.is_compiling() or not array.is_cpu:
+    if torch.compiler.is_compiling() or _trusted.get() or not array.is_cpu:
         return False
     if type(array) not in (torch.Tensor, torch.nn.Parameter):  # a fake tensor, say
         return False

@@ -11,7 +11,7 @@ from vaelib._arrays import namespace
 from vaelib.estimate import Estimate
 
 
-def elbo(log_likelihood: Any, kl: Any, beta: float = 1.0) -> Any:
+def elbo(log_likelihood: Any, kl: Any, beta: Any = 1.0) -> Any:
     """E_q[log p(x | z)] - beta KL(q || p(z)), elementwise; only beta = 1 bounds log p(x) as tightly as q allows.
 
     Args:

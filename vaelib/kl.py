@@ -14,11 +14,13 @@ import math
 from vaelib._arrays import (
     Array,
     diagonal,
+    is_single,
     namespace,
     positions,
     solve_lower,
     solve_lower_vector,
     special,
+    to_double,
     transpose,
     where,
 )
@@ -40,11 +42,16 @@ INFINITY = float("inf")
 def normal(loc_q: Array, scale_q: Array, loc_p: Array, scale_p: Array) -> Array:
     r"""(r - 1 - log r) + (r - 1)^2 / 2 + g^2 / 2, with r = sigma_q / sigma_p and g = (mu_q - mu_p) / sigma_p.
 
-    The textbook's log(sigma_p/sigma_q) + (sigma_q^2 + (mu_q - mu_p)^2) / (2 sigma_p^2) - 1/2 in another order.
+    The textbook's log(sigma_p/sigma_q) + (sigma_q^2 + (mu_q - mu_p)^2) / (2 sigma_p^2) - 1/2 in another order. Single
+    precision takes the textbook's own order, in double, which has digits to spare: half the operations of the series.
     """
+    standardized_gap = (loc_q - loc_p) / scale_p
+    if is_single(scale_q):
+        ratio = to_double(scale_q) / to_double(scale_p)
+        scales = 0.5 * (ratio * ratio - 1.0) - namespace(ratio).log(ratio)
+        return (scales + 0.5 * standardized_gap * standardized_gap).to(scale_q.dtype)
     growth = (scale_q - scale_p) / scale_p  # r - 1
     log_ratio = namespace(scale_q).log(scale_q / scale_p)  # log r
-    standardized_gap = (loc_q - loc_p) / scale_p
     return log_excess(growth, log_ratio) + 0.5 * (growth * growth + standardized_gap * standardized_gap)
 
 

@@ -1,152 +1,46 @@
-"""Training: `init` makes a state, `step` moves it by one minibatch, `fit` runs to the end and keeps the run on disk.
-
-The whole data set lies on the device as one tensor. All randomness (order of examples, binarization, noise) comes from
-the one generator in the state, so that a run can be stopped anywhere and goes on as if it had not been.
-"""
+"""Training: `fit` runs the steps of `vaelib.engine` to the end, keeps the run on disk, and says what went wrong."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
+import os
+import platform
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from vaelib import checkpoint
-from vaelib.config import RunError, TrainConfig, learning_rate
-from vaelib.data import TRAIN_SEED, Data, binarization, binarize_once
-from vaelib.vae import VAE, loss, saturation, start_at
+from vaelib import _checks, checkpoint
+from vaelib.config import RunError, TrainConfig, beta, learning_rate
+from vaelib.data import Data
+from vaelib.diagnose import NotFinite, blame, is_out_of_memory, out_of_memory
+from vaelib.engine import Run, runner, step, take
+from vaelib.objectives import loss
+from vaelib.state import StepInfo, TrainState, available, build, init, restore, snapshot
+from vaelib.vae import VAE, saturation
 
 __all__ = ["NotFinite", "RunError", "StepInfo", "TrainConfig", "TrainState", "build", "fit", "init", "load", "step"]
 
-LOOK_EVERY = 500  # steps between looks at whether the sums are still finite; a look makes a GPU wait
-TEST_NOISE_SEED = 0  # the same noise at every epoch: a test curve moves because the model does
-TEST_ROWS = 10_000  # test examples in one pass
-TEST_DRAWS = 2_500  # of z in all, at least: a curve over a few test examples would else be mostly noise
-SAVING_SHARE = 0.05  # of the time, at most, goes into checkpoints
+LOOK_EVERY = 500  # steps between looks at whether all was finite; a look makes a GPU wait
+HELD_OUT_NOISE_SEED = 0  # the same noise at every epoch: a test curve moves because the model does
+HELD_OUT_ROWS = 10_000  # examples in one pass
+HELD_OUT_DRAWS = 2_500  # of z in all, at least: a curve over a few test examples would else be mostly noise
+SAVING_SHARE = 0.05  # of the time, at most, goes into checkpoints,
+SAVE_EVERY = 60.0  # seconds, at the latest
+THREADS = 4  # of the CPU, at most: more gain little at these sizes
 SMALL_STEP = (
     2e8  # floating-point operations; below, a second CPU thread gains little, and costs a lot if its core is busy
 )
 
-
-class NotFinite(ArithmeticError):
-    """Training met NaN or an infinity; `step` (from 1) and `tensor` say where first."""
-
-    def __init__(self, step: int, tensor: str, advice: str) -> None:
-        super().__init__(
-            f"Training stopped: step {step} is the first with a number that is not finite, in {tensor}. {advice}"
-        )
-        self.step, self.tensor = step, tensor
-
-
-class StepInfo(NamedTuple):
-    """What a person may want to know of one step: means over the minibatch in nats, left on the device."""
-
-    objective: Tensor
-    log_likelihood: Tensor
-    kl: Tensor
-
-
-@dataclass
-class TrainState:
-    """What the next step needs."""
-
-    config: TrainConfig
-    model: VAE
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator
-    train: Tensor  # (examples, pixels), as stored, on the device
-    test: Tensor  # (examples, pixels), float32, binarized already if it is to be
-    white: float  # the number in `train` that means 1.0
-    sums: Tensor  # (3,), of StepInfo over the examples seen in this epoch
-    epoch: int = 0  # epochs completed
-    step: int = 0  # steps taken
-    order: Tensor | None = None  # the examples in the order of the epoch under way
-    position: int = 0  # minibatches of this epoch taken
-    history: list[dict[str, Any]] = field(default_factory=list)  # one record for each epoch completed
-
-    @property
-    def batches(self) -> int:
-        """Minibatches in an epoch; the last may be smaller."""
-        return -(-len(self.train) // self.config.batch_size)
-
-
-# ------------------------------------------------------------------------------------------------------------ a step
-
-
-def init(config: TrainConfig, data: Data) -> TrainState:
-    """The state before the first step. What `config` leaves open ("auto") is decided here.
-
-    Raises:
-        RunError, DataError: the device is missing, or data and decoder do not fit each other.
-    """
-    mode = binarization(data, config.decoder, config.binarization)
-    config = dataclasses.replace(config, device=_device(config.device), binarization=mode)
-    rng = torch.Generator().manual_seed(config.seed)
-    model = build(config, data.pixels, rng)
-    train, white = (data.train, data.white) if mode != "fixed" else (binarize_once(data, data.train, TRAIN_SEED), 1.0)
-    test = data.intensities(data.test) if mode == "none" else binarize_once(data, data.test)
-    start_at(model, torch.from_numpy(train.mean(0, dtype="float64") / white).float())
-    model.to(config.device)
-    seed = int(torch.randint(2**62, (), generator=rng))  # apart from the weights' own stream
-    return TrainState(
-        config=config,
-        model=model,
-        optimizer=torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True),
-        generator=torch.Generator(config.device).manual_seed(seed),
-        train=torch.tensor(train, device=config.device),
-        test=torch.tensor(test, device=config.device, dtype=torch.float32),
-        white=white,
-        sums=torch.zeros(3, device=config.device, dtype=torch.float64),
-    )
-
-
-def build(config: TrainConfig, pixels: int, rng: torch.Generator) -> VAE:
-    """The model that `config` describes, with starting weights drawn by `rng`, on the CPU."""
-    scale = None if config.decoder == "bernoulli" else (config.decoder_scale or "learned")
-    return VAE(pixels, config.latent_dim, config.hidden, scale, config.layer_norm, rng=rng)
-
-
-def step(state: TrainState, indices: Tensor) -> StepInfo:
-    """One step of Adam on the training examples at `indices` (batch,), an integer tensor on the device.
-
-    Changes `state`: the model, the optimizer's moments, the generator, the count of steps. Nothing is copied to the
-    host.
-    """
-    x, noise = draw(state, indices)
-    minimized, terms = loss(state.model, x, noise, objective=state.config.objective, beta=state.config.beta)
-    state.optimizer.zero_grad(set_to_none=True)
-    minimized.backward()
-    state.optimizer.step()
-    state.step += 1
-    return StepInfo(-minimized.detach(), terms.log_likelihood.detach().mean(), terms.kl.detach().mean())
-
-
-def draw(state: TrainState, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """The minibatch, binarized afresh if it is to be, (batch, pixels), and the noise, (K, batch, latent_dim)."""
-    config, rng = state.config, state.generator
-    x = state.train.index_select(0, indices).float() / state.white
-    if config.binarization == "dynamic":
-        x = torch.bernoulli(x, generator=rng)
-    shape = (config.importance_samples, len(indices), config.latent_dim)
-    return x, torch.randn(shape, generator=rng, device=x.device)
-
-
-def _device(name: str) -> str:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise RunError("Expected a CUDA device, but PyTorch finds none. Use --device cpu, or install PyTorch for CUDA.")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-
-
-# ----------------------------------------------------------------------------------------------------------- a run
+Info = dict[str, Any]
+Callback = Callable[[TrainState, Info], None]
 
 
 def fit(
@@ -155,133 +49,183 @@ def fit(
     *,
     out: str | Path | None = None,
     resume: bool = False,
-    callback: Callable[[TrainState], None] | None = None,
+    callback: Callback | None = None,
 ) -> TrainState:
-    """Train for `config.epochs` epochs.
+    """Train for `config.epochs` epochs, or until the validation bound has not improved for `config.patience` of them.
+
+    With a validation set, the model that is returned, and loaded later, is that of the best epoch.
 
     Args:
         out: a folder to keep the run in: config.json, metrics.jsonl, checkpoint.pt. None: it is kept in memory alone.
         resume: go on with the run in `out`. On the CPU the result equals that of an uninterrupted run bit for bit.
-        callback: called with the state before the first step and after each epoch, whose record is `history[-1]`.
+        callback: called after each epoch with the state and the epoch's record, means in nats per example; and once
+            before the first step, with an empty record.
 
     Raises:
-        RunError, DataError: the run cannot be started as asked; nothing has been changed.
+        RunError, DataError: the run cannot be started as asked; nothing has been changed. Or memory does not suffice.
         NotFinite: NaN or an infinity turned up; the last good checkpoint stays.
         KeyboardInterrupt: Ctrl-C (or a termination signal) came. The step under way was finished, and the run saved.
     """
     state = init(config, data)
-    folder = None if out is None else Path(out)
-    fingerprint = "" if folder is None else data.fingerprint()
-    if resume:
-        if folder is None:
-            raise RunError("Expected `out` to say which run to resume, but got None.")
-        _resume(state, folder, fingerprint)
-    elif folder is not None:
-        checkpoint.begin(folder, state.config, about(state, data, fingerprint))
-    saved_at, cost = time.perf_counter(), 0.0
-    if callback is not None:
-        callback(state)
-    with asked_to_stop() as stop, suitable_threads(state):
-        while state.epoch < state.config.epochs:
-            record = run_epoch(state, stop)
-            if record is None:
+    folder = None if out is None else Folder(Path(out), data, resume)
+    if resume and folder is None:
+        raise RunError("Expected `out` to say which run to resume, but got None.")
+    with asked_to_stop() as stop, suitable_threads(state), precision(state.config):
+        if folder is not None:
+            folder.open(state)
+        if callback is not None:
+            callback(state, {})
+        if not finished(state):
+            run = runner(state)
+            while not finished(state):
+                record = run_epoch(state, run, stop, save=None if folder is None else folder.save_in_time)
+                if record is None:
+                    if folder is not None:
+                        folder.save(state)
+                    raise KeyboardInterrupt
+                state.history.append(record)
+                if is_best(state.history):
+                    state.best = copy.deepcopy(state.model.state_dict())
                 if folder is not None:
-                    checkpoint.save(folder, payload(state, fingerprint))
-                raise KeyboardInterrupt
-            state.history.append(record)
-            now = time.perf_counter()
-            if folder is not None:
-                if state.epoch == state.config.epochs or cost <= SAVING_SHARE * (now - saved_at):
-                    checkpoint.save(folder, payload(state, fingerprint))
-                    saved_at = time.perf_counter()
-                    cost = saved_at - now
-                checkpoint.append_metrics(folder, record)
-            if callback is not None:
-                callback(state)
+                    folder.after_epoch(state)
+                if callback is not None:
+                    callback(state, record)
+    if state.best is not None:
+        state.model.load_state_dict(state.best)
     return state
 
 
-def run_epoch(state: TrainState, stop: Callable[[], bool] = lambda: False) -> dict[str, Any] | None:
+def run_epoch(
+    state: TrainState,
+    run: Run,
+    stop: Callable[[], bool] = lambda: False,
+    save: Callable[[TrainState], None] | None = None,
+) -> Info | None:
     """The rest of the epoch under way, and its record; None if `stop` said so between two steps.
 
     Raises:
         NotFinite: after going through the epoch once more to find the first step and tensor that are not finite.
+        RunError: memory does not suffice.
     """
     started = time.perf_counter()
     before = copy.deepcopy(snapshot(state))
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(state.config, state.epoch)
     try:
         while state.position < state.batches:
             if stop():
                 return None
-            indices = next_minibatch(state)
-            info = step(state, indices)
-            state.sums += len(indices) * torch.stack(info)
+            take(state, run)
             if state.step % LOOK_EVERY == 0:
-                _require_finite(state.sums)
+                _require(int(state.first_bad_step) == 0)
+            if save is not None:
+                save(state)
+        _require(int(state.first_bad_step) == 0)
         train = (state.sums / len(state.train)).tolist()
-        _require_finite(torch.tensor(train))
-        test, saturated = held_out_terms(state)
-        _require_finite(torch.tensor(test))
-    except (ValueError, FloatingPointError) as error:  # a distribution refuses NaN with a ValueError on the CPU
+        judged = {name: held_out_terms(state, name) for name in state.held_out}
+    except ArithmeticError as error:
+        bad = int(state.first_bad_step)
         restore(state, before)
-        raise blame(state) or error from error
-    state.epoch, state.position, state.order = state.epoch + 1, 0, None
-    state.sums.zero_()
+        raise blame(state, bad) or error from error
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        restore(state, before)
+        raise out_of_memory(state) from error
+    state.epoch, state.position = state.epoch + 1, 0
     return {
         "epoch": state.epoch,
         "step": state.step,
         "learning_rate": learning_rate(state.config, state.epoch - 1),
+        "beta": beta(state.config, state.epoch - 1),
         "binarization": state.config.binarization,
         "train_objective": train[0],
         "train_elbo": train[1] - train[2],
         "train_log_likelihood": train[1],
         "train_kl": train[2],
-        "test_elbo": test[0] - test[1],
-        "test_log_likelihood": test[0],
-        "test_kl": test[1],
-        "saturated": saturated,
+        **{f"{name}_{key}": value for name, terms in judged.items() for key, value in terms.items()},
         "seconds": round(time.perf_counter() - started, 3),
     }
 
 
-def next_minibatch(state: TrainState) -> Tensor:
-    """The indices of the next minibatch; at the start of an epoch, in a fresh order."""
-    if state.order is None:
-        state.order = torch.randperm(len(state.train), generator=state.generator, device=state.train.device)
-    size = state.config.batch_size
-    indices = state.order[state.position * size : (state.position + 1) * size]
-    state.position += 1
-    return indices
+def _require(finite: bool) -> None:
+    if not finite:
+        raise FloatingPointError("A number was not finite, but going through the epoch again does not show where.")
 
 
 @torch.no_grad()
-def held_out_terms(state: TrainState) -> tuple[list[float], float]:
-    """Means over the test set of the log-likelihood and the KL, and the share of saturated scales."""
-    rng = torch.Generator(state.train.device).manual_seed(TEST_NOISE_SEED)
+def held_out_terms(state: TrainState, name: str) -> dict[str, float]:
+    """Means over a held-out set: the ELBO, its two terms, and the share of saturated scales.
+
+    Raises:
+        FloatingPointError: one is not finite.
+    """
+    part = state.held_out[name]
+    rng = torch.Generator(state.device).manual_seed(HELD_OUT_NOISE_SEED)
     sums = torch.zeros_like(state.sums)
-    samples = -(-TEST_DRAWS // len(state.test))
-    for x in state.test.split(TEST_ROWS):
-        noise = torch.randn((samples, len(x), state.config.latent_dim), generator=rng, device=x.device)
-        _, terms = loss(state.model, x, noise)
-        share = saturation(state.model.encoder(x))
+    samples = -(-HELD_OUT_DRAWS // len(part))
+    for x in part.split(HELD_OUT_ROWS):
+        shape = (samples, len(x), state.config.latent_dim)
+        noise = torch.randn(shape, generator=rng, device=x.device, dtype=x.dtype)
+        with _checks.unchecked():
+            _, terms = loss(state.model, x, noise)
+            share = saturation(state.model.encoder(x))
         sums += torch.stack([terms.log_likelihood.sum(), terms.kl.sum(), len(x) * share])
-    log_likelihood, kl, saturated = (sums / len(state.test)).tolist()
-    return [log_likelihood, kl], saturated
+    _require(bool(sums.isfinite().all()))
+    log_likelihood, kl, saturated = (sums / len(part)).tolist()
+    return {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl, "saturated": saturated}
+
+
+def is_best(history: list[Info]) -> bool:
+    """Is the last epoch the best so far by the validation bound? Without a validation set there is no best."""
+    bounds = [record["validation_elbo"] for record in history if "validation_elbo" in record]
+    return bool(bounds) and bounds.index(max(bounds)) == len(bounds) - 1
+
+
+def best_record(history: list[Info]) -> Info:
+    """The record of the epoch whose model a run returns: the best by the validation bound, without one the last."""
+    return max(
+        history, key=lambda record: record["validation_elbo"] if "validation_elbo" in record else record["epoch"]
+    )
+
+
+def finished(state: TrainState) -> bool:
+    """Are all epochs done, or has the validation bound stopped improving?"""
+    if state.epoch >= state.config.epochs:
+        return True
+    if state.config.patience is None or not state.history:
+        return False
+    bounds = [record["validation_elbo"] for record in state.history]
+    return len(bounds) - 1 - bounds.index(max(bounds)) >= state.config.patience
+
+
+# ----------------------------------------------------------------------------------------------------- where it runs
+
+
+def threads_for(state: TrainState) -> int:
+    """CPU threads that suit the size of a step: threads that wait for each other at every step can cost tenfold."""
+    weights = sum(parameter.numel() for parameter in state.model.parameters())
+    operations = 6 * weights * len(state.offsets) * state.config.importance_samples  # forward 2, backward 4
+    return 1 if operations < SMALL_STEP else min(torch.get_num_threads(), THREADS)
 
 
 @contextmanager
 def suitable_threads(state: TrainState) -> Iterator[None]:
-    """One CPU thread while a small model trains: threads that wait for each other at every step can cost tenfold."""
     before = torch.get_num_threads()
-    weights = sum(parameter.numel() for parameter in state.model.parameters())
-    operations = 6 * weights * state.config.batch_size * state.config.importance_samples  # forward 2, backward 4
-    torch.set_num_threads(1 if operations < SMALL_STEP else before)
+    torch.set_num_threads(threads_for(state))
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def precision(config: TrainConfig) -> Iterator[None]:
+    """TF32 only where it was asked for."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager
@@ -308,126 +252,94 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
 # ------------------------------------------------------------------------------------------- saving and going on
 
 
-def snapshot(state: TrainState) -> dict[str, Any]:
-    """All that the coming steps depend on, as tensors and numbers (not copied)."""
-    return {
-        "model": state.model.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "generator": state.generator.get_state(),
-        "epoch": state.epoch,
-        "step": state.step,
-        "order": state.order,
-        "position": state.position,
-        "sums": state.sums,
-    }
+@dataclass
+class Folder:
+    """A run on disk."""
 
+    path: Path
+    data: Data
+    resume: bool
+    fingerprint: str = ""
+    saved_at: float = 0.0
+    cost: float = 0.0  # seconds that the last checkpoint took
+    best_epoch: int = 0  # whose model best.pt holds
 
-def restore(state: TrainState, saved: dict[str, Any]) -> None:
-    """Put `state` back to where `snapshot` was taken."""
-    state.model.load_state_dict(saved["model"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.generator.set_state(saved["generator"].cpu())
-    state.epoch, state.step, state.position = saved["epoch"], saved["step"], saved["position"]
-    state.order, state.sums = saved["order"], saved["sums"]
+    def open(self, state: TrainState) -> None:
+        """Claim the folder for a new run, or put `state` to where the run in it was left."""
+        self.fingerprint = self.data.fingerprint()
+        about = self.about(state)
+        if self.resume:
+            stored = checkpoint.read_config(self.path)
+            checkpoint.require_same(self.path, state.config, stored, self.fingerprint)
+            if (self.path / checkpoint.CHECKPOINT).exists():  # else it was stopped before the first: begin anew
+                saved = checkpoint.load(self.path, state.config.device)
+                restore(state, saved)
+                state.history = saved["history"]
+                if (self.path / checkpoint.BEST).exists():
+                    state.best = checkpoint.load(self.path, state.config.device, checkpoint.BEST)["model"]
+                for sentence in checkpoint.not_bitwise(stored, {**state.config.as_dict(), **about}):
+                    warnings.warn(sentence, stacklevel=2)
+            checkpoint.write_json(self.path / checkpoint.CONFIG, {**stored, **state.config.as_dict(), **about})
+            checkpoint.write_metrics(self.path, state.history)
+        else:
+            checkpoint.begin(self.path, state.config, about)
+        self.saved_at = time.perf_counter()
 
+    def about(self, state: TrainState) -> dict[str, Any]:
+        """What a run records beside its settings."""
+        return {
+            "image_shape": list(self.data.image_shape),
+            "train_examples": len(state.train),
+            "test_examples": len(self.data.test),
+            "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
+            "data_sha256": self.fingerprint,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "threads": torch.get_num_threads(),
+        }
 
-def about(state: TrainState, data: Data, fingerprint: str) -> dict[str, Any]:
-    """What a run records beside its settings."""
-    parameters = sum(parameter.numel() for parameter in state.model.parameters())
-    return {
-        "image_shape": list(data.image_shape),
-        "train_examples": len(data.train),
-        "test_examples": len(data.test),
-        "parameters": parameters,
-        "data_sha256": fingerprint,
-        "torch": torch.__version__,
-    }
+    def save_in_time(self, state: TrainState) -> None:
+        """A checkpoint within a long epoch."""
+        if time.perf_counter() - self.saved_at >= SAVE_EVERY:
+            self.save(state)
 
+    def after_epoch(self, state: TrainState) -> None:
+        """A checkpoint, unless the last one is so recent that saving would take more than its share of the time."""
+        since = time.perf_counter() - self.saved_at
+        if finished(state) or self.cost <= SAVING_SHARE * since or since >= SAVE_EVERY:
+            self.save(state)
+        checkpoint.append_metrics(self.path, state.history[-1])
 
-def payload(state: TrainState, fingerprint: str) -> dict[str, Any]:
-    """The checkpoint."""
-    described = {"pixels": state.train.shape[1], "sha256": fingerprint}
-    return {"config": state.config.as_dict(), "data": described, **snapshot(state), "history": state.history}
-
-
-def _resume(state: TrainState, folder: Path, fingerprint: str) -> None:
-    stored = checkpoint.read_config(folder)
-    checkpoint.require_same(folder, state.config, stored, fingerprint)
-    if (folder / checkpoint.CHECKPOINT).exists():  # else it was stopped before the first: begin anew
-        saved = checkpoint.load(folder, state.config.device)
-        restore(state, saved)
-        state.history = saved["history"]
-    checkpoint.write_json(folder / checkpoint.CONFIG, {**stored, **state.config.as_dict()})
-    checkpoint.write_metrics(folder, state.history)
+    def save(self, state: TrainState) -> None:
+        started = time.perf_counter()
+        described = {
+            "config": state.config.as_dict(),
+            "data": {"image_shape": list(self.data.image_shape), "sha256": self.fingerprint},
+        }
+        if state.best is not None:
+            bounds = [record["validation_elbo"] for record in state.history]
+            epoch = 1 + bounds.index(max(bounds))
+            if epoch != self.best_epoch:  # before the checkpoint that counts on it
+                checkpoint.save(self.path, {**described, "model": state.best, "epoch": epoch}, checkpoint.BEST)
+                self.best_epoch = epoch
+        checkpoint.save(self.path, {**described, **snapshot(state), "history": state.history})
+        self.saved_at = time.perf_counter()
+        self.cost = self.saved_at - started
 
 
 def load(folder: str | Path, device: str = "auto") -> VAE:
-    """The trained model of a run.
+    """The trained model of a run; with a validation set, that of its best epoch.
 
     model = vaelib.train.load("runs/course")
     q = model.encode(x)                                  # x as the model was trained: (n, pixels) in [0, 1]
     images = model.decode(q.loc).mean                    # reconstructions
     new = model.sample(16, rng=torch.Generator())        # a generator on the model's device
     """
-    if Path(folder).is_file():
+    folder = Path(folder)
+    if folder.is_file():
         raise RunError(f"Expected the folder of a run, but {folder} is a file. Give the folder that holds it.")
-    saved = checkpoint.load(Path(folder), _device(device))
-    config = TrainConfig(**saved["config"])
-    model = build(config, saved["data"]["pixels"], torch.Generator()).to(_device(device))
-    model.load_state_dict(saved["model"])
+    name = checkpoint.BEST if os.path.exists(folder / checkpoint.BEST) else checkpoint.CHECKPOINT
+    saved = checkpoint.load(folder, available(device), name)
+    model = build(TrainConfig(**saved["config"]), tuple(saved["data"]["image_shape"]), torch.Generator())
+    model.to(available(device)).load_state_dict(saved["model"])
     return model.eval().requires_grad_(False)
-
-
-# ----------------------------------------------------------------------------------------- numbers that are not finite
-
-
-def _require_finite(sums: Tensor) -> None:
-    """A sum is not finite once a term was not, so one look tells about all steps since the epoch began."""
-    if not bool(sums.isfinite().all()):
-        raise FloatingPointError
-
-
-def blame(state: TrainState) -> NotFinite | None:
-    """Go on from `state`, looking at every tensor of every step, until one is not finite."""
-    advice = f"The last good checkpoint stays. Try a smaller --learning-rate; it was {state.config.learning_rate:g}."
-    while state.position < state.batches:
-        tensor = first_not_finite(state, next_minibatch(state))
-        if tensor is not None:
-            return NotFinite(state.step, tensor, advice)
-    return None
-
-
-def first_not_finite(state: TrainState, indices: Tensor) -> str | None:
-    """Take one step and name its first tensor that is not finite, in the order in which they are computed."""
-    found: list[str] = []
-
-    def look(name: str, tensor: Tensor | None) -> None:
-        if not found and tensor is not None and not bool(tensor.isfinite().all()):
-            found.append(name)
-
-    model, at = state.model, state.step + 1
-    for name, parameter in model.named_parameters():
-        look(f"the parameter {name}", parameter)
-    hooks = [
-        model.encoder.register_forward_pre_hook(lambda module, args: look("the minibatch x", args[0])),
-        model.decoder.register_forward_pre_hook(lambda module, args: look("the latents z", args[0])),
-    ]
-    for name, module in model.named_modules():
-        if not list(module.children()):
-            hooks.append(
-                module.register_forward_hook(lambda _, args, output, name=name: look(f"the output of {name}", output))
-            )
-    try:
-        for name, value in zip(StepInfo._fields, step(state, indices), strict=True):
-            look(f"the {name}", value)
-        for name, parameter in model.named_parameters():
-            look(f"the gradient of {name}", parameter.grad)
-        for name, parameter in model.named_parameters():
-            look(f"the parameter {name} after the update", parameter)
-    except ValueError:  # a distribution refused what was found
-        pass
-    finally:
-        for hook in hooks:
-            hook.remove()
-    state.step = at
-    return found[0] if found else None

@@ -1,45 +1,33 @@
-"""The variational autoencoder: two networks that return distributions, and the loss that trains them.
-
-The loss calls the same `kl_divergence` and `log_prob` that the derivations verify: the formula that was verified is the
-formula that trains. All randomness enters as an argument.
-"""
+"""The variational autoencoder: two networks that return distributions. All randomness enters as an argument."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vaelib.distributions import Bernoulli, DiagonalNormal, Normal, kl_divergence
-from vaelib.elbo import elbo, importance_weighted_bound
 
 LOG_SCALE_BOUND = 7.0  # scales stay within e^-7 and e^7, a millionfold range: no exp overflows, no variance vanishes
 SATURATED = 0.95  # of the bound; there tanh has lost nine tenths of its slope
 
 
-class Terms(NamedTuple):
-    """What the loss is made of, in nats per example, shape (batch,)."""
-
-    objective: Tensor  # what is maximized: the ELBO, the beta-weighted one, or the importance-weighted bound
-    log_likelihood: Tensor  # E_q[log p(x | z)] by K samples, summed over pixels
-    kl: Tensor  # KL(q(z | x) || p(z)) in closed form, summed over latents
-
-    @property
-    def elbo(self) -> Tensor:
-        """The evidence lower bound, whatever the objective was."""
-        return elbo(self.log_likelihood, self.kl)
-
-
 class Encoder(nn.Module):
-    """x (..., pixels) -> q(z | x), a DiagonalNormal over (..., latent_dim)."""
+    """x (..., pixels) -> q(z | x), a DiagonalNormal over (..., latent_dim).
 
-    def __init__(self, pixels: int, hidden: tuple[int, ...], latent_dim: int, layer_norm: bool = False) -> None:
+    Args:
+        body: x -> features (..., width).
+    """
+
+    def __init__(self, body: nn.Module, width: int, latent_dim: int) -> None:
         super().__init__()
-        self.body = mlp((pixels, *hidden), layer_norm)
-        self.loc = linear(hidden[-1], latent_dim)
-        self.log_scale = linear(hidden[-1], latent_dim)
+        self.body = body
+        self.loc = linear(width, latent_dim)
+        self.log_scale = linear(width, latent_dim)
 
     def forward(self, x: Tensor) -> DiagonalNormal:
         h = self.body(x)
@@ -49,23 +37,18 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """z (..., latent_dim) -> p(x | z): Bernoulli or Normal, one for each pixel.
 
-    `scale` is None for a Bernoulli decoder, a number for a Gaussian one of that fixed standard deviation, and "learned"
-    for one number, common to all pixels, that is trained with the rest: its optimum is the root mean squared error.
+    Args:
+        body: z -> features. out: features -> one number for each pixel, (..., pixels).
+        scale: None for a Bernoulli decoder, a number for a Gaussian one of that fixed standard deviation, and "learned"
+            for one number, common to all pixels, that is trained with the rest: its optimum is the root mean squared
+            error.
     """
 
     fixed_scale: Tensor
 
-    def __init__(
-        self,
-        latent_dim: int,
-        hidden: tuple[int, ...],
-        pixels: int,
-        scale: float | str | None = None,
-        layer_norm: bool = False,
-    ) -> None:
+    def __init__(self, body: nn.Module, out: nn.Module, scale: float | str | None = None) -> None:
         super().__init__()
-        self.body = mlp((latent_dim, *hidden), layer_norm)
-        self.out = linear(hidden[-1], pixels)
+        self.body, self.out = body, out
         self.bernoulli, self.learned = scale is None, isinstance(scale, str)
         if self.learned:
             self.log_scale = nn.Parameter(torch.zeros(()))
@@ -88,9 +71,11 @@ class VAE(nn.Module):
     Args:
         pixels: numbers in an example.
         latent_dim: numbers in z.
-        hidden: widths of the encoder's hidden layers, from x to z; the decoder mirrors them.
+        hidden: widths of the encoder's hidden layers, from x to z; the decoder mirrors them. () makes a linear VAE.
         decoder_scale: None for a Bernoulli decoder; see `Decoder`.
         layer_norm: normalize each hidden layer (Ba, Kiros and Hinton 2016).
+        image_shape: (height, width) of the images for a convolutional VAE; `hidden` then counts the channels of
+            convolutions of 3 x 3 and stride 2.
         rng: draws the starting weights, uniform as Glorot and Bengio (2010) give them; biases are zero.
     """
 
@@ -105,16 +90,23 @@ class VAE(nn.Module):
         decoder_scale: float | str | None = None,
         layer_norm: bool = False,
         *,
+        image_shape: tuple[int, int] | None = None,
         rng: torch.Generator,
     ) -> None:
         super().__init__()
-        self.pixels, self.latent_dim = pixels, latent_dim
-        self.encoder = Encoder(pixels, hidden, latent_dim, layer_norm)
-        self.decoder = Decoder(latent_dim, hidden[::-1], pixels, decoder_scale, layer_norm)
+        self.pixels, self.latent_dim, self.linear = pixels, latent_dim, not hidden
+        if image_shape is None:
+            networks = dense((pixels, *hidden, latent_dim), layer_norm)
+        else:
+            networks = convolutions(image_shape, hidden, latent_dim)
+        width, body, back, out = networks
+        self.encoder = Encoder(body, width, latent_dim)
+        self.decoder = Decoder(back, out, decoder_scale)
         self.register_buffer("prior_loc", torch.zeros(latent_dim), persistent=False)
         self.register_buffer("prior_scale", torch.ones(latent_dim), persistent=False)
         for module in self.modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                assert module.bias is not None
                 nn.init.xavier_uniform_(module.weight, generator=rng)
                 nn.init.zeros_(module.bias)
 
@@ -137,6 +129,24 @@ class VAE(nn.Module):
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x | z) in nats, summed over pixels: x (batch, pixels), z (..., batch, latent_dim) -> (..., batch)."""
         return self.decoder(z).log_prob(x).sum(-1)
+
+    def expected_log_likelihood(self, x: Tensor, q: DiagonalNormal) -> Tensor:
+        """E_q[log p(x | z)] in nats, (batch,), in closed form, for a linear Gaussian decoder.
+
+        log N(x; W m + b, c I) - tr(W S W^T) / (2 c), with q = N(m, S). Source: Lucas et al. 2019, equation (9).
+
+        Raises:
+            TypeError: the decoder is not linear, or not Gaussian.
+        """
+        if not self.linear or self.decoder.bernoulli:
+            raise TypeError(
+                "Expected a linear Gaussian decoder, for which the expectation has a closed form, but got "
+                f"{'a Bernoulli decoder' if self.decoder.bernoulli else 'hidden layers'}. Sample it: objective elbo."
+            )
+        assert isinstance(self.decoder.out, nn.Linear)
+        loading, scale = self.decoder.out.weight, self.decoder.scale  # (pixels, latent_dim), ()
+        spread = q.variance @ (loading**2).sum(0)  # tr(W S W^T), (batch,)
+        return self.log_likelihood(x, q.loc) - spread / (2.0 * scale**2)
 
     def kl(self, q: DiagonalNormal) -> Tensor:
         """KL(q(z | x) || p(z)) in nats, (batch,), in closed form."""
@@ -162,47 +172,27 @@ class VAE(nn.Module):
         return tensor
 
 
-def loss(model: VAE, x: Tensor, noise: Tensor, *, objective: str = "elbo", beta: float = 1.0) -> tuple[Tensor, Terms]:
-    """The number to minimize, and its terms for each example. Pure: the same arguments give the same result.
-
-    - objective "elbo": -mean_x [ 1/K sum_k log p(x | z_k) - beta KL(q(z | x) || p(z)) ]
-    - objective "iwae": -mean_x log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x)
-
-    with z_k = loc + scale * noise_k.
-
-    Args:
-        x: (batch, pixels). noise: (K, batch, latent_dim), standard normal.
-        beta: weight of the KL; only 1 maximizes a bound on log p(x).
-
-    Source: Kingma and Welling 2014, equation (10); Burda, Grosse and Salakhutdinov 2016, equation (8).
-    """
-    q = model.encoder(x)
-    z = q.transform(noise)  # (K, batch, latent_dim)
-    kl = model.kl(q)  # (batch,)
-    log_likelihood = model.log_likelihood(x, z)  # (K, batch)
-    if objective == "iwae":
-        log_weights = log_likelihood + model.prior.log_prob(z) - q.log_prob(z)
-        maximized = importance_weighted_bound(log_weights, axis=0)
-    else:
-        maximized = elbo(log_likelihood.mean(0), kl, beta)
-    return -maximized.mean(), Terms(maximized, log_likelihood.mean(0), kl)
-
-
 @torch.no_grad()
 def start_at(model: VAE, mean: Tensor) -> None:
     """Set the biases that look at the data or the prior, before training. `mean` is the training set's, (pixels,).
 
     - The first layer sees pixels as distances from their mean.
     - The decoder starts at the mean image (its logit, with probabilities clipped to [0.001, 0.999], as Burda et al.
-      2016 did), so that training need not learn first that corners are black.
+      2016 did), so that training need not learn first that corners are black. A convolutional one has one bias for
+      all pixels, and starts at the mean brightness.
     - The posterior starts narrower than the prior, at scale 1/e: latents carry news from the first step, and fewer of
       them are given up early.
     """
-    first = model.encoder.body[0]
-    assert isinstance(first, nn.Linear)
-    first.bias.copy_(-first.weight @ mean)
-    model.decoder.out.bias.copy_(torch.logit(mean, eps=1e-3) if model.decoder.bernoulli else mean)
-    model.encoder.log_scale.bias.fill_(-1.0)
+    encoder, out = model.encoder, model.decoder.out
+    for layer in (encoder.loc, encoder.log_scale) if model.linear else list(encoder.body.children())[:1]:
+        if isinstance(layer, nn.Linear):
+            layer.bias.copy_(-layer.weight @ mean)
+    layer = out[-1] if isinstance(out, OverImages) else out
+    assert isinstance(layer, nn.Linear | nn.ConvTranspose2d) and layer.bias is not None
+    bias = layer.bias
+    start = mean if len(bias) == len(mean) else mean.mean().expand(len(bias))
+    bias.copy_(torch.logit(start, eps=1e-3) if model.decoder.bernoulli else start)
+    encoder.log_scale.bias.sub_(1.0)
 
 
 def saturation(q: DiagonalNormal) -> Tensor:
@@ -220,9 +210,61 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
     return nn.utils.skip_init(nn.Linear, inputs, outputs)
 
 
-def mlp(sizes: tuple[int, ...], layer_norm: bool) -> nn.Sequential:
+Networks = tuple[int, nn.Module, nn.Module, nn.Module]  # width of the features, encoder's body, decoder's body and out
+
+
+def dense(sizes: tuple[int, ...], layer_norm: bool) -> Networks:
+    """Fully connected layers of these sizes, from x to z, and back."""
+    *widths, latent_dim = sizes
+    back = (latent_dim, *widths[:0:-1])
+    return widths[-1], mlp(widths, layer_norm), mlp(back, layer_norm), linear(back[-1], widths[0])
+
+
+def mlp(sizes: Sequence[int], layer_norm: bool) -> nn.Sequential:
     """Linear, (LayerNorm,) ReLU for each pair of neighboring sizes."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(sizes):
         layers += [linear(inputs, outputs), *([nn.LayerNorm(outputs)] if layer_norm else []), nn.ReLU()]
     return nn.Sequential(*layers)
+
+
+class OverImages(nn.Sequential):
+    """Layers for images of shape (channels, height, width), on the last axis of what comes: (..., n) -> (..., m)."""
+
+    def __init__(self, shape: tuple[int, int, int], layers: list[nn.Module]) -> None:
+        super().__init__(*layers)
+        self.shape = shape
+
+    def forward(self, flat: Tensor) -> Tensor:
+        images = super().forward(flat.reshape(-1, *self.shape))
+        return images.reshape(*flat.shape[:-1], images[0].numel())
+
+
+def convolutions(image_shape: tuple[int, int], channels: tuple[int, ...], latent_dim: int) -> Networks:
+    """Convolutions of 3 x 3 and stride 2 on images, from x to z, and back.
+
+    Each convolution halves height and width, rounding up; the decoder goes back through the same sizes.
+    """
+    sizes = [image_shape]  # (height, width) before the first convolution, and after each
+    for _ in channels:
+        height, width = sizes[-1]
+        sizes.append((-(-height // 2), -(-width // 2)))
+    small = (channels[-1], *sizes[-1])
+    down: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise((1, *channels)):
+        down += [nn.utils.skip_init(nn.Conv2d, inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
+    up: list[nn.Module] = []
+    for (inputs, outputs), (before, after) in zip(
+        itertools.pairwise((*channels[::-1], 1)), itertools.pairwise(sizes[::-1]), strict=True
+    ):
+        even = (after[0] - 2 * before[0] + 1, after[1] - 2 * before[1] + 1)  # 1 where the size was even, else 0
+        layer = nn.utils.skip_init(nn.ConvTranspose2d, inputs, outputs, 3, stride=2, padding=1, output_padding=even)
+        up += [layer, nn.ReLU()]
+    *inner, last, _ = up
+    features = math.prod(small)
+    return (
+        features,
+        OverImages((1, *image_shape), down),
+        nn.Sequential(linear(latent_dim, features), nn.ReLU(), OverImages(small, inner)),
+        OverImages((channels[0], *sizes[1]), [last]),
+    )
