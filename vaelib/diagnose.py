@@ -87,12 +87,10 @@ def out_of_memory(state: TrainState) -> RunError:
             break
     else:
         size = 0
-    advice = (
-        f"A batch of {size} fits: --batch-size {size}." if size else "Not even one example fits: use a smaller model."
-    )
+    advice = f"A batch of {size} fits: --batch-size {size}." if size else "Not even one fits: use a smaller model."
     return RunError(
-        f"Expected a minibatch of {len(state.offsets)} examples, {state.config.importance_samples} draws of z each, to"
-        f" fit into the memory of {state.config.device}, but it does not. {advice}"
+        f"Expected minibatches of {len(state.offsets)} examples (importance_samples {state.config.importance_samples}) to"
+        f" fit into the memory of {state.config.device}, but they do not. {advice}"
     )
 
 

@@ -1,0 +1,300 @@
+"""One step, run in several ways: operation by operation, compiled, spread over processes, recorded and replayed."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_train import config, same, tiny, weights
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from vaelib import engine
+from vaelib.config import RunError
+from vaelib.engine import Run, advance, compiled, eager, spread, take
+from vaelib.state import TrainState, begin_epoch, init, restore, snapshot
+from vaelib.train import fit
+
+# ------------------------------------------------------------------------------------------------ recorded and replayed
+
+
+class Recording(TorchDispatchMode):
+    """Notes each operation with the very tensors it met; `replay` does them again on the same memory, as a graph does.
+
+    What a CUDA graph would freeze is frozen here, too: numbers, and tensors that are made anew outside. Reading a value
+    back, on which a graph's capture fails, is refused. Streams, the allocator and random state are not imitated.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[tuple[Any, Any, Any, Any]] = []
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if operation is torch.ops.aten._local_scalar_dense.default:
+            raise AssertionError("a value was read back to the host")
+        result = operation(*args, **(kwargs or {}))
+        self.operations.append((operation, args, kwargs or {}, result))
+        return result
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        for operation, args, kwargs, recorded in self.operations:
+            again = operation(*args, **kwargs)
+            for new, old in zip(tree_leaves(again), tree_leaves(recorded), strict=True):
+                if isinstance(new, Tensor) and new.data_ptr() != old.data_ptr():
+                    old.copy_(new)
+
+
+def recorded(state: TrainState, run: Run) -> Run:
+    """`run`, recorded on the first call and replayed on each call, as `engine.captured` does with a graph."""
+    begin_epoch(state)
+    before = copy.deepcopy(snapshot(state))
+    with Recording() as recording:
+        run(state)
+    restore(state, before)
+    state.position = 0
+    return lambda state: recording.replay()
+
+
+def train(state: TrainState, run: Run, steps: int = 9) -> TrainState:
+    """Whole minibatches and odd ones, over epochs in which the learning rate changes."""
+    for _ in range(steps):
+        take(state, run)
+        if state.position == state.batches:
+            state.epoch, state.position = state.epoch + 1, 0
+    return state
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "binarized": {},
+    "warm-up": {"warmup": 3, "beta": 2.0, "free_bits": 0.1},
+    "importance-weighted": {"objective": "dreg", "importance_samples": 3},
+    "score function": {"objective": "score-baseline", "importance_samples": 2},
+    "gaussian": {"decoder": "gaussian"},
+    "double": {"dtype": "float64", "objective": "stl"},
+}
+
+
+def fresh(**changes: Any) -> TrainState:
+    return init(config(**{"schedule": "cosine", "epochs": 5, "layer_norm": False, **changes}), tiny())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_replayed_step_equals_the_eager_one(variant: str) -> None:
+    """Nine steps: three epochs of three whole minibatches and an odd one, each epoch at another learning rate."""
+    changes = VARIANTS[variant]
+    plain, replayed = fresh(**changes), fresh(**changes)
+    order_of_the_recording = recorded(replayed, advance)
+    begin_epoch(plain)  # the recording has drawn an order, too
+    train(plain, advance)
+    train(replayed, order_of_the_recording)
+    assert same(weights(plain), weights(replayed))
+    assert torch.equal(plain.sums, replayed.sums) and int(plain.steps) == int(replayed.steps) == 9
+    assert torch.equal(plain.generator.get_state(), replayed.generator.get_state())
+
+
+def with_frozen_rate(state: TrainState) -> None:
+    for group in state.optimizer.param_groups:
+        group["lr"] = float(state.config.learning_rate)
+    advance(state)
+
+
+def with_fresh_indices(state: TrainState) -> None:
+    batch = len(state.offsets)
+    indices = torch.tensor(list(range(state.position * batch, (state.position + 1) * batch)))
+    state.cursor += batch
+    engine.account(state, engine.step(state, state.order[indices]), batch)
+
+
+def with_a_step_counted_on_the_host(state: TrainState) -> None:
+    state.step += 1
+    with torch.no_grad():
+        state.model.decoder.out.bias += 1e-3 * state.step
+    advance(state)
+
+
+@pytest.mark.parametrize("slip", [with_frozen_rate, with_fresh_indices, with_a_step_counted_on_the_host])
+def test_replay_shows_what_a_graph_would_freeze(slip: Run) -> None:
+    plain, replayed = fresh(), fresh()
+    replay = recorded(replayed, slip)
+    begin_epoch(plain)
+    train(plain, advance)
+    train(replayed, replay)
+    assert not same(weights(plain), weights(replayed))
+
+
+def with_item(state: TrainState) -> None:
+    advance(state)
+    state.sums[0].item()
+
+
+def with_a_value_check(state: TrainState) -> None:
+    advance(state)
+    if state.sums.isfinite().all():
+        state.cursor += 0
+
+
+def with_checks_of_the_distributions(state: TrainState) -> None:
+    from vaelib.objectives import loss
+    from vaelib.state import draw
+
+    loss(state.model, *draw(state, state.offsets))
+
+
+@pytest.mark.parametrize("slip", [with_item, with_a_value_check, with_checks_of_the_distributions])
+def test_recording_refuses_to_read_a_value(slip: Run) -> None:
+    with pytest.raises(AssertionError, match="a value was read back"):
+        recorded(fresh(), slip)
+
+
+def test_first_bad_step_is_counted_on_the_device() -> None:
+    state = fresh()
+    train(state, advance, 1)
+    with torch.no_grad():
+        state.model.decoder.out.bias[0] = float("nan")
+    take(state, advance)
+    take(state, advance)
+    assert int(state.first_bad_step) == 2 and int(state.steps) == 3
+    begin_epoch(state)
+    assert int(state.first_bad_step) == 0
+
+
+# ---------------------------------------------------------------------------------------------------------- compiled
+
+
+@pytest.mark.slow
+def test_compiled_gradient_equals_the_eager_one() -> None:
+    changes: dict[str, Any] = {"dtype": "float64", "objective": "dreg", "importance_samples": 3}
+    plain, other = fresh(**changes), fresh(**changes)
+    train(plain, advance)
+    train(other, partial(advance, gradient=compiled(other)))
+    for a, b in zip(plain.model.parameters(), other.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(plain.sums, other.sums, rtol=1e-10, atol=1e-12)
+
+
+def test_setting_compile_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def noted(state: TrainState) -> engine.Gradient:
+        asked.append(1)
+        return eager
+
+    monkeypatch.setattr(engine, "compiled", noted)
+    assert same(weights(fit(config(compile=True), tiny())), weights(fit(config(), tiny()))) and asked == [1]
+
+
+# ------------------------------------------------------------------------------------------------ several processes
+
+
+def weighed_alike(gradient: engine.Gradient) -> engine.Gradient:
+    """The slip: shares of 5 and of 6 examples count as halves."""
+
+    def shared(model: Any, x: Tensor, noise: Tensor, objective: Any) -> Any:
+        gradients, info = gradient(model, x, noise, objective)
+        return [0.5 / (len(x) / 11) * value for value in gradients], info
+
+    return shared
+
+
+def one_of_two(rank: int, meeting: str, results: Any) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    found = []
+    for gradient in (eager, weighed_alike(eager)):
+        state = fresh(dtype="float64", batch_size=11)
+        train(state, partial(advance, gradient=spread(gradient)), 12)
+        found.append({name: value.numpy() for name, value in state.model.state_dict().items()})
+    results.put(found)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_follow_the_run_of_one(tmp_path: Path) -> None:
+    """Minibatches of 11 split into 5 and 6."""
+    alone = weights(train(fresh(dtype="float64", batch_size=11), advance, 12))
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    processes = [context.Process(target=one_of_two, args=(rank, str(tmp_path / "meet"), results)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    found = [results.get(timeout=100) for _ in processes]
+    for process in processes:
+        process.join()
+
+    def follows(other: dict[str, Any]) -> bool:
+        return all(torch.allclose(torch.from_numpy(other[name]), alone[name], rtol=1e-12, atol=1e-13) for name in alone)
+
+    assert [[follows(run) for run in runs] for runs in found] == [[True, False]] * 2
+
+
+# ------------------------------------------------------------------------------------------------ memory that ends
+
+
+@contextmanager
+def memory_for(examples: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A device on which a larger minibatch does not fit."""
+    real = engine.loss
+
+    def limited(model: Any, x: Tensor, *rest: Any) -> Any:
+        if len(x) > examples:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 EiB")
+        return real(model, x, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "loss", limited)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("room", "advice"), [(6, r"A batch of 5 fits: --batch-size 5\."), (0, "Not even one fits: use a smaller model")]
+)
+def test_out_of_memory_names_the_batch_that_fits(monkeypatch: pytest.MonkeyPatch, room: int, advice: str) -> None:
+    with (
+        memory_for(room, monkeypatch),
+        pytest.raises(RunError, match=f"Expected minibatches of 10 examples .* {advice}"),
+    ):
+        fit(config(), tiny())
+
+
+def test_other_errors_of_the_runtime_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(engine, "loss", broken)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        fit(config(), tiny())
+
+
+# ------------------------------------------------------------------------------------------------------------ on a GPU
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_captured_step_equals_the_eager_one_on_a_gpu(variant: str) -> None:
+    """Twenty steps, three learning rates and more, the same noise: the generator is registered with the graph."""
+    changes = VARIANTS[variant] | {"device": "cuda"}
+    plain, graph = fresh(**changes), fresh(**changes)
+    train(plain, advance, 20)
+    train(graph, engine.captured(graph, advance), 20)
+    for a, b in zip(plain.model.parameters(), graph.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+    assert torch.equal(plain.generator.get_state(), graph.generator.get_state())
+
+
+@pytest.mark.gpu
+def test_capture_leaves_weights_moments_and_random_state_as_they_were() -> None:
+    state = fresh(device="cuda")
+    before = copy.deepcopy(snapshot(state))
+    engine.captured(state, advance)
+    after = snapshot(state)
+    assert same(before["model"], after["model"]) and torch.equal(before["generator"], after["generator"])
+    assert all(same(before["optimizer"][name], after["optimizer"][name]) for name in before["optimizer"])
