@@ -260,7 +260,7 @@ def memory_for(examples: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 def test_out_of_memory_names_the_batch_that_fits(monkeypatch: pytest.MonkeyPatch, room: int, advice: str) -> None:
     with (
         memory_for(room, monkeypatch),
-        pytest.raises(RunError, match=f"Expected minibatches of 10 examples .* {advice}"),
+        pytest.raises(RunError, match=f"Expected 10 examples a step .* {advice}"),
     ):
         fit(config(), tiny())
 

@@ -89,8 +89,8 @@ def out_of_memory(state: TrainState) -> RunError:
         size = 0
     advice = f"A batch of {size} fits: --batch-size {size}." if size else "Not even one fits: use a smaller model."
     return RunError(
-        f"Expected minibatches of {len(state.offsets)} examples (importance_samples {state.config.importance_samples}) to"
-        f" fit into the memory of {state.config.device}, but they do not. {advice}"
+        f"Expected {len(state.offsets)} examples a step (importance_samples {state.config.importance_samples}) to"
+        f" fit into the memory of {state.config.device}, but these do not. {advice}"
     )
 
 

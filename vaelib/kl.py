@@ -49,7 +49,7 @@ def normal(loc_q: Array, scale_q: Array, loc_p: Array, scale_p: Array) -> Array:
     if is_single(scale_q):
         ratio = to_double(scale_q) / to_double(scale_p)
         scales = 0.5 * (ratio * ratio - 1.0) - namespace(ratio).log(ratio)
-        return (scales + 0.5 * standardized_gap * standardized_gap).to(scale_q.dtype)
+        return namespace(ratio).addcmul(scales.to(scale_q.dtype), standardized_gap, standardized_gap, value=0.5)
     growth = (scale_q - scale_p) / scale_p  # r - 1
     log_ratio = namespace(scale_q).log(scale_q / scale_p)  # log r
     return log_excess(growth, log_ratio) + 0.5 * (growth * growth + standardized_gap * standardized_gap)

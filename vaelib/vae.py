@@ -180,13 +180,15 @@ def start_at(model: VAE, mean: Tensor) -> None:
     - The decoder starts at the mean image (its logit, with probabilities clipped to [0.001, 0.999], as Burda et al.
       2016 did), so that training need not learn first that corners are black. A convolutional one has one bias for
       all pixels, and starts at the mean brightness.
-    - The posterior starts narrower than the prior, at scale 1/e: latents carry news from the first step, and fewer of
-      them are given up early.
+    - The posterior starts narrower than the prior, at scales near 1/e: latents carry news from the first step, and
+      fewer of them are given up early.
     """
     encoder, out = model.encoder, model.decoder.out
-    for layer in (encoder.loc, encoder.log_scale) if model.linear else list(encoder.body.children())[:1]:
-        if isinstance(layer, nn.Linear):
-            layer.bias.copy_(-layer.weight @ mean)
+    if model.linear:
+        encoder.log_scale.weight.zero_()  # as at the optimum; a scale that is exponential in x would start far off
+    first = encoder.loc if model.linear else next(encoder.body.children())
+    if isinstance(first, nn.Linear):
+        first.bias.copy_(-first.weight @ mean)
     layer = out[-1] if isinstance(out, OverImages) else out
     assert isinstance(layer, nn.Linear | nn.ConvTranspose2d) and layer.bias is not None
     bias = layer.bias
