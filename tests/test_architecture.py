@@ -38,16 +38,16 @@ FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (6, frozenset({"checkpoint", "state"})),
     (6, frozenset({"engine"})),
     (6, frozenset({"diagnose"})),
-    (6, frozenset({"ais", "evaluate", "gaps", "train"})),
+    (6, frozenset({"evaluate", "train"})),
+    (6, frozenset({"ais", "gaps"})),
     (7, frozenset({"console", "pictures"})),
     (7, frozenset({"cli"})),
     (7, frozenset({"__main__", "course"})),
 )
 ROW = {module: row for row, (_, modules) in enumerate(FLOORS) for module in modules}
 FLOOR = {module: floor for floor, modules in FLOORS for module in modules}
-TORCH = frozenset(
-    "ais baseline checkpoint cli config course data diagnose engine evaluate gaps objectives pictures state train vae".split()
-)
+TRAINING = "checkpoint config diagnose engine evaluate objectives state train vae ais gaps".split()
+TORCH = frozenset({"baseline", "cli", "course", "data", "pictures", *TRAINING})
 MATPLOTLIB = frozenset({"diagrams", "plots"})  # and floor 7, inside functions
 TOP_FLOOR = 7
 

@@ -298,3 +298,11 @@ def test_capture_leaves_weights_moments_and_random_state_as_they_were() -> None:
     after = snapshot(state)
     assert same(before["model"], after["model"]) and torch.equal(before["generator"], after["generator"])
     assert all(same(before["optimizer"][name], after["optimizer"][name]) for name in before["optimizer"])
+
+
+def test_epoch_does_not_run_over_its_end() -> None:
+    state = fresh()
+    for _ in range(state.batches):
+        take(state, advance)
+    with pytest.raises(ValueError, match="Expected `position` to be below 4"):
+        take(state, advance)

@@ -17,7 +17,9 @@ import torch
 
 from vaelib import checkpoint, engine, train
 from vaelib.config import beta, learning_rate
-from vaelib.data import Data
+from vaelib.data import Data, dequantize_once
+from vaelib.data import load as load_data
+from vaelib.evaluate import optimal_variance
 from vaelib.objectives import loss
 from vaelib.state import draw
 from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, fit, init, load, run_epoch, step
@@ -425,6 +427,116 @@ def test_saving_takes_a_bounded_share_of_the_time(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(checkpoint, "save", lambda folder, payload, name="": saved.append(payload["epoch"]))
     fit(config(epochs=60), tiny(), out=tmp_path)
     assert saved[0] == 1 and saved[-1] == 60 and 3 <= len(saved) < 30
+
+
+# ------------------------------------------------------------------------------------------------- a validation set
+
+
+def with_bounds(monkeypatch: pytest.MonkeyPatch, bounds: list[float]) -> None:
+    """Validation bounds as given, whatever the model."""
+    real = train.held_out_terms
+
+    def scripted(state: TrainState, name: str) -> dict[str, float]:
+        terms = real(state, name)
+        return terms | {"elbo": bounds[state.epoch]} if name == "validation" else terms
+
+    monkeypatch.setattr(train, "held_out_terms", scripted)
+
+
+WATCHED: dict[str, Any] = {"validation": 0.3, "patience": 2, "epochs": 8}
+
+
+def test_validation_set_is_apart_from_training_and_drawn_by_the_seed() -> None:
+    state, again, other = (init(config(validation=0.3, seed=seed, binarization="fixed"), tiny()) for seed in (0, 0, 1))
+    assert len(state.train) == 23 and len(state.held_out["validation"]) == 10 and len(state.held_out["test"]) == 7
+    assert torch.equal(state.held_out["validation"], again.held_out["validation"])
+    assert not torch.equal(state.held_out["validation"], other.held_out["validation"])
+    data = Data("ids.npy", np.arange(66, dtype=np.float32).reshape(33, 2), np.zeros((1, 2), np.float32), (2,), 1.0)
+    state = init(config(validation=0.3, decoder="gaussian"), data)
+    parts = [set(part[:, 0].tolist()) for part in (state.train, state.held_out["validation"])]
+    assert not parts[0] & parts[1] and len(parts[0] | parts[1]) == 33
+
+
+def test_training_stops_when_the_bound_stops_improving_and_keeps_the_best_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_bounds(monkeypatch, [-9.0, -8.0, -7.0, -7.5, -7.1, -1.0, -1.0, -1.0])
+    seen: list[dict[str, torch.Tensor]] = []
+    state = fit(config(**WATCHED), tiny(), out=tmp_path, callback=lambda s, info: seen.append(weights(s)))
+    assert state.epoch == 5 and len(state.history) == 5  # two epochs after the best, the third
+    assert same(weights(state), seen[3]) and not same(weights(state), seen[5])
+    assert same({k: v for k, v in load(tmp_path).state_dict().items()}, seen[3])
+    assert train.best_record(state.history)["epoch"] == 3
+    assert checkpoint.load(tmp_path)["epoch"] == 5 and same(checkpoint.load(tmp_path)["model"], seen[5])
+
+
+def test_run_with_a_validation_set_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_bounds(monkeypatch, [-9.0, -8.0, -8.5, -7.9, -8.1, -8.2, -1.0, -1.0])
+    whole = fit(config(**WATCHED), tiny(), out=tmp_path / "whole")
+    assert whole.epoch == 6
+    for at in (5, 9, 14):  # inside the second, third and fifth epoch of three steps
+        with monkeypatch.context() as patched:
+            patched.setattr(engine, "step", Interrupting(at, signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):
+                fit(config(**WATCHED), tiny(), out=tmp_path / "parts", resume=at > 5)
+    parts = fit(config(**WATCHED), tiny(), out=tmp_path / "parts", resume=True)
+    assert same(weights(whole), weights(parts)) and records(tmp_path / "whole") == records(tmp_path / "parts")
+    again = fit(config(**WATCHED), tiny(), out=tmp_path / "parts", resume=True)
+    assert again.epoch == 6 and same(weights(whole), weights(again))
+
+
+def test_without_a_validation_set_the_last_model_is_the_one(tmp_path: Path) -> None:
+    state = fit(config(), tiny(), out=tmp_path)
+    assert train.best_record(state.history)["epoch"] == 4 and not (tmp_path / "best.pt").exists()
+
+
+# ------------------------------------------------------------------------------------------------ other than the usual
+
+
+def test_gaussian_decoder_on_levels_learns_the_scale_of_its_errors() -> None:
+    """Real digits, dequantized: the learned variance nears its closed-form optimum, the mean squared error under q."""
+    data = load_data("digits")
+    settings: dict[str, Any] = {"decoder": "gaussian", "binarization": "dequantized", "hidden": (50,), "latent_dim": 4}
+    state = fit(TrainConfig(**settings, epochs=40, schedule="cosine", device="cpu"), data)
+    best = optimal_variance(state.model, torch.tensor(dequantize_once(data, data.train)), samples=10)
+    assert state.model.decoder.scale.item() ** 2 == pytest.approx(best.value, rel=0.05)
+    assert 0.003 < best.value < 0.1
+
+
+def test_training_in_double_precision_and_with_convolutions() -> None:
+    grey = np.random.default_rng(0).random((40, 35)).round(1).astype(np.float32)
+    data = Data("images.npy", grey, grey[:6], (5, 7), 1.0, default_binarization="dynamic")
+    settings: dict[str, Any] = {"network": "conv", "hidden": (3, 4), "layer_norm": False, "dtype": "float64"}
+    state = fit(config(**settings, epochs=30, learning_rate=1e-2), data)
+    assert {parameter.dtype for parameter in state.model.parameters()} == {torch.float64}
+    assert state.history[-1]["test_elbo"] > state.history[0]["test_elbo"]
+    with pytest.raises(RunError, match=r"grey images \(height, width\) for `network` conv, but .* shape \(35,\)"):
+        init(config(**settings), Data("flat.npy", grey, grey, (35,), 1.0, default_binarization="dynamic"))
+
+
+def test_long_epoch_is_saved_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaelib.train.SAVE_EVERY", 0.0)
+    saved: list[tuple[int, int]] = []
+    real = checkpoint.save
+    monkeypatch.setattr(
+        checkpoint,
+        "save",
+        lambda folder, content, *rest: (
+            saved.append((content["epoch"], content["position"])),
+            real(folder, content, *rest),
+        ),
+    )
+    fit(config(epochs=1), tiny(), out=tmp_path)
+    assert saved == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 0)]
+
+
+def test_resuming_under_another_number_of_threads_is_said(tmp_path: Path) -> None:
+    fit(config(epochs=2), tiny(), out=tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["threads"] == 1 and stored["torch"] == torch.__version__
+    (tmp_path / "config.json").write_text(json.dumps({**stored, "threads": 7}))
+    with pytest.warns(UserWarning, match="7"):
+        fit(config(), tiny(), out=tmp_path, resume=True)
 
 
 # ------------------------------------------------------------------------------------------ numbers that are not finite

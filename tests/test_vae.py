@@ -1,4 +1,4 @@
-"""The model and its loss: the formula spelled out, gradients, starting values, bounds on scales."""
+"""The model: what its networks return, the linear and the convolutional one, starting values, bounds on scales."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-import vaelib
 from vaelib import Bernoulli, DiagonalNormal, Normal
-from vaelib.vae import LOG_SCALE_BOUND, VAE, bounded, loss, saturation, start_at
+from vaelib.models import LinearGaussian
+from vaelib.vae import LOG_SCALE_BOUND, VAE, bounded, saturation, start_at
 
 BATCH, PIXELS, LATENT, K = 5, 7, 3, 4  # all distinct: no shape fits by accident
 FIXED = 0.25  # scale of a Gaussian decoder; a binary fraction, the same in float32 and float64
@@ -21,89 +21,20 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def model(scale: float | str | None = None, **kwargs: Any) -> VAE:
-    made = VAE(PIXELS, LATENT, (11, 6), scale, rng=generator(), **kwargs).double()
+def model(
+    scale: float | str | None = None, hidden: tuple[int, ...] = (11, 6), pixels: int = PIXELS, **kwargs: Any
+) -> VAE:
+    made = VAE(pixels, LATENT, hidden, scale, rng=generator(), **kwargs).double()
+    rng = generator(1)
     with torch.no_grad():  # away from the starting values, which are special
         for parameter in made.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator(1), dtype=parameter.dtype)
+            parameter += 0.1 * torch.randn(parameter.shape, generator=rng, dtype=parameter.dtype)
     return made
 
 
 def batch(samples: int = K) -> tuple[torch.Tensor, torch.Tensor]:
     x = (torch.rand((BATCH, PIXELS), generator=generator(2), dtype=torch.float64) < 0.4).double()
     return x, torch.randn((samples, BATCH, LATENT), generator=generator(3), dtype=torch.float64)
-
-
-def spelled(made: VAE, x: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Log-likelihood (K, batch), KL (batch,) and log-weights (K, batch) by hand and by torch.distributions."""
-    h = made.encoder.body(x)
-    loc, log_scale = made.encoder.loc(h), bounded(made.encoder.log_scale(h))
-    kl = 0.5 * (loc**2 + torch.exp(2 * log_scale) - 1 - 2 * log_scale).sum(-1)
-    z = loc + log_scale.exp() * noise
-    out = made.decoder.out(made.decoder.body(z))
-    if made.decoder.bernoulli:
-        p: Any = torch.distributions.Bernoulli(logits=out)
-    else:
-        p = torch.distributions.Normal(out, bounded(made.decoder.log_scale).exp() if made.decoder.learned else FIXED)
-    log_likelihood = p.log_prob(x).sum(-1)
-    prior, q = torch.distributions.Normal(0.0, 1.0), torch.distributions.Normal(loc, log_scale.exp())
-    return log_likelihood, kl, log_likelihood + (prior.log_prob(z) - q.log_prob(z)).sum(-1)
-
-
-@pytest.mark.parametrize("scale", [None, FIXED, "learned"])
-@pytest.mark.parametrize("beta", [1.0, 2.5])
-@pytest.mark.parametrize("layer_norm", [False, True])
-def test_loss_equals_the_formula_spelled_out(scale: float | str | None, beta: float, layer_norm: bool) -> None:
-    made, (x, noise) = model(scale, layer_norm=layer_norm), batch()
-    minimized, terms = loss(made, x, noise, beta=beta)
-    log_likelihood, kl, _ = spelled(made, x, noise)
-    torch.testing.assert_close(terms.log_likelihood, log_likelihood.mean(0), rtol=1e-12, atol=0)
-    torch.testing.assert_close(terms.kl, kl, rtol=1e-12, atol=0)
-    torch.testing.assert_close(terms.elbo, log_likelihood.mean(0) - kl, rtol=1e-12, atol=0)
-    torch.testing.assert_close(minimized, (beta * kl - log_likelihood.mean(0)).mean(), rtol=1e-12, atol=0)
-    assert terms.objective.shape == terms.log_likelihood.shape == terms.kl.shape == (BATCH,)
-
-
-def test_importance_weighted_loss_equals_the_formula_spelled_out() -> None:
-    made, (x, noise) = model(), batch()
-    minimized, terms = loss(made, x, noise, objective="iwae")
-    weights = spelled(made, x, noise)[2].exp()  # few and small enough to be summed as they are
-    torch.testing.assert_close(terms.objective, weights.mean(0).log(), rtol=1e-12, atol=0)
-    torch.testing.assert_close(minimized, -weights.mean(0).log().mean(), rtol=1e-12, atol=0)
-
-
-def test_importance_weighted_bound_lies_above_the_elbo_of_the_same_samples() -> None:
-    made, (x, noise) = model(), batch(50)
-    assert (loss(made, x, noise, objective="iwae")[1].objective > spelled(made, x, noise)[2].mean(0)).all()
-
-
-def test_loss_calls_the_verified_kl_and_log_prob(monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[str] = []
-    kl, log_prob = vaelib.kl_divergence, Bernoulli.log_prob
-    monkeypatch.setattr("vaelib.vae.kl_divergence", lambda q, p: called.append("kl") or kl(q, p))
-    monkeypatch.setattr(Bernoulli, "log_prob", lambda p, x: called.append("log_prob") or log_prob(p, x))
-    loss(model(), *batch())
-    assert sorted(called) == ["kl", "log_prob"]
-
-
-@pytest.mark.parametrize("objective", ["elbo", "iwae"])
-@pytest.mark.parametrize("scale", [None, "learned"])
-def test_gradient_equals_that_of_the_formula_for_every_parameter(objective: str, scale: str | None) -> None:
-    made, (x, noise) = model(scale), batch()
-    parameters = dict(made.named_parameters())
-    found = torch.autograd.grad(loss(made, x, noise, objective=objective)[0], list(parameters.values()))
-    log_likelihood, kl, log_weights = spelled(made, x, noise)
-    value = log_likelihood.mean(0) - kl if objective == "elbo" else log_weights.logsumexp(0)
-    expected = torch.autograd.grad(-value.mean(), list(parameters.values()))
-    for name, a, b in zip(parameters, found, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12, msg=name)
-        assert float(a.abs().max()) > 0, name
-
-
-def test_loss_in_float32_agrees_with_float64() -> None:
-    made, (x, noise) = model(), batch()
-    double = loss(made, x, noise)[0].item()
-    assert math.isclose(loss(made.float(), x.float(), noise.float())[0].item(), double, rel_tol=1e-5)
 
 
 def test_networks_return_distributions() -> None:
@@ -177,12 +108,164 @@ def test_scales_are_bounded_and_saturation_is_reported() -> None:
     made = model()
     with torch.no_grad():
         made.encoder.log_scale.bias.fill_(1e4)
+    q = made.encode(batch()[0])
+    assert math.isfinite(made.kl(q).sum().item()) and saturation(q) == 1.0
+
+
+# -------------------------------------------------------------------------------------------------------------- linear
+
+
+def linear_gaussian(scale: float | str) -> tuple[VAE, LinearGaussian]:
+    """A linear VAE, and the same decoder as the exact model."""
+    made = model(scale, hidden=())
+    out = made.decoder.out
+    variance = float(made.decoder.scale.detach()) ** 2
+    return made, LinearGaussian(out.weight.detach().numpy(), out.bias.detach().numpy(), variance)
+
+
+def test_linear_vae_has_no_layer_but_the_three_maps() -> None:
+    made = model(0.5, hidden=())
     x, noise = batch()
-    assert math.isfinite(loss(made, x, noise)[0].item()) and saturation(made.encode(x)) == 1.0
+    names = {name for name, _ in made.named_parameters()}
+    maps = ("encoder.loc", "encoder.log_scale", "decoder.out")
+    assert names == {f"{layer}.{kind}" for layer in maps for kind in ("weight", "bias")}
+    assert made.linear and not model().linear
+    torch.testing.assert_close(made.encode(x).loc, x @ made.encoder.loc.weight.T + made.encoder.loc.bias)
+    torch.testing.assert_close(made.decode(noise).mean, noise @ made.decoder.out.weight.T + made.decoder.out.bias)
 
 
-@pytest.mark.gpu
-def test_loss_on_a_gpu_agrees_with_the_cpu() -> None:
-    made, (x, noise) = model(), batch()
-    expected = loss(made, x, noise)[0].item()
-    assert math.isclose(loss(made.cuda(), x.cuda(), noise.cuda())[0].item(), expected, rel_tol=1e-10)
+@pytest.mark.parametrize("scale", [FIXED, "learned"])
+def test_expected_log_likelihood_equals_the_linear_gaussian_model(scale: float | str) -> None:
+    made, same = linear_gaussian(scale)
+    x = torch.randn((BATCH, PIXELS), generator=generator(2), dtype=torch.float64)
+    q = made.encode(x)
+    arrays = DiagonalNormal(q.loc.detach().numpy(), q.scale.detach().numpy())
+    found, expected = made.expected_log_likelihood(x, q).detach(), same.expected_log_likelihood(x.numpy(), arrays)
+    assert found.shape == (BATCH,)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+    narrow = DiagonalNormal(q.loc, 1e-9 * q.scale)  # no spread left: the log-likelihood at the mean
+    torch.testing.assert_close(made.expected_log_likelihood(x, narrow), made.log_likelihood(x, q.loc))
+    assert (made.log_likelihood(x, q.loc).detach() > found).all()
+
+
+def test_expected_log_likelihood_agrees_with_samples() -> None:
+    made, _ = linear_gaussian("learned")
+    x = torch.randn((BATCH, PIXELS), generator=generator(2), dtype=torch.float64)
+    q = made.encode(x)
+    draws = made.log_likelihood(x, q.sample(20_000, rng=generator(3))).detach()
+    error = draws.std(0) / math.sqrt(len(draws))
+    assert ((draws.mean(0) - made.expected_log_likelihood(x, q).detach()).abs() < 4.5 * error).all()
+
+
+@pytest.mark.parametrize(
+    ("scale", "hidden", "what"), [(None, (), "a Bernoulli decoder"), (FIXED, (11,), "hidden layers")]
+)
+def test_expected_log_likelihood_without_a_closed_form_is_refused(scale: Any, hidden: Any, what: str) -> None:
+    made, (x, _) = model(scale, hidden), batch()
+    with pytest.raises(TypeError, match=f"Expected a linear Gaussian decoder.* but got {what}. Sample it: .* elbo"):
+        made.expected_log_likelihood(x, made.encode(x))
+
+
+def test_linear_vae_starts_at_the_mean_image_with_the_prior_s_mean() -> None:
+    made = VAE(PIXELS, LATENT, (), "learned", rng=generator())
+    mean = torch.arange(PIXELS) / 3.0
+    start_at(made, mean)
+    torch.testing.assert_close(made.decoder.out.bias.detach(), mean)
+    q = made.encode(mean[None])
+    torch.testing.assert_close(q.loc, torch.zeros(1, LATENT), rtol=0, atol=1e-6)
+    torch.testing.assert_close(q.scale, bounded(torch.full((1, LATENT), -1.0)).exp())
+    torch.testing.assert_close(made.encode(10 * mean[None]).scale, q.scale)  # whatever x is
+
+
+# ------------------------------------------------------------------------------------------------------- convolutional
+
+SHAPES = [(5, 7), (8, 8), (28, 28), (9, 4), (1, 6), (3, 1)]  # odd and even; heights and widths down to 1
+
+
+def images(shape: tuple[int, int], scale: float | str | None = None, channels: tuple[int, ...] = (4, 6)) -> VAE:
+    return model(scale, channels, math.prod(shape), image_shape=shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("channels", [(4,), (4, 6), (2, 3, 5)])
+def test_convolutional_vae_maps_images_to_latents_and_back(shape: tuple[int, int], channels: tuple[int, ...]) -> None:
+    pixels, made = math.prod(shape), images(shape, channels=channels)
+    x = torch.rand((BATCH, pixels), generator=generator(2), dtype=torch.float64).round()
+    q = made.encode(x)
+    assert q.batch_shape == (BATCH,) and q.event_shape == (LATENT,) and not made.linear
+    z = q.sample(K, rng=generator(3))
+    p = made.decode(z)
+    assert isinstance(p, Bernoulli) and p.batch_shape == (K, BATCH, pixels)
+    assert made.log_likelihood(x, z).shape == (K, BATCH)
+    drawn = made.sample(2, rng=generator(4))
+    assert drawn.shape == (2, pixels) and set(drawn.unique().tolist()) <= {0.0, 1.0}
+    convolutions = [m for m in made.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.ConvTranspose2d)]
+    assert [m.in_channels for m in convolutions] == [1, *channels[:-1], *channels[::-1]]
+
+
+@pytest.mark.parametrize("shape", SHAPES[:3])
+def test_convolutional_vae_treats_every_leading_axis_as_a_batch(shape: tuple[int, int]) -> None:
+    made = images(shape)
+    x = torch.rand((K, BATCH, made.pixels), generator=generator(2), dtype=torch.float64).round()
+    z = torch.randn((2, K, BATCH, LATENT), generator=generator(3), dtype=torch.float64)
+    for k in range(K):
+        torch.testing.assert_close(made.encode(x).loc[k], made.encode(x[k]).loc, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(made.decode(z).logits[1, k], made.decode(z[1, k]).logits, rtol=1e-12, atol=1e-14)
+    assert made.encode(x[0, 0]).loc.shape == (LATENT,) and made.decode(z[0, 0, 0]).logits.shape == (made.pixels,)
+    torch.testing.assert_close(made.encode(x[0, 0]).loc, made.encode(x).loc[0, 0], rtol=1e-12, atol=1e-14)
+
+
+def test_convolutional_vae_reads_and_writes_rows_of_pixels() -> None:
+    """A convolution of 3 x 3 sees a neighbor in the next row, width pixels on, and none across the image."""
+    height, width = 5, 7
+    made = images((height, width), channels=(4,))
+    x = torch.zeros((1, height * width), dtype=torch.float64, requires_grad=True)
+    h = made.encoder.body(x).reshape(4, 3, 4)  # (channels, height, width) after one halving, rounded up
+    seen = sum(torch.autograd.grad(h[c, 1, 2], x, retain_graph=True)[0].abs() for c in range(4))
+    around = {(row, column) for row in (1, 2, 3) for column in (3, 4, 5)}  # of the pixel (2, 4)
+    assert {divmod(i, width) for i in seen.reshape(-1).nonzero().ravel().tolist()} == around
+    features = torch.zeros((1, 4 * 3 * 4), dtype=torch.float64, requires_grad=True)
+    out = made.decoder.out(features)[0]
+    near = torch.autograd.grad(out[2 * width + 4], features)[0].reshape(4, 3, 4).abs().sum(0)
+    assert near.nonzero().tolist() == [[1, 2]]  # an even pixel hears of one feature alone
+
+
+def test_every_parameter_of_a_convolutional_vae_has_a_gradient() -> None:
+    made = images((5, 7), "learned")
+    x = torch.rand((BATCH, 35), generator=generator(2), dtype=torch.float64)
+    q = made.encode(x)
+    z = q.transform(torch.randn((K, BATCH, LATENT), generator=generator(3), dtype=torch.float64))
+    bound = (made.log_likelihood(x, z).mean(0) - made.kl(q)).mean()
+    for (name, _), g in zip(made.named_parameters(), torch.autograd.grad(bound, list(made.parameters())), strict=True):
+        assert float(g.abs().max()) > 0, name
+
+
+def test_convolutional_weights_come_from_the_generator_alone() -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first, second, other = (VAE(35, LATENT, (4, 6), image_shape=(5, 7), rng=generator(seed)) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not torch.equal(first.encoder.body[0].weight, other.encoder.body[0].weight)
+
+
+@pytest.mark.parametrize("channels", [(4,), (4, 6)])
+def test_convolutional_decoder_starts_at_the_mean_brightness(channels: tuple[int, ...]) -> None:
+    made = VAE(35, LATENT, channels, image_shape=(5, 7), rng=generator())
+    mean = torch.linspace(0.0, 0.8, 35)
+    start_at(made, mean)
+    last = made.decoder.out[-1]
+    assert isinstance(last, torch.nn.ConvTranspose2d) and last.bias is not None
+    torch.testing.assert_close(torch.sigmoid(last.bias), torch.tensor([0.4]))
+    assert made.encoder.log_scale.bias.tolist() == [-1.0] * LATENT
+    gaussian = VAE(35, LATENT, channels, "learned", image_shape=(5, 7), rng=generator())
+    start_at(gaussian, 30 * mean)
+    torch.testing.assert_close(gaussian.decoder.out[-1].bias.detach(), torch.tensor([12.0]))
+
+
+@pytest.mark.parametrize(("image_shape", "hidden"), [((5, 8), (3,)), ((5, 7), ())])
+def test_convolutions_that_do_not_fit_the_images_are_refused(
+    image_shape: tuple[int, int], hidden: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match="Expected `image_shape` to hold 35 pixels, and at least one channel count"):
+        VAE(35, 2, hidden, image_shape=image_shape, rng=torch.Generator())

@@ -57,11 +57,19 @@ def account(state: TrainState, info: StepInfo, examples: int) -> None:
 
 
 def take(state: TrainState, run: Run) -> None:
-    """The next minibatch of the epoch, by `run`; the last one, if it is smaller, by the plain step."""
+    """The next minibatch of the epoch, by `run`; the last one, if it is smaller, by the plain step.
+
+    Raises:
+        ValueError: the epoch has no minibatch left. The next begins where `position` is 0.
+    """
     if state.position == 0:
         begin_epoch(state)
     batch = len(state.offsets)
     rest = len(state.train) - state.position * batch
+    if rest <= 0:
+        raise ValueError(
+            f"Expected `position` to be below {state.batches}, the minibatches of an epoch, but it is not."
+        )
     if rest >= batch:
         run(state)
     else:

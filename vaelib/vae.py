@@ -94,6 +94,11 @@ class VAE(nn.Module):
         rng: torch.Generator,
     ) -> None:
         super().__init__()
+        if image_shape is not None and (not hidden or math.prod(image_shape) != pixels):
+            raise ValueError(
+                f"Expected `image_shape` to hold {pixels} pixels, and at least one channel count in `hidden`, but got"
+                f" {image_shape} and {hidden}."
+            )
         self.pixels, self.latent_dim, self.linear = pixels, latent_dim, not hidden
         if image_shape is None:
             networks = dense((pixels, *hidden, latent_dim), layer_norm)

@@ -1,0 +1,479 @@
+"""The rows of training.py: ways to train one VAE, 784-400-20-400-784 with ReLU, batch 128, Adam with rate 1e-3.
+
+A row is a call that takes one or more steps, and the number of images that a call trains on. Each row feeds itself, as
+such a loop does; all draw from the same images.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from vaelib import _checks, objectives
+from vaelib.data import Data
+from vaelib.engine import runner, take
+from vaelib.state import TrainState, begin_epoch
+from vaelib.train import TrainConfig, init
+from vaelib.vae import VAE, bounded
+
+PIXELS, HIDDEN, LATENT, BATCH, RATE = 784, 400, 20, 128, 1e-3
+IMAGES = 78 * BATCH  # no odd last minibatch: every step of every row is the same work
+SCANNED = 20  # steps that JAX takes in one call
+
+Loss = Callable[[VAE, Tensor, Tensor], tuple[Tensor, Any]]
+
+
+class Row(NamedTuple):
+    call: Callable[[], object]
+    images: float  # that a call trains on
+
+
+@dataclass(frozen=True)
+class Problem:
+    images: NDArray[np.uint8]  # (IMAGES, PIXELS): 0 and 1, or grey bytes
+    dynamic: bool  # grey bytes, of which every step draws binary ones
+
+    @property
+    def white(self) -> float:
+        return 255.0 if self.dynamic else 1.0
+
+
+def synthetic(dynamic: bool, seed: int = 0) -> Problem:
+    """Bright in the middle and dark at the edges, 15 % ink, about as MNIST; no pixel is always off."""
+    rng = np.random.default_rng(seed)
+    down, across = np.mgrid[-1:1:28j, -1:1:28j]
+    mean = (0.02 + 0.7 * np.exp(-4.0 * (down**2 + across**2))).ravel()
+    return Problem(rng.binomial(255 if dynamic else 1, mean, (IMAGES, PIXELS)).astype(np.uint8), dynamic)
+
+
+def network(seed: int = 0) -> VAE:
+    return VAE(PIXELS, LATENT, (HIDDEN,), rng=torch.Generator().manual_seed(seed))
+
+
+def layers(model: nn.Module) -> list[nn.Linear]:
+    """The five of them, from x to x."""
+    return [module for module in model.modules() if isinstance(module, nn.Linear)]
+
+
+def flop_per_image() -> int:
+    """A multiply-add is 2; forward, weights' gradient, input's gradient; x itself needs no gradient."""
+    sizes = [layer.weight.numel() for layer in layers(network())]
+    return 2 * (3 * sum(sizes) - sizes[0])
+
+
+def minibatches(problem: Problem, seed: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+    """x (BATCH, PIXELS) and noise (1, BATCH, LATENT), in a fresh order each epoch, from one tensor."""
+    rng = torch.Generator().manual_seed(seed)
+    images = torch.from_numpy(problem.images)
+    while True:
+        for indices in torch.randperm(len(images), generator=rng).split(BATCH):
+            x = images.index_select(0, indices).float()
+            if problem.dynamic:
+                x = torch.bernoulli(x.div_(255.0), generator=rng)
+            yield x, torch.randn((1, BATCH, LATENT), generator=rng)
+
+
+# ------------------------------------------------------------------------------------------ one step and its two losses
+
+
+def plain_loss(model: VAE, x: Tensor, noise: Tensor) -> tuple[Tensor, Any]:
+    """The negative ELBO in nats per example, as one writes it by hand in PyTorch, and its terms."""
+    h = model.encoder.body(x)
+    loc, log_scale = model.encoder.loc(h), 7.0 * torch.tanh(model.encoder.log_scale(h) / 7.0)
+    logits = model.decoder.out(model.decoder.body(loc + log_scale.exp() * noise[0]))
+    surprise = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+    kl = 0.5 * (loc**2 + (2.0 * log_scale).exp() - 2.0 * log_scale - 1.0).sum() / len(x)
+    return surprise + kl, (-surprise, kl)
+
+
+def vaelib_loss(model: VAE, x: Tensor, noise: Tensor) -> tuple[Tensor, Any]:
+    """The same number by vaelib's formulas."""
+    return objectives.loss(model, x, noise)
+
+
+class WithLoss(nn.Module):
+    """A model whose forward pass is its loss, which is what `functional_call` wants."""
+
+    def __init__(self, model: VAE, loss: Loss) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Any]:
+        return self.loss(self.model, x, noise)
+
+
+def stepper(model: VAE, loss: Loss, compiled: bool) -> Callable[[Tensor, Tensor], Tensor]:
+    """(x, noise) -> the loss, after a step of fused Adam: the step that both losses are compared in."""
+    module = WithLoss(model, loss)
+    parameters = dict(module.named_parameters())
+    values = {name: parameter.detach() for name, parameter in parameters.items()}  # the same memory
+    adam = torch.optim.Adam(parameters.values(), lr=torch.tensor(RATE), fused=True)
+
+    def pure(values: dict[str, Tensor], x: Tensor, noise: Tensor) -> tuple[Tensor, Any]:
+        return torch.func.functional_call(module, values, (x, noise))
+
+    graph = torch.compile(torch.func.grad_and_value(pure, has_aux=True), fullgraph=True) if compiled else None
+
+    def step(x: Tensor, noise: Tensor) -> Tensor:
+        if graph is not None:
+            gradient, (value, _) = graph(values, x, noise)
+        else:
+            with _checks.unchecked():  # as vaelib trains
+                value, _ = module(x, noise)
+            gradient = dict(zip(parameters, torch.autograd.grad(value, list(parameters.values())), strict=True))
+        for name, parameter in parameters.items():
+            parameter.grad = gradient[name]
+        adam.step()
+        return value.detach()
+
+    return step
+
+
+def plain(problem: Problem, loss: Loss = plain_loss, compiled: bool = False) -> Row:
+    step, feed = stepper(network(), loss, compiled), minibatches(problem)
+    return Row(lambda: step(*next(feed)), BATCH)
+
+
+def engine_state(problem: Problem, **settings: Any) -> TrainState:
+    common = {"data": "synthetic", "hidden": (HIDDEN,), "latent_dim": LATENT, "layer_norm": False, "device": "cpu"}
+    common |= {"batch_size": BATCH, "learning_rate": RATE, "binarization": "dynamic" if problem.dynamic else "none"}
+    data = Data("synthetic", problem.images, problem.images[:BATCH], (28, 28), problem.white)
+    return init(TrainConfig(**{**common, **settings}), data)
+
+
+def engine(problem: Problem, **settings: Any) -> Row:
+    """vaelib's own step, as `vaelib train` takes it."""
+    state = engine_state(problem, **settings)
+    run = runner(state)
+    begin_epoch(state)
+
+    def call() -> None:
+        if state.position == state.batches:
+            begin_epoch(state)
+        take(state, run)
+
+    return Row(call, BATCH)
+
+
+# ---------------------------------------------------------------------------------------------------------- the floors
+
+
+def products(model: VAE) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """(a, b, out) of each matrix product in a step, on random numbers; the weights' gradients go to `.grad`."""
+    rng = torch.Generator().manual_seed(1)
+    found = []
+    for number, layer in enumerate(layers(model)):
+        weight = layer.weight.detach()
+        x = torch.randn((BATCH, layer.in_features), generator=rng)
+        dy = torch.randn((BATCH, layer.out_features), generator=rng)
+        weight_gradient = layer.weight.grad = torch.empty_like(weight)
+        found += [(x, weight.T, torch.empty_like(dy)), (dy.T, x, weight_gradient)]
+        if number > 0:
+            found.append((dy, weight, torch.empty_like(x)))
+    return found
+
+
+def gemms(problem: Problem, adam: bool = False) -> Row:
+    """The products alone, or with Adam on all parameters: what a step costs with PyTorch's kernels, at least."""
+    model = network()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    todo = products(model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
+
+    def call() -> None:
+        for a, b, out in todo:
+            torch.mm(a, b, out=out)
+        if adam:
+            optimizer.step()
+
+    return Row(call, BATCH)
+
+
+def peak(problem: Problem) -> Row:
+    """Images whose arithmetic equals one product of 1024 x 1024 matrices."""
+    rng = torch.Generator().manual_seed(1)
+    a, b = torch.randn((2, 1024, 1024), generator=rng)
+    out = torch.empty_like(a)
+    return Row(lambda: torch.mm(a, b, out=out), 2 * 1024**3 / flop_per_image())
+
+
+# ------------------------------------------------------------------------------------------- how it is usually written
+
+
+class PerItem(Dataset[tuple[Tensor, int]]):
+    """One image at a time, turned from bytes into a float tensor when asked for, as image libraries do it."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.images, self.white = problem.images.reshape(-1, 28, 28, 1), problem.white
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = torch.from_numpy(self.images[index].copy()).permute(2, 0, 1).contiguous()  # (1, 28, 28)
+        return image.to(torch.float32).div(self.white), 0
+
+
+class Textbook(nn.Module):
+    """The VAE as tutorials write it: log-variances without a bound, probabilities instead of logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.mean = nn.Linear(PIXELS, HIDDEN), nn.Linear(HIDDEN, LATENT)
+        self.log_variance = nn.Linear(HIDDEN, LATENT)
+        self.back, self.out = nn.Linear(LATENT, HIDDEN), nn.Linear(HIDDEN, PIXELS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(self.hidden(x))
+        mean, log_variance = self.mean(h), self.log_variance(h)
+        scale = torch.exp(0.5 * log_variance)
+        z = mean + torch.randn_like(scale) * scale
+        probabilities = torch.sigmoid(self.out(F.relu(self.back(z))))
+        surprise = F.binary_cross_entropy(probabilities, x, reduction="sum")
+        return surprise - 0.5 * torch.sum(1 + log_variance - mean.pow(2) - log_variance.exp())
+
+
+def example(problem: Problem) -> Row:
+    """A DataLoader over single items, the default Adam, and `.item()` at each step."""
+    model = Textbook()
+    adam = torch.optim.Adam(model.parameters(), lr=RATE)
+    feed = endless(DataLoader(PerItem(problem), batch_size=BATCH, shuffle=True))
+    losses = []
+
+    def call() -> None:
+        images, _ = next(feed)
+        adam.zero_grad()
+        loss = model(pixels(problem, images))
+        loss.backward()
+        losses.append(loss.item())
+        adam.step()
+
+    return Row(call, BATCH)
+
+
+def endless(loader: DataLoader[Any]) -> Iterator[Any]:
+    return itertools.chain.from_iterable(itertools.repeat(loader))
+
+
+def pixels(problem: Problem, images: Tensor) -> Tensor:
+    x = images.reshape(-1, PIXELS)
+    return x.bernoulli() if problem.dynamic else x
+
+
+# ----------------------------------------------------------------------------------------------- where it is installed
+
+
+def jax_steps(problem: Problem, scan: bool) -> Row:
+    """The same networks and loss in JAX, with Adam spelled out; one step a call, or `SCANNED` by `lax.scan`."""
+    import jax
+    import jax.numpy as jnp
+
+    images = jnp.asarray(problem.images)
+    zeros = jax.tree.map(jnp.zeros_like, jax_parameters(network()))
+
+    def step(state: Any, indices: Any) -> tuple[Any, Any]:
+        parameters, first, second, count, key = state
+        key, for_noise, for_pixels = jax.random.split(key, 3)
+        x = images[indices].astype(jnp.float32)
+        if problem.dynamic:
+            x = jax.random.bernoulli(for_pixels, x / 255.0).astype(jnp.float32)
+        noise = jax.random.normal(for_noise, (BATCH, LATENT))
+        value, gradient = jax.value_and_grad(jax_loss)(parameters, x, noise)
+        count = count + 1
+        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
+        second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, second, gradient)
+        rate, spread = RATE / (1.0 - 0.9**count), 1.0 / (1.0 - 0.999**count)
+        parameters = jax.tree.map(
+            lambda p, m, v: p - rate * m / (jnp.sqrt(spread * v) + 1e-8), parameters, first, second
+        )
+        return (parameters, first, second, count, key), value
+
+    many = SCANNED if scan else 1
+    run = jax.jit((lambda state, indices: jax.lax.scan(step, state, indices)) if scan else step, donate_argnums=0)
+    state = (jax_parameters(network()), zeros, jax.tree.map(jnp.copy, zeros), jnp.zeros(()), jax.random.key(0))
+    rng = np.random.default_rng(1)
+
+    def call() -> None:
+        nonlocal state
+        indices = rng.choice(len(problem.images), (many, BATCH) if scan else BATCH)
+        state, value = run(state, indices)
+        jax.block_until_ready((state, value))
+
+    return Row(call, many * BATCH)
+
+
+def jax_parameters(model: VAE) -> list[tuple[Any, Any]]:
+    """(weight (in, out), bias) of each layer."""
+    import jax.numpy as jnp
+
+    return [
+        (jnp.array(each.weight.detach().numpy().T), jnp.array(each.bias.detach().numpy())) for each in layers(model)
+    ]
+
+
+def jax_loss(parameters: list[tuple[Any, Any]], x: Any, noise: Any) -> Any:
+    """`plain_loss` in JAX."""
+    import jax
+    import jax.numpy as jnp
+
+    def layer(number: int, a: Any) -> Any:
+        weight, bias = parameters[number]
+        return a @ weight + bias
+
+    h = jax.nn.relu(layer(0, x))
+    loc, log_scale = layer(1, h), 7.0 * jnp.tanh(layer(2, h) / 7.0)
+    logits = layer(4, jax.nn.relu(layer(3, loc + jnp.exp(log_scale) * noise)))
+    surprise = (jax.nn.softplus(logits) - x * logits).sum() / len(x)
+    return surprise + 0.5 * (loc**2 + jnp.exp(2.0 * log_scale) - 2.0 * log_scale - 1.0).sum() / len(x)
+
+
+def tensors(problem: Problem) -> TensorDataset:
+    return TensorDataset(torch.from_numpy(problem.images).float() / problem.white)
+
+
+def pyro_svi(problem: Problem) -> Row:
+    """Pyro's SVI with its sampled ELBO, fed by a DataLoader, validation off."""
+    import pyro
+    import pyro.distributions as dist
+
+    pyro.clear_param_store()
+    pyro.enable_validation(False)
+    net = network()
+    zeros, ones = torch.zeros(BATCH, LATENT), torch.ones(BATCH, LATENT)
+
+    def model(x: Tensor) -> None:
+        pyro.module("decoder", net.decoder)
+        with pyro.plate("batch", len(x)):
+            z = pyro.sample("z", dist.Normal(zeros, ones).to_event(1))
+            logits = net.decoder.out(net.decoder.body(z))
+            pyro.sample("x", dist.Bernoulli(logits=logits, validate_args=False).to_event(1), obs=x)
+
+    def guide(x: Tensor) -> None:
+        pyro.module("encoder", net.encoder)
+        with pyro.plate("batch", len(x)):
+            h = net.encoder.body(x)
+            scale = bounded(net.encoder.log_scale(h)).exp()
+            pyro.sample("z", dist.Normal(net.encoder.loc(h), scale).to_event(1))
+
+    svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": RATE}), loss=pyro.infer.Trace_ELBO())
+    feed = endless(DataLoader(tensors(problem), batch_size=BATCH, shuffle=True))
+    return Row(lambda: svi.step(pixels(problem, next(feed)[0])), BATCH)
+
+
+def lightning_fit(problem: Problem) -> Row:
+    """An epoch of Lightning's `Trainer.fit`, bars and checkpoints off; its setting up is in the time."""
+    import logging
+    import warnings
+
+    import lightning
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = Textbook()
+
+        def training_step(self, batch: list[Tensor], number: int) -> Tensor:
+            return self.net(pixels(problem, batch[0]))
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.Adam(self.parameters(), lr=RATE)
+
+    module, loader = Module(), DataLoader(tensors(problem), batch_size=BATCH, shuffle=True)
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+
+    def call() -> None:
+        lightning.Trainer(max_epochs=1, accelerator="cpu", devices=1, **quiet).fit(module, loader)
+
+    return Row(call, len(problem.images))
+
+
+def pythae_epoch(problem: Problem) -> Row:
+    """An epoch of Pythae's `BaseTrainer.train_step`, around the common networks."""
+    import logging
+
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE as PythaeVAE
+    from pythae.models import VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    logging.disable(logging.INFO)
+    net, shape = network(), (1, 28, 28)
+
+    class Encoder(BaseEncoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net.encoder
+
+        def forward(self, x: Tensor) -> Any:
+            h = self.net.body(x.reshape(-1, PIXELS))
+            return ModelOutput(embedding=self.net.loc(h), log_covariance=2.0 * bounded(self.net.log_scale(h)))
+
+    class Decoder(BaseDecoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net.decoder
+
+        def forward(self, z: Tensor) -> Any:
+            return ModelOutput(reconstruction=torch.sigmoid(self.net.out(self.net.body(z))).reshape(-1, *shape))
+
+    class Model(PythaeVAE):
+        def forward(self, inputs: Any, **settings: Any) -> Any:
+            inputs["data"] = pixels(problem, inputs["data"]).reshape(-1, *shape)
+            return super().forward(inputs, **settings)
+
+    images = tensors(problem).tensors[0].reshape(-1, *shape)
+    sizes = {"per_device_train_batch_size": BATCH, "learning_rate": RATE, "no_cuda": True}
+    with tempfile.TemporaryDirectory() as folder:  # nothing is saved
+        trainer = BaseTrainer(
+            Model(VAEConfig(input_dim=shape, latent_dim=LATENT, reconstruction_loss="bce"), Encoder(), Decoder()),
+            train_dataset=BaseDataset(images, torch.zeros(len(images))),
+            training_config=BaseTrainerConfig(output_dir=folder, **sizes),
+        )
+        trainer.prepare_training()
+
+    def call() -> None:
+        with contextlib.redirect_stderr(io.StringIO()):  # its bar
+            trainer.train_step(1)
+
+    return Row(call, len(images))
+
+
+# ------------------------------------------------------------------------------------------------------------ the table
+
+ROWS: dict[str, Callable[[Problem], Row]] = {
+    "example": example,
+    "plain": plain,
+    "plain + vaelib loss": lambda problem: plain(problem, vaelib_loss),
+    "plain compiled": lambda problem: plain(problem, compiled=True),
+    "plain compiled + vaelib loss": lambda problem: plain(problem, vaelib_loss, compiled=True),
+    "vaelib eager": lambda problem: engine(problem, compile=False),
+    "vaelib compiled": lambda problem: engine(problem, compile=True),
+    "vaelib conv": lambda problem: engine(problem, compile=False, network="conv", hidden=(32, 64)),
+    "floor": lambda problem: gemms(problem, adam=True),
+    "gemms": gemms,
+    "sgemm peak": peak,
+    "jax jit": lambda problem: jax_steps(problem, scan=False),
+    "jax scan": lambda problem: jax_steps(problem, scan=True),
+    "pyro": pyro_svi,
+    "lightning": lightning_fit,
+    "pythae": pythae_epoch,
+}
+NEEDS = {"jax jit": "jax", "jax scan": "jax", "pyro": "pyro", "lightning": "lightning", "pythae": "pythae"}
