@@ -497,7 +497,7 @@ def test_gaussian_decoder_on_levels_learns_the_scale_of_its_errors() -> None:
     """Real digits, dequantized: the learned variance nears its closed-form optimum, the mean squared error under q."""
     data = load_data("digits")
     settings: dict[str, Any] = {"decoder": "gaussian", "binarization": "dequantized", "hidden": (50,), "latent_dim": 4}
-    state = fit(TrainConfig(**settings, epochs=40, schedule="cosine", device="cpu"), data)
+    state = fit(TrainConfig(**settings, epochs=150, schedule="cosine", device="cpu"), data)
     best = optimal_variance(state.model, torch.tensor(dequantize_once(data, data.train)), samples=10)
     assert state.model.decoder.scale.item() ** 2 == pytest.approx(best.value, rel=0.05)
     assert 0.003 < best.value < 0.1

@@ -269,3 +269,10 @@ def test_convolutions_that_do_not_fit_the_images_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="Expected `image_shape` to hold 35 pixels, and at least one channel count"):
         VAE(35, 2, hidden, image_shape=image_shape, rng=torch.Generator())
+
+
+@pytest.mark.parametrize("deviation", [0.2, 3.0])
+def test_learned_scale_starts_at_the_deviation_of_the_data(deviation: float) -> None:
+    made = VAE(5, 2, (4,), "learned", rng=torch.Generator().manual_seed(0))
+    start_at(made, torch.zeros(5), deviation)
+    assert made.decoder.scale.item() == pytest.approx(deviation, rel=1e-6)

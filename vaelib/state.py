@@ -83,8 +83,9 @@ def init(config: TrainConfig, data: Data) -> TrainState:
     rows, validation = data.train, None
     if config.validation:
         rows, validation = validation_split(data, config.validation, config.seed)
-    train, white, mean = as_trained(data, rows, mode)
-    start_at(model, torch.from_numpy(mean).to(model.prior_loc.dtype))
+    train, white = as_trained(data, rows, mode)
+    mean, deviation = moments(train, white, 0.5 if mode == "dequantized" else 0.0)
+    start_at(model, torch.from_numpy(mean).to(model.prior_loc.dtype), deviation)
     model.to(config.device)
     seed = int(torch.randint(2**62, (), generator=rng))  # apart from the weights' own stream
     held_out = {"test": as_judged(data, data.test, mode)}
@@ -142,16 +143,20 @@ def adam(model: VAE, learning_rate: Tensor) -> torch.optim.Optimizer:
     return optimizer
 
 
-def as_trained(data: Data, rows: np.ndarray, mode: str) -> tuple[np.ndarray, float, np.ndarray]:
-    """Training examples as they are kept on the device, the number in them that means 1.0, and their mean image."""
-    white = data.white
+def as_trained(data: Data, rows: np.ndarray, mode: str) -> tuple[np.ndarray, float]:
+    """Training examples as they are kept on the device, and the number in them that means 1.0."""
     if mode == "fixed":
-        rows, white = binarize_once(data, rows, TRAIN_SEED), 1.0
-    elif mode == "none" and data.binary:
-        rows, white = (rows != 0).astype(np.uint8), 1.0  # bytes, with nothing left to divide by
-    elif mode == "dequantized":
-        white += 1.0  # v + u lies between 0 and white + 1
-    return rows, white, rows.mean(0, dtype=np.float64) / white + (0.5 / white if mode == "dequantized" else 0.0)
+        return binarize_once(data, rows, TRAIN_SEED), 1.0
+    if mode == "none" and data.binary:
+        return (rows != 0).astype(np.uint8), 1.0  # bytes, with nothing left to divide by
+    return rows, data.white + 1.0 if mode == "dequantized" else data.white  # v + u lies between 0 and white + 1
+
+
+def moments(train: np.ndarray, white: float, shift: float) -> tuple[np.ndarray, float]:
+    """Mean image of (train + shift) / white, and the root mean squared distance from it; 1 where nothing varies."""
+    mean = train.mean(0, dtype=np.float64)
+    variance = float(np.mean([np.mean((part - mean) ** 2) for part in np.array_split(train, -(-len(train) // 1000))]))
+    return (mean + shift) / white, np.sqrt(variance) / white or 1.0
 
 
 def as_judged(data: Data, part: np.ndarray, mode: str) -> Tensor:

@@ -178,13 +178,16 @@ class VAE(nn.Module):
 
 
 @torch.no_grad()
-def start_at(model: VAE, mean: Tensor) -> None:
-    """Set the biases that look at the data or the prior, before training. `mean` is the training set's, (pixels,).
+def start_at(model: VAE, mean: Tensor, deviation: float = 1.0) -> None:
+    """Set what looks at the data or the prior, before training.
+
+    Args:
+        mean: of the training set, (pixels,). deviation: root mean squared distance of its pixels from that mean.
 
     - The first layer sees pixels as distances from their mean.
     - The decoder starts at the mean image (its logit, with probabilities clipped to [0.001, 0.999], as Burda et al.
       2016 did), so that training need not learn first that corners are black. A convolutional one has one bias for
-      all pixels, and starts at the mean brightness.
+      all pixels, and starts at the mean brightness. A learned scale starts at the deviation, its optimum then.
     - The posterior starts narrower than the prior, at scales near 1/e: latents carry news from the first step, and
       fewer of them are given up early.
     """
@@ -199,6 +202,8 @@ def start_at(model: VAE, mean: Tensor) -> None:
     bias = layer.bias
     start = mean if len(bias) == len(mean) else mean.mean().expand(len(bias))
     bias.copy_(torch.logit(start, eps=1e-3) if model.decoder.bernoulli else start)
+    if model.decoder.learned:
+        model.decoder.log_scale.fill_(unbounded(math.log(deviation)))
     encoder.log_scale.bias.sub_(1.0)
 
 
@@ -215,6 +220,11 @@ def bounded(log_scale: Tensor) -> Tensor:
 def linear(inputs: int, outputs: int) -> nn.Linear:
     """A linear layer whose weights are still to be drawn; PyTorch would draw them from its hidden generator."""
     return nn.utils.skip_init(nn.Linear, inputs, outputs)
+
+
+def unbounded(log_scale: float) -> float:
+    """The argument for which `bounded` gives this log-scale; one beyond the bounds is taken to lie close to them."""
+    return LOG_SCALE_BOUND * math.atanh(min(0.9, max(-0.9, log_scale / LOG_SCALE_BOUND)))
 
 
 Networks = tuple[int, nn.Module, nn.Module, nn.Module]  # width of the features, encoder's body, decoder's body and out
