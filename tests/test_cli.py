@@ -20,7 +20,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import vaelib.__main__
-from vaelib import checkpoint, course, plots, train
+from vaelib import checkpoint, cli, course, engine, plots, train
 from vaelib.cli import Bar, app
 from vaelib.data import Data, load
 from vaelib.pictures import draw_run
@@ -92,6 +92,52 @@ def test_evaluate_prints_and_writes_bounds_with_errors(trained: Path, tmp_path: 
     assert "pixels binarized: training set at each visit, test set once" in result.stdout
 
 
+def test_evaluate_compares_anneals_and_splits_the_gap(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "A_FEW", 3)
+    monkeypatch.setitem(cli.ANNEALING, "temperatures", 5)
+    assert run("train", "--data", "digits", "--out", tmp_path / "o", "--epochs", 1, *SMALL).exit_code == 0
+    extra = ("--against", tmp_path / "o", "--ais", "--gaps", "--json", tmp_path / "e.json", "--device", "cpu")
+    result = run("evaluate", trained, "--importance-samples", 50, *extra)
+    assert result.exit_code == 0, result.output
+    content = json.loads((tmp_path / "e.json").read_text())
+    difference = content["against"]["difference"]
+    assert difference["value"] > 4.5 * difference["standard_error"] > 0  # a second epoch helps
+    assert f"log p(x) less that of {tmp_path / 'o'}: {difference['value']:+.3f}" in result.stdout
+    assert content["annealed"]["examples"] == content["gaps"]["examples"] == 3
+    gap = content["sandwich_on_simulated_data"]["gap"]
+    assert "3 simulated ones: log p(x) from" in result.stdout and f"a gap of {gap['value']:.3f}" in result.stdout
+    parts = content["gaps"]
+    assert f"approximation{parts['approximation']['value']:10.3f}" in result.stdout
+    assert f"amortization{parts['amortization']['value']:11.3f}" in result.stdout
+
+
+def test_comparison_of_a_bernoulli_with_a_gaussian_is_refused_before_anything_is_evaluated(
+    trained: Path, tmp_path: Path
+) -> None:
+    settings = ("--decoder", "gaussian", "--out", tmp_path / "g", "--epochs", 1, *SMALL)
+    assert run("train", "--data", "digits", *settings).exit_code == 0
+    result = run("evaluate", trained, "--against", tmp_path / "g", "--json", tmp_path / "e.json")
+    assert result.exit_code == 1 and result.stdout == "" and not (tmp_path / "e.json").exists()
+    assert result.stderr.startswith("Error: Expected two models with one kind of likelihood to compare, but got bern")
+
+
+def test_bits_are_told_of_levels_and_not_of_bare_grey_pixels(tmp_path: Path) -> None:
+    for mode, told in (("dequantized", True), ("none", False)):
+        settings = ("--decoder", "gaussian", "--binarization", mode, "--out", tmp_path / mode, "--epochs", 1, *SMALL)
+        assert run("train", "--data", "digits", *settings).exit_code == 0
+        result = run("evaluate", tmp_path / mode, "--importance-samples", 5)
+        assert result.exit_code == 0 and ("bits per pixel" in result.stdout) is told
+
+
+def test_collapse_is_a_warning(tmp_path: Path) -> None:
+    settings = ("--out", tmp_path / "r", "--epochs", 40, "--beta", 30, "--schedule", "cosine", *SMALL)
+    assert run("train", "--data", "digits", *settings).exit_code == 0
+    result = run("evaluate", tmp_path / "r", "--importance-samples", 5)
+    assert result.exit_code == 0 and "Warning: Posterior collapse: q(z|x) equals the prior" in result.stderr
+
+
 def test_resume_takes_the_settings_of_the_run(own: Path, tmp_path: Path) -> None:
     settings = ("--data", own, "--latent-dim", 3, "--beta", 0.5, "--seed", 7, *SMALL)
     assert run("train", *settings, "--epochs", 4, "--out", tmp_path / "whole").exit_code == 0
@@ -116,6 +162,10 @@ def test_every_option_reaches_the_settings(own: Path, tmp_path: Path) -> None:
         "batch_size": 7,
         "learning_rate": 1e-4,
         "schedule": "burda",
+        "validation": 0.25,
+        "patience": 4,
+        "dtype": "float64",
+        "network": "dense",
         "seed": 3,
         "device": "cpu",
     }
@@ -180,7 +230,7 @@ def test_damaged_checkpoint_is_said(trained: Path, tmp_path: Path) -> None:
         content = (trained / name).read_bytes()
         (tmp_path / name).write_bytes(content if name == "config.json" else content[:-500])
     result = run("evaluate", tmp_path)
-    assert result.exit_code == 1 and "cut off, altered, or none" in result.stderr
+    assert result.exit_code == 1 and "cut off or altered" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -206,7 +256,7 @@ def test_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_saturated_posterior_is_reported(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaelib.train.saturation", lambda q: torch.tensor(0.25))
+    monkeypatch.setattr("vaelib.evaluate.saturation", lambda q: torch.tensor(0.25))
     result = run("train", "--data", own, "--out", tmp_path / "r", "--epochs", 1, *SMALL)
     assert "Warning: 25.0% of the posterior's scales are at their bounds" in result.stderr
 
@@ -229,13 +279,13 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
 def test_ctrl_c_ends_with_the_status_of_an_interrupt(
     own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = train.step
+    plain = engine.step
 
-    def interrupted(state: train.TrainState, indices: torch.Tensor) -> train.StepInfo:
+    def interrupted(state: train.TrainState, *rest: Any) -> train.StepInfo:
         os.kill(os.getpid(), signal.SIGINT)
-        return plain(state, indices)
+        return plain(state, *rest)
 
-    monkeypatch.setattr(train, "step", interrupted)
+    monkeypatch.setattr(engine, "step", interrupted)
     result = run("train", "--data", own, "--out", tmp_path / "r", *SMALL)
     assert result.exit_code == 130 and "Go on with: vaelib train" in result.stderr and "Stopped." in result.stderr
     assert checkpoint.load(tmp_path / "r")["step"] == 1

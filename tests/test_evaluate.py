@@ -1,16 +1,28 @@
-"""Bounds on log p(x): against quadrature over a one-dimensional latent, and their stated errors against the spread."""
+"""Bounds on log p(x) against quadrature and exact models, their stated errors against the spread; what is refused."""
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtr, roots_legendre
 
-from vaelib import data
-from vaelib.evaluate import Evaluation, evaluate, held_out_pixels, mean
-from vaelib.vae import VAE
+from vaelib import Estimate, LinearGaussian, data
+from vaelib.evaluate import (
+    Evaluation,
+    bits_per_dimension,
+    compare,
+    evaluate,
+    held_out_pixels,
+    mean,
+    optimal_variance,
+    require_comparable,
+    subject,
+)
+from vaelib.vae import LOG_SCALE_BOUND, VAE
 
 PIXELS, N = 6, 9
 
@@ -149,6 +161,12 @@ def test_single_sample_has_no_monte_carlo_error() -> None:
     assert math.isnan(result.nll_monte_carlo_error) and math.isfinite(result.nll.value)
 
 
+def test_json_of_one_example_and_one_sample_holds_no_nan() -> None:
+    content = evaluate(model(), pixels(1), importance_samples=1).as_dict()
+    json.dumps(content, allow_nan=False)
+    assert content["nll"]["standard_error"] is None and content["decoder_response"] is None
+
+
 def test_nothing_to_evaluate_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one sample and one example, but got 0 and 9"):
         evaluate(model(), pixels(), importance_samples=0)
@@ -161,6 +179,221 @@ def test_held_out_pixels_are_binary_unless_used_as_they_are() -> None:
     assert set(held_out_pixels(digits, "dynamic").unique().tolist()) == {0.0, 1.0}
     assert torch.equal(held_out_pixels(digits, "dynamic"), held_out_pixels(digits, "fixed"))
     np.testing.assert_array_equal(held_out_pixels(digits, "none").numpy(), digits.intensities(digits.test))
+
+
+def test_dequantized_pixels_lie_in_the_cells_of_their_levels_and_are_drawn_once() -> None:
+    digits = data.load("digits")
+    x = held_out_pixels(digits, "dequantized")
+    above = x.double().numpy() * 17 - digits.test  # u
+    assert x.dtype == torch.float32 and above.min() > -1e-5 and above.max() < 1 + 1e-5
+    assert above.mean() == pytest.approx(0.5, abs=0.01) and above.var() == pytest.approx(1 / 12, rel=0.03)
+    assert torch.equal(x, held_out_pixels(digits, "dequantized"))
+
+
+# ---------------------------------------------------------------------------------------------------------- comparisons
+
+
+def linear(seed: int) -> tuple[VAE, LinearGaussian]:
+    """A linear Gaussian VAE, whose q is wider than the posterior in every direction, and its exact twin."""
+    rng = torch.Generator().manual_seed(seed)
+    made = VAE(PIXELS, 2, (), 0.75, rng=rng).double()
+    loading, offset = made.decoder.out.weight, made.decoder.out.bias
+    with torch.no_grad():
+        loading.copy_(0.6 * torch.randn(loading.shape, generator=rng, dtype=torch.float64))
+        offset.fill_(0.4)
+        made.encoder.loc.weight.mul_(0.2)
+        made.encoder.log_scale.weight.mul_(0.1)
+        made.encoder.log_scale.bias.fill_(0.4)
+    return made, LinearGaussian(loading.detach().numpy(), offset.detach().numpy(), 0.75**2)
+
+
+def test_comparison_matches_the_exact_difference_and_pairs_the_examples() -> None:
+    (first, exact), (second, other) = linear(1), linear(2)
+    x = pixels(40)
+    a, b = (evaluate(made, x, importance_samples=4000, treatment="none") for made in (first, second))
+    truth = exact.log_evidence(x.numpy()) - other.log_evidence(x.numpy())
+    difference = compare(a, b)
+    monte_carlo = math.hypot(a.nll_monte_carlo_error, b.nll_monte_carlo_error)
+    assert abs(difference.value - truth.mean()) < 4.5 * monte_carlo and monte_carlo < 0.01 < abs(truth.mean())
+    assert difference.error == pytest.approx(truth.std(ddof=1) / math.sqrt(40), rel=0.05)
+    assert compare(b, a).value == -difference.value and compare(a, a) == Estimate(0.0, 0.0, 40)
+
+
+def test_comparison_of_different_likelihoods_is_refused_in_words() -> None:
+    a, b = (evaluate(model(decoder_scale=scale), pixels(), importance_samples=1) for scale in (None, 0.5))
+    with pytest.raises(
+        ValueError, match="one kind of likelihood to compare, but got bernoulli and gaussian"
+    ) as refused:
+        compare(a, b)
+    assert "log-density, which shifts by" in str(refused.value)
+    with pytest.raises(ValueError, match="but got gaussian and bernoulli"):
+        compare(b, a)
+
+
+def test_comparison_of_other_examples_is_refused() -> None:
+    a, b = (evaluate(model(), pixels(n), importance_samples=1) for n in (5, 6))
+    with pytest.raises(ValueError, match="the same examples to compare, but got 5 of 6 pixels and 6 of 6"):
+        compare(a, b)
+
+
+def test_comparison_of_differently_treated_pixels_is_refused() -> None:
+    digits = data.load("digits")
+    made = VAE(64, 2, (4,), "learned", rng=torch.Generator().manual_seed(0))
+    grey, noisy = (subject(made, held_out_pixels(digits, mode), mode) for mode in ("none", "dequantized"))
+    with pytest.raises(ValueError, match="but they differ: the pixels were treated as none and as dequantized"):
+        require_comparable(grey, noisy)
+    made = VAE(64, 2, (4,), rng=torch.Generator().manual_seed(0))
+    visits, once = (subject(made, held_out_pixels(digits, mode), mode) for mode in ("dynamic", "fixed"))
+    require_comparable(visits, once)  # two ways to train; judged on the same pixels
+
+
+# ------------------------------------------------------------------------------------------------------------- collapse
+
+
+def judged(made: VAE, n: int = N) -> Evaluation:
+    return evaluate(made, pixels(n), importance_samples=2)
+
+
+def sound(decoder_scale: float | None = None) -> VAE:
+    """Three latents that look at x."""
+    made = model(latent_dim=3, decoder_scale=decoder_scale)
+    made.encoder.loc.weight.data.mul_(5.0)
+    return made
+
+
+def test_sound_model_earns_no_warning() -> None:
+    assert judged(sound()).warnings() == [] and judged(sound()).active_units > 0
+
+
+def test_posterior_equal_to_the_prior_is_called_collapse() -> None:
+    made = model(latent_dim=3)
+    with torch.no_grad():
+        for layer in (made.encoder.loc, made.encoder.log_scale):
+            layer.weight.zero_()
+            layer.bias.zero_()
+    result = judged(made)
+    assert result.rate.value == 0.0 and result.active_units == 0
+    (sentence,) = result.warnings()
+    assert sentence.startswith(
+        "Posterior collapse: q(z|x) equals the prior, with a KL below 0.01 nats in each of the 3"
+    )
+    made.encoder.loc.weight.data[1] = 0.5  # one latent is enough
+    assert judged(made).warnings() == []
+
+
+def test_posterior_that_is_the_same_for_every_x_is_called_collapse() -> None:
+    made = model(latent_dim=3)
+    with torch.no_grad():
+        made.encoder.loc.weight.zero_()
+        made.encoder.loc.bias.fill_(1.5)
+    result = judged(made)
+    assert result.rate.value > 1 and result.active_units == 0
+    (sentence,) = result.warnings()
+    assert sentence.startswith("Collapse: q(z|x) is nearly the same for every x; none of the 3 latents is active")
+    assert judged(made, 1).warnings() == []  # one example does not tell
+
+
+@pytest.mark.parametrize("decoder_scale", [None, 0.5])
+def test_decoder_that_ignores_z_is_reported(decoder_scale: float | None) -> None:
+    made = sound(decoder_scale)
+    assert judged(made).warnings() == []
+    with torch.no_grad():
+        made.decoder.body[0].weight.zero_()
+    result = judged(made)
+    assert (result.response == 0).all()
+    (sentence,) = result.warnings()
+    assert sentence.startswith("The decoder ignores z: p(x|z) moves by 0 nats between the z of two examples")
+    alone = judged(made, 1)
+    assert np.isnan(alone.response).all() and alone.warnings() == []
+
+
+def test_response_of_a_decoder_matches_torch() -> None:
+    """z is fixed by a narrow q, so that the response can be computed from the means."""
+    made = model(latent_dim=2, decoder_scale=0.6)
+    with torch.no_grad():
+        made.encoder.log_scale.weight.zero_()
+        made.encoder.log_scale.bias.fill_(-12.0)  # a scale of 0.002
+        result, f = judged(made), made.decode(made.encode(pixels()).loc).mean
+    own, other = torch.distributions.Normal(f, 0.6), torch.distributions.Normal(f.roll(-1, 0), 0.6)
+    expected = torch.distributions.kl_divergence(own, other).sum(-1).detach().numpy()
+    np.testing.assert_allclose(result.response, expected, rtol=0.05, atol=1e-3)
+    assert expected.max() > 0.1
+
+
+def test_saturated_scales_are_reported_with_their_share() -> None:
+    made = model(latent_dim=4)
+    with torch.no_grad():
+        made.encoder.log_scale.weight[1] = 0.0
+        made.encoder.log_scale.bias[1] = -5 * LOG_SCALE_BOUND
+    assert judged(made).warnings()[0].startswith("25.0% of the posterior's scales are at their bounds")
+
+
+def test_kl_of_the_latents_adds_up_to_the_rate() -> None:
+    result = judged(model(latent_dim=4))
+    assert result.unit_kl.shape == (4,) and result.unit_kl.sum() == pytest.approx(result.rate.value, rel=1e-12)
+
+
+# --------------------------------------------------------------------------------------------------- bits and variances
+
+
+def test_fair_coins_cost_a_bit_and_uniform_levels_their_logarithm() -> None:
+    coins = bits_per_dimension(Estimate(12 * math.log(2), 0.3, 7), pixels=12)
+    assert coins.value == pytest.approx(1.0) and coins.error == pytest.approx(0.3 / (12 * math.log(2)))
+    uniform_density = bits_per_dimension(Estimate(0.0, 0.0), pixels=12, levels=17)  # p(y) = 1 on the unit cube
+    assert uniform_density.value == pytest.approx(math.log2(17)) and uniform_density.error == 0.0
+
+
+def test_bits_of_dequantized_levels_bound_the_probability_of_the_levels() -> None:
+    """One pixel of 5 levels under y ~ N(m, s^2): P(v) by normal integrals, E_u log p by Gauss-Legendre quadrature."""
+    levels, loc, scale = 5, 0.37, 0.21
+    nodes, weights = roots_legendre(40)
+    v = np.arange(levels)
+    y = (v[:, None] + (nodes + 1) / 2) / levels
+    log_density = -0.5 * ((y - loc) / scale) ** 2 - math.log(scale * math.sqrt(2 * math.pi))
+    nll = -(log_density @ weights) / 2
+    bits = np.array([bits_per_dimension(Estimate(float(value)), 1, levels).value for value in nll])
+    exact = -np.log2(ndtr(((v + 1) / levels - loc) / scale) - ndtr((v / levels - loc) / scale))
+    assert (bits >= exact).all() and (bits - exact).max() < 0.5
+    fine = bits_per_dimension(Estimate(0.5 * math.log(2 * math.pi * scale**2)), 1, 10_000)  # at the mode, narrow cells
+    assert fine.value == pytest.approx(-math.log2(2 * ndtr(0.5 / 10_000 / scale) - 1), abs=1e-6)
+
+
+def test_bits_are_told_only_where_pixels_have_levels() -> None:
+    assert (bits := judged(model()).bits_per_dimension) is not None and 0.5 < bits.value < 3
+    grey = model(decoder_scale=0.5)
+    assert judged(grey).bits_per_dimension is None and judged(grey).as_dict()["bits_per_dimension"] is None
+    result = evaluate(grey, pixels(), importance_samples=2, treatment="dequantized", levels=17)
+    assert result.bits_per_dimension is not None
+    assert result.bits_per_dimension.value == pytest.approx(
+        result.nll.value / (PIXELS * math.log(2)) + math.log2(17), rel=1e-12
+    )
+
+
+def test_optimal_variance_matches_the_closed_form_of_a_linear_decoder() -> None:
+    made, exact = linear(3)
+    x = pixels(30)
+    q = made.encode(x)
+    spread = (exact.loading**2).sum(0)
+    mean_f = q.loc.detach().numpy() @ exact.loading.T + exact.offset
+    square = ((x.numpy() - mean_f) ** 2).sum(1) + q.variance.detach().numpy() @ spread  # E_q |x - f(z)|^2
+    found = optimal_variance(made, x, samples=30_000)
+    assert found.value == pytest.approx(square.mean() / PIXELS, rel=0.01)
+    assert found.error == pytest.approx(square.std(ddof=1) / PIXELS / math.sqrt(30), rel=0.1)
+
+
+def test_optimal_variance_maximizes_the_bound() -> None:
+    made = model(latent_dim=2, decoder_scale=1.0)
+    best = optimal_variance(made, pixels(), samples=4000, seed=3).value
+    bounds = {}
+    for factor in (0.8, 0.95, 1.0, 1.05, 1.25):
+        made.decoder.fixed_scale.fill_(math.sqrt(best * factor))
+        bounds[factor] = evaluate(made, pixels(), importance_samples=4000).elbo.value  # the same noise each time
+    assert bounds[0.8] < bounds[0.95] < bounds[1.0] > bounds[1.05] > bounds[1.25]
+
+
+def test_variance_of_a_bernoulli_decoder_is_refused() -> None:
+    with pytest.raises(TypeError, match="Expected a Gaussian decoder, but got a Bernoulli one"):
+        optimal_variance(model(), pixels())
 
 
 @pytest.mark.gpu

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vaelib.ais import Annealed, Sandwich
     from vaelib.estimate import Estimate
     from vaelib.evaluate import Evaluation
+    from vaelib.gaps import Gaps
     from vaelib.train import TrainState
+    from vaelib.vae import VAE
 
 app = typer.Typer(
     help="Variational autoencoders: verify the derivations, train the model, bound its likelihood.",
@@ -23,6 +29,8 @@ app = typer.Typer(
 )
 
 LINES = 10  # of progress in a log file, where no bar is shown
+LOOKED_AT = 1000  # test examples on which a trained model is looked at for collapse
+LONG = 600.0  # seconds of training that are left, from which on compiling pays
 
 
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -89,25 +97,41 @@ def train(
     ] = None,
     decoder: Annotated[str | None, typer.Option(help="bernoulli (binary pixels) or gaussian")] = None,
     decoder_scale: Annotated[float | None, typer.Option(help="Of a Gaussian decoder; learned if not given")] = None,
-    binarization: Annotated[str | None, typer.Option(help="Of grey pixels: dynamic, fixed or none")] = None,
+    binarization: Annotated[
+        str | None, typer.Option(help="Of grey pixels: dynamic, fixed, none; or dequantized, for a Gaussian decoder")
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="dense or conv")] = None,
     latent_dim: Annotated[int | None, typer.Option(help="Numbers in z")] = None,
-    hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers: 500 or 200,200")] = None,
+    hidden: Annotated[str | None, typer.Option(help="Widths: 500 or 200,200; channels of conv; or linear")] = None,
     layer_norm: Annotated[bool | None, typer.Option("--layer-norm/--no-layer-norm", help="In hidden layers")] = None,
-    objective: Annotated[str | None, typer.Option(help="elbo or iwae")] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="elbo, elbo-sampled, elbo-exact, stl, iwae, dreg, score or score-baseline"),
+    ] = None,
     importance_samples: Annotated[int | None, typer.Option(help="Draws of z for each example and step")] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the KL; 1 maximizes the ELBO")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Epochs in which beta rises from 0")] = None,
+    free_bits: Annotated[float | None, typer.Option(help="Nats that each latent's KL may take for nothing")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set")] = None,
+    validation: Annotated[float | None, typer.Option(help="Share of the training set to choose the epoch by")] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better bound")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples in a step")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam")] = None,
     schedule: Annotated[str | None, typer.Option(help="Of the learning rate: constant, cosine or burda")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything that is random")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64")] = None,
+    compile_step: Annotated[
+        bool | None, typer.Option("--compile", help="Compile the step: about a minute first, then a fifth faster")
+    ] = None,
+    tf32: Annotated[bool | None, typer.Option("--tf32", help="GPU: faster, less precise products")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings")] = False,
 ) -> None:
     """Train a VAE and draw its pictures. What is not given is chosen to suit the data, and written to config.json."""
     from vaelib.data import load
+    from vaelib.evaluate import evaluate as judge
     from vaelib.pictures import draw_run
-    from vaelib.train import RunError, TrainConfig, fit
+    from vaelib.train import RunError, TrainConfig, best_record, fit
 
     chosen: dict[str, Any] = {
         name: value
@@ -117,16 +141,24 @@ def train(
             "binarization": binarization,
             "latent_dim": latent_dim,
             "hidden": None if hidden is None else _widths(hidden),
+            "network": network,
             "layer_norm": layer_norm,
             "objective": objective,
             "importance_samples": importance_samples,
             "beta": beta,
+            "warmup": warmup,
+            "free_bits": free_bits,
             "epochs": epochs,
+            "validation": validation,
+            "patience": patience,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "schedule": schedule,
             "seed": seed,
+            "dtype": dtype,
             "device": device,
+            "compile": compile_step,
+            "tf32": tf32,
         }.items()
         if value is not None
     }
@@ -141,20 +173,24 @@ def train(
         loaded = load(data or "digits")
         out = out or _default_folder(data or "digits")
         config = TrainConfig.suited_to(loaded, **chosen)
-    with Bar(config.epochs) as bar:
+    with Bar(config.epochs) as bar, warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: bar.say(f"Warning: {message}")
         try:
             state = fit(config, loaded, out=out, resume=resume, callback=bar)
         except KeyboardInterrupt:
             bar.say(f"Saved. Go on with: vaelib train --out {out} --resume")
             raise
     paths = draw_run(out, state.model, loaded, state.config.binarization, state.history)
-    last = state.history[-1]
+    last = best_record(state.history)
+    if len(state.history) < state.config.epochs or "validation_elbo" in last:
+        typer.echo(f"The model is that of epoch {last['epoch']} of {len(state.history)}, by its validation bound.")
     typer.echo(
         f"Test ELBO {last['test_elbo']:.2f} nats per example (log-likelihood {last['test_log_likelihood']:.2f},"
         f" KL {last['test_kl']:.2f}); {pixels_in_words(state.config.binarization)}."
     )
-    if last["saturated"] > 0:
-        typer.echo(f"Warning: {last['saturated']:.1%} of the posterior's scales are at their bounds.", err=True)
+    quick = judge(state.model, state.held_out["test"][:LOOKED_AT], importance_samples=2)
+    for sentence in quick.warnings():
+        typer.echo(f"Warning: {sentence}", err=True)
     typer.echo(f"Pictures: {', '.join(path.name for path in paths)} in {out}. Next: vaelib evaluate {out}")
 
 
@@ -167,28 +203,81 @@ def evaluate(
     data: Annotated[str | None, typer.Option(help="Where the data are now, if they were moved")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws of z")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    against: Annotated[Path | None, typer.Option(metavar="DIR", help="A run to compare with, pixel for pixel")] = None,
+    ais: Annotated[bool, typer.Option("--ais", help="Check the bound by annealed sampling, on a few examples")] = False,
+    gaps: Annotated[bool, typer.Option("--gaps", help="Say why the ELBO is below log p(x), on a few examples")] = False,
 ) -> None:
     """Bound log p(x) on the test set, with standard errors."""
     from vaelib import checkpoint
+    from vaelib.ais import annealed_bound, sandwich
     from vaelib.data import load
+    from vaelib.evaluate import as_pair, compare, held_out_pixels, mean, require_comparable, subject
     from vaelib.evaluate import evaluate as run
-    from vaelib.evaluate import held_out_pixels
+    from vaelib.gaps import inference_gaps
     from vaelib.train import RunError
     from vaelib.train import load as load_model
 
+    def read(folder: Path) -> tuple[VAE, Tensor, str, int | None]:
+        """The model of a run, the pixels it is judged on, how they were treated, the levels of grey they had."""
+        stored = checkpoint.read_config(folder)
+        model, mode = load_model(folder, device), stored["binarization"]
+        loaded = load(data or stored["data"])
+        checkpoint.require_same_data(folder, loaded.name, loaded.fingerprint(), stored)
+        return model, held_out_pixels(loaded, mode), mode, loaded.levels if mode == "dequantized" else None
+
+    def judge(name: str, model: VAE, pixels: Tensor, mode: str, levels: int | None) -> Evaluation:
+        with progress_bar(name, len(pixels)) as advance:
+            return run(
+                model,
+                pixels,
+                importance_samples=importance_samples,
+                treatment=mode,
+                levels=levels,
+                seed=seed,
+                callback=advance,
+            )
+
     if json_file is not None and not json_file.parent.is_dir():
         raise RunError(f"Expected a folder {json_file.parent} to write {json_file.name} into, but there is none.")
-    stored = checkpoint.read_config(folder)
-    model = load_model(folder, device)
-    loaded = load(data or stored["data"])
-    checkpoint.require_same_data(folder, loaded.name, loaded.fingerprint(), stored)
-    pixels = held_out_pixels(loaded, stored["binarization"])
-    with progress_bar("evaluating", len(pixels)) as advance:
-        result = run(model, pixels, importance_samples=importance_samples, seed=seed, callback=advance)
-    typer.echo("\n".join(lines(result, stored["binarization"])))
+    model, pixels, mode, levels = read(folder)
+    about = {"data": checkpoint.read_config(folder)["data"], "split": "test", "binarization": mode, "seed": seed}
+    other = None if against is None else read(against)
+    if other is not None:
+        try:
+            require_comparable(subject(model, pixels, mode), subject(other[0], other[1], other[2]))
+        except ValueError as error:
+            _fail(str(error))
+    result = judge("evaluating", model, pixels, mode, levels)
+    typer.echo("\n".join(lines(result, mode)))
+    for warning in result.warnings():
+        typer.echo(f"Warning: {warning}", err=True)
+    content: dict[str, Any] = {**about, "device": str(model.device), **result.as_dict()}
+    few = pixels[:A_FEW]
+    if other is not None:
+        difference = compare(result, judge(f"evaluating {against}", *other))
+        typer.echo(f"log p(x) less that of {against}: {difference.value:+.3f} {_plus_minus(difference, 3)}, paired.")
+        content["against"] = {"run": str(against), "difference": as_pair(difference)}
+    if ais:
+        with progress_bar(f"annealing {len(few)} test examples", 100) as advance:
+            annealed = annealed_bound(model, few, **ANNEALING, seed=seed, callback=advance)
+        with progress_bar(f"annealing {A_FEW} simulated examples", 100) as advance:
+            bounds = sandwich(model, A_FEW, **ANNEALING, seed=seed, callback=advance)
+        change = mean(annealed.log_evidence - result.log_evidence[: len(few)])
+        typer.echo("\n".join(annealed_lines(annealed, bounds, change)))
+        content["annealed"] = {**ANNEALING, **annealed.as_dict(), "less_importance_weighted": as_pair(change)}
+        content["sandwich_on_simulated_data"] = {**ANNEALING, **bounds.as_dict()}
+    if gaps:
+        known = (result.log_evidence[: len(few)], result.log_evidence_error[: len(few)])
+        with progress_bar(f"fitting q to each of {len(few)} examples", len(few)) as advance:
+            parts = inference_gaps(model, few, *known, seed=seed, callback=advance)
+        typer.echo("\n".join(gap_lines(parts)))
+        content["gaps"] = parts.as_dict()
     if json_file is not None:
-        about = {"data": stored["data"], "split": "test", "binarization": stored["binarization"], "seed": seed}
-        checkpoint.write_json(json_file, {**about, "device": str(model.device), **result.as_dict()})
+        checkpoint.write_json(json_file, content)
+
+
+A_FEW = 50  # examples for what takes long
+ANNEALING: dict[str, Any] = {"temperatures": 100, "chains": 8, "leapfrog_steps": 5, "base": "encoder"}
 
 
 def lines(result: Evaluation, mode: str) -> list[str]:
@@ -200,18 +289,47 @@ def lines(result: Evaluation, mode: str) -> list[str]:
         "distortion": (result.distortion, "-E_q[log p(x|z)]"),
     }
     error, bias, count = result.nll_monte_carlo_error, result.nll_bias, len(result.log_evidence)
+    bits = result.bits_per_dimension
     return [
         f"Test set, {count:,} example{'s' * (count != 1)}, in nats per example, +- standard error over examples;"
         f" {pixels_in_words(mode)}.",
         *(f"  {name:<11}{e.value:9.2f} {_plus_minus(e)}   {what}" for name, (e, what) in estimates.items()),
         f"Of the NLL, +- {error:.3f} comes from the samples of z alone, and about {bias:.3f} is bias upwards.",
+        *([] if bits is None else [f"The NLL is {bits.value:.4f} {_plus_minus(bits, 4)} bits per pixel."]),
         f"{result.active_units} of {len(result.activity)} latents are active.",
     ]
 
 
-def _plus_minus(estimate: Estimate) -> str:
+def annealed_lines(annealed: Annealed, bounds: Sandwich, change: Estimate) -> list[str]:
+    """Annealed sampling in words; `change` is what it adds to the importance-weighted bound."""
+    steps, chains = ANNEALING["temperatures"], ANNEALING["chains"]
+    lower, upper, gap = bounds.lower, bounds.upper, bounds.gap
+    return [
+        f"Annealed from q(z|x), {chains} chains of {steps} steps, {annealed.acceptance.mean():.0%} of moves accepted:",
+        f"  {len(annealed.log_evidence)} test examples: log p(x) >= {annealed.lower.value:.2f}"
+        f" {_plus_minus(annealed.lower)}; less the importance-weighted bound, {change.value:+.3f}"
+        f" {_plus_minus(change, 3)}.",
+        f"  {len(bounds.backward)} simulated ones: log p(x) from {lower.value:.2f} to {upper.value:.2f}, a gap of"
+        f" {gap.value:.3f} {_plus_minus(gap, 3)}.",
+    ]
+
+
+def gap_lines(gaps: Gaps) -> list[str]:
+    """The inference gap and its parts in words."""
+    parts = {
+        "approximation": (gaps.approximation, "a Gaussian q with independent coordinates comes no closer"),
+        "amortization": (gaps.amortization, "the encoder's q is not the best of these"),
+    }
+    inference, count = gaps.inference, len(gaps.log_evidence)
+    return [
+        f"log p(x) - ELBO on {count} test examples: {inference.value:.3f} {_plus_minus(inference, 3)}. Of this,",
+        *(f"  {name:<14}{e.value:9.3f} {_plus_minus(e, 3)}   {why}" for name, (e, why) in parts.items()),
+    ]
+
+
+def _plus_minus(estimate: Estimate, digits: int = 2) -> str:
     """The standard error; one example has none."""
-    return f"+- {estimate.error:.2f}" if math.isfinite(estimate.error) else "(no error: one example)"
+    return f"+- {estimate.error:.{digits}f}" if math.isfinite(estimate.error) else "(no error: one example)"
 
 
 def pixels_in_words(mode: str) -> str:
@@ -220,6 +338,7 @@ def pixels_in_words(mode: str) -> str:
         "dynamic": "pixels binarized: training set at each visit, test set once",
         "fixed": "pixels binarized once",
         "none": "pixels as they are",
+        "dequantized": "pixels dequantized: training set at each visit, test set once",
     }[mode]
 
 
@@ -255,12 +374,15 @@ class Bar:
     def __exit__(self, *exception: object) -> None:
         self.progress.stop()
 
-    def __call__(self, state: TrainState) -> None:
-        if self.state is None:
+    def __call__(self, state: TrainState, record: dict[str, Any]) -> None:
+        if not record:
             self.state = state
             self.say(_beginning(state))
             return
-        record = state.history[-1]
+        if record["epoch"] == 1 and (self.epochs - 1) * record["seconds"] > LONG and not state.config.compile:
+            self.say(
+                f"About {(self.epochs - 1) * record['seconds'] / 60:.0f} minutes to go; --compile would save some."
+            )
         text = (
             f"epoch {record['epoch']}/{self.epochs}  test ELBO {record['test_elbo']:.2f}"
             f" = log-likelihood {record['test_log_likelihood']:.2f} - KL {record['test_kl']:.2f} nats"
@@ -274,14 +396,28 @@ class Bar:
 
 
 def _beginning(state: TrainState) -> str:
+    import torch
+
     config, parameters = state.config, sum(p.numel() for p in state.model.parameters())
     widths = "-".join(map(str, (state.train.shape[1], *config.hidden, config.latent_dim)))
+    sizes = ", ".join(f"{len(part):,} for {name}" for name, part in state.held_out.items())
+    threads = torch.get_num_threads()
+    where = f"{threads} CPU thread{'s' * (threads > 1)}" if state.device.type == "cpu" else _gpu(state)
     return (
-        f"{Path(config.data).name}: {len(state.train):,} examples to train on, {len(state.test):,} to test on;"
+        f"{Path(config.data).name}: {len(state.train):,} examples to train on, {sizes};"
         f" {pixels_in_words(config.binarization)}.\n"
-        f"Encoder {widths}, {config.decoder} decoder, {parameters:,} parameters, on {config.device}; {config.epochs}"
-        f" epochs of {state.batches} steps at learning rate {config.learning_rate:g} ({config.schedule})."
+        f"{config.network.capitalize()} encoder {widths}, {config.decoder} decoder, {parameters:,} parameters, on"
+        f" {where}; {config.epochs} epochs of {state.batches} steps of {len(state.offsets)} at learning rate"
+        f" {config.learning_rate:g} ({config.schedule})."
     )
+
+
+def _gpu(state: TrainState) -> str:
+    import torch
+
+    held = "" if state.resident else ", the data on the host"
+    tf32 = "TF32 on" if state.config.tf32 else "TF32 off: --tf32 is faster for batches of thousands"
+    return f"{torch.cuda.get_device_name(state.device)} ({tf32}{held})"
 
 
 class progress_bar:
@@ -307,7 +443,7 @@ def _widths(text: str) -> tuple[int, ...]:
     from vaelib.train import RunError
 
     try:
-        return tuple(int(width) for width in text.split(","))
+        return () if text == "linear" else tuple(int(width) for width in text.split(","))
     except ValueError:
         raise RunError(
             f"Expected `hidden` to be widths with commas between, such as 500 or 200,200, but got {text!r}."

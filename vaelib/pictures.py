@@ -27,6 +27,7 @@ HOW = {
     "dynamic": "binarized: training set at each visit, test set once",
     "fixed": "binarized once",
     "none": "as they are",
+    "dequantized": "dequantized: training set at each visit, test set once",
 }
 
 

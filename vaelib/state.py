@@ -163,7 +163,7 @@ def as_judged(data: Data, part: np.ndarray, mode: str) -> Tensor:
     """Held-out examples as the model is judged on them: binarized or dequantized once, or as they are; on the CPU."""
     if mode == "dequantized":
         return torch.tensor(dequantize_once(data, part))
-    return torch.tensor(data.intensities(part) if mode == "none" else binarize_once(data, part))
+    return torch.tensor(data.intensities(part) if mode == "none" else binarize_once(data, part), dtype=torch.float32)
 
 
 def available(name: str) -> str:
