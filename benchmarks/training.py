@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import _peers
 import _record
 import _rows
 import numpy as np
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 WARM_UP = 3  # calls before the clock starts: compilation, allocation
 FLOOR, REFERENCE = "floor", "example"
 SEED = 0
+ROWS = {**_rows.ROWS, **_peers.ROWS}
 PAIRS = (  # ratios that answer a question of their own
     ("plain + vaelib loss", "plain"),  # what do verified formulas cost?
     ("plain compiled + vaelib loss", "plain compiled"),
@@ -101,7 +103,7 @@ def pin(threads: int) -> None:
 
 
 def installed(name: str) -> bool:
-    return name not in _rows.NEEDS or importlib.util.find_spec(_rows.NEEDS[name]) is not None
+    return name not in _peers.NEEDS or importlib.util.find_spec(_peers.NEEDS[name]) is not None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -110,11 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.5, help="for one row in one round")
     parser.add_argument("--binarization", choices=("none", "dynamic"), default="none")
-    parser.add_argument("--rows", default=",".join(_rows.ROWS), help="which, with commas between them; default: all")
+    parser.add_argument("--rows", default=",".join(ROWS), help="which, with commas between them; default: all")
     chosen = parser.parse_args(arguments)
     names = [name.strip() for name in chosen.rows.split(",")]
-    if unknown := set(names) - set(_rows.ROWS):
-        parser.error(f"Expected rows out of {', '.join(_rows.ROWS)}, but got {', '.join(sorted(unknown))}.")
+    if unknown := set(names) - set(ROWS):
+        parser.error(f"Expected rows out of {', '.join(ROWS)}, but got {', '.join(sorted(unknown))}.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not 1 <= chosen.threads <= cores or chosen.rounds < 1:
         parser.error(
@@ -129,15 +131,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in names:
         if installed(name):
             print(f"{name}: building", flush=True)
-            rows[name] = _rows.ROWS[name](problem)
+            rows[name] = ROWS[name](problem)
         else:
             absent.append({"row": name, "absent": "not installed"})
     records = table(measure(rows, chosen.rounds, chosen.seconds)) + absent
     show(records)
 
     packages = {"jax": "jax", "pyro": "pyro-ppl", "lightning": "lightning", "pythae": "pythae"}
-    used = {packages[_rows.NEEDS[name]] for name in rows if name in _rows.NEEDS}
-    whole = set(names) == set(_rows.ROWS)
+    used = {packages[_peers.NEEDS[name]] for name in rows if name in _peers.NEEDS}
+    whole = set(names) == set(ROWS)
     _record.record(
         f"training-{chosen.binarization}-{chosen.threads}" + ("" if whole else "-part"),
         records,

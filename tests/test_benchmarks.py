@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import _peers
 import _record
 import _rows
 import training
@@ -129,7 +130,7 @@ def test_jax_loss_equals_the_plain_one(problem: _rows.Problem) -> None:
     x, noise = (tensor.double() for tensor in next(_rows.minibatches(problem)))
     value, gradients = gradient(_rows.plain_loss, model, x, noise)
     with jax.enable_x64(True):
-        theirs, slopes = jax.value_and_grad(_rows.jax_loss)(_rows.jax_parameters(model), x.numpy(), noise[0].numpy())
+        theirs, slopes = jax.value_and_grad(_peers.jax_loss)(_peers.jax_parameters(model), x.numpy(), noise[0].numpy())
         slopes = [torch.from_numpy(np.array(part.T)) for pair in slopes for part in pair]
     assert float(theirs) == pytest.approx(float(value), rel=1e-12)
     assert_close(slopes, gradients)
@@ -157,12 +158,12 @@ def test_vaelib_rows_begin_an_epoch_when_one_is_over(problem: _rows.Problem, mon
     assert begun == [0, 3, 3]
 
 
-@pytest.mark.parametrize("name", list(_rows.NEEDS))
+@pytest.mark.parametrize("name", list(_peers.NEEDS))
 def test_rows_of_other_libraries_run(name: str, problem: _rows.Problem) -> None:
-    pytest.importorskip(_rows.NEEDS[name])
-    row = _rows.ROWS[name](problem)
+    pytest.importorskip(_peers.NEEDS[name])
+    row = _peers.ROWS[name](problem)
     row.call()
-    assert row.images in (_rows.BATCH, _rows.SCANNED * _rows.BATCH, len(problem.images))
+    assert row.images in (_rows.BATCH, _peers.SCANNED * _rows.BATCH, len(problem.images))
 
 
 # --------------------------------------------------------------------------------------------------------------- FLOP
@@ -247,7 +248,7 @@ def test_training_writes_its_table_as_json(here: Path, capsys: pytest.CaptureFix
 def test_training_names_what_is_not_installed(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(_rows.NEEDS, "pythae", "a_library_that_nobody_has")
+    monkeypatch.setitem(_peers.NEEDS, "pythae", "a_library_that_nobody_has")
     training.main(["--rounds", "1", "--seconds", "0.02", "--rows", "floor,pythae"])
     (path,) = here.iterdir()
     assert json.loads(path.read_text(encoding="utf-8"))["rows"][1] == {"row": "pythae", "absent": "not installed"}

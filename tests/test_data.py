@@ -21,6 +21,19 @@ RNG = np.random.default_rng(0)
 GREY = RNG.random((20, 4, 3)).astype(np.float32)
 
 
+def with_nan() -> Any:
+    array = GREY.copy()
+    array[3, 1, 2] = np.nan
+    return array
+
+
+def with_infinities() -> Any:
+    array = GREY.astype(float)
+    array[[2, 5, 5], 3, 0] = np.inf
+    array[7, 0, 1] = -np.inf
+    return array
+
+
 def saved(path: Path, array: Any = None, **arrays: Any) -> Path:
     if arrays:
         np.savez(path, **arrays)
@@ -83,6 +96,11 @@ def own(values: Any) -> Data:
     return Data("own.npy", values, values, values.shape[1:], 1.0)
 
 
+def levels(values: Any, white: float) -> Data:
+    values = np.asarray(values, np.uint8)
+    return Data("own.npy", values, values, values.shape[1:], white)
+
+
 @pytest.mark.parametrize(
     ("what", "decoder", "requested", "mode"),
     [
@@ -92,6 +110,8 @@ def own(values: Any) -> Data:
         (own([[0, 1, 1], [1, 0, 1]]), "bernoulli", "auto", "none"),
         (own([[0, 1, 1], [1, 0, 1]]), "bernoulli", "dynamic", "none"),
         (own([[-3.0, 300.0]]), "gaussian", "none", "none"),
+        (levels([[0, 7, 16]], 16.0), "gaussian", "dequantized", "dequantized"),
+        (levels([[0, 7, 16]], 16.0), "gaussian", "auto", "none"),
     ],
 )
 def test_binarization_is_decided_by_data_decoder_and_request(
@@ -113,13 +133,136 @@ def test_digits_are_binarized_afresh_unless_asked_otherwise() -> None:
         (own(GREY.reshape(20, 12)), "bernoulli", "none", "is grey"),
         (own([[0.0, 200.0]]), "bernoulli", "dynamic", "from 0 to 200. They look like bytes: divide by 255"),
         (own([[-0.5, 1.0]]), "bernoulli", "dynamic", r"from -0\.5 to 1\. Rescale them to \[0, 1\], or use --decoder"),
-        (own(GREY.reshape(20, 12)), "gaussian", "dynamic", "`binarization` to be none for a gaussian decoder"),
-        (own([[0, 1]]), "bernoulli", "static", "auto, dynamic, fixed or none, but got 'static'"),
+        (own(GREY.reshape(20, 12)), "gaussian", "dynamic", "`binarization` to be none or dequantized for a gaussian"),
+        (own([[0, 1]]), "bernoulli", "static", "auto, dynamic, fixed, none or dequantized, but got 'static'"),
+        (own(GREY.reshape(20, 12)), "gaussian", "dequantized", "own.npy is stored as float32: how wide a level is"),
+        (levels([[0, 16]], 16.0), "bernoulli", "dequantized", "whose pixels are 0 or 1, but got dequantized"),
     ],
 )
 def test_binarization_that_makes_no_sense_is_refused(what: Data, decoder: str, requested: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         data.binarization(what, decoder, requested)
+
+
+@pytest.mark.parametrize("wrong", [np.array([[0, 255]], np.uint8), np.array([[0.5, np.nan]]), np.array([[-0.1, 1.0]])])
+def test_values_that_are_no_probabilities_are_not_binarized(wrong: Any) -> None:
+    """Bytes would all but black become white, and NaN black."""
+    with pytest.raises(DataError, match=r"grey values between 0 and 1 to binarize, but got .*Divide by the number"):
+        data.binarize(wrong, np.random.default_rng(0))
+
+
+# -------------------------------------------------------------------------------------------------- dequantization
+
+
+def test_levels_are_counted_where_pixels_are_integers() -> None:
+    assert data.load("digits").levels == 17 and levels([[0, 255]], 255.0).levels == 256
+    assert levels([[0, 1]], 1.0).levels == 2 and own(GREY.reshape(20, 12)).levels is None
+
+
+def test_dequantized_pixels_fill_their_level_uniformly() -> None:
+    """v = 255 among them: sums of bytes that wrap around would land at 0."""
+    what = levels(np.tile([[0, 7, 254, 255]], (20_000, 1)), 255.0)
+    x = data.dequantize_once(what, what.train)
+    assert x.dtype == np.float32 and x.shape == what.train.shape
+    within = x.astype(np.float64) * 256 - what.train  # u
+    assert within.min() >= -1e-4 and within.max() <= 1 + 1e-4
+    for column in within.T:
+        grid = np.linspace(0.05, 0.95, 19)
+        shares = (column[:, None] < grid).mean(0)
+        assert (abs(shares - grid) <= 5 * np.sqrt(grid * (1 - grid) / len(column))).all()
+    assert abs(np.corrcoef(within.T) - np.eye(4)).max() < 5 / np.sqrt(len(within))
+
+
+def test_dequantized_pixels_are_the_same_everywhere_and_always() -> None:
+    digits = data.load("digits")
+    x = data.dequantize_once(digits, digits.test)
+    expected = (digits.test + np.random.RandomState(0).uniform(size=digits.test.shape)) / 17.0
+    np.testing.assert_array_equal(x, expected.astype(np.float32))
+    assert hashlib.sha256(x.astype("<f4").tobytes()).hexdigest()[:16] == "6da233d542399cb6"
+    assert (x != data.dequantize_once(digits, digits.test, data.TRAIN_SEED)).any()
+
+
+def test_dequantized_density_bounds_the_probability_of_a_level() -> None:
+    """For a density that is constant within the levels the bound is met with equality; else it lies below."""
+    what = levels(RNG.integers(0, 4, (200_000, 1)), 3.0)
+    x = data.dequantize_once(what, what.train)[:, 0].astype(np.float64)
+    v = what.train[:, 0]
+    probs = np.array([0.4, 0.3, 0.2, 0.1])
+    flat = np.log(4 * probs[np.minimum(x * 4, 3).astype(int)]) - np.log(4)
+    np.testing.assert_allclose(flat, np.log(probs)[v], rtol=1e-12)
+    slope = np.log(1.5 - x)  # a density on [0, 1]
+    edges = np.arange(5) / 4
+    exact = np.log(np.diff(1.5 * edges - edges**2 / 2))
+    for level in range(4):
+        bound = (slope[v == level] - np.log(4)).mean()
+        assert exact[level] - 0.02 < bound < exact[level]
+
+
+def test_dequantization_of_floats_is_refused() -> None:
+    with pytest.raises(DataError, match=r"integer levels of grey to dequantize, but own.npy is stored as float32"):
+        data.dequantize_once(own(GREY.reshape(20, 12)), GREY)
+
+
+# ------------------------------------------------------------------------------------------------ validation split
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.1, 3), (0.5, 16), (0.97, 32), (0.016, 1)])
+def test_validation_split_parts_the_training_set_once(fraction: float, count: int) -> None:
+    values = np.arange(99, dtype=np.uint8).reshape(33, 3)
+    what = Data("own.npy", values, values[:2], (3,), 255.0)
+    kept, held = data.validation_split(what, fraction, 7)
+    assert len(held) == count and len(kept) == 33 - count
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])[:, 0]), values[:, 0])
+    order = np.random.RandomState(7).permutation(33)
+    assert set(held[:, 0] // 3) == set(order[:count])
+    assert (np.diff(kept[:, 0].astype(int)) > 0).all() and (np.diff(held[:, 0].astype(int)) > 0).all()
+    again, other = (data.validation_split(what, fraction, seed)[1] for seed in (7, 8))
+    assert (held == again).all() and not (held == other).all()
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5, float("nan"), 0.01, 0.99])
+def test_validation_split_that_leaves_a_side_empty_is_refused(fraction: float) -> None:
+    what = own(GREY.reshape(20, 12))
+    with pytest.raises(DataError, match=r"at least one of the 20 training examples of own.npy on either side, but got"):
+        data.validation_split(what, fraction, 0)
+
+
+# ------------------------------------------------------------------------------------------------- data made by hand
+
+
+def by_hand(**changes: Any) -> Data:
+    parts = {"train": GREY[:15].reshape(15, 12), "test": GREY[15:].reshape(5, 12), "image_shape": (4, 3), "white": 1.0}
+    return Data(**{"name": "hand", **parts, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": GREY[:15]}, r"`train` of hand to have shape \(examples, pixels\) .* 12 pixels.* got \(15, 4, 3\)"),
+        ({"test": GREY[:5].reshape(5, 12)[:, :11]}, r"`test` of hand .*but got \(5, 11\)"),
+        ({"test": GREY[:0].reshape(0, 12)}, r"at least one example.* but got \(0, 12\)"),
+        ({"train": np.arange(9), "test": np.arange(9)}, r"but got \(9,\)"),
+        ({"test": GREY[15:].reshape(5, 12) > 0.5}, "floats of one dtype, but `test` is bool"),
+        ({"train": GREY[:15].reshape(15, 12).astype(object)}, "but `train` is object"),
+        ({"train": GREY[:15].reshape(15, 12).astype(float)}, "but `test` is float32"),
+        ({"train": with_nan()[:15].reshape(15, 12)}, r"`train` of hand .*got nan at index \(3, 5\), and 1 such"),
+        ({"white": 0.0}, "`white` of hand to be finite and > 0, but got 0.0"),
+        ({"white": float("inf")}, "`white` of hand to be finite"),
+    ],
+)
+def test_data_made_by_hand_is_checked(changes: dict[str, Any], message: str) -> None:
+    assert by_hand().pixels == 12
+    with pytest.raises(DataError, match=message):
+        by_hand(**changes)
+
+
+def test_bytes_that_wrapped_around_are_noticed_where_white_tells() -> None:
+    """Twice 150 is 44 in uint8: nothing shows that; but levels beyond white are caught, and so are negative ones."""
+    digits = np.array([[0, 3, 16], [5, 16, 2]], np.uint8)
+    with pytest.raises(DataError, match=r"between 0 and `white`, 16, but got 0 to 255\. Did they wrap around"):
+        Data("d", digits - np.uint8(3), digits, (3,), 16.0)
+    with pytest.raises(DataError, match=r"got -3 to 16\. Did they wrap"):
+        Data("d", digits.astype(np.int64) - 3, digits.astype(np.int64), (3,), 16.0)
 
 
 # ------------------------------------------------------------------------------------------------- your own array
@@ -164,12 +307,6 @@ def test_white_is_told_from_the_dtype(tmp_path: Path, array: Any, white: float, 
     np.testing.assert_allclose(loaded.intensities(loaded.train), array.astype(float) / white, rtol=1e-6)
 
 
-def with_nan() -> Any:
-    array = GREY.copy()
-    array[3, 1, 2] = np.nan
-    return array
-
-
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -182,6 +319,21 @@ def with_nan() -> Any:
         ({"a": RNG.random(200)}, "One number an example leaves nothing to encode"),
         ({"a": np.eye(4)[RNG.integers(0, 4, 50)]}, "one-hot labels"),
         ({"a": with_nan()}, r"finite everywhere, but got nan at index \(3, 1, 2\), and 1 such"),
+        ({"a": with_infinities()}, r"finite everywhere, but got inf at index \(2, 3, 0\), and 3 such values"),
+        ({"train": GREY, "test": with_nan()}, r"`test` in .*finite everywhere, but got nan"),
+        ({"a": RNG.integers(0, 10, (200, 1, 1))}, "look like labels"),
+        ({"a": RNG.integers(0, 10, 200, np.uint8)}, "look like labels"),
+        (
+            {"train": GREY, "tset": GREY},
+            r"nothing beside `train` .* it also holds 'tset' \(20, 4, 3\)\. Did you mean 'test'",
+        ),
+        ({"train": GREY, "x_train": GREY}, "it also holds 'x_train'"),
+        ({"trian": GREY, "test": GREY}, "one array, or `train` and `test`, but it holds trian"),
+        ({"images": GREY, "lables": np.arange(20)}, "one array, or `train` and `test`"),
+        ({"train": GREY, "mean": GREY.mean(0)}, r"it also holds 'mean' \(4, 3\)\. Rename it, or save the file without"),
+        ({"a": np.zeros(20, [("x", float)])}, "to hold numbers, but its dtype is"),
+        ({"a": np.full((5, 3), "2026-01-01", "datetime64[D]")}, "to hold numbers"),
+        ({"a": np.zeros((5, 0))}, r"at least two examples, but got \(5, 0\)"),
         ({"a": np.full((5, 3), 1e300)}, "vary|fit 32-bit"),
         ({"a": np.array([[1e300, 0.0], [0.0, 1.0]])}, "fit 32-bit floats"),
         ({"a": np.zeros((0, 3))}, r"at least two examples, but got \(0, 3\)"),
@@ -233,6 +385,82 @@ def test_altered_npz_is_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(DataError, match="CRC"):
         data.from_file(path)
+
+
+def read_back(path: Path, array: Any) -> tuple[Any, float]:
+    loaded = data.from_file(saved(path, train=array, test=array))
+    assert loaded.train.flags.c_contiguous and loaded.train.dtype.isnative
+    return loaded.train.reshape(array.shape), loaded.white
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        np.asfortranarray,
+        lambda a: np.repeat(np.repeat(a, 2, 0), 3, 2)[::2, :, ::3],
+        lambda a: np.ascontiguousarray(a[::-1])[::-1],
+        lambda a: np.ascontiguousarray(a.transpose(2, 0, 1)).transpose(1, 2, 0),
+    ],
+    ids=["fortran", "strided", "reversed", "transposed"],
+)
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", ">f8", "<f2", ">u2", ">i8", "<i8", "u1", "?"])
+def test_memory_layout_and_byte_order_do_not_change_the_pixels(tmp_path: Path, change: Any, dtype: str) -> None:
+    kind = np.dtype(dtype).kind
+    plain = (GREY > 0.5) if kind == "b" else np.round(255 * GREY) if kind in "iu" else GREY
+    array = change(plain.astype(dtype))
+    assert array.shape == GREY.shape
+    back, white = read_back(tmp_path / "a.npz", array)
+    np.testing.assert_array_equal(back, plain.astype(dtype).astype(float))
+    assert white == (255.0 if kind in "iu" else 1.0) and back.dtype == (np.float32 if kind == "f" else np.uint8)
+
+
+def test_layout_does_not_change_a_fingerprint() -> None:
+    rows = GREY.reshape(20, 12)
+    assert (
+        by_hand(train=np.asfortranarray(rows[:15])).fingerprint()
+        == by_hand(train=np.repeat(rows[:15], 2, 0)[::2]).fingerprint()
+        == by_hand().fingerprint()
+    )
+
+
+def test_floats_up_to_255_and_negative_ones_are_for_gaussian_decoders_alone(tmp_path: Path) -> None:
+    for array, message in ((255 * GREY, "divide by 255"), (GREY - 0.5, r"Rescale them to \[0, 1\]")):
+        loaded = data.from_file(saved(tmp_path / "a.npy", array))
+        assert loaded.levels is None and data.binarization(loaded, "gaussian") == "none"
+        with pytest.raises(DataError, match=message):
+            data.binarization(loaded, "bernoulli", "dynamic")
+
+
+def test_pixels_that_never_vary_are_accepted_beside_others(tmp_path: Path) -> None:
+    array = GREY.copy()
+    array[:, 0], array[:, 2] = 0.0, 1.0
+    loaded = data.from_file(saved(tmp_path / "a.npy", array))
+    np.testing.assert_array_equal(loaded.train.std(0).reshape(4, 3)[[0, 2]], 0.0)
+
+
+@pytest.mark.parametrize(
+    "content", [b"1,2,3\n4,5,6\n" * 9, b"\x80\x04\x95" + b"x" * 90, b"{}", b"N", b"\x93NUMPZ" + b"0" * 90]
+)
+def test_text_or_a_pickle_under_the_name_of_an_array_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"\(it begins with b.*no NumPy file: save it again") as caught:
+        data.load(str(tmp_path / "a.npy"))
+    assert repr(content[:6]) in str(caught.value)
+
+
+def test_altered_header_is_refused_in_words_or_does_no_harm(tmp_path: Path) -> None:
+    """Such as a shape of a trillion rows. Among the pixels a flip goes unnoticed: a .npy file has no checksum."""
+    path = saved(tmp_path / "a.npy", GREY)
+    whole = path.read_bytes()
+    refused = 0
+    for at in range(len(whole) - GREY.nbytes):
+        for bit in (0, 3, 6):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << bit)]) + whole[at + 1 :])
+            try:
+                assert data.from_file(path).train.shape == (18, 12)
+            except DataError:
+                refused += 1
+    assert refused > 150
 
 
 def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:

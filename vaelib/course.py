@@ -61,7 +61,7 @@ def train_digits(folder: Path = FOLDER, *, epochs: int | None = None, importance
     mode = state.config.binarization
     pixels = held_out_pixels(data, mode)
     with progress_bar("evaluating", len(pixels)) as advance:
-        result = evaluate(state.model, pixels, importance_samples=importance_samples, callback=advance)
+        result = evaluate(state.model, pixels, importance_samples=importance_samples, treatment=mode, callback=advance)
     log_probs = {name: mixture.log_prob(pixels.numpy()) for name, mixture in fit_baselines(data).items()}
     paths = draw_run(folder, state.model, data, mode, state.history)
     checkpoint.write_json(folder / "evaluation.json", {"data": "digits", "binarization": mode, **result.as_dict()})

@@ -1,4 +1,4 @@
-"""The data: the bundled digits, MNIST, or your own array; and what turns grey pixels into binary ones.
+"""The data: the bundled digits, MNIST, or your own array; and what turns grey pixels into binary or continuous ones.
 
 A `Data` holds numbers as they are stored (bytes stay bytes) and says which of them means white. Whatever is wrong with
 a file is said here, before anything is trained, as a `DataError` that says what to do.
@@ -10,7 +10,18 @@ from pathlib import Path
 
 from vaelib.data.arrays import from_file
 from vaelib.data.bundled import digits
-from vaelib.data.core import TEST_SEED, TRAIN_SEED, Binarization, Data, DataError, binarization, binarize, binarize_once
+from vaelib.data.core import (
+    TEST_SEED,
+    TRAIN_SEED,
+    Binarization,
+    Data,
+    DataError,
+    binarization,
+    binarize,
+    binarize_once,
+    dequantize_once,
+    validation_split,
+)
 from vaelib.data.idx import mnist
 
 __all__ = [
@@ -22,10 +33,12 @@ __all__ = [
     "binarization",
     "binarize",
     "binarize_once",
+    "dequantize_once",
     "digits",
     "from_file",
     "load",
     "mnist",
+    "validation_split",
 ]
 
 

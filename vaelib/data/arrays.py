@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from vaelib.data.core import Array, Data, DataError
+from vaelib.data.core import Array, Data, DataError, require_finite
 
 HELD_OUT = 10  # one in ten of your own examples is kept for testing, unless the file has a test set
 TRAIN_KEYS = ("train", "x_train", "train_images")
 TEST_KEYS = ("test", "x_test", "test_images")
 TRAIN_LABEL_KEYS = ("train_labels", "y_train", "labels", "y")
 TEST_LABEL_KEYS = ("test_labels", "y_test")
+KNOWN_KEYS = (*TRAIN_KEYS, *TEST_KEYS, *TRAIN_LABEL_KEYS, *TEST_LABEL_KEYS)
 
 
 def from_file(path: Path) -> Data:
@@ -38,6 +38,14 @@ def from_file(path: Path) -> Data:
                 f"Expected {path} to hold one array, or `train` and `test`, but it holds {listed}. Save one of them."
             )
         train_key = others[0]
+    for key in arrays:  # a misspelled `test` would else be left out in silence, and the training set be split
+        if key not in (train_key, test_key, label_key, test_label_key):
+            near = difflib.get_close_matches(key, KNOWN_KEYS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise DataError(
+                f"Expected {path} to hold nothing beside `{train_key}` but a test set and labels, but it also holds"
+                f" {key!r} {arrays[key].shape}.{hint} Rename it, or save the file without it."
+            )
     train = _checked(arrays[train_key], f"`{train_key}` in {path}")
     labels = _labels(arrays, label_key, len(train), path)
     if test_key is None:
@@ -63,11 +71,17 @@ def _read(path: Path) -> dict[str, Array]:
         raise DataError(f"Expected a file at {path}, but there is none. Is the path right, seen from {Path.cwd()}?")
     try:
         with open(path, "rb") as file:
+            start = file.read(6)
+            if not start.startswith((b"\x93NUMPY", b"PK")):  # NumPy would speak of pickles
+                raise ValueError(f"it begins with {start!r}")
+            file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
+                if file.read(1):  # NumPy would read a part in silence
+                    raise ValueError(f"more bytes follow than shape {loaded.shape} needs")
                 return {"the array": loaded}
             return {key: loaded[key] for key in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # what is damaged makes NumPy's readers raise anything, from zlib.error to TokenError
         likely = (
             "It holds Python objects: save a plain array of numbers."
             if str(error).startswith("Object arrays")
@@ -100,8 +114,8 @@ def _checked(array: Array, where: str) -> Array:
         raise DataError(
             f"Expected {where} to have shape (examples, ...) with at least two examples, but got {array.shape}."
         )
-    values = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if values.ndim < 2:
+    if array.size == len(array):
+        values = array.ravel()
         distinct = len(np.unique(values))
         integers = bool((values == np.round(values)).all()) if array.dtype.kind == "f" else True
         looks = (
@@ -115,13 +129,7 @@ def _checked(array: Array, where: str) -> Array:
             f"Expected {where} to hold images, but each of its rows has a single 1: these look like one-hot labels. If"
             " they are images, save them as (examples, height, width)."
         )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        count = int((~np.isfinite(array)).sum())
-        raise DataError(
-            f"Expected {where} to be finite everywhere, but got {array[index]} at index {index}, and {count:,} such"
-            " values in all. Remove these examples or fill the gaps."
-        )
+    require_finite(array, where)
     if (array == array.flat[0]).all():
         raise DataError(
             f"Expected {where} to vary, but every value is {array.flat[0]}. Was it saved before it was filled?"

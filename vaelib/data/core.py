@@ -1,19 +1,19 @@
-"""What a data set is, and how its grey pixels become binary ones."""
+"""What a data set is, and how its grey pixels become what a decoder is a density of: binary, or continuous."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Binarization = Literal["dynamic", "fixed", "none"]
+Binarization = Literal["dynamic", "fixed", "none", "dequantized"]
 
-TEST_SEED = 0  # binarizes a test set, once and for all: every result on it is about the same pixels
+TEST_SEED = 0  # draws a test set's pixels, once and for all: every result on it is about the same numbers
 TRAIN_SEED = 1  # binarizes a training set where that is to be done once (`fixed`)
 
 
@@ -23,16 +23,43 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Data:
-    """Examples to train on and examples to test on, one row each."""
+    """Examples to train on and examples to test on, one row each.
+
+    Raises:
+        DataError: the arrays are not what is said below. A file is read by `load`, which explains more.
+    """
 
     name: str  # "digits", "mnist", or the path of a file
-    train: Array  # (examples, pixels), uint8 or float32
+    train: Array  # (examples, pixels), integers from 0 to white, or finite floats; at least one example
     test: Array  # (examples, pixels), of the same dtype
     image_shape: tuple[int, ...]  # of one example before it was flattened
     white: float  # the stored number that means 1.0: 255 in bytes, 16 in the digits, 1 in floats
     train_labels: Array | None = None  # (examples,), only to color pictures with
     test_labels: Array | None = None
     default_binarization: Binarization | None = None  # None: grey pixels are binarized only on request
+
+    def __post_init__(self) -> None:
+        for name, part in (("train", self.train), ("test", self.test)):
+            if part.dtype.kind not in "iuf" or part.dtype != self.train.dtype:
+                raise DataError(
+                    f"Expected `train` and `test` of {self.name} to be integers or floats of one dtype, but `{name}` is"
+                    f" {part.dtype}. Convert it with astype."
+                )
+            if part.ndim != 2 or part.shape[1] != self.pixels or part.size == 0:
+                raise DataError(
+                    f"Expected `{name}` of {self.name} to have shape (examples, pixels) with at least one example and"
+                    f" {self.pixels} pixels, as in images of shape {self.image_shape}, but got {part.shape}. Were the"
+                    " images not flattened?"
+                )
+            require_finite(part, f"`{name}` of {self.name}")
+        if not 0 < self.white < math.inf:
+            raise DataError(f"Expected `white` of {self.name} to be finite and > 0, but got {self.white}.")
+        if self.levels is not None and not self.in_unit_interval:
+            low, high = self.limits
+            raise DataError(
+                f"Expected integers of {self.name} between 0 and `white`, {self.white:g}, but got {low:g} to {high:g}."
+                " Did they wrap around when they were made (200 + 100 = 44 in uint8), or is `white` another number?"
+            )
 
     @property
     def pixels(self) -> int:
@@ -44,9 +71,21 @@ class Data:
         return all(bool(((part == 0) | (part == self.white)).all()) for part in (self.train, self.test))
 
     @property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest number stored."""
+        parts = (self.train, self.test)
+        return float(min(part.min() for part in parts)), float(max(part.max() for part in parts))
+
+    @property
     def in_unit_interval(self) -> bool:
         """Does every pixel lie between 0 and white, so that it can be read as a probability?"""
-        return all(bool(part.min() >= 0 and part.max() <= self.white) for part in (self.train, self.test))
+        low, high = self.limits
+        return 0 <= low and high <= self.white
+
+    @property
+    def levels(self) -> int | None:
+        """How many levels of grey there are, 0 to white, where they are stored as integers; None for floats."""
+        return int(self.white) + 1 if self.train.dtype.kind in "iu" else None
 
     def intensities(self, part: Array) -> NDArray[np.float32]:
         """Stored numbers -> float32 with white = 1."""
@@ -61,11 +100,51 @@ class Data:
         return digest.hexdigest()
 
 
+def require_finite(array: Array, where: str) -> None:
+    """Refuse NaN and infinities."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        index = tuple(int(i) for i in np.unravel_index(int(finite.argmin()), array.shape))
+        raise DataError(
+            f"Expected {where} to be finite everywhere, but got {array[index]} at index {index}, and"
+            f" {array.size - int(finite.sum()):,} such values in all. Remove these examples or fill the gaps."
+        )
+
+
+def validation_split(data: Data, fraction: float, seed: int) -> tuple[Array, Array]:
+    """Hold out a part of the training set, by a permutation whose stream NumPy has frozen.
+
+    Returns:
+        The rows of `data.train` that stay and those that are held out, `fraction` of them rounded to a whole number,
+        each in the order of the file.
+
+    Raises:
+        DataError: one of the two would be empty.
+    """
+    examples = len(data.train)
+    count = round(fraction * examples) if 0 < fraction < 1 else 0
+    if not 0 < count < examples:
+        raise DataError(
+            f"Expected the share held out for validation to leave at least one of the {examples:,} training examples of"
+            f" {data.name} on either side, but got {fraction:g}. 0.1 is usual."
+        )
+    order = np.random.RandomState(seed).permutation(examples)
+    return data.train[np.sort(order[count:])], data.train[np.sort(order[:count])]
+
+
 def binarize(intensities: Array, rng: np.random.RandomState | np.random.Generator) -> NDArray[np.uint8]:
     """One Bernoulli draw a pixel, P(1) = intensity: grey (n, pixels) in [0, 1] -> 0 or 1.
 
+    Raises:
+        DataError: a value is no probability; bytes, for example, would all but black become white.
+
     Source: Salakhutdinov and Murray 2008, who so binarized MNIST.
     """
+    if intensities.size and not (intensities.min() >= 0 and intensities.max() <= 1):  # NaN is refused, too
+        raise DataError(
+            f"Expected grey values between 0 and 1 to binarize, but got {intensities.min():g} to"
+            f" {intensities.max():g}. Divide by the number that means white, or use Data.intensities."
+        )
     return (rng.random(intensities.shape) < intensities).astype(np.uint8)
 
 
@@ -74,30 +153,67 @@ def binarize_once(data: Data, part: Array, seed: int = TEST_SEED) -> NDArray[np.
     return binarize(data.intensities(part), np.random.RandomState(seed))
 
 
+def dequantize_once(data: Data, part: Array, seed: int = TEST_SEED) -> NDArray[np.float32]:
+    """Uniform noise between the levels of grey: v in 0 ... white -> (v + u) / (white + 1), u ~ U[0, 1).
+
+    The density of the result then bounds the probability of the levels, for one image of D pixels and L = white + 1:
+    log P(v) >= E_u[log p((v + u) / L)] - D log L, by Jensen's inequality. The draw is the same everywhere and always.
+
+    Returns:
+        Shape of `part`, in [0, 1]; rounding to float32 may just reach the upper end.
+
+    Source: Theis, van den Oord and Bethge 2016, section 3.1.
+    """
+    if data.levels is None:
+        raise DataError(_no_levels(data))
+    noise = np.random.RandomState(seed).random_sample(part.shape)
+    return ((part + noise) / data.levels).astype(np.float32)
+
+
+def _no_levels(data: Data) -> str:
+    return (
+        f"Expected integer levels of grey to dequantize, but {data.name} is stored as {data.train.dtype}: how wide a"
+        " level is cannot be told. Save it as bytes from 0 to 255, or use --binarization none."
+    )
+
+
 def binarization(data: Data, decoder: str, requested: str = "auto") -> Binarization:
     """How the pixels become what the decoder is a density of; the answer stands in every result.
 
     - dynamic: a fresh Bernoulli draw at each visit of a training example; the test set is binarized once.
     - fixed: training and test set are binarized once.
     - none: pixels are used as they are, which a Bernoulli decoder takes only where they are binary.
+    - dequantized: integers become real numbers by uniform noise between the levels (`dequantize_once`), afresh at each
+      visit of a training example, once for the test set. For Gaussian decoders: a density on the bare levels has no
+      upper bound, for it can grow without end at a pixel that never varies.
 
     "auto" is `none` where nothing needs to be done, the data's own default for digits and MNIST (dynamic), and an error
     for your own grey pixels: what they mean is not for us to guess.
     """
-    if requested not in ("auto", "dynamic", "fixed", "none"):
-        raise DataError(f"Expected `binarization` to be auto, dynamic, fixed or none, but got {requested!r}.")
+    if requested not in ("auto", *get_args(Binarization)):
+        raise DataError(
+            f"Expected `binarization` to be auto, dynamic, fixed, none or dequantized, but got {requested!r}."
+        )
     if decoder != "bernoulli":
         if requested in ("dynamic", "fixed"):
             raise DataError(
-                f"Expected `binarization` to be none for a {decoder} decoder, which is a density on real numbers, but"
-                f" got {requested}. Use --decoder bernoulli with it."
+                f"Expected `binarization` to be none or dequantized for a {decoder} decoder, which is a density on real"
+                f" numbers, but got {requested}. Use --decoder bernoulli with it."
             )
+        if requested == "dequantized":
+            if data.levels is None:
+                raise DataError(_no_levels(data))
+            return "dequantized"
         return "none"
+    if requested == "dequantized":
+        raise DataError(
+            "Expected `binarization` to be dynamic, fixed or none for a Bernoulli decoder, whose pixels are 0 or 1, but"
+            " got dequantized, which makes real numbers of them. Use --decoder gaussian with it."
+        )
     if data.binary:
         return "none"
     if not data.in_unit_interval:
-        low = min(part.min() for part in (data.train, data.test)) / data.white
-        high = max(part.max() for part in (data.train, data.test)) / data.white
+        low, high = (limit / data.white for limit in data.limits)
         hint = " They look like bytes: divide by 255." if low >= 0 and 1 < high <= 255 else ""
         raise DataError(
             f"Expected pixels between 0 and 1 for a Bernoulli decoder, but {data.name} has values from {low:g} to"

@@ -1,0 +1,134 @@
+"""A training run so small that it can be killed a hundred times, and the comparison of two runs bit for bit."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vaelib import checkpoint, train
+from vaelib.data import Data
+from vaelib.train import TrainConfig, TrainState, fit
+
+QUICK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a folder in memory: a kill leaves there what it left
+
+
+def grey(seed: int = 0, n: int = 33) -> Data:
+    """Two kinds of grey images of 3 x 4."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.random((2, 12)).round(1).astype(np.float32)
+    images = kinds[rng.integers(0, 2, n + 7)]
+    return Data("tiny.npy", images[:n], images[n:], (3, 4), 1.0, default_binarization="dynamic")
+
+
+def config(**changes: Any) -> TrainConfig:
+    """All that a resumed run could forget: an odd last batch, a rate and a beta that change, a best epoch."""
+    small: dict[str, Any] = {
+        "data": "tiny.npy",
+        "hidden": (8,),
+        "latent_dim": 2,
+        "batch_size": 10,
+        "epochs": 7,
+        "schedule": "cosine",
+        "warmup": 3,
+        "validation": 0.3,
+        "device": "cpu",
+    }
+    return TrainConfig(**{**small, **changes})
+
+
+def lasting() -> Path:
+    """An empty folder that is there until this process ends."""
+    holder = tempfile.TemporaryDirectory(dir=QUICK)
+    atexit.register(holder.cleanup)  # not in children, which end by _exit
+    return Path(holder.name)
+
+
+@functools.cache
+def reference(every_step: bool = True) -> tuple[Path, float]:
+    """The folder of an uninterrupted run, and the seconds that it took."""
+    folder = lasting()
+    started = time.perf_counter()
+    assert wait(child(lambda: run(folder, every_step))) == 0
+    return folder, time.perf_counter() - started
+
+
+def run(folder: Path, every_step: bool = False, share: float = 1e9) -> TrainState:
+    """Begin the run in `folder`, or go on with it; a checkpoint after each epoch, or after each step."""
+    train.SAVING_SHARE, train.SAVE_EVERY = share, 0.0 if every_step else 1e9
+    return fit(config(), grey(), out=folder, resume=(folder / checkpoint.CONFIG).exists())
+
+
+def child(work: Callable[[], Any]) -> int:
+    """`work` in a process of its own, whose number is returned."""
+    number = os.fork()
+    if number == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    return number
+
+
+def wait(number: int) -> int:
+    """The exit status of a child; minus the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+
+def await_epoch(folder: Path, epoch: int, running: Callable[[], bool]) -> None:
+    """Wait until the metrics of so many epochs are there, or for epoch 0 the settings; -1: for nothing."""
+    path = folder / (checkpoint.METRICS if epoch else checkpoint.CONFIG)
+    while epoch >= 0 and running() and not (path.exists() and path.read_bytes().count(b"\n") >= epoch):
+        time.sleep(0.0005)
+
+
+def running(number: int) -> bool:
+    """Is the child still at work?"""
+    return os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def require_equal(folder: Path, other: Path) -> None:
+    """Both runs hold the same numbers, and no files that the other has not."""
+    pictures = {path.name for path in folder.glob("*.png")}
+    assert {path.name for path in folder.iterdir()} - pictures == {path.name for path in other.iterdir()}
+    for name in (checkpoint.CHECKPOINT, checkpoint.BEST):
+        if (other / name).exists():
+            differing = list(differences(name, *(checkpoint.load(at, name=name) for at in (folder, other))))
+            assert not differing, differing
+    lines = [list(map(json.loads, (at / checkpoint.METRICS).read_text().splitlines())) for at in (folder, other)]
+    assert not list(differences(checkpoint.METRICS, *lines))
+
+
+def differences(where: str, one: Any, other: Any) -> Iterator[str]:
+    """Where two checkpoints differ, but for the times and the path of the data."""
+    if isinstance(one, torch.Tensor):
+        if one.dtype != other.dtype or not torch.equal(one, other):
+            yield where
+    elif isinstance(one, dict):
+        if one.keys() != other.keys():
+            yield f"{where}: {one.keys() ^ other.keys()}"
+        for key in one.keys() & other.keys() - {"seconds"}:
+            yield from differences(f"{where}.{key}", one[key], other[key])
+    elif isinstance(one, list | tuple):
+        if len(one) != len(other):
+            yield f"{where}: {len(one)} and {len(other)}"
+        for i, (a, b) in enumerate(zip(one, other, strict=False)):
+            yield from differences(f"{where}[{i}]", a, b)
+    elif one != other:
+        yield f"{where}: {one} and {other}"
