@@ -39,18 +39,28 @@ def as_arrays(*values: Any) -> tuple[Array, ...]:
     Numbers, lists and NumPy arrays beside a tensor take its dtype and device; tensors of several floating dtypes are
     promoted to the widest; tensors of integers or booleans become floating.
     """
+    if _alike(values):
+        return values
     tensors = [value for value in values if is_tensor(value)]
     if not tensors:
         return tuple(np.asarray(value, dtype=np.float64) for value in values)
-    if len(tensors) == len(values) and all(tensor.dtype == tensors[0].dtype for tensor in tensors):
-        if tensors[0].is_floating_point():
-            return values
     torch = sys.modules["torch"]
     floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
     dtype = floating[0] if floating else torch.get_default_dtype()
     for other in floating[1:]:
         dtype = dtype if other == dtype else torch.promote_types(dtype, other)
     return tuple(_as_tensor(torch, value, dtype, tensors[0].device) for value in values)
+
+
+def _alike(values: tuple[Any, ...]) -> bool:
+    """Are these floating-point tensors of one dtype already? Training asks six times a step."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(values[0], torch.Tensor) or not values[0].is_floating_point():
+        return False
+    for value in values:
+        if not isinstance(value, torch.Tensor) or value.dtype is not values[0].dtype:
+            return False
+    return True
 
 
 def _as_tensor(torch: Any, value: Any, dtype: Any, device: Any) -> Array:

@@ -195,8 +195,9 @@ def _eps(array: Array) -> float:
 def broadcastable(**arrays: Array) -> Shape:
     """The common shape of the named arrays."""
     shapes = [tuple(array.shape) for array in arrays.values()]
-    if all(shape == shapes[0] for shape in shapes):
-        return shapes[0]
+    longest = max(shapes, key=len)
+    if all(shape == longest[len(longest) - len(shape) :] for shape in shapes):  # most often; NumPy takes its time
+        return longest
     try:
         return tuple(np.broadcast_shapes(*shapes))
     except ValueError:

@@ -47,7 +47,7 @@ def normal(loc_q: Array, scale_q: Array, loc_p: Array, scale_p: Array) -> Array:
     """
     standardized_gap = (loc_q - loc_p) / scale_p
     if is_single(scale_q):
-        ratio = to_double(scale_q) / to_double(scale_p)
+        ratio = to_double(scale_q) / scale_p
         scales = 0.5 * (ratio * ratio - 1.0) - namespace(ratio).log(ratio)
         return namespace(ratio).addcmul(scales.to(scale_q.dtype), standardized_gap, standardized_gap, value=0.5)
     growth = (scale_q - scale_p) / scale_p  # r - 1
