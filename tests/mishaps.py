@@ -335,7 +335,7 @@ def memory_exhausted(rng: Rng, folder: Path) -> None:
 
     engine.loss = hungry
     try:
-        wanted = rf"A batch of ([1-{room}]) fits: --batch-size \1\." if room else "Not even one .*fits"
+        wanted = rf"A batch of ([1-{room}]) fits: --batch-size \1, and another" if room else "Not even one .*fits"
         with refused(RunError, rf"Expected .*\b{min(batch, 23)} examples.* to fit into the memory of cpu, .*{wanted}"):
             fit(config(batch_size=batch), grey(), out=folder / "run")
         if room:

@@ -198,8 +198,8 @@ def test_setting_compile_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> Non
 def weighed_alike(gradient: engine.Gradient) -> engine.Gradient:
     """The slip: shares of 5 and of 6 examples count as halves."""
 
-    def shared(model: Any, x: Tensor, noise: Tensor, objective: Any) -> Any:
-        gradients, info = gradient(model, x, noise, objective)
+    def shared(state: TrainState, x: Tensor, noise: Tensor) -> Any:
+        gradients, info = gradient(state, x, noise)
         return [0.5 / (len(x) / 11) * value for value in gradients], info
 
     return shared
@@ -255,7 +255,8 @@ def memory_for(examples: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 @pytest.mark.parametrize(
-    ("room", "advice"), [(6, r"A batch of 5 fits: --batch-size 5\."), (0, "Not even one fits: use a smaller model")]
+    ("room", "advice"),
+    [(6, r"A batch of 5 fits: --batch-size 5, and another --out\."), (0, "Not even one fits: use a smaller model")],
 )
 def test_out_of_memory_names_the_batch_that_fits(monkeypatch: pytest.MonkeyPatch, room: int, advice: str) -> None:
     with (

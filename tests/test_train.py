@@ -485,6 +485,16 @@ def test_run_with_a_validation_set_resumes_bit_for_bit(tmp_path: Path, monkeypat
     assert again.epoch == 6 and same(weights(whole), weights(again))
 
 
+def test_best_model_that_was_deleted_is_missed(tmp_path: Path) -> None:
+    """The last model would else pass for the best."""
+    fit(config(epochs=2, validation=0.3), tiny(), out=tmp_path)
+    (tmp_path / "best.pt").unlink()
+    with pytest.raises(RunError, match=r"Expected a checkpoint at .*best.pt, but there is none"):
+        load(tmp_path)
+    with pytest.raises(RunError, match=r"Expected a checkpoint at .*best.pt, but there is none"):
+        fit(config(epochs=3, validation=0.3), tiny(), out=tmp_path, resume=True)
+
+
 def test_without_a_validation_set_the_last_model_is_the_one(tmp_path: Path) -> None:
     state = fit(config(), tiny(), out=tmp_path)
     assert train.best_record(state.history)["epoch"] == 4 and not (tmp_path / "best.pt").exists()

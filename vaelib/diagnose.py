@@ -7,7 +7,6 @@ from torch import Tensor
 
 from vaelib.config import RunError
 from vaelib.engine import advance, eager, take
-from vaelib.objectives import Objective
 from vaelib.state import StepInfo, TrainState, draw
 
 
@@ -87,7 +86,11 @@ def out_of_memory(state: TrainState) -> RunError:
             break
     else:
         size = 0
-    advice = f"A batch of {size} fits: --batch-size {size}." if size else "Not even one fits: use a smaller model."
+    advice = (
+        f"A batch of {size} fits: --batch-size {size}, and another --out."
+        if size
+        else "Not even one fits: use a smaller model."
+    )
     return RunError(
         f"Expected {len(state.offsets)} examples a step (importance_samples {state.config.importance_samples}) to"
         f" fit into the memory of {state.config.device}, but these do not. {advice}"
@@ -100,7 +103,7 @@ def fits(state: TrainState, size: int) -> bool:
         torch.cuda.empty_cache()
     try:
         x, noise = draw(state, state.offsets[:size])
-        eager(state.model, x, noise, Objective(state.config.objective, state.beta, state.config.free_bits))
+        eager(state, x, noise)
     except RuntimeError as error:
         if is_out_of_memory(error):
             return False

@@ -20,8 +20,8 @@ from vaelib.objectives import Objective, Terms, loss
 from vaelib.state import StepInfo, TrainState, begin_epoch, draw, restore, snapshot
 from vaelib.vae import VAE
 
-# (model, x, noise, objective) -> the gradient of the loss for each parameter, and the means over the minibatch
-Gradient = Callable[[VAE, Tensor, Tensor, Objective], tuple[list[Tensor], StepInfo]]
+# (state, x, noise) -> the gradient of the loss for each parameter, and the means over the minibatch
+Gradient = Callable[[TrainState, Tensor, Tensor], tuple[list[Tensor], StepInfo]]
 Run = Callable[[TrainState], None]
 WARM_UP = 3  # steps before a capture, in which libraries allocate and choose what they will use
 
@@ -32,9 +32,8 @@ def step(state: TrainState, indices: Tensor, gradient: Gradient | None = None) -
     Changes `state`: the model, the optimizer's moments, the generator. Nothing is copied to the host.
     """
     x, noise = draw(state, indices)
-    objective = Objective(state.config.objective, state.beta, state.config.free_bits)
-    gradients, info = (gradient or eager)(state.model, x, noise, objective)
-    for parameter, its_gradient in zip(state.model.parameters(), gradients, strict=True):
+    gradients, info = (gradient or eager)(state, x, noise)
+    for parameter, its_gradient in zip(state.parameters, gradients, strict=True):
         parameter.grad = its_gradient
     state.optimizer.step()
     return info
@@ -91,11 +90,11 @@ def runner(state: TrainState) -> Run:
 # ------------------------------------------------------------------------------------------- how a gradient is computed
 
 
-def eager(model: VAE, x: Tensor, noise: Tensor, objective: Objective) -> tuple[list[Tensor], StepInfo]:
+def eager(state: TrainState, x: Tensor, noise: Tensor) -> tuple[list[Tensor], StepInfo]:
     """Operation by operation."""
     with _checks.unchecked():  # x was judged with its data set; NaN is noticed by `account`
-        minimized, terms = loss(model, x, noise, objective)
-    gradients = torch.autograd.grad(minimized, list(model.parameters()))
+        minimized, terms = loss(state.model, x, noise, state.objective)
+    gradients = torch.autograd.grad(minimized, state.parameters)
     return list(gradients), means(minimized, terms)
 
 
@@ -130,7 +129,7 @@ def compiled(state: TrainState) -> Gradient:
 
     both = torch.compile(torch.func.grad_and_value(minimized, has_aux=True), fullgraph=True)
 
-    def gradient(model: VAE, x: Tensor, noise: Tensor, objective: Objective) -> tuple[list[Tensor], StepInfo]:
+    def gradient(state: TrainState, x: Tensor, noise: Tensor) -> tuple[list[Tensor], StepInfo]:
         gradients, (_, info) = both(parameters, x, noise, state.beta)
         return list(gradients.values()), info
 
@@ -146,10 +145,10 @@ def spread(gradient: Gradient) -> Gradient:
     """
     rank, processes = distributed.get_rank(), distributed.get_world_size()
 
-    def shared(model: VAE, x: Tensor, noise: Tensor, objective: Objective) -> tuple[list[Tensor], StepInfo]:
+    def shared(state: TrainState, x: Tensor, noise: Tensor) -> tuple[list[Tensor], StepInfo]:
         mine = slice(len(x) * rank // processes, len(x) * (rank + 1) // processes)
         weight = len(x[mine]) / len(x)
-        gradients, info = gradient(model, x[mine], noise[:, mine], objective)
+        gradients, info = gradient(state, x[mine], noise[:, mine])
         parts = [*gradients, torch.stack(info)]
         together = weight * torch.cat([part.reshape(-1) for part in parts])
         distributed.all_reduce(together)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vaelib.config import RunError, TrainConfig, beta, learning_rate
 from vaelib.data import TRAIN_SEED, Data, binarization, binarize_once, dequantize_once, validation_split
+from vaelib.objectives import Objective
 from vaelib.vae import VAE, start_at
 
 RESIDENT = 0.5  # of a GPU's free memory, at most, is for the training set; a larger one stays on the host
@@ -59,6 +60,16 @@ class TrainState:
     def batches(self) -> int:
         """Minibatches in an epoch; the last may be smaller."""
         return -(-len(self.train) // self.config.batch_size)
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Of the model, in its own order; asking the model walks through all its modules, at every step."""
+        parameters: list[Tensor] = self.optimizer.param_groups[0]["params"]
+        return parameters
+
+    @property
+    def objective(self) -> Objective:
+        return Objective(self.config.objective, self.beta, self.config.free_bits)
 
     @property
     def device(self) -> torch.device:

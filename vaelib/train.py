@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import platform
 import signal
 import threading
@@ -113,7 +112,8 @@ def run_epoch(
         while state.position < state.batches:
             if stop():
                 return None
-            take(state, run)
+            with explained_out_of_memory(state, before):
+                take(state, run)
             if state.step % LOOK_EVERY == 0:
                 _require(int(state.first_bad_step) == 0)
             if save is not None:
@@ -125,11 +125,6 @@ def run_epoch(
         bad = int(state.first_bad_step)
         restore(state, before)
         raise blame(state, bad) or error from error
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        restore(state, before)
-        raise out_of_memory(state) from error
     state.epoch, state.position = state.epoch + 1, 0
     return {
         "epoch": state.epoch,
@@ -144,6 +139,18 @@ def run_epoch(
         **{f"{name}_{key}": value for name, terms in judged.items() for key, value in terms.items()},
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+@contextmanager
+def explained_out_of_memory(state: TrainState, before: dict[str, Any]) -> Iterator[None]:
+    """A minibatch that does not fit into memory becomes an error that names one that does."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        restore(state, before)
+        raise out_of_memory(state) from error
 
 
 def _require(finite: bool) -> None:
@@ -275,7 +282,7 @@ class Folder:
                 saved = checkpoint.load(self.path, state.config.device)
                 restore(state, saved)
                 state.history = saved["history"]
-                if (self.path / checkpoint.BEST).exists():
+                if "validation_elbo" in best_record(state.history or [{"epoch": 0}]):
                     state.best = checkpoint.load(self.path, state.config.device, checkpoint.BEST)["model"]
                 for sentence in checkpoint.not_bitwise(stored, {**state.config.as_dict(), **about}):
                     warnings.warn(sentence, stacklevel=2)
@@ -338,8 +345,9 @@ def load(folder: str | Path, device: str = "auto") -> VAE:
     folder = Path(folder)
     if folder.is_file():
         raise RunError(f"Expected the folder of a run, but {folder} is a file. Give the folder that holds it.")
-    name = checkpoint.BEST if os.path.exists(folder / checkpoint.BEST) else checkpoint.CHECKPOINT
-    saved = checkpoint.load(folder, available(device), name)
+    saved = checkpoint.load(folder, available(device))
+    if "validation_elbo" in best_record(saved["history"] or [{"epoch": 0}]):
+        saved = checkpoint.load(folder, available(device), checkpoint.BEST)
     model = build(TrainConfig(**saved["config"]), tuple(saved["data"]["image_shape"]), torch.Generator())
     model.to(available(device)).load_state_dict(saved["model"])
     return model.eval().requires_grad_(False)

@@ -56,7 +56,8 @@ class Decoder(nn.Module):
             self.register_buffer("fixed_scale", torch.tensor(float(scale)))
 
     def forward(self, z: Tensor) -> Bernoulli | Normal:
-        out = self.out(self.body(z))
+        # one row for each z: PyTorch's layers take three axes, too, but spend a percent of a step on them
+        out = self.out(self.body(z.reshape(-1, z.shape[-1]))).view(*z.shape[:-1], -1)
         return Bernoulli(out) if self.bernoulli else Normal(out, self.scale)
 
     @property
