@@ -40,14 +40,15 @@ FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (6, frozenset({"diagnose"})),
     (6, frozenset({"evaluate", "train"})),
     (6, frozenset({"ais", "gaps"})),
-    (7, frozenset({"console", "pictures"})),
+    (7, frozenset({"console", "pictures", "words"})),
+    (7, frozenset({"progress"})),
     (7, frozenset({"cli"})),
     (7, frozenset({"__main__", "course"})),
 )
 ROW = {module: row for row, (_, modules) in enumerate(FLOORS) for module in modules}
 FLOOR = {module: floor for floor, modules in FLOORS for module in modules}
 TRAINING = "checkpoint config diagnose engine evaluate objectives state train vae ais gaps".split()
-TORCH = frozenset({"baseline", "cli", "course", "data", "pictures", *TRAINING})
+TORCH = frozenset({"baseline", "cli", "course", "data", "pictures", "progress", *TRAINING})
 MATPLOTLIB = frozenset({"diagrams", "plots"})  # and floor 7, inside functions
 TOP_FLOOR = 7
 

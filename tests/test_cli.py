@@ -21,9 +21,10 @@ from typer.testing import CliRunner
 
 import vaelib.__main__
 from vaelib import checkpoint, cli, course, engine, plots, train
-from vaelib.cli import Bar, app
+from vaelib.cli import app
 from vaelib.data import Data, load
 from vaelib.pictures import draw_run
+from vaelib.progress import Bar
 from vaelib.train import TrainConfig, fit
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vaelib.progress import Bar, progress_bar
+from vaelib.words import annealed_lines, gap_lines, lines, pixels_in_words, plus_minus
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vaelib.ais import Annealed, Sandwich
-    from vaelib.estimate import Estimate
     from vaelib.evaluate import Evaluation
-    from vaelib.gaps import Gaps
-    from vaelib.train import TrainState
     from vaelib.vae import VAE
 
 app = typer.Typer(
@@ -28,9 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-LINES = 10  # of progress in a log file, where no bar is shown
 LOOKED_AT = 1000  # test examples on which a trained model is looked at for collapse
-LONG = 600.0  # seconds of training that are left, from which on compiling pays
 
 
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -255,7 +251,7 @@ def evaluate(
     few = pixels[:A_FEW]
     if other is not None:
         difference = compare(result, judge(f"evaluating {against}", *other))
-        typer.echo(f"log p(x) less that of {against}: {difference.value:+.3f} {_plus_minus(difference, 3)}, paired.")
+        typer.echo(f"log p(x) less that of {against}: {difference.value:+.3f} {plus_minus(difference, 3)}, paired.")
         content["against"] = {"run": str(against), "difference": as_pair(difference)}
     if ais:
         with progress_bar(f"annealing {len(few)} test examples", 100) as advance:
@@ -263,7 +259,7 @@ def evaluate(
         with progress_bar(f"annealing {A_FEW} simulated examples", 100) as advance:
             bounds = sandwich(model, A_FEW, **ANNEALING, seed=seed, callback=advance)
         change = mean(annealed.log_evidence - result.log_evidence[: len(few)])
-        typer.echo("\n".join(annealed_lines(annealed, bounds, change)))
+        typer.echo("\n".join(annealed_lines(annealed, bounds, change, ANNEALING)))
         content["annealed"] = {**ANNEALING, **annealed.as_dict(), "less_importance_weighted": as_pair(change)}
         content["sandwich_on_simulated_data"] = {**ANNEALING, **bounds.as_dict()}
     if gaps:
@@ -278,165 +274,6 @@ def evaluate(
 
 A_FEW = 50  # examples for what takes long
 ANNEALING: dict[str, Any] = {"temperatures": 100, "chains": 8, "leapfrog_steps": 5, "base": "encoder"}
-
-
-def lines(result: Evaluation, mode: str) -> list[str]:
-    """An evaluation in words."""
-    estimates = {
-        "NLL": (result.nll, f"upper bound on -log p(x), {result.importance_samples:,} samples"),
-        "ELBO": (result.elbo, "lower bound on log p(x)"),
-        "rate": (result.rate, "KL(q(z|x) || p(z))"),
-        "distortion": (result.distortion, "-E_q[log p(x|z)]"),
-    }
-    error, bias, count = result.nll_monte_carlo_error, result.nll_bias, len(result.log_evidence)
-    bits = result.bits_per_dimension
-    return [
-        f"Test set, {count:,} example{'s' * (count != 1)}, in nats per example, +- standard error over examples;"
-        f" {pixels_in_words(mode)}.",
-        *(f"  {name:<11}{e.value:9.2f} {_plus_minus(e)}   {what}" for name, (e, what) in estimates.items()),
-        f"Of the NLL, +- {error:.3f} comes from the samples of z alone, and about {bias:.3f} is bias upwards.",
-        *([] if bits is None else [f"The NLL is {bits.value:.4f} {_plus_minus(bits, 4)} bits per pixel."]),
-        f"{result.active_units} of {len(result.activity)} latents are active.",
-    ]
-
-
-def annealed_lines(annealed: Annealed, bounds: Sandwich, change: Estimate) -> list[str]:
-    """Annealed sampling in words; `change` is what it adds to the importance-weighted bound."""
-    steps, chains = ANNEALING["temperatures"], ANNEALING["chains"]
-    lower, upper, gap = bounds.lower, bounds.upper, bounds.gap
-    return [
-        f"Annealed from q(z|x), {chains} chains of {steps} steps, {annealed.acceptance.mean():.0%} of moves accepted:",
-        f"  {len(annealed.log_evidence)} test examples: log p(x) >= {annealed.lower.value:.2f}"
-        f" {_plus_minus(annealed.lower)}; less the importance-weighted bound, {change.value:+.3f}"
-        f" {_plus_minus(change, 3)}.",
-        f"  {len(bounds.backward)} simulated ones: log p(x) from {lower.value:.2f} to {upper.value:.2f}, a gap of"
-        f" {gap.value:.3f} {_plus_minus(gap, 3)}.",
-    ]
-
-
-def gap_lines(gaps: Gaps) -> list[str]:
-    """The inference gap and its parts in words."""
-    parts = {
-        "approximation": (gaps.approximation, "a Gaussian q with independent coordinates comes no closer"),
-        "amortization": (gaps.amortization, "the encoder's q is not the best of these"),
-    }
-    inference, count = gaps.inference, len(gaps.log_evidence)
-    return [
-        f"log p(x) - ELBO on {count} test examples: {inference.value:.3f} {_plus_minus(inference, 3)}. Of this,",
-        *(f"  {name:<14}{e.value:9.3f} {_plus_minus(e, 3)}   {why}" for name, (e, why) in parts.items()),
-    ]
-
-
-def _plus_minus(estimate: Estimate, digits: int = 2) -> str:
-    """The standard error; one example has none."""
-    return f"+- {estimate.error:.{digits}f}" if math.isfinite(estimate.error) else "(no error: one example)"
-
-
-def pixels_in_words(mode: str) -> str:
-    """The binarization, for every printed result."""
-    return {
-        "dynamic": "pixels binarized: training set at each visit, test set once",
-        "fixed": "pixels binarized once",
-        "none": "pixels as they are",
-        "dequantized": "pixels dequantized: training set at each visit, test set once",
-    }[mode]
-
-
-class Bar:
-    """Live progress of `fit`: its callback. On a terminal a bar that follows each step; in a log, some ten lines."""
-
-    def __init__(self, epochs: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.console = Console(stderr=True, highlight=False)
-        self.epochs = epochs
-        self.state: TrainState | None = None
-        bar = self
-
-        class Following(Progress):
-            """Asks the state for its step whenever it is drawn; training itself spends no time on the bar."""
-
-            def get_renderables(self) -> Any:
-                if bar.state is not None:
-                    done = bar.state.epoch * bar.state.batches + bar.state.position
-                    self.update(bar.task, completed=done, total=bar.epochs * bar.state.batches)
-                yield from super().get_renderables()
-
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeRemainingColumn())
-        self.progress = Following(*columns, console=self.console, disable=not self.console.is_terminal, transient=True)
-        self.task = self.progress.add_task("training", total=None)
-
-    def __enter__(self) -> Bar:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.progress.stop()
-
-    def __call__(self, state: TrainState, record: dict[str, Any]) -> None:
-        if not record:
-            self.state = state
-            self.say(_beginning(state))
-            return
-        if record["epoch"] == 1 and (self.epochs - 1) * record["seconds"] > LONG and not state.config.compile:
-            self.say(
-                f"About {(self.epochs - 1) * record['seconds'] / 60:.0f} minutes to go; --compile would save some."
-            )
-        text = (
-            f"epoch {record['epoch']}/{self.epochs}  test ELBO {record['test_elbo']:.2f}"
-            f" = log-likelihood {record['test_log_likelihood']:.2f} - KL {record['test_kl']:.2f} nats"
-        )
-        self.progress.update(self.task, description=text)
-        if not self.console.is_terminal and state.epoch % max(1, self.epochs // LINES) == 0:
-            self.say(text)
-
-    def say(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
-
-
-def _beginning(state: TrainState) -> str:
-    import torch
-
-    config, parameters = state.config, sum(p.numel() for p in state.model.parameters())
-    widths = "-".join(map(str, (state.train.shape[1], *config.hidden, config.latent_dim)))
-    sizes = ", ".join(f"{len(part):,} for {name}" for name, part in state.held_out.items())
-    threads = torch.get_num_threads()
-    where = f"{threads} CPU thread{'s' * (threads > 1)}" if state.device.type == "cpu" else _gpu(state)
-    return (
-        f"{Path(config.data).name}: {len(state.train):,} examples to train on, {sizes};"
-        f" {pixels_in_words(config.binarization)}.\n"
-        f"{config.network.capitalize()} encoder {widths}, {config.decoder} decoder, {parameters:,} parameters, on"
-        f" {where}; {config.epochs} epochs of {state.batches} steps of {len(state.offsets)} at learning rate"
-        f" {config.learning_rate:g} ({config.schedule})."
-    )
-
-
-def _gpu(state: TrainState) -> str:
-    import torch
-
-    held = "" if state.resident else ", the data on the host"
-    tf32 = "TF32 on" if state.config.tf32 else "TF32 off: --tf32 is faster for batches of thousands"
-    return f"{torch.cuda.get_device_name(state.device)} ({tf32}{held})"
-
-
-class progress_bar:
-    """`with progress_bar(name, total) as advance`: advance(done) moves it. Shown on a terminal only."""
-
-    def __init__(self, name: str, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        console = Console(stderr=True)
-        self.progress = Progress(console=console, disable=not console.is_terminal, transient=True)
-        self.task = self.progress.add_task(name, total=total)
-
-    def __enter__(self) -> Callable[[int], None]:
-        self.progress.start()
-        return lambda done: self.progress.update(self.task, completed=done)
-
-    def __exit__(self, *exception: object) -> None:
-        self.progress.stop()
 
 
 def _widths(text: str) -> tuple[int, ...]:

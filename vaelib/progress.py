@@ -1,0 +1,112 @@
+"""What is seen while training and evaluation run: a bar on a terminal, some lines in a log file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vaelib.words import pixels_in_words
+
+if TYPE_CHECKING:
+    from vaelib.train import TrainState
+
+LINES = 10  # of progress in a log file, where no bar is shown
+LONG = 600.0  # seconds of training that are left, from which on compiling pays
+
+
+class Bar:
+    """Live progress of `fit`: its callback. On a terminal a bar that follows each step; in a log, some ten lines."""
+
+    def __init__(self, epochs: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console = Console(stderr=True, highlight=False)
+        self.epochs = epochs
+        self.state: TrainState | None = None
+        bar = self
+
+        class Following(Progress):
+            """Asks the state for its step whenever it is drawn; training itself spends no time on the bar."""
+
+            def get_renderables(self) -> Any:
+                if bar.state is not None:
+                    done = bar.state.epoch * bar.state.batches + bar.state.position
+                    self.update(bar.task, completed=done, total=bar.epochs * bar.state.batches)
+                yield from super().get_renderables()
+
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeRemainingColumn())
+        self.progress = Following(*columns, console=self.console, disable=not self.console.is_terminal, transient=True)
+        self.task = self.progress.add_task("training", total=None)
+
+    def __enter__(self) -> Bar:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.progress.stop()
+
+    def __call__(self, state: TrainState, record: dict[str, Any]) -> None:
+        if not record:
+            self.state = state
+            self.say(_beginning(state))
+            return
+        if record["epoch"] == 1 and (self.epochs - 1) * record["seconds"] > LONG and not state.config.compile:
+            self.say(
+                f"About {(self.epochs - 1) * record['seconds'] / 60:.0f} minutes to go; --compile would save some."
+            )
+        text = (
+            f"epoch {record['epoch']}/{self.epochs}  test ELBO {record['test_elbo']:.2f}"
+            f" = log-likelihood {record['test_log_likelihood']:.2f} - KL {record['test_kl']:.2f} nats"
+        )
+        self.progress.update(self.task, description=text)
+        if not self.console.is_terminal and state.epoch % max(1, self.epochs // LINES) == 0:
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _beginning(state: TrainState) -> str:
+    import torch
+
+    config, parameters = state.config, sum(p.numel() for p in state.model.parameters())
+    widths = "-".join(map(str, (state.train.shape[1], *config.hidden, config.latent_dim)))
+    sizes = ", ".join(f"{len(part):,} for {name}" for name, part in state.held_out.items())
+    threads = torch.get_num_threads()
+    where = f"{threads} CPU thread{'s' * (threads > 1)}" if state.device.type == "cpu" else _gpu(state)
+    return (
+        f"{Path(config.data).name}: {len(state.train):,} examples to train on, {sizes};"
+        f" {pixels_in_words(config.binarization)}.\n"
+        f"{config.network.capitalize()} encoder {widths}, {config.decoder} decoder, {parameters:,} parameters, on"
+        f" {where}; {config.epochs} epochs of {state.batches} steps of {len(state.offsets)} at learning rate"
+        f" {config.learning_rate:g} ({config.schedule})."
+    )
+
+
+def _gpu(state: TrainState) -> str:
+    import torch
+
+    held = "" if state.resident else ", the data on the host"
+    tf32 = "TF32 on" if state.config.tf32 else "TF32 off: --tf32 is faster for batches of thousands"
+    return f"{torch.cuda.get_device_name(state.device)} ({tf32}{held})"
+
+
+class progress_bar:
+    """`with progress_bar(name, total) as advance`: advance(done) moves it. Shown on a terminal only."""
+
+    def __init__(self, name: str, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        self.progress = Progress(console=console, disable=not console.is_terminal, transient=True)
+        self.task = self.progress.add_task(name, total=total)
+
+    def __enter__(self) -> Callable[[int], None]:
+        self.progress.start()
+        return lambda done: self.progress.update(self.task, completed=done)
+
+    def __exit__(self, *exception: object) -> None:
+        self.progress.stop()
