@@ -198,7 +198,7 @@ def test_epoch_visits_every_example_once_and_averages_over_examples(monkeypatch:
     assert record["train_log_likelihood"] == pytest.approx(by_hand, rel=1e-6)
     assert record["train_elbo"] == pytest.approx(record["train_log_likelihood"] - record["train_kl"])
     assert record["test_elbo"] == pytest.approx(record["test_log_likelihood"] - record["test_kl"])
-    assert (state.epoch, state.step, state.position, int(state.steps)) == (1, 4, 0, 4)
+    assert (state.epoch, state.step, state.position, int(state.first_bad_step)) == (1, 4, 0, 5)
 
 
 @pytest.mark.parametrize("changes", [{}, {"objective": "iwae", "importance_samples": 5}, {"decoder": "gaussian"}])

@@ -24,7 +24,8 @@ def blame(state: TrainState, bad: int) -> NotFinite | None:
     """Go on from `state`, step by step, until a tensor is not finite.
 
     Args:
-        state: put back to before it happened. bad: the first step whose means were not finite; 0: not known.
+        state: put back to before it happened. bad: the first step whose means were not finite, or the one after the
+            last.
     """
     advice = f"The last good checkpoint stays. Try a smaller --learning-rate; it was {state.config.learning_rate:g}."
     while state.position < state.batches:

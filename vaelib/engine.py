@@ -47,12 +47,9 @@ def advance(state: TrainState, gradient: Gradient | None = None) -> None:
 
 
 def account(state: TrainState, info: StepInfo, examples: int) -> None:
-    """Count the step, add its means to the sums, and note it if a number is not finite, all on the device."""
-    values = torch.stack(info)
-    state.steps += 1
-    state.sums.add_(values, alpha=examples)
-    newly_bad = ~values.isfinite().all() & (state.first_bad_step == 0)
-    state.first_bad_step.add_(state.steps * newly_bad)
+    """Add the step's means to the sums, and count on as long as these are finite, all on the device."""
+    state.sums.add_(torch.stack(info), alpha=examples)
+    state.first_bad_step.add_(state.sums.isfinite().all())  # a sum that was once not finite stays so
 
 
 def take(state: TrainState, run: Run) -> None:
@@ -95,12 +92,12 @@ def eager(state: TrainState, x: Tensor, noise: Tensor) -> tuple[list[Tensor], St
     with _checks.unchecked():  # x was judged with its data set; NaN is noticed by `account`
         minimized, terms = loss(state.model, x, noise, state.objective)
     gradients = torch.autograd.grad(minimized, state.parameters)
-    return list(gradients), means(minimized, terms)
+    return list(gradients), means(terms)
 
 
-def means(minimized: Tensor, terms: Terms) -> StepInfo:
+def means(terms: Terms) -> StepInfo:
     """Over the minibatch, without a gradient."""
-    return StepInfo(-minimized.detach(), terms.log_likelihood.detach().mean(), terms.kl.detach().mean())
+    return StepInfo(*torch.stack(terms).detach().mean(1))
 
 
 class _Loss(nn.Module):
@@ -112,7 +109,7 @@ class _Loss(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor, objective: Objective) -> tuple[Tensor, StepInfo]:
         minimized, terms = loss(self.model, x, noise, objective)
-        return minimized, means(minimized, terms)
+        return minimized, means(terms)
 
 
 def compiled(state: TrainState) -> Gradient:

@@ -48,8 +48,7 @@ class TrainState:
     cursor: Tensor  # (), where in `order` the next minibatch begins
     offsets: Tensor  # (batch,), 0, 1, 2, ...
     sums: Tensor  # (3,), of StepInfo over the examples seen in this epoch
-    steps: Tensor  # (), steps taken, as the device counts them
-    first_bad_step: Tensor  # (), the first step of this epoch with a number that is not finite; 0: none
+    first_bad_step: Tensor  # (), of this epoch, from 1: after it `sums` are not finite. While all are, the coming step
     epoch: int = 0  # epochs completed
     step: int = 0  # steps taken
     position: int = 0  # minibatches of this epoch taken
@@ -121,8 +120,7 @@ def init(config: TrainConfig, data: Data) -> TrainState:
         cursor=number(0, torch.int64),
         offsets=torch.arange(min(config.batch_size, len(train)), device=config.device),
         sums=torch.zeros(3, device=config.device, dtype=torch.float64),
-        steps=number(0, torch.int64),
-        first_bad_step=number(0, torch.int64),
+        first_bad_step=number(1, torch.int64),
     )
 
 
@@ -211,8 +209,9 @@ def begin_epoch(state: TrainState) -> None:
     shuffled = torch.randperm(len(state.train), generator=state.generator, device=state.device)
     state.order.copy_(shuffled)
     state.position = 0
-    for counter in (state.cursor, state.sums, state.first_bad_step):
-        counter.zero_()
+    state.cursor.zero_()
+    state.sums.zero_()
+    state.first_bad_step.fill_(1)
     set_rates(state)
 
 
@@ -250,6 +249,5 @@ def restore(state: TrainState, saved: dict[str, Any]) -> None:
     state.sums.copy_(saved["sums"])
     state.epoch, state.step, state.position = saved["epoch"], saved["step"], saved["position"]
     state.cursor.fill_(state.position * len(state.offsets))
-    state.steps.fill_(state.step)
-    state.first_bad_step.zero_()
+    state.first_bad_step.fill_(state.position + 1)
     set_rates(state)

@@ -115,14 +115,14 @@ def run_epoch(
             with explained_out_of_memory(state, before):
                 take(state, run)
             if state.step % LOOK_EVERY == 0:
-                _require(int(state.first_bad_step) == 0)
+                _require(int(state.first_bad_step) > state.position)
             if save is not None:
                 save(state)
-        _require(int(state.first_bad_step) == 0)
+        _require(int(state.first_bad_step) > state.position)
         train = (state.sums / len(state.train)).tolist()
         judged = {name: held_out_terms(state, name) for name in state.held_out}
     except ArithmeticError as error:
-        bad = int(state.first_bad_step)
+        bad = state.step - state.position + int(state.first_bad_step)
         restore(state, before)
         raise blame(state, bad) or error from error
     state.epoch, state.position = state.epoch + 1, 0
