@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -65,3 +66,24 @@ def test_three_lines_of_the_readme_load_encode_and_sample(tmp_path: Path, monkey
     names: dict[str, Any] = {"vaelib": vaelib, "torch": torch, "x": data.test}
     exec("\n".join(lines), names)
     assert names["images"].shape == (7, 12) and names["new"].shape == (16, 12)
+
+
+RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+SHOWN = {
+    "the well-known example's style": ["example"],
+    "Pyro, Lightning, Pythae": ["pyro", "lightning", "pythae"],
+    "written by hand in PyTorch": ["plain"],
+    "`vaelib train` ": ["vaelib eager"],
+    "`vaelib train --compile`": ["vaelib compiled"],
+    "JAX, 20 steps in one call": ["jax scan"],
+}
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_speeds_in_the_readme_are_those_that_were_measured(line: str) -> None:
+    (row,) = (text for text in README.splitlines() if text.startswith(f"| {line}"))
+    told = [cell.strip() for cell in row.strip("|").split("|")[-2:]]
+    for threads, cell in zip((1, 2), told, strict=True):
+        rows = json.loads((RESULTS / f"training-none-{threads}.json").read_text(encoding="utf-8"))["rows"]
+        measured = {row["row"]: row["of_floor"]["median"] for row in rows if "of_floor" in row}
+        assert cell == ", ".join(f"{measured[name]:.2f}" for name in SHOWN[line])
