@@ -5,12 +5,13 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/installed
 
-.PHONY: help course test lab
+.PHONY: help course test lab bench
 
 help:
 	@echo "make course   verify the derivations, train the VAE on the digits, draw the pictures"
 	@echo "make test     lint, types, tests and notebooks"
 	@echo "make lab      open your own copies of the notebooks (in work/) in JupyterLab"
+	@echo "make bench    time training on this machine, on one thread (benchmarks/README.md has the rest)"
 
 course: $(READY)
 	@$(PY) -m vaelib.course
@@ -23,6 +24,9 @@ test: $(READY)
 
 lab: $(READY)
 	@$(PY) tools/lab.py $(ARGS)
+
+bench: $(READY)
+	@$(PY) benchmarks/training.py --threads 1
 
 # The stamp is made only by an installation that ran to its end, and is out of date when a requirement changes.
 $(READY): pyproject.toml constraints.txt

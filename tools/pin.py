@@ -36,10 +36,13 @@ def requires_python() -> str:
 
 
 def direct_requirements() -> list[Requirement]:
-    """The dependencies named in pyproject.toml, base and every extra, without the package itself."""
+    """The dependencies named in pyproject.toml, base and every extra that the course uses, without the package itself.
+
+    The extra `bench` is left out: what the benchmarks compare with is nothing that the course is tested with.
+    """
     project = read_project()
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
-    requirements = [Requirement(line) for group in groups for line in group]
+    extras = [lines for name, lines in project["optional-dependencies"].items() if name != "bench"]
+    requirements = [Requirement(line) for group in (project["dependencies"], *extras) for line in group]
     return [requirement for requirement in requirements if requirement.name != project["name"]]
 
 
