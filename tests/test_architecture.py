@@ -237,10 +237,19 @@ def test_no_module_stands_on_two_floors() -> None:
     assert [floor for floor, _ in FLOORS] == sorted(floor for floor, _ in FLOORS)
 
 
+def test_public_names_are_there_and_others_are_not() -> None:
+    import vaelib
+
+    assert all(getattr(vaelib, name).__name__ == name for name in vaelib.__all__)
+    assert set(vaelib.__all__) <= set(dir(vaelib))
+    with pytest.raises(AttributeError, match="module 'vaelib' has no attribute 'Norml'"):
+        vaelib.Norml  # noqa: B018
+
+
 def test_import_loads_no_heavy_package() -> None:
     """In a fresh interpreter. What loads only numpy and scipy.special also loads in a browser's Python."""
     heavy = ("torch", "matplotlib", "pandas", "sklearn", "IPython", "typer", "rich", "scipy.stats", "scipy.integrate")
-    code = f"import sys, vaelib; print(*(name for name in {heavy!r} if name in sys.modules), 'numpy' in sys.modules)"
+    code = f"import sys; from vaelib import *; print(*(name for name in {heavy!r} if name in sys.modules), 'numpy' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "True"
 

@@ -1,19 +1,28 @@
-"""Variational autoencoders, derived line by line and verified number by number."""
+"""Variational autoencoders, derived line by line and verified number by number.
 
-from vaelib.derivation import Derivation, Line, Slip
-from vaelib.distributions import (
-    Bernoulli,
-    Categorical,
-    DiagonalNormal,
-    Exponential,
-    Gamma,
-    Laplace,
-    MultivariateNormal,
-    Normal,
-    kl_divergence,
-)
-from vaelib.estimate import Estimate
-from vaelib.models import CurvedGaussian, DiscreteLatent, LinearGaussian
+The names below are loaded when they are first asked for, so that the command line need not wait for SciPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vaelib.derivation import Derivation, Line, Slip
+    from vaelib.distributions import (
+        Bernoulli,
+        Categorical,
+        DiagonalNormal,
+        Exponential,
+        Gamma,
+        Laplace,
+        MultivariateNormal,
+        Normal,
+        kl_divergence,
+    )
+    from vaelib.estimate import Estimate
+    from vaelib.models import CurvedGaussian, DiscreteLatent, LinearGaussian
 
 __all__ = [
     "Bernoulli",
@@ -33,3 +42,22 @@ __all__ = [
     "Slip",
     "kl_divergence",
 ]
+
+_HOMES = {
+    "derivation": ("Derivation", "Line", "Slip"),
+    "estimate": ("Estimate",),
+    "models": ("CurvedGaussian", "DiscreteLatent", "LinearGaussian"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'vaelib' has no attribute {name!r}")
+    module = importlib.import_module(f"vaelib.{_HOME.get(name, 'distributions')}")
+    globals()[name] = value = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -24,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich takes a quarter of a second to load
 )
 
 LOOKED_AT = 1000  # test examples on which a trained model is looked at for collapse
