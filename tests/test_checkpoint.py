@@ -163,7 +163,7 @@ def test_signed_file_without_a_model_is_refused(tmp_path: Path, payload: Any) ->
 
 
 def test_missing_and_unreadable_checkpoints_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RunError, match=r"checkpoint at .*best\.pt, but there is none"):
+    with pytest.raises(RunError, match=r"best\.pt, the best model of a run .*Was it deleted"):
         checkpoint.load(tmp_path, name=checkpoint.BEST)
     checkpoint.save(tmp_path, PAYLOAD)
 

@@ -246,7 +246,7 @@ def hamiltonian_move(
     jitter = 1.0 + JITTER * (2.0 * torch.rand(shape, generator=rng, **like) - 1.0)
     size = (step.to(**like) * jitter)[..., None]
     start = momentum = torch.randn(state.noise.shape, generator=rng, **like)
-    at, inside = state, torch.ones(shape, dtype=torch.bool, device=state.noise.device)
+    at, inside = state, state.noise.abs().amax(-1) < FAR  # from far away no move is reversible: the chain stays
     for _ in range(leapfrog_steps):
         momentum = momentum + 0.5 * size * force(at)
         noise = at.noise + size * momentum

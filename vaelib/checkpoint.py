@@ -119,6 +119,11 @@ def load(folder: Path, device: str | torch.device = "cpu", name: str = CHECKPOIN
     """
     path = folder / name
     if not path.is_file():
+        if name == BEST:
+            raise RunError(
+                f"Expected {path}, the best model of a run with a validation set, but it is missing. Was it deleted?"
+                " Put it back, or train anew with another --out."
+            )
         begun = " --resume" if (folder / CONFIG).is_file() else ""  # a run that stopped before its first checkpoint
         raise RunError(
             f"Expected a checkpoint at {path}, but there is none. Train first: vaelib train --out {folder}{begun}"

@@ -51,7 +51,7 @@ def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
             from vaelib.data import DataError
             from vaelib.train import NotFinite, RunError
 
-            if not isinstance(error, DataError | RunError | NotFinite | OSError):
+            if not isinstance(error, DataError | RunError | NotFinite | FloatingPointError | OSError):
                 raise
             _fail(str(error))
 
@@ -119,7 +119,7 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64")] = None,
     compile_step: Annotated[
-        bool | None, typer.Option("--compile", help="Compile the step: about a minute first, then a fifth faster")
+        bool | None, typer.Option("--compile", help="Compile the step: about a minute first, then about a tenth faster")
     ] = None,
     tf32: Annotated[bool | None, typer.Option("--tf32", help="GPU: faster, less precise products")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings")] = False,
@@ -164,11 +164,12 @@ def train(
             raise RunError("Expected --out to say which run to resume, but it was not given.")
         out = out or _default_folder(data or "")
         stored = _stored_settings(out)
-        loaded = load(data or stored["data"])
+        loaded = load(stored["data"] if data is None else data)
         config = TrainConfig(**{**stored, **chosen, "data": loaded.name})
     else:
-        loaded = load(data or "digits")
-        out = out or _default_folder(data or "digits")
+        data = "digits" if data is None else data
+        loaded = load(data)
+        out = out or _default_folder(data)
         config = TrainConfig.suited_to(loaded, **chosen)
     with Bar(config.epochs) as bar, warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: bar.say(f"Warning: {message}")
@@ -205,6 +206,8 @@ def evaluate(
     gaps: Annotated[bool, typer.Option("--gaps", help="Say why the ELBO is below log p(x), on a few examples")] = False,
 ) -> None:
     """Bound log p(x) on the test set, with standard errors."""
+    import numpy as np
+
     from vaelib import checkpoint
     from vaelib.ais import annealed_bound, sandwich
     from vaelib.data import load
@@ -254,6 +257,7 @@ def evaluate(
         difference = compare(result, judge(f"evaluating {against}", *other))
         typer.echo(f"log p(x) less that of {against}: {difference.value:+.3f} {plus_minus(difference, 3)}, paired.")
         content["against"] = {"run": str(against), "difference": as_pair(difference)}
+    annealed = None
     if ais:
         with progress_bar(f"annealing {len(few)} test examples", 100) as advance:
             annealed = annealed_bound(model, few, **ANNEALING, seed=seed, callback=advance)
@@ -261,19 +265,34 @@ def evaluate(
             bounds = sandwich(model, A_FEW, **ANNEALING, seed=seed, callback=advance)
         change = mean(annealed.log_evidence - result.log_evidence[: len(few)])
         typer.echo("\n".join(annealed_lines(annealed, bounds, change, ANNEALING)))
+        if change.value > 3.0 * change.error:
+            typer.echo(f"Warning: importance weighting is too low by about {change.value:.2f} nats or more.", err=True)
+        if bounds.gap.value > LARGE_GAP:
+            typer.echo("Warning: the two bounds are far apart: the chains do not find the posterior.", err=True)
         content["annealed"] = {**ANNEALING, **annealed.as_dict(), "less_importance_weighted": as_pair(change)}
         content["sandwich_on_simulated_data"] = {**ANNEALING, **bounds.as_dict()}
     if gaps:
-        known = (result.log_evidence[: len(few)], result.log_evidence_error[: len(few)])
+        known, known_error = result.log_evidence[: len(few)], result.log_evidence_error[: len(few)]
+        if annealed is not None:  # both are lower bounds: the higher one
+            higher = annealed.log_evidence > known
+            known = np.where(higher, annealed.log_evidence, known)
+            known_error = np.where(higher, annealed.log_evidence_error, known_error)
         with progress_bar(f"fitting q to each of {len(few)} examples", len(few)) as advance:
-            parts = inference_gaps(model, few, *known, seed=seed, callback=advance)
+            parts = inference_gaps(model, few, known, known_error, seed=seed, callback=advance)
         typer.echo("\n".join(gap_lines(parts)))
+        if parts.approximation.value < 0:
+            typer.echo(
+                "Warning: a gap below 0 says that the bound on log p(x) is far too low: add --ais, or more"
+                " --importance-samples.",
+                err=True,
+            )
         content["gaps"] = parts.as_dict()
     if json_file is not None:
         checkpoint.write_json(json_file, content)
 
 
 A_FEW = 50  # examples for what takes long
+LARGE_GAP = 1.0  # nats between the two bounds; more, and neither says much
 ANNEALING: dict[str, Any] = {"temperatures": 100, "chains": 8, "leapfrog_steps": 5, "base": "encoder"}
 
 

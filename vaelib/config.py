@@ -53,8 +53,8 @@ class TrainConfig:
             _expect(getattr(self, name) in choices, self, name, " or ".join(choices))
         for name in ("latent_dim", "importance_samples", "epochs", "batch_size"):
             _expect(_whole(getattr(self, name), 1), self, name, "a whole number >= 1")
-        for name in ("seed", "warmup"):
-            _expect(_whole(getattr(self, name), 0), self, name, "a whole number >= 0")
+        _expect(_whole(self.warmup, 0), self, "warmup", "a whole number >= 0")
+        _expect(_whole(self.seed, 0) and self.seed < 2**32, self, "seed", "a whole number from 0 to 2^32 - 1")
         for name in ("learning_rate", "decoder_scale"):
             value = getattr(self, name)
             _expect(value is None or 0 < value < math.inf, self, name, "finite and > 0")
@@ -94,7 +94,7 @@ class TrainConfig:
         if data.name == "mnist":
             suited = {"hidden": (500,), "latent_dim": 20, "layer_norm": False, "learning_rate": 1e-3, "epochs": 30}
         elif data.name != "digits":
-            steps_per_epoch = -(-len(data.train) // chosen.get("batch_size", TrainConfig.batch_size))
+            steps_per_epoch = -(-len(data.train) // (chosen.get("batch_size") or TrainConfig.batch_size))
             suited = {"epochs": min(400, max(10, round(STEPS / steps_per_epoch)))}
         if chosen.get("network") == "conv":
             suited |= {"hidden": (32, 64), "layer_norm": False, "learning_rate": 1e-3}

@@ -143,6 +143,11 @@ def spread(gradient: Gradient) -> Gradient:
     rank, processes = distributed.get_rank(), distributed.get_world_size()
 
     def shared(state: TrainState, x: Tensor, noise: Tensor) -> tuple[list[Tensor], StepInfo]:
+        if state.config.free_bits or len(x) < processes:
+            raise ValueError(
+                "Expected no free bits, which see the whole minibatch, and at least one example for each process, but"
+                f" got free_bits {state.config.free_bits} and {len(x)} examples for {processes} processes."
+            )
         mine = slice(len(x) * rank // processes, len(x) * (rank + 1) // processes)
         weight = len(x[mine]) / len(x)
         gradients, info = gradient(state, x[mine], noise[:, mine])

@@ -1,8 +1,9 @@
 """Closed forms of KL(q || p), in nats, as functions of the parameters (NumPy or torch arrays of one kind).
 
-Each is arranged as a sum of terms that are >= 0 and that keep their digits as q nears p, where the textbook form is a
-small difference of large numbers. Two building blocks recur: r - 1 - log r (`log_excess`) and e^x - 1 - x
-(`exp_excess`), the distances of the logarithm and of the exponential from their tangents.
+Each is arranged so that it keeps its digits as q nears p, where the textbook form is a small difference of large
+numbers: as a sum of terms that are >= 0, or, for Gaussians in single precision, by taking the difference in double.
+Two building blocks recur: r - 1 - log r (`log_excess`) and e^x - 1 - x (`exp_excess`), the distances of the logarithm
+and of the exponential from their tangents.
 
 For distributions, `vaelib.kl_divergence(q, p)` is the door.
 """

@@ -54,7 +54,8 @@ def _reconstructions(model: VAE, data: Data, pixels: Tensor, mode: str, limits: 
     x = pixels[chosen]
     rows = {"original": x.numpy()}
     if mode != "none":
-        rows = {"original": data.intensities(data.test[chosen]), "binarized, x": x.numpy()}
+        treated = "dequantized, x" if mode == "dequantized" else "binarized, x"
+        rows = {"original": data.intensities(data.test[chosen]), treated: x.numpy()}
     rows["reconstruction"] = model.decode(model.encode(x).mean).mean.cpu().numpy()
     figure = plots.figure(9.0, 0.72 * len(rows) + 0.4)
     ax = plots.reconstructions(figure.subplots(), rows, data.image_shape, limits=limits)

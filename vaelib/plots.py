@@ -54,7 +54,9 @@ def image_grid(
     """Images (n, pixels) in rows of `columns`, as ink on paper: `limits` are the values of white and of black."""
     tiles = displayable(np.asarray(images, float), shape)
     low, high = limits
-    tiles = 1.0 - np.clip((tiles - low) / (high - low), 0.0, 1.0)
+    tiles = np.clip((tiles - low) / (high - low if high > low else 1.0), 0.0, 1.0)
+    if tiles.ndim == 3:  # grey; a colour image is no ink
+        tiles = 1.0 - tiles
     rows = -(-len(tiles) // columns)
     height, width = tiles.shape[1:3]
     canvas = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, *tiles.shape[3:]), 0.82)

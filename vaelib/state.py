@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelib.config import RunError, TrainConfig, beta, learning_rate
+from vaelib.config import CHOICES, RunError, TrainConfig, beta, learning_rate
 from vaelib.data import TRAIN_SEED, Data, binarization, binarize_once, dequantize_once, validation_split
 from vaelib.objectives import Objective
 from vaelib.vae import VAE, start_at
@@ -177,6 +177,8 @@ def as_judged(data: Data, part: np.ndarray, mode: str) -> Tensor:
 
 def available(name: str) -> str:
     """The device of that name; "auto" is the GPU where there is one."""
+    if name not in CHOICES["device"]:
+        raise RunError(f"Expected the device to be {', '.join(CHOICES['device'])}, but got {name!r}.")
     if name == "cuda" and not torch.cuda.is_available():
         raise RunError("Expected a CUDA device, but PyTorch finds none. Use --device cpu, or install PyTorch for CUDA.")
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name

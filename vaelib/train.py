@@ -153,9 +153,12 @@ def explained_out_of_memory(state: TrainState, before: dict[str, Any]) -> Iterat
         raise out_of_memory(state) from error
 
 
-def _require(finite: bool) -> None:
+def _require(finite: bool, where: str = "training") -> None:
     if not finite:
-        raise FloatingPointError("A number was not finite, but going through the epoch again does not show where.")
+        raise FloatingPointError(
+            f"A number was not finite in {where}, but going through the epoch again does not show where. Are there"
+            " numbers in the data that are far too large?"
+        )
 
 
 @torch.no_grad()
@@ -176,7 +179,7 @@ def held_out_terms(state: TrainState, name: str) -> dict[str, float]:
             _, terms = loss(state.model, x, noise)
             share = saturation(state.model.encoder(x))
         sums += torch.stack([terms.log_likelihood.sum(), terms.kl.sum(), len(x) * share])
-    _require(bool(sums.isfinite().all()))
+    _require(bool(sums.isfinite().all()), f"the {name} set")
     log_likelihood, kl, saturated = (sums / len(part)).tolist()
     return {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl, "saturated": saturated}
 
@@ -280,12 +283,23 @@ class Folder:
             checkpoint.require_same(self.path, state.config, stored, self.fingerprint)
             if (self.path / checkpoint.CHECKPOINT).exists():  # else it was stopped before the first: begin anew
                 saved = checkpoint.load(self.path, state.config.device)
+                if "optimizer" not in saved:
+                    raise RunError(
+                        f"Expected {checkpoint.CHECKPOINT} in {self.path}, but it is a copy of another file."
+                    )
+                begun = {**saved["config"], "data_sha256": saved["data"]["sha256"]}
+                checkpoint.require_same(self.path, state.config, begun, self.fingerprint)
                 restore(state, saved)
                 state.history = saved["history"]
                 if "validation_elbo" in best_record(state.history or [{"epoch": 0}]):
                     state.best = checkpoint.load(self.path, state.config.device, checkpoint.BEST)["model"]
                 for sentence in checkpoint.not_bitwise(stored, {**state.config.as_dict(), **about}):
                     warnings.warn(sentence, stacklevel=2)
+            elif (self.path / checkpoint.METRICS).exists() and (self.path / checkpoint.METRICS).stat().st_size:
+                raise RunError(
+                    f"Expected {checkpoint.CHECKPOINT} in {self.path}, from which to go on, but it is gone although"
+                    f" {checkpoint.METRICS} tells of epochs. Put it back, or train anew with another --out."
+                )
             checkpoint.write_json(self.path / checkpoint.CONFIG, {**stored, **state.config.as_dict(), **about})
             checkpoint.write_metrics(self.path, state.history)
         else:
@@ -346,8 +360,12 @@ def load(folder: str | Path, device: str = "auto") -> VAE:
     if folder.is_file():
         raise RunError(f"Expected the folder of a run, but {folder} is a file. Give the folder that holds it.")
     saved = checkpoint.load(folder, available(device))
-    if "validation_elbo" in best_record(saved["history"] or [{"epoch": 0}]):
+    if "validation_elbo" in best_record(saved.get("history") or [{"epoch": 0}]):
         saved = checkpoint.load(folder, available(device), checkpoint.BEST)
+    if (folder / checkpoint.CONFIG).is_file():
+        stored = checkpoint.read_config(folder)
+        if saved["data"]["sha256"] != stored.get("data_sha256") or saved["config"]["seed"] != stored.get("seed"):
+            raise RunError(f"Expected the checkpoint in {folder} to be of the run in its config.json, but it is not.")
     model = build(TrainConfig(**saved["config"]), tuple(saved["data"]["image_shape"]), torch.Generator())
     model.to(available(device)).load_state_dict(saved["model"])
     return model.eval().requires_grad_(False)

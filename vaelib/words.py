@@ -26,7 +26,9 @@ def lines(result: Evaluation, mode: str) -> list[str]:
         f"Test set, {count:,} example{'s' * (count != 1)}, in nats per example, +- standard error over examples;"
         f" {pixels_in_words(mode)}.",
         *(f"  {name:<11}{e.value:9.2f} {plus_minus(e)}   {what}" for name, (e, what) in estimates.items()),
-        f"Of the NLL, +- {error:.3f} comes from the samples of z alone, and about {bias:.3f} is bias upwards.",
+        f"Of the NLL, +- {error:.3f} comes from the samples of z alone, and about {bias:.3f} is bias upwards."
+        if math.isfinite(error)
+        else "One sample of z for each example tells nothing about its own error.",
         *([] if bits is None else [f"The NLL is {bits.value:.4f} {plus_minus(bits, 4)} bits per pixel."]),
         f"{result.active_units} of {len(result.activity)} latents are active.",
     ]
