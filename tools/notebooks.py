@@ -3,12 +3,16 @@
 Stored are pictures (in 64 shades, which keeps them light), text and Markdown. What would differ from run to run goes:
 timings, the state of widgets, and the output of a widget's cell (a view without its state shows as an error; a static
 picture stands beside every slider). A notebook that fails, or writes to stderr, is left as it was.
+
+The cell tagged `picture` draws what people should remember: it is also written, for slides, to teach/pictures/ as SVG and
+PDF, both without a date, so that a changed file means a changed picture.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import os
 import sys
 import time
 from pathlib import Path
@@ -18,6 +22,14 @@ from nbclient import NotebookClient
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+FOR_SLIDES = {"image/svg+xml": "svg", "application/pdf": "pdf"}
+BEFORE = """
+%matplotlib inline
+%config InlineBackend.figure_formats = ["png", "svg", "pdf"]
+import matplotlib
+matplotlib.rcParams["svg.hashsalt"] = "vaelib"
+del matplotlib
+"""
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -60,6 +72,18 @@ def lighter(png: str) -> str:
     return base64.b64encode(content.getvalue()).decode()
 
 
+def slides(notebook: nbformat.NotebookNode) -> dict[str, bytes]:
+    """The picture to remember, {"svg": content, "pdf": content}; takes these formats out of every output."""
+    found: dict[str, bytes] = {}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for mime, suffix in FOR_SLIDES.items():
+                content = output.get("data", {}).pop(mime, None)
+                if content is not None and "picture" in cell.metadata.get("tags", []):
+                    found[suffix] = base64.b64decode(content) if suffix == "pdf" else content.encode()
+    return found
+
+
 def complaints(notebook: nbformat.NotebookNode) -> list[str]:
     """What the cells wrote to stderr, warnings among it."""
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
@@ -69,17 +93,29 @@ def complaints(notebook: nbformat.NotebookNode) -> list[str]:
 def run(path: Path) -> float:
     """Run one notebook in its own folder and store it; seconds taken."""
     notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(BEFORE))
     started = time.monotonic()
     NotebookClient(
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     ).execute()
     seconds = time.monotonic() - started
+    notebook.cells.pop(0)
+    for count, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), start=1):
+        cell.execution_count = count
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = count
     if written := complaints(notebook):
         sys.exit(f"{path.name}: a cell wrote to stderr, so nothing was stored:\n{written[0]}")
+    folder = path.parent / "teach" / "pictures"
+    for suffix, content in slides(notebook).items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{path.stem}.{suffix}").write_bytes(content)
     nbformat.write(clean(notebook), path)
     return seconds
 
 
 if __name__ == "__main__":
+    os.environ["SOURCE_DATE_EPOCH"] = "0"  # of the pictures
     for path in [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         print(f"{path.name}: {run(path):.1f} s", flush=True)

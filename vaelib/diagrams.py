@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Circle, Rectangle
 from matplotlib.patheffects import withStroke
 
 from vaelib.terms import Term
@@ -23,6 +24,31 @@ _SHADES = (INK, BOUND, "#c2571a", "#6b6b6b", "#9a7d0a")
 _SLACK = 1e-9  # a bound may exceed the evidence by a rounding error
 
 LabeledValues = Sequence[tuple[str, float]]
+
+
+def graphical_model(ax: Axes, inference: bool = True) -> Axes:
+    """The VAE as a graph: solid arrows generate, dashed arrows infer, grey is observed, the plate repeats N times."""
+    places = {"z": (0, 2), "x": (0, 0), r"\theta": (1.9, 0.4)}
+    arrows = [("z", "x", "-", -0.3 if inference else 0), (r"\theta", "x", "-", 0)]
+    labels = {r"p_\theta(x|z)": (0.4, 1.1), "N": (1, -0.6), "p(z)": (0.42, 2.1)}
+    if inference:
+        places[r"\varphi"] = (-1.9, 1.6)
+        arrows += [("x", "z", "--", -0.3), (r"\varphi", "z", "--", 0)]
+        labels[r"q_\varphi(z|x)"] = (-1.15, 0.8)
+    for start, end, style, bend in arrows:
+        arrow = {"arrowstyle": "-|>", "ls": style, "lw": 1.8, "color": INK, "shrinkA": 19, "shrinkB": 19}
+        arrow["connectionstyle"] = f"arc3,rad={bend}"
+        ax.annotate("", places[end], places[start], arrowprops=arrow)
+    for name, (x, y) in places.items():
+        ring = "none" if "\\" in name else INK  # parameters are no random variables
+        ax.add_patch(Circle((x, y), 0.33, facecolor="lightgrey" if name == "x" else "white", edgecolor=ring))
+        ax.text(x, y, f"${name}$", ha="center", va="center", fontsize=15)
+    ax.add_patch(Rectangle((-1.25, -0.7), 2.5, 3.3, fill=False))
+    for label, place in labels.items():
+        ax.text(*place, f"${label}$", fontsize=11)
+    ax.axis((-2.5, 2.5, -0.8, 2.7))
+    ax.set_axis_off()
+    return ax
 
 
 def labeled(terms: Iterable[Term], witness: Any) -> list[tuple[str, float]]:

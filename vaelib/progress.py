@@ -1,15 +1,17 @@
-"""What is seen while training and evaluation run: a bar on a terminal, some lines in a log file."""
+"""What is seen while training and evaluation run: a bar on a terminal or in a notebook, some lines in a log file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vaelib.words import pixels_in_words
 
 if TYPE_CHECKING:
     from vaelib.train import TrainState
+
+T = TypeVar("T")
 
 LINES = 10  # of progress in a log file, where no bar is shown
 LONG = 600.0  # seconds of training that are left, from which on compiling pays
@@ -110,3 +112,46 @@ class progress_bar:
 
     def __exit__(self, *exception: object) -> None:
         self.progress.stop()
+
+
+def steps(items: Iterable[T], name: str, total: int | None = None) -> Iterator[T]:
+    """`for item in steps(items, "training")`: the items, with a bar below the cell of a notebook that vanishes at the end.
+
+    Args:
+        total: how many items there are; needed only if `items` has no length.
+    """
+    from ipywidgets import IntProgress
+
+    bar = IntProgress(max=len(items) if isinstance(items, Sized) else total or 0, description=name)
+    bar.style.description_width = "initial"
+    _show(bar)
+    try:
+        for item in items:
+            yield item
+            bar.value += 1
+    finally:
+        bar.close()
+
+
+class Watch:
+    """`fit(config, data, callback=Watch(config.epochs))`: a bar below the cell of a notebook, with the last test ELBO."""
+
+    def __init__(self, epochs: int) -> None:
+        from ipywidgets import IntProgress
+
+        self.bar = IntProgress(max=epochs, description="training")
+        self.bar.style.description_width = "initial"
+        _show(self.bar)
+
+    def __call__(self, state: TrainState, record: dict[str, Any]) -> None:
+        if record:
+            self.bar.value = record["epoch"]
+            self.bar.description = f"epoch {record['epoch']}, test ELBO {record['test_elbo']:.1f} nats"
+        if self.bar.value == self.bar.max:
+            self.bar.close()
+
+
+def _show(widget: Any) -> None:
+    from IPython.display import display
+
+    display(widget)

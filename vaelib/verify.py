@@ -14,10 +14,19 @@ from vaelib.ledger import LEDGER, PUBLISHED
 
 CHAPTERS = {
     "A": "Bayes' rule and latent-variable models",
+    "B": "The evidence",
     "C": "KL and Jensen",
-    "D": "Entropy and cross-entropy",
+    "D": "Entropy, cross-entropy and log-likelihood",
     "E": "KL between Gaussians",
     "F": "The evidence lower bound",
+    "G": "Expectation maximization",
+    "H": "Gradients of expectations",
+    "I": "Gaps of inference",
+    "J": "Importance-weighted and annealed bounds",
+    "K": "Rate, distortion and beta",
+    "L": "Linear VAE, probabilistic PCA and collapse",
+    "M": "Missing and noisy data",
+    "N": "Numerics",
 }
 
 

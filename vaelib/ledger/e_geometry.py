@@ -1,0 +1,7 @@
+r"""Chapter E, continued: products, transformations and chains of Gaussians."""
+
+from __future__ import annotations
+
+from vaelib.derivation import Derivation
+
+CHAPTER: tuple[Derivation, ...] = ()
