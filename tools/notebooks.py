@@ -4,8 +4,8 @@ Stored are pictures (in 64 shades, which keeps them light), text and Markdown. W
 timings, the state of widgets, and the output of a widget's cell (a view without its state shows as an error; a static
 picture stands beside every slider). A notebook that fails, or writes to stderr, is left as it was.
 
-The cell tagged `picture` draws what people should remember: it is also written, for slides, to teach/pictures/ as SVG and
-PDF, both without a date, so that a changed file means a changed picture.
+The cell tagged `picture` draws what people should remember: it is also written, for slides, to teach/pictures/ as SVG
+and PDF, both without a date, so that a changed file means a changed picture.
 """
 
 from __future__ import annotations

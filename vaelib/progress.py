@@ -115,7 +115,7 @@ class progress_bar:
 
 
 def steps(items: Iterable[T], name: str, total: int | None = None) -> Iterator[T]:
-    """`for item in steps(items, "training")`: the items, with a bar below the cell of a notebook that vanishes at the end.
+    """`for item in steps(items, "training")`: the items, with a bar below a notebook's cell that vanishes at the end.
 
     Args:
         total: how many items there are; needed only if `items` has no length.
@@ -134,7 +134,7 @@ def steps(items: Iterable[T], name: str, total: int | None = None) -> Iterator[T
 
 
 class Watch:
-    """`fit(config, data, callback=Watch(config.epochs))`: a bar below the cell of a notebook, with the last test ELBO."""
+    """`fit(config, data, callback=Watch(config.epochs))`: a bar below a notebook's cell, with the last test ELBO."""
 
     def __init__(self, epochs: int) -> None:
         from ipywidgets import IntProgress
