@@ -191,3 +191,20 @@ def test_picture_of_the_readme_is_light_and_reproducible(tmp_path: Path) -> None
     for one, other in zip(first, again, strict=True):
         assert one.read_bytes() == other.read_bytes()
         assert 5_000 < one.stat().st_size < 150_000
+
+
+def test_graphical_model_has_two_kinds_of_arrows_and_one_observed_node(ax: Axes) -> None:
+    diagrams.graphical_model(ax)
+    arrows = [text.arrow_patch for text in ax.texts if getattr(text, "arrow_patch", None) is not None]
+    assert sorted(arrow.get_linestyle() for arrow in arrows) == ["-", "-", "--", "--"]
+    words = {text.get_text() for text in ax.texts}
+    assert {"$z$", "$x$", r"$\theta$", r"$\varphi$", "$N$", r"$q_\varphi(z|x)$"} <= words
+    grey = [patch for patch in ax.patches if to_rgb(patch.get_facecolor()) == to_rgb("lightgrey") and patch.get_fill()]
+    assert len(grey) == 1
+
+
+def test_graphical_model_without_inference_has_solid_arrows_alone(ax: Axes) -> None:
+    diagrams.graphical_model(ax, inference=False)
+    arrows = [text.arrow_patch for text in ax.texts if getattr(text, "arrow_patch", None) is not None]
+    assert [arrow.get_linestyle() for arrow in arrows] == ["-", "-"]
+    assert not any("varphi" in text.get_text() for text in ax.texts)

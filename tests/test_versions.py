@@ -113,7 +113,7 @@ def test_three_files_agree() -> None:
         ("pyproject", "numpy", ">=2.0,<3", "numpy>=2.0,<3 is not a lower bound alone"),
         ("pyproject", "numpy", "", "numpy is not a lower bound alone"),
         ("pyproject", "scipy", ">=99", "does not satisfy >=99"),
-        ("pyproject", "sympy", ">=1.0", "environment.yml: sympy is missing"),
+        ("pyproject", "soupsieve", ">=1.0", "environment.yml: soupsieve is missing"),
         ("pyproject", "unheard-of", ">=1.0", "constraints.txt: unheard-of is missing"),
         ("constraints", "numpy", ">=2.4.6", "numpy>=2.4.6 is not an exact version"),
         ("constraints", "numpy", "==2.4.*", "numpy==2.4.* is not an exact version"),
