@@ -30,6 +30,7 @@ from vaelib.terms import (
     log_post,
     log_prior,
     log_q,
+    parse,
     post,
     prior,
     q,
@@ -384,3 +385,50 @@ def test_numbers_are_terms_too() -> None:
 def test_witness_of_another_kind_is_refused_in_words() -> None:
     with pytest.raises(TypeError, match="Expected a witness with a model, an observation x and a distribution q"):
         KL(q, prior).value(3.0)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        E(q, log_lik) - KL(q, prior),
+        -2 * E(q, log_joint - log_q / 3) + 0.1 * H(q, prior) + H(q) - 1.5,
+        log_E(q, log_joint - log_q),
+        for_all_z(log_lik + log_prior - log_post),
+        log_evidence - (log_evidence - KL(q, post)),
+        KL(q, lik),
+        log_q - log_q * 1e-17,
+    ],
+    ids=lambda term: term.spelled,
+)
+def test_spelled_term_is_parsed_to_the_same_term(term: Term) -> None:
+    again = parse(term.spelled)
+    assert (again.latex, again.spelled, again.free) == (term.latex, term.spelled, term.free)
+    assert [coefficient for coefficient, _ in again.parts] == [coefficient for coefficient, _ in term.parts]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('true')",
+        "E(q, log_lik).value",
+        "E(q, log_lik, 3, 4)",
+        "E(lambda: 0, log_lik)",
+        "E(term=log_lik, law=q)",
+        "log_lik ** 2",
+        "log_lik * log_q",
+        "E(log_q, log_lik)",
+        "[log_lik]",
+        "True",
+        "'log_lik'",
+        "log_lik if 1 else log_q",
+        "q",
+        "x",
+        "",
+        "log_lik +",
+        "(" * 300 + "1" + ")" * 300,
+        "log_lik / 0",
+    ],
+)
+def test_what_is_no_term_is_not_parsed(text: str) -> None:
+    with pytest.raises(ValueError, match="Expected"):
+        parse(text)

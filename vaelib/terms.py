@@ -8,6 +8,8 @@ formula that is evaluated. A witness has a `model`, an observation `x` and a dis
 
 from __future__ import annotations
 
+import ast
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
@@ -33,6 +35,10 @@ class Atom:
     @property
     def latex(self) -> str:
         return rf"\log {self.density}"
+
+    @property
+    def spelled(self) -> str:
+        return self.name
 
     @property
     def free(self) -> frozenset[str]:
@@ -66,6 +72,7 @@ class Functional:
     """A number made from a law and perhaps a term: an expectation, a divergence, an entropy."""
 
     latex: str
+    spelled: str  # as it is typed
     at: Callable[[Any, Any], Any]
     free: frozenset[str] = frozenset()
     is_sum: bool = False  # then a minus or a number in front needs brackets
@@ -92,6 +99,17 @@ class Term:
                 factor, written = f"{size:g}", ""
             text += f" {sign} {factor}{written}" if text else f"{sign}{factor}{written}"
         return text or "0"
+
+    @property
+    def spelled(self) -> str:
+        """The term as it is typed, `E(q, log_lik) - KL(q, prior)`: `parse` makes the same term of it."""
+        text = ""
+        for coefficient, part in self.parts:
+            size = repr(abs(coefficient))
+            written = size if part is _ONE else part.spelled if size == "1.0" else f"{size} * {part.spelled}"
+            sign = "-" if coefficient < 0 else "+"
+            text += f" {sign} {written}" if text else f"-{written}" if sign == "-" else written
+        return text or "0.0"
 
     @property
     def free(self) -> frozenset[str]:
@@ -169,7 +187,7 @@ class Term:
         return f"${self.latex}$"
 
 
-_ONE = Functional("1", lambda witness, z: 1.0)
+_ONE = Functional("1", "1", lambda witness, z: 1.0)
 
 
 def _term(item: Any) -> Term:
@@ -219,7 +237,8 @@ def E(law: Law, term: Term) -> Term:
             lambda z: density_times(law.log_density.at(witness, z), _plain(term, witness, z))
         )
 
-    return Term(((1.0, Functional(rf"\mathbb{{E}}_{{{_SHORT[law.name]}}}\left[{term.latex}\right]", at)),))
+    latex = rf"\mathbb{{E}}_{{{_SHORT[law.name]}}}\left[{term.latex}\right]"
+    return Term(((1.0, Functional(latex, f"E({law.name}, {term.spelled})", at)),))
 
 
 def log_E(law: Law, term: Term) -> Term:
@@ -236,7 +255,8 @@ def log_E(law: Law, term: Term) -> Term:
 
         return witness.model.integrate(weighted).log()
 
-    return Term(((1.0, Functional(rf"\log \mathbb{{E}}_{{{_SHORT[law.name]}}}\left[{_quotient(term)}\right]", at)),))
+    latex = rf"\log \mathbb{{E}}_{{{_SHORT[law.name]}}}\left[{_quotient(term)}\right]"
+    return Term(((1.0, Functional(latex, f"log_E({law.name}, {term.spelled})", at)),))
 
 
 def KL(first: Law, second: Law) -> Term:
@@ -254,7 +274,7 @@ def KL(first: Law, second: Law) -> Term:
         return witness.model.integrate(integrand)
 
     latex = rf"\mathrm{{KL}}\left({_SHORT[first.name]} \,\Vert\, {_SHORT[second.name]}\right)"
-    return Term(((1.0, Functional(latex, at)),))
+    return Term(((1.0, Functional(latex, f"KL({first.name}, {second.name})", at)),))
 
 
 def H(law: Law, reference: Law | None = None) -> Term:
@@ -269,7 +289,8 @@ def H(law: Law, reference: Law | None = None) -> Term:
             each.require_density(witness, "H(" + ", ".join(dict.fromkeys((law.name, reference.name))) + ")")
         return cross.value(witness)
 
-    return Term(((1.0, Functional(rf"\mathrm{{H}}\left({names}\right)", at)),))
+    spelled = f"H({law.name})" if reference is law else f"H({law.name}, {reference.name})"
+    return Term(((1.0, Functional(rf"\mathrm{{H}}\left({names}\right)", spelled, at)),))
 
 
 def for_all_z(term: Term, points: int = 25) -> Term:
@@ -288,14 +309,59 @@ def for_all_z(term: Term, points: int = 25) -> Term:
         return value + np.zeros(len(z))
 
     several = len(term.parts) > 1 or term.latex.startswith("-")
-    return Term(((1.0, Functional(rf"{term.latex} \quad \forall z", at, is_sum=several)),))
+    spelled = f"for_all_z({term.spelled})"
+    return Term(((1.0, Functional(rf"{term.latex} \quad \forall z", spelled, at, is_sum=several)),))
 
 
-def _law(item: Any, operator: str) -> Law:
+_ATOMS = {atom.name: Term(((1.0, atom),)) for atom in (_LIK, _PRIOR, _JOINT, _POST, _Q, _EVIDENCE)}
+_LAWS = {law.name: law for law in (q, prior, post, lik)}
+_OPERATORS: dict[str, Callable[..., Term]] = {"E": E, "log_E": log_E, "KL": KL, "H": H, "for_all_z": for_all_z}
+
+
+def parse(text: str) -> Term:
+    """The term that is typed as `text`. Only the words of this algebra, numbers, +, -, * and / are understood.
+
+    Raises ValueError for anything else, whatever Python would make of it; nothing is executed.
+    """
+    try:
+        return _term(_parsed(ast.parse(text, mode="eval").body))
+    except (SyntaxError, TypeError, RecursionError, MemoryError, ZeroDivisionError) as error:
+        raise ValueError(f"Expected a term such as E(q, log_lik) - KL(q, prior), but got {text!r}: {error}") from error
+
+
+def _parsed(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            return number
+        case ast.Name(id=name) if name in _ATOMS:
+            return _ATOMS[name]
+        case ast.Name(id=name) if name in _LAWS:
+            return _LAWS[name]
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _OPERATORS:
+            return _OPERATORS[name](*(_parsed(argument) for argument in arguments))
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_parsed(operand)
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() as op, right=right):
+            return _ARITHMETIC[type(op)](_parsed(left), _parsed(right))
+    raise ValueError(
+        f"Expected the words of the algebra ({', '.join([*_ATOMS, *_LAWS, *_OPERATORS])}), numbers, +, -, "
+        f"* and /, but got {ast.unparse(node)!r}."
+    )
+
+
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+
+def _law(item: Any, where: str) -> Law:
     if isinstance(item, Law):
         return item
     hint = " Terms are logarithms; a distribution is written without log_." if isinstance(item, Term) else ""
-    raise TypeError(f"Expected {operator}(...) to get a distribution (q, prior, post), but got {item!r}.{hint}")
+    raise TypeError(f"Expected {where}(...) to get a distribution (q, prior, post), but got {item!r}.{hint}")
 
 
 def _estimate(value: Any) -> Estimate:
