@@ -31,6 +31,8 @@ FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (3, frozenset({"em", "gradients", "terms"})),
     (4, frozenset({"diagrams", "ledger", "plots"})),
     (4, frozenset({"verify"})),
+    (5, frozenset({"reply", "task"})),
+    (5, frozenset({"judge", "tasks"})),
     (5, frozenset({"exercise"})),
     (5, frozenset({"baseline", "data", "vae"})),
     (5, frozenset({"objectives"})),
@@ -265,7 +267,7 @@ PRIVATE = {
     "a temporary file of a kernel": re.compile(r"ipykernel_\d"),
 }
 GENERATED = re.compile(
-    r"\.(?:git|venv|coverage.*|\w+_cache|hypothesis|ipynb_checkpoints)|__pycache__|work|runs|build|dist|.*\.egg-info"
+    r"\.(?:git|venv|coverage.*|\w+_cache|hypothesis|ipynb_checkpoints)|__pycache__|node_modules|work|runs|build|dist|.*\.egg-info"
 )
 
 

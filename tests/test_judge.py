@@ -1,0 +1,403 @@
+"""The judge: what passes though it is written differently, what does not though it looks right, and what is said."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import sympy
+import torch
+
+from vaelib import Estimate
+from vaelib.judge import NOT_ATTEMPTED, NOT_YET, RIGHT, Feedback, agrees, judge, z_scores
+from vaelib.ledger import F1, F2, F6
+from vaelib.reply import Answer, NoReply, as_reply
+from vaelib.task import Compute, Derive, Law, Mistake, Sample
+from vaelib.tasks import task
+from vaelib.terms import (
+    KL,
+    E,
+    H,
+    lik,
+    log_E,
+    log_evidence,
+    log_joint,
+    log_lik,
+    log_post,
+    log_prior,
+    log_q,
+    post,
+    prior,
+    q,
+)
+from vaelib.witnesses import CurvedWitness
+
+HINTS = ("a?", "b?", "c?")
+BOUND = E(q, log_lik) - KL(q, prior)
+
+
+def compute(**changes: Any) -> Compute:
+    settings: dict[str, Any] = {
+        "id": "99.1",
+        "title": "the square",
+        "level": "core",
+        "minutes": 5,
+        "name": "square",
+        "hints": HINTS,
+        "truth": lambda x: x**2,
+        "examples": ({"x": np.array([1.0, 2.0])},),
+        "draw": lambda rng: {"x": rng.uniform(1.5, 3, 2)},
+        "mistakes": (Mistake("doubled", "It looks like 2 x.", lambda x: 2 * x),),
+    }
+    return Compute(**settings | changes)
+
+
+def verdict(answer: Any, each: Any = None) -> Feedback:
+    return judge(each if each is not None else compute(), Answer(answer, seconds=1.0))
+
+
+# --------------------------------------------------------------------------------------------- right, differently
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda x: x * x,
+        lambda values: np.exp(2 * np.log(values)),
+        lambda x: [float(part) ** 2 for part in x],
+        lambda x: tuple(x**2),
+        lambda x: np.square(x, dtype=np.float32),
+        lambda x: torch.as_tensor(x) ** 2,
+        lambda x: torch.as_tensor(x, dtype=torch.float32) ** 2,
+        lambda x: torch.as_tensor(x, requires_grad=True) if False else torch.tensor(x, requires_grad=True) ** 2,
+        lambda x: [np.float64(x[0] ** 2), torch.tensor(x[1] ** 2)],
+        lambda *x: x[0] ** 2,
+    ],
+)
+def test_right_but_written_differently_passes(answer: Any) -> None:
+    assert verdict(answer).state == RIGHT, str(verdict(answer))
+
+
+def test_half_precision_is_judged_at_what_it_deserves() -> None:
+    assert verdict(lambda x: np.float16(x**2)).state == RIGHT
+    assert verdict(lambda x: np.float16(1.1 * x**2)).state == NOT_YET
+    assert verdict(lambda x: np.float32(x**2 * (1 + 1e-3))).state == NOT_YET
+    assert verdict(lambda x: x**2 * (1 + 1e-7)).state == NOT_YET
+
+
+def test_expression_is_judged_by_the_numbers_it_takes() -> None:
+    each = compute(examples=({"x": 1.0},), draw=lambda rng: {"x": float(rng.uniform(2, 3))})
+    x = sympy.Symbol("x", positive=True)
+    assert verdict(sympy.exp(2 * sympy.log(x)), each).right
+    assert verdict(sympy.integrate(2 * x, x), each).right
+    assert verdict(2 * x, each).mistake == "doubled"
+    assert "the symbols here are x" in str(verdict(x * sympy.Symbol("y"), each))
+    assert "does not become a real number" in str(verdict(sympy.log(-x), each))
+
+
+@pytest.mark.parametrize(
+    "answer", [0.5, np.float64(0.5), [0.5], Estimate(0.5, 0.01), sympy.Rational(1, 2), torch.tensor(0.5)]
+)
+def test_number_is_compared_with_a_number(answer: Any) -> None:
+    each = compute(truth=0.5 if type(answer) is not list else [0.5], mistakes=())
+    assert verdict(answer, each).right
+
+
+def test_word_is_compared_with_a_word() -> None:
+    each = compute(truth="posterior", mistakes=(Mistake("prior", "It looks like the prior.", "prior"),))
+    assert verdict(" Posterior ", each).right
+    assert verdict("prior", each).mistake == "prior"
+    assert verdict(3, each).state == NOT_YET and verdict("evidence", each).mistake == ""
+
+
+# ------------------------------------------------------------------------------------------------ wrong, cleverly
+
+
+class Agreeable(np.ndarray):
+    def __eq__(self, other: object) -> bool:  # type: ignore[override]
+        return True
+
+
+class Pretender:
+    """Turns into whatever is asked for."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        return np.array([1.0, 4.0])
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Float(float):
+    def __sub__(self, other: Any) -> Any:
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Pretender(),
+        np.zeros(2).view(Agreeable),
+        [Float(1.0), Float(2.0)],
+        np.array([1 + 0j, 4]),
+        np.array([1.0, "4"], dtype=object),
+        {"x": 1},
+        np.array(["1", "4"]),
+    ],
+    ids=lambda wrong: type(wrong).__name__,
+)
+def test_object_that_redefines_comparison_cannot_pass(wrong: Any) -> None:
+    feedback = verdict(lambda x: wrong)
+    assert feedback.state == NOT_YET and "Expected" in str(feedback)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_nan_and_infinity_never_pass(wrong: float) -> None:
+    assert verdict(lambda x: np.full(2, wrong)).state == NOT_YET
+    assert verdict(wrong, compute(truth=2.0, mistakes=())).state == NOT_YET
+    assert verdict(wrong, compute(truth=wrong, mistakes=())).right == math.isinf(wrong)
+
+
+def test_changing_the_argument_does_not_help() -> None:
+    def cheat(x: Any) -> Any:
+        x[:] = 0.0
+        return x
+
+    assert verdict(cheat).state == NOT_YET
+    given = np.array([1.0, 2.0])
+    verdict(cheat, compute(examples=({"x": given},)))
+    np.testing.assert_array_equal(given, [1.0, 2.0])
+
+
+def test_right_on_symmetric_inputs_alone_is_wrong() -> None:
+    each = compute(examples=({"x": np.array([2.0, 2.0])},))
+    assert verdict(lambda x: x[::-1] ** 2, each).state == NOT_YET
+
+
+# -------------------------------------------------------------------------------------------------- what is said
+
+
+def test_known_mistake_is_named_and_an_unknown_one_gets_no_guess() -> None:
+    known = verdict(lambda x: 2 * x)
+    assert known.mistake == "doubled" and "It looks like 2 x." in str(known)
+    unknown = verdict(lambda x: x**2 + (x > 2.5))
+    assert unknown.mistake == "" and "It looks like" not in str(unknown) and "It differs in" in str(unknown)
+
+
+def test_simplest_failing_case_is_shown_with_both_numbers_and_the_input() -> None:
+    assert "Entry [1] of yours is 6, expected 4 at x = [1, 2]." in str(verdict(lambda x: x**2 + 2 * (x == 2)))
+
+
+def test_mistake_is_named_only_if_it_explains_every_case() -> None:
+    assert verdict(lambda x: np.where(x > 2.5, 0.0, 2 * x)).mistake == ""
+
+
+def test_shape_is_looked_at_first() -> None:
+    feedback = verdict(lambda x: np.sum(x**2))
+    assert "Expected shape (2,), but got () at x = [1, 2]." in str(feedback)
+
+
+def test_exception_is_shown_as_the_line_of_the_student() -> None:
+    def mine(x: Any) -> Any:
+        return x @ np.ones(3)
+
+    text = str(verdict(mine))
+    assert "ValueError" in text and "of mine: `return x @ np.ones(3)`" in text
+
+
+def test_exit_and_endless_loop_end_the_answer_and_nothing_else() -> None:
+    def leaves(x: Any) -> Any:
+        raise SystemExit(3)
+
+    def hangs(x: Any) -> Any:
+        while True:
+            try:
+                time.sleep(0.01)
+            except Exception:
+                pass
+
+    assert "SystemExit" in str(verdict(leaves))
+    started = time.monotonic()
+    assert "more than 1 s" in str(verdict(hangs))
+    assert time.monotonic() - started < 5
+
+
+def test_ctrl_c_is_not_swallowed() -> None:
+    def interrupted(x: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        verdict(interrupted)
+
+
+def test_prints_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    def talks(x: Any) -> Any:
+        print("here")
+        return x**2
+
+    assert verdict(talks).right and "here" in capsys.readouterr().out
+
+
+def test_feedback_is_no_truth_value_and_has_at_most_five_lines() -> None:
+    with pytest.raises(TypeError, match="more than two states"):
+        bool(verdict(2))
+    for answer in (lambda x: x, lambda x: 2 * x, lambda x: x[:1], lambda x: 1 / 0, 3, "a", ...):
+        assert len(verdict(answer).lines) <= 5
+
+
+# ------------------------------------------------------------------------------------------------------ estimators
+
+
+def mean_task(**changes: Any) -> Sample:
+    """The mean of ten numbers N(loc, 1)."""
+
+    def wrong(loc: float, rng: Any) -> float:
+        return float(rng.normal(loc, 1.0))
+
+    settings: dict[str, Any] = {
+        "id": "99.2",
+        "title": "a mean",
+        "level": "core",
+        "minutes": 5,
+        "name": "mean",
+        "hints": HINTS,
+        "law": lambda loc: Law(loc, math.sqrt(0.1)),
+        "examples": ({"loc": 0.7}, {"loc": -2.0}),
+        "mistakes": (Mistake("one", "It looks like one sample.", lambda loc: Law(loc, 1.0), made=wrong),),
+    }
+    return Sample(**settings | changes)
+
+
+def test_estimator_is_judged_by_mean_and_spread() -> None:
+    assert verdict(lambda loc, rng: rng.normal(loc, 1.0, 10).mean(), mean_task()).right
+    assert verdict(lambda loc, rng: rng.normal(loc, 1.0), mean_task()).mistake == "one"
+    assert verdict(lambda loc, rng: loc, mean_task()).state == NOT_YET  # the truth itself is no estimator
+    assert verdict(lambda loc, rng: rng.normal(loc + 0.1, 1.0, 10).mean(), mean_task()).mistake == ""
+    assert verdict(lambda loc, rng: np.nan, mean_task()).state == NOT_YET
+    assert verdict(lambda loc, rng: rng.normal(loc, 1.0, 10), mean_task()).state == NOT_YET
+
+
+def test_z_scores_of_a_right_estimator_are_standard_normal() -> None:
+    rng = np.random.default_rng(0)
+    law = Law(0.3, 2.0)
+    scores = np.array([z_scores(rng.normal(0.3, 2.0, 400), law) for _ in range(2000)])
+    np.testing.assert_allclose(scores.mean(axis=0), 0, atol=0.1)
+    np.testing.assert_allclose(scores.std(axis=0), 1, atol=0.08)
+    assert np.mean(np.abs(scores) > 2) == pytest.approx(0.0455, abs=0.012)
+
+
+def test_right_estimator_passes_a_thousand_times() -> None:
+    """Two z-scores beyond 4.5 with probability 6.8e-6 each: among 2,000, none is expected."""
+    rng = np.random.default_rng(1)
+    assert all(agrees(rng.normal(0.3, 2.0, 400), Law(0.3, 2.0)) for _ in range(1000))
+
+
+def test_estimator_without_spread_is_compared_exactly() -> None:
+    assert agrees(np.full(10, 0.1), Law(0.1, 0.0)) and not agrees(np.full(10, 0.11), Law(0.1, 0.0))
+
+
+# ----------------------------------------------------------------------------------------------------- derivations
+
+
+TO_THE_BOUND = task("05.1")
+
+ROUTES: dict[str, list[Any]] = {
+    "two lines": [log_evidence, (">=", BOUND)],
+    "KL split": [
+        log_evidence,
+        E(q, log_evidence),
+        E(q, log_joint - log_post),
+        (E(q, log_joint - log_q + log_q - log_post), "add and subtract"),
+        E(q, log_joint - log_q) + KL(q, post),
+        (">=", E(q, log_joint - log_q), "a KL is never negative"),
+        BOUND,
+    ],
+    "Jensen": [log_evidence, log_E(q, log_joint - log_q), (">=", E(q, log_joint - log_q)), BOUND],
+    "three terms": [log_evidence, BOUND + KL(q, post), (">=", BOUND)],
+    "entropies": [log_evidence, ("=", E(q, log_joint) + H(q) + KL(q, post)), (">=", E(q, log_joint) + H(q)), BOUND],
+    "tuple": (log_evidence, E(q, log_lik + log_prior - log_post), BOUND - KL(q, post) + 2 * KL(q, post), (">=", BOUND)),
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_route_of_any_length_passes(route: str) -> None:
+    feedback = judge(TO_THE_BOUND, Answer(ROUTES[route]))
+    assert feedback.right, str(feedback)
+
+
+WRONG: list[tuple[list[Any], str]] = [
+    ([log_evidence, E(q, log_joint - log_lik)], "Line 1 does not follow from line 0"),
+    ([log_evidence, E(q, log_lik - log_post)], "Line 1 does not follow from line 0"),
+    ([log_joint, BOUND], "Line 0 has no value"),
+    ([log_evidence, log_joint - log_post], "Line 1 has no value"),
+    ([log_evidence, BOUND + KL(q, lik)], "Line 1 has no value"),
+    ([log_evidence, BOUND], "Line 1 does not follow from line 0"),
+    ([log_evidence, ("<=", BOUND)], "Line 1 does not follow from line 0"),
+    ([log_evidence, (">=", E(q, log_lik) + KL(q, prior))], "Line 1 does not follow from line 0"),
+    ([log_evidence, (">=", BOUND), ("<=", log_evidence)], "Line 2 does not compose"),
+    ([log_evidence, E(q, log_joint - log_post)], "the last one is not the goal"),
+    ([log_evidence, (">=", E(q, log_lik) - 2 * KL(q, prior))], "the last one is not the goal"),
+    ([log_evidence, BOUND + KL(q, post)], "the last one is not the goal"),
+    ([BOUND, (">=", BOUND)], "Line 0 does not follow from the given start"),
+    ([log_evidence, BOUND + KL(post, q), (">=", BOUND)], "Line 1 does not follow from line 0"),
+    ([log_evidence, BOUND + KL(q, prior), (">=", BOUND)], "Line 1 does not follow from line 0"),
+    ([log_evidence, BOUND - KL(q, post), BOUND], "Line 1 does not follow from line 0"),
+    ([log_evidence, BOUND + KL(q, post), BOUND], "Line 2 does not follow from line 1"),
+    ([log_evidence, E(prior, log_lik), (">=", BOUND)], "Line 1 does not follow from line 0"),
+    ([log_evidence, E(q, log_joint) - H(q) + KL(q, post)], "Line 1 does not follow from line 0"),
+    ([log_evidence, log_E(q, log_joint), (">=", BOUND)], "Line 1 does not follow from line 0"),
+    ([log_evidence, "the bound"], "Line 1 is a str, not a term"),
+    ([log_evidence, KL], "Line 1 is a function, not a term"),
+    ([log_evidence], "Expected at least 2 lines, but got 1 line"),
+    ([], "Expected at least 2 lines, but got 0 lines"),
+]
+
+
+@pytest.mark.parametrize(("lines", "says"), WRONG, ids=[says for _, says in WRONG])
+def test_wrong_route_stops_at_its_line(lines: list[Any], says: str) -> None:
+    feedback = judge(TO_THE_BOUND, Answer(lines))
+    assert feedback.state == NOT_YET and says in str(feedback), str(feedback)
+    assert len(feedback.lines) <= 5
+
+
+def test_wrong_line_is_recognized_as_a_slip_of_the_ledger() -> None:
+    feedback = judge(TO_THE_BOUND, Answer([log_evidence, E(q, log_joint - log_q) + E(q, log_q - log_lik)]))
+    assert "p(x|z) stands where the posterior p(z|x) belongs" in str(feedback)
+    assert " against " in str(feedback)
+
+
+def test_equality_as_goal_is_not_reached_by_a_bound() -> None:
+    each = Derive(
+        id="99.3",
+        title="equal",
+        level="core",
+        minutes=5,
+        name="d",
+        hints=HINTS,
+        start=log_evidence,
+        goal=BOUND + KL(q, post),
+        relation="=",
+        draw=CurvedWitness.draw,
+        known=(F1, F2, F6),
+    )
+    assert judge(each, Answer([log_evidence, E(q, log_joint - log_post), BOUND + KL(q, post)])).right
+    lines = [log_evidence, (">=", BOUND + KL(q, post))]
+    assert "together say '>='; the goal is '='" in str(judge(each, Answer(lines)))
+
+
+def test_blank_line_is_not_attempted() -> None:
+    assert judge(TO_THE_BOUND, Answer([log_evidence, ...])).state == NOT_ATTEMPTED
+
+
+def test_reply_keeps_the_error_of_an_estimate() -> None:
+    reply = as_reply(Estimate(0.5, 0.01, 10))
+    assert (reply.value, reply.error) == (0.5, 0.01)
+    with pytest.raises(NoReply, match="different shapes"):
+        as_reply([[1.0], [1.0, 2.0]])
+    with pytest.raises(NoReply, match="bfloat16"):
+        as_reply(torch.ones(2, dtype=torch.bfloat16))

@@ -1,0 +1,100 @@
+"""All exercises, one by one: the truth passes, the stub is not attempted, each mistake is told in its own words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vaelib.judge import NOT_ATTEMPTED, NOT_YET, RIGHT, expected, judge
+from vaelib.reply import Answer
+from vaelib.task import Compute, Derive, Mistake, Sample, Task
+from vaelib.tasks import all_tasks, task
+
+TASKS = list(all_tasks().values())
+MISTAKES = [(each, mistake) for each in TASKS for mistake in each.mistakes]
+by_task = pytest.mark.parametrize("each", TASKS, ids=lambda each: each.id)
+by_mistake = pytest.mark.parametrize(
+    ("each", "mistake"), MISTAKES, ids=[f"{each.id}-{mistake.name}" for each, mistake in MISTAKES]
+)
+
+
+def as_answer(each: Compute, truth: Any) -> Any:
+    """A truth, or a mistake, as a student would hand it in: a function of positions, or the thing itself."""
+    if not callable(truth):
+        return truth
+    names = list(each.asked(0)[0])
+    return lambda *values: expected(truth, dict(zip(names, values, strict=True)))
+
+
+def stub(*_: Any) -> Any:
+    raise NotImplementedError
+
+
+@by_task
+def test_exercise_says_what_it_must(each: Task) -> None:
+    assert re.fullmatch(r"\d\d\.\d", each.id) and 2 <= each.minutes <= 40
+    assert all("?" in hint for hint in each.hints), "a hint asks"
+    assert each.next and len(each.next) < 130
+    for mistake in each.mistakes:
+        assert mistake.says.startswith("It looks like ") and len(mistake.says) < 150, mistake.name
+    assert len({mistake.name for mistake in each.mistakes}) == len(each.mistakes)
+
+
+@by_task
+def test_stub_is_not_attempted(each: Task) -> None:
+    for blank in (..., None, stub, lambda *_: None) if not isinstance(each, Derive) else (..., None, [...]):
+        assert judge(each, Answer(blank)).state == NOT_ATTEMPTED
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("each", [t for t in TASKS if isinstance(t, Compute)], ids=lambda each: each.id)
+def test_truth_is_right_on_every_seed(each: Compute, seed: int) -> None:
+    feedback = judge(each, Answer(as_answer(each, each.truth)), seed)
+    assert feedback.state == RIGHT, str(feedback)
+
+
+def tried(each: Task, mistake: Mistake) -> Callable[[int], Any]:
+    """seed -> feedback on the mistake."""
+    if isinstance(each, Compute):
+        return lambda seed: judge(each, Answer(as_answer(each, mistake.value)), seed)
+    if isinstance(each, Sample):
+        return lambda seed: judge(each, Answer(mistake.made), seed)
+    assert isinstance(each, Derive)
+    return lambda seed: judge(each, Answer([each.start, (each.relation, mistake.value)]), seed)
+
+
+@by_mistake
+def test_mistake_is_rejected_in_its_own_words_on_twenty_seeds(each: Task, mistake: Mistake) -> None:
+    seeds = range(20) if not isinstance(each, Sample) else range(3)
+    for seed in seeds:
+        feedback = tried(each, mistake)(seed)
+        assert feedback.state == NOT_YET, str(feedback)
+        assert feedback.mistake == mistake.name and mistake.says in str(feedback), str(feedback)
+        assert len(feedback.lines) <= 5
+
+
+def test_unknown_exercise_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(ValueError, match=r"Expected the id of an exercise \(04\.1, 04\.2.*\), but got '04\.9'"):
+        task("04.9")
+    with pytest.raises(ValueError, match="Expected the id of an exercise"):
+        task("77.1")
+
+
+def test_numbers_of_the_truth_are_not_in_the_hints() -> None:
+    for each in TASKS:
+        if isinstance(each, Compute) and isinstance(each.truth, (int, float)):
+            shown = re.findall(r"-?\d+\.?\d*", " ".join(each.hints))
+            assert f"{each.truth:g}" not in shown, each.id
+
+
+def test_generic_questions_have_no_special_values() -> None:
+    for each in TASKS:
+        if isinstance(each, Compute) and each.draw is not None:
+            for seed in range(3):
+                for value in each.draw(np.random.default_rng(seed)).values():
+                    if isinstance(value, float):
+                        assert value not in (0.0, 1.0), each.id

@@ -1,0 +1,152 @@
+"""An exercise: what is asked, the truth, the mistakes that people make, and what holds for every right answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vaelib.derivation import Derivation
+from vaelib.terms import Term
+
+Rng = np.random.Generator
+Arguments = dict[str, Any]
+LEVELS = ("warm-up", "core", "stretch")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that people give.
+
+    Args:
+        name: a few words.
+        says: what a teacher would say: "It looks like ...".
+        value: what it gives where the truth gives something else: a function of the same arguments, a number, a word,
+            or a term.
+        next: what to do now, in one sentence; the task's own otherwise.
+        real: where it was found, if it was published.
+        made: for an estimator, the function that makes the mistake, with which the tests try it.
+    """
+
+    name: str
+    says: str
+    value: Any
+    next: str = ""
+    real: str = ""
+    made: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What holds for every right answer, such as "a KL is never negative": holds(value, **arguments)."""
+
+    says: str
+    holds: Callable[..., bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What all exercises have.
+
+    Args:
+        id: "04.2", the second exercise to notebook 04.
+        title: a few words.
+        level: warm-up, core or stretch. minutes: what it takes.
+        name: the name of the function or the variable in the notebook.
+        hints: three, each says more than the one before; questions, and none says the answer.
+        mistakes: wrong answers that are known.
+        next: what to do after an answer that is wrong in no known way.
+        forbidden: names that would give the answer away ("vaelib.kl_divergence"): used in grading.
+    """
+
+    id: str
+    title: str
+    level: str
+    minutes: int
+    name: str
+    hints: tuple[str, str, str]
+    mistakes: tuple[Mistake, ...] = ()
+    next: str = "Try the smallest case by hand."
+    forbidden: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise ValueError(
+                f"Expected the level of {self.id} to be one of {', '.join(LEVELS)}, but got {self.level!r}."
+            )
+        if len(self.hints) != 3:
+            raise ValueError(f"Expected three hints for {self.id}, but got {len(self.hints)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute(Task):
+    """A function, a number, an array or a SymPy expression, compared with the truth on examples and on drawn questions.
+
+    Args:
+        truth: a function of the arguments; a number, an array or a word if nothing is asked but the answer itself.
+        examples: arguments, simplest first: of several wrong ones, the first is shown.
+        draw: rng -> arguments, generic ones: no mean at zero, no two scales equal.
+        questions: how many are drawn.
+        tolerance: of an answer in double precision, relative to max(1, |truth|).
+        rules: what holds for every right answer.
+    """
+
+    truth: Any
+    examples: tuple[Arguments, ...] = ()
+    draw: Callable[[Rng], Arguments] | None = None
+    questions: int = 8
+    tolerance: float = 1e-9
+    rules: tuple[Rule, ...] = ()
+
+    def asked(self, seed: int) -> list[Arguments]:
+        """The questions of one check: examples first."""
+        if not callable(self.truth):
+            return [{}]
+        drawn = []
+        if self.draw is not None:
+            drawn = [self.draw(np.random.default_rng([seed, i])) for i in range(self.questions)]
+        return [*self.examples, *drawn]
+
+
+@dataclass(frozen=True)
+class Law:
+    """Mean and standard deviation of one value of an estimator, and its kurtosis, 3 for a Gaussian."""
+
+    mean: float
+    deviation: float
+    kurtosis: float = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Task):
+    """An estimator, a function whose last argument is a Generator; judged by the law of what it returns.
+
+    Args:
+        law: arguments -> the exact law of one value. A mistake's value is a law, too, as a function of the arguments.
+        examples: the arguments, without the Generator.
+        repeats: how often it is called on each; fixed beforehand, so that every mistake is rejected with 99 % power.
+    """
+
+    law: Callable[..., Law]
+    examples: tuple[Arguments, ...]
+    repeats: int = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derive(Task):
+    """A derivation that the student types: a list of lines, from the given start to the given goal.
+
+    Args:
+        start, goal: terms. relation: start  relation  goal, "=" or ">=".
+        draw: rng -> witness.
+        A mistake's value is a term: a line that is worth the same is taken for it.
+    """
+
+    start: Term
+    goal: Term
+    relation: str
+    draw: Callable[[Rng], Any]
+    least: int = 2  # lines
+    known: tuple[Derivation, ...] = ()  # of the ledger, whose slips are looked for, too
