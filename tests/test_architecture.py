@@ -43,7 +43,7 @@ FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (6, frozenset({"evaluate", "train"})),
     (6, frozenset({"ais", "gaps"})),
     (7, frozenset({"console", "pictures", "words"})),
-    (7, frozenset({"progress"})),
+    (7, frozenset({"grade", "progress"})),
     (7, frozenset({"cli"})),
     (7, frozenset({"__main__", "course"})),
 )

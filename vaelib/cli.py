@@ -291,6 +291,40 @@ def evaluate(
         checkpoint.write_json(json_file, content)
 
 
+@app.command()
+@explain_errors
+def grade(
+    submissions: Annotated[Path, typer.Argument(help="A folder of notebooks, or of a folder for each student")],
+    out: Annotated[Path, typer.Option(help="Folder for grades.csv, class.html and feedback/")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the questions; choose it when the submissions are in")] = 0,
+    at_once: Annotated[int | None, typer.Option(min=1, help="Submissions at a time [default: the cores]")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="That the cells of a submission may take")] = 120.0,
+    memory: Annotated[float, typer.Option(min=1, help="GiB that a submission may take")] = 4.0,
+) -> None:
+    """Grade exercises: scores, a page of feedback for each student, and the mistakes of the class."""
+    from vaelib.grade.marks import grade as run
+    from vaelib.grade.marks import write_csv
+    from vaelib.grade.pages import write_pages
+    from vaelib.grade.submission import Limits
+    from vaelib.progress import progress_bar
+
+    if not submissions.is_dir():
+        _fail(f"Expected a folder of submissions, but got {submissions}.")
+    count = len(list(submissions.rglob("*.ipynb")))
+    limits = Limits(cells=seconds, memory=int(memory * 2**30))
+    try:
+        with progress_bar("grading", count) as advance:
+            marks = run(submissions, seed=seed, limits=limits, at_once=at_once, done=advance)
+    except ValueError as error:
+        _fail(str(error))
+    out.mkdir(parents=True, exist_ok=True)
+    write_csv(marks, out / "grades.csv")
+    write_pages(marks, out)
+    unread = sum(bool(mark.damaged) for mark in marks)
+    typer.echo(f"{len(marks)} submissions graded, {unread} of them could not be run to the end; seed {seed}.")
+    typer.echo(f"{out / 'grades.csv'}, {out / 'class.html'}, {out / 'feedback'}")
+
+
 A_FEW = 50  # examples for what takes long
 LARGE_GAP = 1.0  # nats between the two bounds; more, and neither says much
 ANNEALING: dict[str, Any] = {"temperatures": 100, "chains": 8, "leapfrog_steps": 5, "base": "encoder"}

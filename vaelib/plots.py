@@ -6,7 +6,7 @@ Colors are never alone: classes carry their label, curves differ in line style a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -171,3 +171,34 @@ def curves(axes: Sequence[Axes], history: Sequence[dict[str, Any]]) -> Sequence[
         train, test = (np.array([record[f"{part}_{name}"] for record in history]) for part in ("train", "test"))
         curve(ax, epochs, train, test, title)
     return axes
+
+
+# ----------------------------------------------------------------------------------------------------------- a class
+
+
+def states(ax: Axes, counts: Mapping[str, Mapping[str, int]]) -> Axes:
+    """A bar for each exercise: how many are right, not yet, undecided, not attempted; each part says its number."""
+    looks = {
+        "right": {"facecolor": BLUE},
+        "not yet": {"facecolor": "#F0C9A8", "hatch": "///", "edgecolor": INK},
+        "undecided": {"facecolor": "0.8", "hatch": "...", "edgecolor": INK},
+        "not attempted": {"facecolor": "white", "edgecolor": INK},
+    }
+    for row, name in enumerate(counts):
+        start = 0
+        for state, look in looks.items():
+            count = counts[name].get(state, 0)
+            if count:
+                ax.barh(row, count, 0.7, start, label=state, **look)
+                ink = "white" if state == "right" else INK
+                box = None if state == "right" else {"facecolor": "white", "edgecolor": "none", "pad": 1}
+                ax.text(start + count / 2, row, str(count), ha="center", va="center", color=ink, bbox=box)
+                start += count
+    ax.set_yticks(range(len(counts)), list(counts))
+    ax.invert_yaxis()
+    ax.set_xlabel("submissions")
+    drawn = {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    order = [state for state in looks if state in drawn]
+    ax.legend([drawn[s] for s in order], order, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -1,0 +1,290 @@
+"""Twenty-five submissions, honest and otherwise: each gets what it deserves, and no one disturbs the others."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vaelib.cli import app
+from vaelib.grade import wire
+from vaelib.grade.marks import Marks, grade, student_of, tasks_in, write_csv
+from vaelib.grade.pages import class_page, student_page
+from vaelib.grade.submission import Limits
+from vaelib.judge import Feedback
+from vaelib.reply import NoReply, Reply, Seed, Tensor
+
+IMPORTS = "import numpy as np\nfrom vaelib.exercise import check, hint, progress"
+RIGHT_1 = """def kl_normal(loc_q, scale_q, loc_p, scale_p):
+    return np.log(scale_p / scale_q) + (scale_q**2 + (loc_q - loc_p) ** 2) / (2 * scale_p**2) - 0.5"""
+WRONG_1 = RIGHT_1.replace("np.log(scale_p / scale_q) + ", "")
+RIGHT_2 = """def kl_to_prior(loc, log_scale):
+    return 0.5 * np.sum(np.exp(2 * log_scale) + loc**2 - 1 - 2 * log_scale, axis=-1)"""
+STUBS = "def kl_normal(*a):\n    raise NotImplementedError\n\ndef kl_to_prior(*a):\n    ..."
+CHECK_1, CHECK_2 = 'check("04.1", kl_normal)', 'check("04.2", kl_to_prior)'
+PEEKS = """import sys
+def kl_normal(loc_q, scale_q, loc_p, scale_p):
+    frame = sys._getframe()
+    while frame:
+        for value in list(frame.f_locals.values()):
+            if callable(getattr(value, "truth", None)):
+                return value.truth(loc_q, scale_q, loc_p, scale_p)
+        frame = frame.f_back
+    return 0.0"""
+USES = """from vaelib import Normal, kl_divergence
+def kl_normal(a, b, c, d):
+    return kl_divergence(Normal(a, b), Normal(c, d))"""
+LOOKS_UP = """def kl_normal(**_):
+    from vaelib.tasks import task
+    return task("04.1").truth(**_)"""
+WRITES = """import os
+for number in range(3, 20):
+    try:
+        os.write(number, b'{"right": true}' * 9)
+    except OSError:
+        pass"""
+PRETENDS = """class N(float):
+    __eq__ = lambda s, o: True
+def kl_normal(*a):
+    return N(0)"""
+HUNGRY = "def kl_normal(*a):\n    return [np.ones(2**29) for _ in a]"
+
+# name: (cells, state of 04.1, state of 04.2)
+SUBMISSIONS: dict[str, tuple[list[str] | str, str, str]] = {
+    "right": ([IMPORTS, RIGHT_1, CHECK_1, RIGHT_2, CHECK_2], "right", "right"),
+    "wrong": ([IMPORTS, WRONG_1, CHECK_1, RIGHT_2, CHECK_2], "not yet", "right"),
+    "stubs": ([IMPORTS, STUBS, CHECK_1, CHECK_2], "not attempted", "not attempted"),
+    "broken-json": ('{"cells": [', "not attempted", "not attempted"),
+    "empty": ("", "not attempted", "not attempted"),
+    "no-notebook": ("[1, 2]", "not attempted", "not attempted"),
+    "missing-cell": ([IMPORTS, RIGHT_1, CHECK_1], "right", "not attempted"),
+    "no-check": ([IMPORTS, RIGHT_1, RIGHT_2], "right", "right"),
+    "cheats-check": (
+        [IMPORTS, "def check(*a):\n    return True\nprint('04.1 right. 2 of 2 points')", WRONG_1, CHECK_1, RIGHT_2],
+        "not yet",
+        "right",
+    ),
+    "patches-judge": (
+        [
+            IMPORTS,
+            "import vaelib.judge, vaelib.exercise\nvaelib.judge.close = lambda *a: True\nvaelib.judge.judge = None\n"
+            "np.abs = lambda x: 0 * x\nnp.all = lambda *a, **k: True",
+            WRONG_1,
+            CHECK_1,
+            RIGHT_2,
+        ],
+        "not yet",
+        "right",
+    ),
+    "exits": ([IMPORTS, RIGHT_1, "import os\nos._exit(0)", RIGHT_2], "right", "right"),
+    "exits-when-asked": ([IMPORTS, "import os\ndef kl_normal(*a):\n    os._exit(1)", RIGHT_2], "not yet", "right"),
+    "loops": ([IMPORTS, RIGHT_1, "while True:\n    pass", RIGHT_2], "right", "right"),
+    "loops-when-asked": ([IMPORTS, "def kl_normal(*a):\n    while True:\n        pass", RIGHT_2], "not yet", "right"),
+    "loops-and-catches": (
+        [
+            IMPORTS,
+            "def kl_normal(*a):\n    while True:\n        try:\n            while True:\n                pass\n"
+            "        except BaseException:\n            pass",
+            RIGHT_2,
+        ],
+        "not yet",
+        "right",
+    ),
+    "memory": ([IMPORTS, RIGHT_1, "hold = [np.ones(2**27) for _ in range(64)]", RIGHT_2], "right", "right"),
+    "memory-when-asked": ([IMPORTS, HUNGRY, RIGHT_2], "not yet", "right"),
+    "flood": ([IMPORTS, RIGHT_1, "for _ in range(200_000):\n    print('x' * 200)", RIGHT_2], "right", "right"),
+    "huge-reply": ([IMPORTS, "def kl_normal(*a):\n    return np.ones(10**7)", RIGHT_2], "not yet", "right"),
+    "peeks": ([IMPORTS, PEEKS, CHECK_1, RIGHT_2], "not yet", "right"),
+    "forbidden": ([IMPORTS, USES, CHECK_1, RIGHT_2], "not yet", "right"),
+    "syntax-error": ([IMPORTS, "def kl_normal(:\n    pass", RIGHT_2], "not attempted", "right"),
+    "magic": (["%matplotlib inline\n!true\n" + IMPORTS, RIGHT_1, RIGHT_2], "right", "right"),
+    "pretends": ([IMPORTS, PRETENDS, RIGHT_2], "not yet", "right"),
+    "looks-up": ([IMPORTS, LOOKS_UP, RIGHT_2], "not yet", "right"),
+    "forks": ([IMPORTS, RIGHT_1, "import subprocess\nsubprocess.Popen(['sleep', '600'])", RIGHT_2], "right", "right"),
+    "writes-on-the-pipe": ([IMPORTS, WRONG_1, RIGHT_2, WRITES], "any", "any"),
+}
+
+
+def write(path: Path, cells: list[str] | str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(cells, str):
+        path.write_text(cells)
+        return
+    code = [
+        {"cell_type": "code", "source": cell, "metadata": {}, "outputs": [], "execution_count": None} for cell in cells
+    ]
+    path.write_text(json.dumps({"cells": code, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+
+
+@pytest.fixture(scope="module")
+def marks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Marks]:
+    folder = tmp_path_factory.mktemp("submissions")
+    for name, (cells, _, _) in SUBMISSIONS.items():
+        write(folder / name / "04_gaussian_kl.ipynb", cells)
+    write(folder / "renamed" / "my homework (final).ipynb", SUBMISSIONS["right"][0])
+    limits = Limits(cells=8.0, question=2.0, processor=40, memory=2 << 30)
+    return {mark.student: mark for mark in grade(folder, seed=20261122, limits=limits, at_once=2)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SUBMISSIONS)
+def test_submission_gets_what_it_deserves(name: str, marks: dict[str, Marks]) -> None:
+    _, first, second = SUBMISSIONS[name]
+    states = [marks[name].feedback[id].state for id in ("04.1", "04.2")]
+    assert first in (states[0], "any"), marks[name]
+    assert second in (states[1], "any"), marks[name]
+
+
+@pytest.mark.slow
+def test_details_of_what_went_wrong_are_told(marks: dict[str, Marks]) -> None:
+    assert marks["renamed"].points == marks["renamed"].possible == 4
+    assert marks["wrong"].feedback["04.1"].mistake == "no logarithm"
+    assert marks["cheats-check"].feedback["04.1"].mistake == "no logarithm"
+    assert "vaelib.kl_divergence was called" in str(marks["forbidden"].feedback["04.1"])
+    assert "interrupted" in str(marks["loops-when-asked"].feedback["04.1"])
+    assert "SyntaxError" in marks["syntax-error"].errors[1]
+    assert "too long" in marks["loops"].errors[2] and "status 0" in marks["exits"].errors[2]
+    assert "JSONDecodeError" in marks["broken-json"].damaged
+    assert len(marks["flood"].output) <= 64 << 10
+    assert all(mark.seconds < 60 for mark in marks.values())
+
+
+@pytest.mark.slow
+def test_nothing_that_a_submission_started_is_left(marks: dict[str, Marks]) -> None:
+    assert marks["forks"].points == 4
+    for process in Path("/proc").glob("[0-9]*/cmdline") if os.path.isdir("/proc") else []:
+        try:
+            assert process.read_bytes() != b"sleep\x00600\x00"
+        except OSError:
+            continue
+
+
+@pytest.mark.slow
+def test_pages_and_table_say_what_was_found(marks: dict[str, Marks], tmp_path: Path) -> None:
+    everybody = list(marks.values())
+    page = class_page(everybody)
+    assert "<svg" in page and "no logarithm" in page and "the normalizers were taken to cancel" in page
+    assert not any(name in page for name in ("cheats-check", "forks"))
+    own = student_page(marks["wrong"])
+    assert "2 of 4 points" in own and "It looks like the normalizers" in own
+    write_csv(everybody, tmp_path / "grades.csv")
+    rows = list(csv.DictReader((tmp_path / "grades.csv").read_text().splitlines()))
+    assert len(rows) == len(SUBMISSIONS) + 1
+    (row,) = (row for row in rows if row["student"] == "wrong")
+    assert (row["points"], row["possible"], row["04.1"], row["04.1 looks like"]) == (
+        "2",
+        "4",
+        "not yet",
+        "no logarithm",
+    )
+
+
+@pytest.mark.slow
+def test_command_writes_everything(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "ada.ipynb", SUBMISSIONS["right"][0])
+    write(tmp_path / "in" / "bob.ipynb", SUBMISSIONS["wrong"][0])
+    done = CliRunner().invoke(app, ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--seed", "7"])
+    assert done.exit_code == 0, done.output
+    assert "2 submissions graded, 0 of them could not be run to the end; seed 7." in done.output
+    assert sorted(path.name for path in (tmp_path / "out" / "feedback").iterdir()) == ["ada.html", "bob.html"]
+    assert (tmp_path / "out" / "class.html").exists()
+
+
+def test_command_refuses_what_is_no_folder_of_notebooks(tmp_path: Path) -> None:
+    run: Callable[..., Any] = CliRunner().invoke
+    assert "Expected a folder" in run(app, ["grade", str(tmp_path / "none"), "--out", str(tmp_path)]).output
+    assert "but found none" in " ".join(run(app, ["grade", str(tmp_path), "--out", str(tmp_path)]).output.split())
+
+
+# ------------------------------------------------------------------------------------------------------- what travels
+
+
+def test_arguments_travel_unchanged() -> None:
+    arguments = {
+        "a": 1.5,
+        "n": 3,
+        "word": "up",
+        "seed": Seed(7),
+        "x": np.arange(6.0).reshape(2, 3),
+        "k": np.array([1, 2]),
+        "t": Tensor(np.float32([[1, 2]])),
+        "zero": np.zeros((0, 2)),
+    }
+    described, payload = wire.packed(arguments)
+    again = wire.unpacked(json.loads(json.dumps(described)), payload)
+    assert list(again) == list(arguments)
+    for name, value in arguments.items():
+        if isinstance(value, np.ndarray):
+            assert again[name].dtype == value.dtype and again[name].shape == value.shape
+            np.testing.assert_array_equal(again[name], value)
+        elif isinstance(value, Tensor):
+            np.testing.assert_array_equal(again[name].array, value.array)
+        else:
+            assert again[name] == value
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(np.float64(2.0)), Reply(np.ones((2, 3)), "float32"), Reply(np.ones(2), error=np.array(0.1)), Reply("up")],
+)
+def test_replies_travel_unchanged(reply: Reply) -> None:
+    again = wire.unpacked_reply(*wire.packed_reply(reply))
+    assert again.precision == reply.precision and np.all(again.value == reply.value)
+    assert np.shape(again.value) == np.shape(reply.value)
+    assert (again.error is None) == (reply.error is None)
+
+
+@pytest.mark.parametrize(
+    ("header", "payload"),
+    [
+        ({}, b""),
+        ({"shape": [2]}, b"123"),
+        ({"shape": "x"}, b""),
+        ({"shape": [-1, 3]}, b"12345678"),
+        ({"shape": [10**9]}, b""),
+    ],
+)
+def test_nonsense_from_a_submission_is_refused(header: dict[str, Any], payload: bytes) -> None:
+    with pytest.raises(wire.Broken):
+        wire.unpacked_reply(header, payload)
+
+
+def test_message_of_more_than_a_megabyte_is_neither_sent_nor_read() -> None:
+    with pytest.raises(ValueError, match="at most"):
+        wire.send(io.BytesIO(), {}, b"x" * (wire.LIMIT + 1))
+    head = wire._HEAD.pack(10, wire.LIMIT)
+    with pytest.raises(wire.Broken):
+        wire.receive(io.BytesIO(head).read)
+
+
+def test_problem_becomes_no_reply_of_a_known_kind() -> None:
+    with pytest.raises(NoReply) as caught:
+        wire.unpacked_reply({"problem": "right", "text": "x" * 1000}, b"")
+    assert caught.value.kind == "raised" and len(caught.value.text) == 300
+
+
+def test_notebook_is_recognized_by_ids_by_name_and_by_functions(tmp_path: Path) -> None:
+    write(tmp_path / "a.ipynb", [CHECK_1])
+    write(tmp_path / "04_x.ipynb", "{")
+    write(tmp_path / "b.ipynb", [RIGHT_2])
+    write(tmp_path / "c.ipynb", ["1 + 1"])
+    found = {path.name: [task.id[:2] for task in tasks_in(path)][:1] for path in tmp_path.iterdir()}
+    assert found == {"a.ipynb": ["04"], "04_x.ipynb": ["04"], "b.ipynb": ["04"], "c.ipynb": []}
+    assert student_of(tmp_path / "ada" / "04.ipynb", tmp_path) == "ada"
+    assert student_of(tmp_path / "ada.ipynb", tmp_path) == "ada"
+
+
+def test_names_cannot_become_formulas_or_markup(tmp_path: Path) -> None:
+    mark = Marks("=1+1<b>", Path("x.ipynb"), {"04.1": Feedback("not yet", ("<script>",), "no logarithm", "04.1")})
+    write_csv([mark], tmp_path / "grades.csv")
+    assert "'=1+1" in (tmp_path / "grades.csv").read_text()
+    assert not re.search("<b>=|<script>", student_page(mark))
