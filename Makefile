@@ -5,12 +5,14 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/installed
 
-.PHONY: help course test lab bench
+.PHONY: help course test lab exercises student bench
 
 help:
 	@echo "make course   verify the derivations, train the VAE on the digits, draw the pictures"
 	@echo "make test     lint, types, tests and notebooks"
 	@echo "make lab      open your own copies of the notebooks (in work/) in JupyterLab"
+	@echo "make exercises  make the students' notebooks from exercises/source"
+	@echo "make student  pack the course without the solutions: student.zip"
 	@echo "make bench    time training on this machine, on one thread (benchmarks/README.md has the rest)"
 
 course: $(READY)
@@ -24,6 +26,12 @@ test: $(READY)
 
 lab: $(READY)
 	@$(PY) tools/lab.py $(ARGS)
+
+exercises: $(READY)
+	@$(PY) tools/make_exercises.py
+
+student: exercises
+	@$(PY) tools/student.py
 
 bench: $(READY)
 	@$(PY) benchmarks/training.py --threads 1

@@ -1,0 +1,70 @@
+# %% [markdown]
+# # Exercises 05: the evidence lower bound
+#
+# `check` reads a derivation as you type it: a list of lines, of any length. It stops at the first line that does not
+# follow, and says what it looks like. `hint("05.1")` gives a hint, three in all.
+#
+# Notebook: [05_elbo.ipynb](../notebooks/05_elbo.ipynb).
+
+# %% tags=["setup"]
+from vaelib.exercise import check, hint, progress
+from vaelib.terms import KL, E, H, log_E, log_evidence, log_joint, log_lik, log_post, log_prior, log_q, post, prior, q
+
+# %% [markdown]
+# ## 05.1 From the evidence to the bound
+#
+# *Core, 15 minutes.* Begin with $\log p(x)$ and end with $\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))$,
+# by the route that you like. A line is a term, or a pair: `(">=", term)` says that the line above is at least this one;
+# a reason may be added, `(">=", term, "a KL is never negative")`.
+
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05.1", "schema_version": 3}
+to_the_bound = [
+    log_evidence,
+    ...,  # your lines, and last E(q, log_lik) - KL(q, prior)
+]
+### BEGIN SOLUTION
+to_the_bound = [
+    log_evidence,
+    E(q, log_joint - log_post),
+    E(q, log_joint - log_q) + KL(q, post),
+    (">=", E(q, log_joint - log_q)),
+    E(q, log_lik) - KL(q, prior),
+]
+### END SOLUTION
+
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "05.1-check", "points": 2, "schema_version": 3}
+check("05.1", to_the_bound)
+### BEGIN HIDDEN TESTS
+assert check("05.1", to_the_bound).right
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 05.2 Which line is broken?
+#
+# *Warm-up, 5 minutes.* A lecture note derives the bound like this. One line does not follow from the line above it.
+#
+# | line | |
+# |--:|:--|
+# | 0 | $\log p(x)$ |
+# | 1 | ${=\mathbb{E}_q[\log p(x \mid z) + \log p(z) - \log p(z \mid x)]}$ |
+# | 2 | ${=\mathbb{E}_q[\log p(x \mid z) + \log p(z) - \log p(z \mid x) + \log q(z) - \log q(z)]}$ |
+# | 3 | ${=\mathbb{E}_q[\log p(x \mid z)] - \mathbb{E}_q[\log q(z) - \log p(z)] + \mathbb{E}_q[\log q(z) - \log p(x \mid z)]}$ |
+# | 4 | ${\ge \mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))}$ |
+
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05.2", "schema_version": 3}
+broken_line = ...  # a number from 1 to 4
+### BEGIN SOLUTION
+broken_line = 3
+### END SOLUTION
+
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "05.2-check", "points": 1, "schema_version": 3}
+check("05.2", broken_line)
+### BEGIN HIDDEN TESTS
+assert check("05.2", broken_line).right
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## Where you are
+
+# %%
+progress()

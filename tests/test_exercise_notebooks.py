@@ -1,0 +1,102 @@
+"""The exercises as students get them: in step with their source, without solutions; the solutions are right."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import make_exercises as exercises
+import nbformat
+import pytest
+
+from vaelib.grade.marks import POINTS
+from vaelib.judge import NOT_ATTEMPTED, RIGHT, judge
+from vaelib.reply import Answer
+from vaelib.tasks import FILES, all_tasks, tasks_of
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = exercises.sources()
+by_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+
+
+def number(source: Path) -> str:
+    return source.name[:2]
+
+
+def namespace(cells: list[Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the code cells define, when they are run from top to bottom."""
+    monkeypatch.chdir(folder)
+    defined: dict[str, Any] = {"__name__": "__main__"}
+    for cell in cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, f"<{cell.id}>", "exec"), defined)
+    return defined
+
+
+def test_every_notebook_of_the_course_has_exercises() -> None:
+    notebooks = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+    assert {source.stem for source in SOURCES} <= set(notebooks)
+    assert sorted(FILES) == [source.name[:2] for source in SOURCES]
+    assert len(all_tasks()) >= 2 * len(SOURCES)
+
+
+@by_source
+def test_student_notebook_is_in_step_with_its_source(source: Path) -> None:
+    stored = exercises.target(source).read_text(encoding="utf-8")
+    assert stored == nbformat.writes(exercises.for_students(source)) + "\n", "run tools/make_exercises.py"
+
+
+@by_source
+def test_source_has_every_exercise_with_its_price_and_its_points(source: Path) -> None:
+    notebook = exercises.with_solutions(source)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    graded = {c.metadata.nbgrader.grade_id: c for c in notebook.cells if "nbgrader" in c.metadata}
+    for id, each in tasks_of(number(source)).items():
+        statement = text[text.index(f"## {id} ") :]
+        assert re.search(rf"\*{each.level.capitalize()}, {each.minutes} minutes\.\*", statement), id
+        solution, check = graded.pop(id), graded.pop(f"{id}-check")
+        assert solution.metadata.nbgrader.solution and each.name in solution.source
+        assert check.metadata.nbgrader.points == POINTS[each.level]
+        assert check.source.startswith(f'check("{id}", {each.name})')
+    assert not graded
+    assert f"(../notebooks/{source.stem}.ipynb)" in text
+
+
+@by_source
+def test_solutions_are_right(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    defined = namespace(exercises.with_solutions(source).cells, tmp_path, monkeypatch)
+    for id, each in tasks_of(number(source)).items():
+        feedback = judge(each, Answer(defined[each.name]), seed=5)
+        assert feedback.state == RIGHT, f"{id}: {feedback}"
+
+
+@by_source
+def test_stubs_are_not_attempted_and_raise_nothing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defined = namespace(exercises.for_students(source).cells, tmp_path, monkeypatch)
+    for id, each in tasks_of(number(source)).items():
+        assert judge(each, Answer(defined[each.name])).state == NOT_ATTEMPTED, id
+
+
+@by_source
+def test_no_solution_is_left_in_the_student_notebook(source: Path) -> None:
+    given = nbformat.writes(exercises.for_students(source))
+    for word in ("SOLUTION", "HIDDEN", "assert check"):
+        assert word not in given
+    text = source.read_text(encoding="utf-8")
+    outside = re.sub(r"### BEGIN SOLUTION\n.*?### END SOLUTION", "", text, flags=re.DOTALL)
+    for block in re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", text, re.DOTALL):
+        lines = [line.strip() for line in block.splitlines() if len(line.strip()) > 12 and line.strip() not in outside]
+        assert not [line for line in lines if json.dumps(line)[1:-1] in given]
+
+
+@by_source
+def test_statements_are_short_and_stubs_have_a_docstring(source: Path) -> None:
+    for cell in exercises.for_students(source).cells:
+        if cell.cell_type == "markdown":
+            assert len(cell.source.split()) <= 230, cell.source[:60]
+        elif cell.source.startswith("def "):
+            assert '"""' in cell.source and "Returns" in cell.source, cell.source[:60]
