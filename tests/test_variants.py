@@ -1,0 +1,57 @@
+"""Right answers written differently pass; wrong ones that are no known mistake get no guess."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vaelib.judge import NOT_YET, RIGHT, judge
+from vaelib.reply import Answer
+from vaelib.tasks import all_tasks, task
+
+FILES = sorted((Path(__file__).resolve().parent / "variants").glob("v[0-9][0-9].py"))
+
+
+def module(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+MODULES = [module(path) for path in FILES]
+CORRECT = [
+    (id, i, answer) for each in MODULES for id, answers in each.VARIANTS.items() for i, answer in enumerate(answers)
+]
+UNKNOWN = [
+    (id, i, answer) for each in MODULES for id, answers in each.WRONG.items() for i, answer in enumerate(answers)
+]
+
+
+def ids(found: list[Case]) -> list[str]:
+    return [f"{id}-{i}" for id, i, _ in found]
+
+
+@pytest.mark.parametrize(("id", "_", "answer"), CORRECT, ids=ids(CORRECT))
+def test_right_but_written_differently_passes(id: str, _: int, answer: Any) -> None:
+    feedback = judge(task(id), Answer(answer), seed=3)
+    assert feedback.state == RIGHT, str(feedback)
+
+
+@pytest.mark.parametrize(("id", "_", "answer"), UNKNOWN, ids=ids(UNKNOWN))
+def test_wrong_answer_that_is_no_known_mistake_gets_no_guess(id: str, _: int, answer: Any) -> None:
+    feedback = judge(task(id), Answer(answer), seed=3)
+    assert feedback.state == NOT_YET and feedback.mistake == "", str(feedback)
+    assert len(feedback.lines) <= 5
+
+
+def test_core_exercises_have_three_variants_and_all_have_wrong_answers() -> None:
+    there = {path.stem[1:] for path in FILES}
+    for id, each in all_tasks().items():
+        if id[:2] in there:
+            assert each.level == "warm-up" or sum(case[0] == id for case in CORRECT) >= 3, id
+            assert sum(case[0] == id for case in UNKNOWN) >= 2, id
