@@ -24,12 +24,16 @@ def module(path: Path) -> Any:
 
 
 MODULES = [module(path) for path in FILES]
-CORRECT = [
-    (id, i, answer) for each in MODULES for id, answers in each.VARIANTS.items() for i, answer in enumerate(answers)
-]
-UNKNOWN = [
-    (id, i, answer) for each in MODULES for id, answers in each.WRONG.items() for i, answer in enumerate(answers)
-]
+Case = tuple[str, int, Any]
+
+
+def cases(name: str) -> list[Case]:
+    """(exercise, number, answer) of every answer in the files' tables of this name."""
+    tables = [getattr(each, name) for each in MODULES]
+    return [(id, i, answer) for table in tables for id, answers in table.items() for i, answer in enumerate(answers)]
+
+
+CORRECT, UNKNOWN = cases("VARIANTS"), cases("WRONG")
 
 
 def ids(found: list[Case]) -> list[str]:
