@@ -81,7 +81,7 @@ def wait_for(url: str, server: subprocess.Popen[bytes], seconds: float = 60) -> 
 
 def drive(script: str, *arguments: str) -> Any:
     done = subprocess.run(
-        ["node", str(BROWSER / script), str(CHROMIUM), *arguments], capture_output=True, text=True, timeout=500
+        ["node", str(BROWSER / script), str(CHROMIUM), *arguments], capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
@@ -97,3 +97,15 @@ def test_slider_of_notebook_05_moves_picture_and_number(lab: tuple[str, Path], t
     )
     assert "bound" in seen["before"]["text"] and seen["after"]["text"] != seen["before"]["text"]
     assert (tmp_path / "after.png").stat().st_size > 10_000
+
+
+def test_wrong_answer_is_named_and_the_corrected_one_passes(lab: tuple[str, Path], tmp_path: Path) -> None:
+    address, _ = lab
+    url = f"{address}/lab/tree/exercises/04_gaussian_kl.ipynb?token={TOKEN}"
+    head = "def kl_normal(loc_q, scale_q, loc_p, scale_p):\n"
+    wrong = head + "    return (scale_q**2 + (loc_q - loc_p) ** 2) / (2 * scale_p**2) - 0.5"
+    right = wrong.replace("return ", "return np.log(scale_p / scale_q) + ")
+    said = drive("exercise.mjs", url, "cell-04-1", "cell-04-1-check", str(tmp_path), wrong, right)
+    assert "Not yet." in said[0] and "It looks like the normalizers were taken to cancel" in said[0]
+    assert said[1].startswith("Right: 04.1")
+    assert (tmp_path / "answer-0.png").stat().st_size > 10_000

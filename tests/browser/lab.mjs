@@ -16,7 +16,7 @@ await page.keyboard.press("Escape");
 const news = page.getByRole("button", { name: "No", exact: true });
 if (await news.isVisible()) await news.click(); // "Jupyter news?", asked at the first start
 
-// Without this, cells that are out of sight are not in the page.
+await page.waitForFunction(() => window.jupyterapp.shell.currentWidget?.sessionContext?.isReady);
 await page.getByRole("menuitem", { name: "Run", exact: true }).click();
 await page.getByRole("menuitem", { name: "Run All Cells", exact: true }).click();
 
