@@ -1,7 +1,8 @@
 r"""Chapter A: Bayes' rule, and models with a hidden variable.
 
 A1 and A2 begin with a population that is counted, so that no probability is taken from the formula under test. A3 to A8
-begin with the joint density or with an integral over it; the package's closed forms stand at the end of each chain.
+begin with the joint density or with an integral over it; the package's closed forms stand at the end of each chain. A9 and
+A10 average posteriors, and chain them.
 """
 
 from __future__ import annotations
@@ -727,4 +728,238 @@ A8 = Derivation(
     ),
 )
 
-CHAPTER = (A1, A2, A3, A4, A5, A6, A7, A8)
+# ------------------------------------------------------------------------------------ A9: posteriors average to the prior
+
+
+@dataclass(frozen=True)
+class TableAndLine:
+    """A population that was counted, and a linear-Gaussian model: what holds for one must hold for the other."""
+
+    population: Population
+    model: LinearGaussian
+
+    @classmethod
+    def draw(cls, rng: Rng) -> TableAndLine:
+        return cls(Population.draw(rng), LinearWitness.draw(rng).model)
+
+    def both(self, table: Array, covariance: Array) -> Array:
+        """p(z) of the table and the covariance of the model's z, in one array of K + k^2 entries."""
+        return np.concatenate([np.ravel(table), np.ravel(covariance)])
+
+
+def moments_over_z_and_x(w: TableAndLine) -> Array:
+    """Cov(z) from the joint Gaussian of (z, x): z = L u, the first k rows of its Cholesky factor."""
+    m, k = w.model, w.model.latent_dim
+    crossed = np.block([[np.eye(k), m.loading.T], [m.loading, m.evidence.covariance]])
+    factor = np.linalg.cholesky(crossed)[:k]
+    return factor @ factor.T
+
+
+def averaged_posterior(w: TableAndLine, between: float = 1.0, within: float = 1.0) -> Array:
+    """E[Cov(z|x)] + Cov(E[z|x]) for x from the model; E[z|x] is linear in x."""
+    m, k = w.model, w.model.latent_dim
+    gain = np.linalg.solve(m.loading.T @ m.loading + m.noise_variance * np.eye(k), m.loading.T)
+    covariance = m.loading @ m.loading.T + m.noise_variance * np.eye(m.data_dim)
+    return within * (np.eye(k) - gain @ m.loading) + between * gain @ covariance @ gain.T
+
+
+def averaged_by_package(w: TableAndLine) -> Array:
+    """The same with the package's evidence and posteriors: E[z|x] at x = b and one step along each axis."""
+    p, m = w.population.model, w.model
+    table = sum(np.exp(p.log_evidence(x)) * p.posterior(x).probs for x in range(w.population.counts.shape[1]))
+    steps = m.posterior(m.offset + np.eye(m.data_dim))
+    slope = steps.loc - m.posterior(m.offset).loc  # row i: how E[z|x] changes with x_i
+    return w.both(table, steps.covariance[0] + slope.T @ m.evidence.covariance @ slope)
+
+
+def under_other_data(w: TableAndLine) -> Array:
+    """x equally often each, as if from another source than the model."""
+    return w.both(w.population.posterior.mean(axis=1), averaged_posterior(w))
+
+
+A9 = Derivation(
+    "A9",
+    "the model's posteriors average to its prior",
+    draw=TableAndLine.draw,
+    assumptions="x is drawn from the model itself, p(x); for the x of a data set it need not hold",
+    source="Bishop 2006, equation 2.20 and exercise 2.8; Hoffman and Johnson 2016 for the aggregate posterior",
+    lines=(
+        Line(
+            r"p(z),\quad \mathrm{Cov}(z)",
+            lambda w: w.both(w.population.prior, np.eye(w.model.latent_dim)),
+            reason="the prior of a table, and I of a Gaussian model",
+        ),
+        Line(
+            r"\sum_x p(x, z),\quad \mathrm{Cov}(z) \text{ from the law of } (z, x)",
+            lambda w: w.both(w.population.joint.sum(axis=1), moments_over_z_and_x(w)),
+            reason="sum rule: x is added up, integrated out",
+        ),
+        Line(
+            r"\sum_x p(x)\,p(z \mid x),\quad \mathbb{E}[\mathrm{Cov}(z \mid x)] + \mathrm{Cov}(\mathbb{E}[z \mid x])",
+            lambda w: w.both((w.population.evidence * w.population.posterior).sum(axis=1), averaged_posterior(w)),
+            reason="product rule (A2); law of total covariance (A8)",
+        ),
+        Line(
+            r"\text{as computed by } \mathtt{log\_evidence}, \mathtt{posterior}",
+            averaged_by_package,
+            reason="the posteriors of the package, averaged",
+        ),
+    ),
+    slips=(
+        Slip(
+            2,
+            "another source of x",
+            "It looks like x did not come from the model: then the posteriors average to something else, the aggregate posterior.",
+            under_other_data,
+            latex=r"\tfrac1M \sum_x p(z \mid x),\quad \ldots",
+            real="published notes exchange data and model under the expectation",
+        ),
+        Slip(
+            2,
+            "means taken not to move",
+            "It looks like Cov(E[z|x]) is missing: each posterior is narrower than the prior, but their means differ.",
+            lambda w: w.both(w.population.prior, averaged_posterior(w, between=0.0)),
+            latex=r"\ldots,\quad \mathbb{E}[\mathrm{Cov}(z \mid x)]",
+        ),
+        Slip(
+            2,
+            "posteriors taken to be points",
+            "It looks like E[Cov(z|x)] is missing: one mean for each x, but every posterior has a width.",
+            lambda w: w.both(w.population.prior, averaged_posterior(w, within=0.0)),
+            latex=r"\ldots,\quad \mathrm{Cov}(\mathbb{E}[z \mid x])",
+        ),
+        Slip(
+            2,
+            "posteriors added, not averaged",
+            "It looks like p(x) was left out: each posterior must count as often as its x occurs.",
+            lambda w: w.both(w.population.posterior.sum(axis=1), averaged_posterior(w)),
+            latex=r"\sum_x p(z \mid x),\quad \ldots",
+        ),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------------- A10: one observation at a time
+
+
+@dataclass(frozen=True)
+class TwoObservations:
+    """A linear-Gaussian model, two observations of the same hidden z, and points z at which a line must hold."""
+
+    model: LinearGaussian
+    first: Array
+    second: Array
+    z: Array  # (12, k)
+
+    @classmethod
+    def draw(cls, rng: Rng) -> TwoObservations:
+        model = LinearWitness.draw(rng).model
+        hidden = rng.standard_normal(model.latent_dim)
+        first, second = model.likelihood(np.tile(hidden, (2, 1))).transform(rng.standard_normal((2, model.data_dim)))
+        return cls(model, first, second, 0.8 * rng.standard_normal((12, model.latent_dim)))
+
+    @property
+    def stacked(self) -> LinearGaussian:
+        """The model of both observations as one vector of 2 d numbers."""
+        m = self.model
+        return LinearGaussian(np.tile(m.loading, (2, 1)), np.tile(m.offset, 2), m.noise_variance)
+
+
+def product_of_densities(*parts: str) -> Callable[[TwoObservations], Array]:
+    """At each z, the product of some of: prior, p(x1|z), p(x2|z), p(z|x1), p(z|x2), and p(x1|z) again."""
+    logs: dict[str, Callable[[TwoObservations], Array]] = {
+        "prior": lambda w: w.model.log_prior(w.z),
+        "likelihood 1": lambda w: w.model.log_likelihood(w.first, w.z),
+        "likelihood 2": lambda w: w.model.log_likelihood(w.second, w.z),
+        "posterior 1": lambda w: w.model.log_posterior(w.first, w.z),
+        "posterior 2": lambda w: w.model.log_posterior(w.second, w.z),
+    }
+    return lambda w: np.exp(sum(logs[part](w) for part in parts))
+
+
+def updated_twice(w: TwoObservations) -> Array:
+    """N(m2, V2) at each z: each observation adds W^T W / c to the precision, starting from the prior's I."""
+    m, c = w.model, w.model.noise_variance
+    loc, precision = np.zeros(m.latent_dim), np.eye(m.latent_dim)
+    for x in (w.first, w.second):
+        shifted = precision @ loc + m.loading.T @ (x - m.offset) / c
+        precision = precision + m.loading.T @ m.loading / c
+        loc = np.linalg.solve(precision, shifted)
+    return np.exp([gaussian_log_density(z, loc, np.linalg.inv(precision)) for z in w.z])
+
+
+A10 = Derivation(
+    "A10",
+    "one observation at a time",
+    draw=TwoObservations.draw,
+    assumptions="given z, the observations are independent",
+    source="Laplace 1774; Bishop 2006, section 2.3.5",
+    lines=(
+        Line(
+            r"p(z \mid x_1, x_2) \quad \forall z",
+            lambda w: np.exp(w.stacked.log_posterior(np.concatenate([w.first, w.second]), w.z)),
+            reason="both at once, as one vector (A7)",
+        ),
+        Line(
+            r"p(x_1, x_2 \mid z)\,p(z)",
+            lambda w: np.exp(w.stacked.log_joint(np.concatenate([w.first, w.second]), w.z)),
+            relation="proportional",
+            reason="Bayes' rule; p(x₁, x₂) holds no z",
+        ),
+        Line(
+            r"p(x_2 \mid z)\,p(x_1 \mid z)\,p(z)",
+            product_of_densities("likelihood 2", "likelihood 1", "prior"),
+            reason="given z, the observations are independent",
+        ),
+        Line(
+            r"p(x_2 \mid z)\,p(z \mid x_1)",
+            product_of_densities("likelihood 2", "posterior 1"),
+            relation="proportional",
+            reason="Bayes' rule for x₁: its posterior is the new prior",
+        ),
+        Line(
+            r"N(z;\, m_2, V_2),\quad V_2^{-1} = V_1^{-1} + \tfrac1c W^\top W",
+            updated_twice,
+            relation="proportional",
+            reason="precisions add, once for each observation",
+        ),
+    ),
+    slips=(
+        Slip(
+            2,
+            "first observation lost",
+            "It looks like only x₂ was used: x₁ still tells about z.",
+            product_of_densities("likelihood 2", "prior"),
+            latex=r"p(x_2 \mid z)\,p(z)",
+        ),
+        Slip(
+            3,
+            "prior counted twice",
+            "It looks like both posteriors were multiplied: each contains the prior, which is to be used once.",
+            product_of_densities("posterior 2", "posterior 1"),
+            latex=r"p(z \mid x_2)\,p(z \mid x_1)",
+        ),
+        Slip(
+            3,
+            "prior dropped",
+            "It looks like the prior was dropped: likelihoods alone do not make a posterior.",
+            product_of_densities("likelihood 2", "likelihood 1"),
+            latex=r"p(x_2 \mid z)\,p(x_1 \mid z)",
+        ),
+        Slip(
+            3,
+            "first observation counted twice",
+            "It looks like x₁ was used twice: p(z|x₁) contains its likelihood already.",
+            product_of_densities("likelihood 2", "likelihood 1", "posterior 1"),
+            latex=r"p(x_2 \mid z)\,p(x_1 \mid z)\,p(z \mid x_1)",
+        ),
+        Slip(
+            3,
+            "equal sign",
+            "It looks like a normalizer was forgotten: p(x₂|z) p(z|x₁) still has to be divided by p(x₂|x₁).",
+            relation="=",
+        ),
+    ),
+)
+
+CHAPTER = (A1, A2, A3, A4, A5, A6, A7, A8, A9, A10)

@@ -1,7 +1,1354 @@
-r"""Chapter G: expectation maximization, and mean-field coordinate ascent."""
+r"""Chapter G: expectation maximization as coordinate ascent on the bound, and mean-field coordinate ascent (F14, F15).
+
+Throughout, F(q, theta) = E_q[log p(x, z)] + H(q) is the bound as a function of both. An E step moves q with theta fixed,
+an M step moves theta with q fixed. What a step gains is always written down as a `gap` of its own.
+"""
 
 from __future__ import annotations
 
-from vaelib.derivation import Derivation
+from dataclasses import dataclass, replace
+from typing import Any
 
-CHAPTER: tuple[Derivation, ...] = ()
+import numpy as np
+from scipy.special import logsumexp, softmax
+
+from vaelib.derivation import Derivation, Line, Slip
+from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, kl_divergence
+from vaelib.elbo import density_times
+from vaelib.em import (
+    GaussianMixture,
+    mixture_bound,
+    mixture_e_step,
+    mixture_m_step,
+    ppca_e_step,
+    ppca_m_step,
+    ppca_maximum,
+)
+from vaelib.estimate import Estimate
+from vaelib.models import LOG_2PI, DiscreteLatent, LinearGaussian
+from vaelib.quadrature import gauss_legendre
+from vaelib.terms import KL, E, H, log_evidence, log_joint, post, prior, q
+from vaelib.witnesses import (
+    CurvedWitness,
+    DiscreteWitness,
+    LinearWitness,
+    away_from_zero,
+    generic_correlation,
+    generic_loading,
+    generic_noise_variance,
+    generic_probabilities,
+    generic_scale,
+)
+
+Array = np.ndarray
+Rng = np.random.Generator
+
+
+# --------------------------------------------------------------------------------------------------------- E step, G1
+
+
+@dataclass(frozen=True)
+class DiscreteFamily:
+    """One table and observation with six q: a line has one entry for each."""
+
+    model: DiscreteLatent
+    x: int
+    qs: tuple[Categorical, ...]
+
+    @classmethod
+    def draw(cls, rng: Rng) -> DiscreteFamily:
+        w = DiscreteWitness.draw(rng)
+        return cls(w.model, w.x, tuple(DiscreteWitness.draw(rng).q for _ in range(6)))
+
+    @classmethod
+    def at_posterior(cls, rng: Rng) -> DiscreteFamily:
+        w = cls.draw(rng)
+        return replace(w, qs=(w.model.posterior(w.x),) * 6)
+
+    def members(self) -> list[DiscreteWitness]:
+        return [DiscreteWitness(self.model, self.x, q) for q in self.qs]
+
+
+def at_likelihood(w: DiscreteFamily) -> Array:
+    """F(q) at q proportional to p(x | z), the posterior under a flat prior."""
+    explains = w.model.likelihood[:, w.x]
+    q = explains / explains.sum()
+    return np.full(len(w.qs), q @ (np.log(w.model.joint[:, w.x]) - np.log(q)))
+
+
+FREE = E(q, log_joint) + H(q)  # F(q, theta)
+
+G1 = Derivation(
+    "G1",
+    "E step: with theta fixed, the posterior maximizes the bound",
+    draw=DiscreteFamily.draw,
+    assumptions="theta fixed; q is any distribution over z",
+    source="Neal and Hinton 1998, lemma 1; Dempster, Laird and Rubin 1977",
+    lines=(
+        Line(FREE),
+        Line(log_evidence - KL(q, post), reason="F1: the evidence is the bound + its gap"),
+        Line(
+            log_evidence,
+            reason="KL is never negative, and zero at the posterior",
+            relation="<=",
+            gap=KL(q, post),
+            equality=DiscreteFamily.at_posterior,
+        ),
+        Line(E(post, log_joint) + H(post), reason="so F is largest at the posterior; there it touches"),
+    ),
+    slips=(
+        Slip(1, "plus the gap", "It looks like the gap is added: the bound lies below.", log_evidence + KL(q, post)),
+        Slip(
+            1,
+            "gap swapped",
+            "It looks like the gap is KL(p(z|x) || q): the mean is under q.",
+            log_evidence - KL(post, q),
+        ),
+        Slip(
+            2,
+            "any q attains the evidence",
+            "It looks like the E step is stated as an identity: true of every q, it singles out none.",
+            relation="=",
+            real="a published note: the E step given by E ln p = E E_q ln p",
+        ),
+        Slip(2, "an upper bound", "It looks like the bound was put above the evidence.", relation=">="),
+        Slip(
+            3,
+            "prior as the E step",
+            "It looks like q was set to the prior: the E step looks at x.",
+            E(prior, log_joint) + H(prior),
+        ),
+        Slip(
+            3,
+            "likelihood, normalized",
+            "It looks like q was set to p(x|z) over its sum: Bayes' rule multiplies by the prior first.",
+            at_likelihood,
+        ),
+        Slip(3, "no entropy", "It looks like the entropy is missing: F = E[log p(x,z)] + H(q).", E(post, log_joint)),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------------- what one EM step gains, G2 and G4
+
+
+@dataclass(frozen=True)
+class TwoModels:
+    """The same latent and observed values under two settings of theta (old, new), and one x."""
+
+    old: DiscreteLatent
+    new: DiscreteLatent
+    x: int
+
+    @classmethod
+    def draw(cls, rng: Rng) -> TwoModels:
+        models = (DiscreteWitness.draw(rng).model for _ in range(2))
+        return cls(*models, int(rng.integers(3)))
+
+    @property
+    def old_posterior(self) -> Array:
+        """p_old(z | x), off the joint table; shape (K,)."""
+        column = self.old.joint[:, self.x]
+        return column / column.sum()
+
+    @property
+    def new_posterior(self) -> Array:
+        column = self.new.joint[:, self.x]
+        return column / column.sum()
+
+    def expected_log_joint(self, model: DiscreteLatent, under: Array | None = None) -> float:
+        """Q(model | old) = E_old[log p_model(x, z)]; `under` replaces the old posterior."""
+        return float((self.old_posterior if under is None else under) @ np.log(model.joint[:, self.x]))
+
+    @property
+    def gain(self) -> float:
+        """Q(new | old) - Q(old | old)."""
+        return self.expected_log_joint(self.new) - self.expected_log_joint(self.old)
+
+    @property
+    def kl(self) -> float:
+        """KL(p_old(z|x) || p_new(z|x)), by the package."""
+        return float(kl_divergence(self.old.posterior(self.x), self.new.posterior(self.x)))
+
+
+def bayes_under_old(w: TwoModels) -> float:
+    """E_old[(log p_new(x,z) - log p_new(z|x)) - (log p_old(x,z) - log p_old(z|x))]."""
+    new = np.log(w.new.joint[:, w.x]) - np.log(w.new_posterior)
+    old = np.log(w.old.joint[:, w.x]) - np.log(w.old_posterior)
+    return float(w.old_posterior @ (new - old))
+
+
+G2 = Derivation(
+    "G2",
+    "the evidence rises at least as much as Q",
+    draw=TwoModels.draw,
+    assumptions="p_new(z|x) > 0 wherever p_old(z|x) > 0; Q(theta' | theta) = E[log p_theta'(x,z)] under p_theta(z|x)",
+    source="Dempster, Laird and Rubin 1977, theorem 1",
+    lines=(
+        Line(r"\log p_{\theta'}(x) - \log p_\theta(x)", lambda w: w.new.log_evidence(w.x) - w.old.log_evidence(w.x)),
+        Line(
+            r"\mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_{\theta'}(x, z)}{p_{\theta'}(z \mid x)} - \log\tfrac{p_\theta(x, z)}{p_\theta(z \mid x)}\right]",
+            bayes_under_old,
+            reason="means of constants; Bayes' rule at every z, twice",
+        ),
+        Line(
+            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta) + \mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_\theta(z \mid x)}{p_{\theta'}(z \mid x)}\right]",
+            lambda w: w.gain + w.old_posterior @ np.log(w.old_posterior / w.new_posterior),
+            reason="sort: joints to joints, posteriors to posteriors",
+        ),
+        Line(
+            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta) + \mathrm{KL}(p_\theta(z \mid x) \,\Vert\, p_{\theta'}(z \mid x))",
+            lambda w: w.gain + w.kl,
+            reason="definition of KL",
+        ),
+        Line(
+            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta)",
+            lambda w: w.gain,
+            reason="KL is never negative: raising Q raises log p(x)",
+            relation=">=",
+            gap=lambda w: w.kl,
+        ),
+    ),
+    slips=(
+        Slip(
+            1,
+            "mean under the new posterior",
+            "It looks like only the joints are averaged under the new posterior: q is the old one until the next E step.",
+            lambda w: (
+                w.expected_log_joint(w.new, w.new_posterior)
+                - w.expected_log_joint(w.old, w.new_posterior)
+                + w.old_posterior @ np.log(w.old_posterior / w.new_posterior)
+            ),
+        ),
+        Slip(
+            3,
+            "minus KL",
+            "It looks like the KL is subtracted; then raising Q could lower the evidence.",
+            lambda w: w.gain - w.kl,
+        ),
+        Slip(
+            3,
+            "KL swapped",
+            "It looks like KL(new || old): the mean is under the old posterior.",
+            lambda w: w.gain + float(kl_divergence(w.new.posterior(w.x), w.old.posterior(w.x))),
+        ),
+        Slip(
+            4,
+            "KL dropped under =",
+            "It looks like the KL was dropped under an equals sign: the evidence rises by more than Q.",
+            relation="=",
+        ),
+        Slip(4, "at most as much", "It looks like the inequality is turned around.", relation="<="),
+    ),
+)
+
+
+def with_theta(w: CurvedWitness, offset: Array, log_noise: float) -> CurvedWitness:
+    return replace(w, model=replace(w.model, offset=offset, noise_variance=float(np.exp(log_noise))))
+
+
+def slope_in_theta(f: Any) -> Any:
+    """Central differences of f(moved witness, witness) in theta = (offset b, log c), as a function of the step."""
+
+    def value(w: CurvedWitness, h: float) -> Array:
+        theta = np.append(w.model.offset, np.log(w.model.noise_variance))
+        ends = [(theta + h * e, theta - h * e) for e in np.eye(theta.size)]
+        moved = [tuple(with_theta(w, end[:-1], end[-1]) for end in pair) for pair in ends]
+        return np.array([(f(up, w) - f(down, w)) / (2 * h) for up, down in moved])
+
+    return value
+
+
+def score(w: CurvedWitness, z: Array, half: float = 0.5) -> Array:
+    """Gradient of log p(x, z) in (b, log c): (residual / c, |residual|^2 / (2 c) - d / 2), shape (n, d + 1)."""
+    residual, c = w.x - w.model.decoder(z), w.model.noise_variance
+    return np.column_stack([residual / c, half * (np.sum(residual**2, axis=1) / c - w.model.data_dim)])
+
+
+def mean_score(log_density: Any, half: float = 0.5) -> Any:
+    """E[score] under exp(log_density(w, z)), by Gauss-Legendre panels."""
+
+    def value(w: CurvedWitness) -> Estimate:
+        return gauss_legendre(
+            lambda z: density_times(log_density(w, z)[:, None], score(w, z, half)), *w.model.latent_range
+        )
+
+    return value
+
+
+def log_posterior(w: CurvedWitness, z: Array) -> Array:
+    return w.model.log_posterior(w.x, z)
+
+
+def slope_of_q(w: CurvedWitness, h: float) -> Estimate:
+    """Gradient of Q(theta' | theta) at theta' = theta: differences of log p_theta'(x, z) under the fixed posterior."""
+    c, d = w.model.noise_variance, w.model.data_dim
+    theta = np.append(w.model.offset, np.log(c))
+    ends = [[with_theta(w, t[:-1], t[-1]).model for t in (theta + h * e, theta - h * e)] for e in np.eye(d + 1)]
+
+    def integrand(z: Array) -> Array:
+        slopes = [(up.log_joint(w.x, z) - down.log_joint(w.x, z)) / (2 * h) for up, down in ends]
+        return density_times(log_posterior(w, z)[:, None], np.stack(slopes, axis=1))
+
+    return w.model.integrate(integrand)
+
+
+def mean_log_joint(moved: CurvedWitness, _: CurvedWitness) -> float:
+    """E[log p_theta'(x, z)] under the posterior of theta' itself (a slip: in Q it is that of theta)."""
+    return float(
+        moved.model.integrate(
+            lambda z: density_times(moved.model.log_posterior(moved.x, z), moved.model.log_joint(moved.x, z))
+        ).value
+    )
+
+
+G4 = Derivation(
+    "G4",
+    "Fisher's identity: evidence and Q have the same slope",
+    draw=CurvedWitness.draw,
+    assumptions="differentiation under the integral; theta = (offset b, log of the noise variance c)",
+    source="Fisher 1925; Dempster, Laird and Rubin 1977, discussion",
+    lines=(
+        Line(
+            r"\nabla_\theta \log p_\theta(x)",
+            slope_in_theta(lambda moved, w: moved.model.log_evidence(w.x).value),
+            step=4e-3,
+            resolution=1e-4,
+        ),
+        Line(
+            r"\frac{1}{p_\theta(x)} \int p_\theta(x, z)\,\nabla_\theta \log p_\theta(x, z)\,dz",
+            lambda w: (
+                w.model.integrate(lambda z: np.exp(w.model.log_joint(w.x, z))[:, None] * score(w, z))
+                / float(np.exp(w.model.log_evidence(w.x).value))
+            ),
+            reason="differentiate under the integral; dp = p d log p",
+            resolution=1e-4,
+        ),
+        Line(
+            r"\mathbb{E}_{p_\theta(z \mid x)}\left[\nabla_\theta \log p_\theta(x, z)\right]",
+            mean_score(log_posterior),
+            reason="Bayes' rule: p(x,z) / p(x) is the posterior",
+            resolution=1e-4,
+        ),
+        Line(
+            r"\nabla_{\theta'}\,Q(\theta' \mid \theta)\ \text{at}\ \theta' = \theta",
+            slope_of_q,
+            reason="the posterior is held fixed: bound and evidence touch",
+            step=4e-3,
+            resolution=1e-4,
+        ),
+    ),
+    slips=(
+        Slip(
+            2,
+            "mean under q",
+            "It looks like the score is averaged under an inexact q: then it is the slope of the bound.",
+            mean_score(lambda w, z: w.q.log_prob(z)),
+        ),
+        Slip(
+            2,
+            "mean under the prior",
+            "It looks like z is drawn from the prior: it is what x says about z that counts.",
+            mean_score(lambda w, z: w.model.log_prior(z)),
+        ),
+        Slip(
+            2,
+            "no one half",
+            "It looks like the 1/2 of the exponent is missing in the slope in log c.",
+            mean_score(log_posterior, half=1.0),
+        ),
+        Slip(
+            3,
+            "posterior differentiated, too",
+            "It looks like the posterior moved along with theta: in Q it is held fixed.",
+            slope_in_theta(mean_log_joint),
+        ),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------------- mixtures of Gaussians, G6 G9 G12
+
+
+@dataclass(frozen=True)
+class MixtureData:
+    """A mixture (K = 3, d = 2), N = 14 observations, and responsibilities that are not the posterior's."""
+
+    weights: Array
+    loc: Array
+    scale: Array
+    x: Array  # (N, d)
+    responsibilities: Array  # (N, K)
+
+    @classmethod
+    def draw(cls, rng: Rng) -> MixtureData:
+        loc = np.array([[-1.5, 0.4], [1.2, 1.6], [0.8, -1.7]]) + rng.uniform(-0.4, 0.4, (3, 2))
+        weights, scale = generic_probabilities(rng, (3,)), np.exp(rng.uniform(0.2, 0.6, 3))  # clusters that overlap
+        _, x = GaussianMixture(weights, loc, scale).sample(14, rng=rng)
+        moved = away_from_zero(rng, 0.3, 0.8, (3, 2))
+        return cls(weights, loc + moved, scale, x, generic_probabilities(rng, (14, 3)))
+
+    @property
+    def model(self) -> GaussianMixture:
+        return GaussianMixture(self.weights, self.loc, self.scale)
+
+    # shares N_k / N, means and mean squared distances of the points, weighted by the responsibilities
+
+    @property
+    def shares(self) -> Array:
+        return self.responsibilities.mean(axis=0)
+
+    @property
+    def means(self) -> Array:
+        return np.stack([np.average(self.x, axis=0, weights=r) for r in self.responsibilities.T])
+
+    def variances(self, around: Array) -> Array:
+        """sum_i r_ik |x_i - around_k|^2 / (d N_k), shape (K,)."""
+        pairs = zip(self.responsibilities.T, around, strict=True)
+        return np.array([np.average(np.mean((self.x - center) ** 2, axis=1), weights=r) for r, center in pairs])
+
+
+def mixture_q(w: MixtureData, weights: Array, loc: Array, variance: Array) -> float:
+    """(1/N) sum_ik r_ik [log weights_k + log N(x_i; loc_k, variance_k I)], example by example."""
+    total = 0.0
+    for x, r in zip(w.x, w.responsibilities, strict=True):
+        square = np.sum((x - loc) ** 2, axis=1)
+        total += float(r @ (np.log(weights) - np.log(2 * np.pi * variance) * x.size / 2 - square / (2 * variance)))
+    return total / len(w.x)
+
+
+def by_statistics(w: MixtureData) -> float:
+    """The same from three numbers a cluster: its share, its mean, its spread (Steiner's shift of the center)."""
+    variance, d = w.scale**2, w.x.shape[1]
+    square = d * w.variances(w.means) + np.sum((w.means - w.loc) ** 2, axis=1)
+    return float(w.shares @ (np.log(w.weights) - d / 2 * np.log(2 * np.pi * variance) - square / (2 * variance)))
+
+
+def updated(loc: Any = None, variance: Any = None, weights: Any = None) -> Any:
+    """Q after an update; the arguments, functions of the witness, replace parts of the right one (slips)."""
+
+    def value(w: MixtureData) -> float:
+        new_loc = w.means if loc is None else loc(w)
+        new_variance = w.variances(w.means) if variance is None else variance(w)
+        return mixture_q(w, w.shares if weights is None else weights(w), new_loc, new_variance)
+
+    return value
+
+
+def packaged_update(w: MixtureData, responsibilities: Array | None = None) -> float:
+    new = mixture_m_step(w.x, w.responsibilities if responsibilities is None else responsibilities)
+    return mixture_q(w, new.weights, new.loc, new.scale**2)
+
+
+def variance_excess(w: MixtureData) -> float:
+    """sum_k share_k (d/2) (u_k - 1 - log u_k), u_k = new variance / old variance."""
+    u = w.variances(w.means) / w.scale**2
+    return float(w.shares @ (w.x.shape[1] / 2 * (u - 1 - np.log(u))))
+
+
+def hard(responsibilities: Array) -> Array:
+    return np.eye(responsibilities.shape[1])[responsibilities.argmax(axis=1)]
+
+
+G6 = Derivation(
+    "G6",
+    "M step of a Gaussian mixture, one parameter after the other",
+    draw=MixtureData.draw,
+    assumptions="responsibilities r fixed, N_k = sum_i r_ik > 0; x | z = k ~ N(mu_k, v_k I), x in d dimensions",
+    source="Bishop 2006, section 9.2.2; Dempster, Laird and Rubin 1977, section 4.3",
+    lines=(
+        Line(
+            r"Q = \tfrac1N \sum_{i,k} r_{ik}\left[\log\pi_k + \log N(x_i; \mu_k, v_k I)\right]",
+            lambda w: mixture_q(w, w.weights, w.loc, w.scale**2),
+        ),
+        Line(
+            r"\sum_k \tfrac{N_k}{N}\left[\log\pi_k - \tfrac d2\log 2\pi v_k - \tfrac{1}{2 v_k}\left(d s_k + \|\bar x_k - \mu_k\|^2\right)\right]",
+            by_statistics,
+            reason="three statistics of a cluster: share, mean, spread s",
+        ),
+        Line(
+            r"Q\ \text{at}\ \mu_k = \bar x_k = \tfrac{1}{N_k}\sum_i r_{ik} x_i",
+            lambda w: mixture_q(w, w.weights, w.means, w.scale**2),
+            reason="a square is smallest at zero",
+            relation="<=",
+            gap=lambda w: float(w.shares @ (np.sum((w.means - w.loc) ** 2, axis=1) / (2 * w.scale**2))),
+        ),
+        Line(
+            r"Q\ \text{at}\ v_k = s_k = \tfrac{1}{d N_k}\sum_i r_{ik}\|x_i - \bar x_k\|^2\ \text{also}",
+            lambda w: mixture_q(w, w.weights, w.means, w.variances(w.means)),
+            reason="u - 1 - log u is never negative, zero at u = s/v = 1",
+            relation="<=",
+            gap=variance_excess,
+        ),
+        Line(
+            r"Q\ \text{at}\ \pi_k = N_k / N\ \text{also}",
+            updated(),
+            reason="a KL between weights is never negative",
+            relation="<=",
+            gap=lambda w: kl_divergence(Categorical(np.log(w.shares)), Categorical(np.log(w.weights))),
+        ),
+        Line(
+            r"\text{as updated by } \mathtt{mixture\_m\_step}",
+            packaged_update,
+            reason="the same in the package",
+        ),
+    ),
+    slips=(
+        Slip(
+            1,
+            "no shift of the center",
+            "It looks like the spread around the mean stands for the spread around mu: Steiner adds |mean - mu|^2.",
+            lambda w: by_statistics(replace(w, loc=w.means)),
+        ),
+        Slip(
+            4,
+            "divided by N, not by N_k",
+            "It looks like the mean of a cluster was divided by all points, not by the cluster's own.",
+            updated(loc=lambda w: w.responsibilities.T @ w.x / len(w.x)),
+        ),
+        Slip(
+            4,
+            "variance around the old mean",
+            "It looks like the variance was taken around the old mean.",
+            updated(variance=lambda w: w.variances(w.loc)),
+        ),
+        Slip(
+            4,
+            "variance not divided by d",
+            "It looks like the squared distance was summed over d but not divided by d.",
+            updated(variance=lambda w: w.x.shape[1] * w.variances(w.means)),
+        ),
+        Slip(
+            4,
+            "scale for variance",
+            "It looks like the standard deviation was put where the variance belongs.",
+            updated(variance=lambda w: np.sqrt(w.variances(w.means))),
+        ),
+        Slip(
+            5,
+            "hard assignments",
+            "It looks like each point was counted for its likeliest cluster alone: that is k-means.",
+            lambda w: packaged_update(w, 0.999 * hard(w.responsibilities) + 0.001 / 3),
+        ),
+        Slip(
+            5,
+            "equal weights",
+            "It looks like the weights stayed equal: they are the shares N_k / N.",
+            updated(weights=lambda w: np.full(3, 1 / 3)),
+        ),
+        Slip(
+            5,
+            "unbiased variance",
+            "It looks like N_k - 1 stands for N_k: unbiased, but not the maximum.",
+            updated(variance=lambda w: w.variances(w.means) / (1 - 1 / (len(w.x) * w.shares))),
+        ),
+    ),
+)
+
+
+def mean_kl(first: Array, second: Array) -> float:
+    """(1/N) sum_i KL between the rows of two tables, by the package."""
+    return float(np.mean(kl_divergence(Categorical(np.log(first)), Categorical(np.log(second)))))
+
+
+def mixture_posterior(model: GaussianMixture, x: Array) -> Array:
+    """p(k | x_i) from densities and their sum, not from logarithms: the wide clusters of the witness allow it."""
+    square = np.sum((x[:, None, :] - model.loc) ** 2, axis=2)
+    densities = model.weights * np.exp(-square / (2 * model.scale**2)) / (2 * np.pi * model.scale**2)
+    return densities / densities.sum(axis=1, keepdims=True)
+
+
+def mixture_free(w: MixtureData, model: GaussianMixture, r: Array, entropy: float = 1.0) -> float:
+    """(1/N) sum_i E_r[log p(x_i, k)] + H(r_i), spelled out."""
+    return float(np.mean(np.sum(r * model.log_joint(w.x), axis=1) - entropy * np.sum(r * np.log(r), axis=1)))
+
+
+def next_model(w: MixtureData) -> GaussianMixture:
+    return mixture_m_step(w.x, mixture_e_step(w.model, w.x))
+
+
+def mean_log_evidence(model: GaussianMixture, x: Array) -> float:
+    """(1/N) sum_i log sum_k weights_k N(x_i; ...), from densities."""
+    square = np.sum((x[:, None, :] - model.loc) ** 2, axis=2)
+    densities = model.weights * np.exp(-square / (2 * model.scale**2)) / (2 * np.pi * model.scale**2)
+    return float(np.mean(np.log(densities.sum(axis=1))))
+
+
+def q_gain(w: MixtureData) -> float:
+    """Q(theta' | theta) - Q(theta | theta) per example, by the spelled Q with r the exact posterior."""
+    given = replace(w, responsibilities=mixture_posterior(w.model, w.x))
+    new = next_model(w)
+    return mixture_q(given, new.weights, new.loc, new.scale**2) - mixture_q(given, w.weights, w.loc, w.scale**2)
+
+
+G9 = Derivation(
+    "G9",
+    "one round of EM: two half-steps up the same bound",
+    draw=MixtureData.draw,
+    assumptions="r is any table of responsibilities; exact E and M steps; all values per example",
+    source="Neal and Hinton 1998, theorem 2",
+    lines=(
+        Line(
+            r"F(r, \theta) = \tfrac1N \sum_i \left(\mathbb{E}_{r_i}[\log p_\theta(x_i, z)] + \mathrm{H}(r_i)\right)",
+            lambda w: mixture_free(w, w.model, w.responsibilities),
+        ),
+        Line(
+            r"\text{as computed by } \mathtt{mixture\_bound}",
+            lambda w: float(np.mean(mixture_bound(w.model, w.x, w.responsibilities))),
+            reason="the same in the package",
+        ),
+        Line(
+            r"\tfrac1N \sum_i \left[\log p_\theta(x_i) - \mathrm{KL}(r_i \,\Vert\, p_\theta(z \mid x_i))\right]",
+            lambda w: mean_log_evidence(w.model, w.x) - mean_kl(w.responsibilities, mixture_posterior(w.model, w.x)),
+            reason="F1 for each example",
+        ),
+        Line(
+            r"F(r^{*}, \theta),\ r^{*}_i = p_\theta(z \mid x_i)",
+            lambda w: mixture_free(w, w.model, mixture_e_step(w.model, w.x)),
+            reason="E step: the gap closes",
+            relation="<=",
+            gap=lambda w: mean_kl(w.responsibilities, mixture_posterior(w.model, w.x)),
+        ),
+        Line(
+            r"\tfrac1N \sum_i \log p_\theta(x_i)",
+            lambda w: float(np.mean(w.model.log_evidence(w.x))),
+            reason="G1: after an E step bound and evidence touch",
+        ),
+        Line(
+            r"F(r^{*}, \theta'),\ \theta'\ \text{from the M step}",
+            lambda w: mixture_free(w, next_model(w), mixture_posterior(w.model, w.x)),
+            reason="M step: Q rises, H(r*) stays (G6)",
+            relation="<=",
+            gap=q_gain,
+        ),
+        Line(
+            r"\tfrac1N \sum_i \log p_{\theta'}(x_i)",
+            lambda w: mean_log_evidence(next_model(w), w.x),
+            reason="a gap opens: r* is the posterior of the old theta",
+            relation="<=",
+            gap=lambda w: mean_kl(mixture_posterior(w.model, w.x), mixture_posterior(next_model(w), w.x)),
+        ),
+    ),
+    slips=(
+        Slip(
+            1,
+            "minus the entropy",
+            "It looks like the entropy is subtracted: F = E[log p(x,z)] + H(r).",
+            lambda w: mixture_free(w, w.model, w.responsibilities, entropy=-1),
+        ),
+        Slip(
+            2,
+            "KL summed, evidence averaged",
+            "It looks like the KL is summed over the examples and the evidence averaged.",
+            lambda w: (
+                mean_log_evidence(w.model, w.x)
+                - len(w.x) * mean_kl(w.responsibilities, mixture_posterior(w.model, w.x))
+            ),
+        ),
+        Slip(
+            2,
+            "KL swapped",
+            "It looks like KL(p(z|x) || r): the mean is under r.",
+            lambda w: mean_log_evidence(w.model, w.x) - mean_kl(mixture_posterior(w.model, w.x), w.responsibilities),
+        ),
+        Slip(
+            3,
+            "weights left out of the E step",
+            "It looks like the responsibilities lack the weights: the posterior is prior times likelihood.",
+            lambda w: mixture_free(w, w.model, mixture_posterior(replace(w, weights=np.full(3, 1 / 3)).model, w.x)),
+        ),
+        Slip(
+            4,
+            "touching without an E step",
+            "It looks like the evidence is that of the updated theta: they touch before the M step.",
+            lambda w: mean_log_evidence(next_model(w), w.x),
+        ),
+        Slip(
+            5,
+            "M step without responsibilities",
+            "It looks like every cluster was fitted to all points alike.",
+            lambda w: mixture_free(
+                w, mixture_m_step(w.x, np.full((len(w.x), 3), 1 / 3)), mixture_posterior(w.model, w.x)
+            ),
+        ),
+        Slip(
+            6,
+            "touching after the M step",
+            "It looks like bound and evidence are taken as equal after the M step: that needs another E step.",
+            relation="=",
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Centers and points with no two centers nearly as close to a point; weights that would matter at scale 1."""
+
+    weights: Array
+    loc: Array
+    x: Array
+
+    @classmethod
+    def draw(cls, rng: Rng) -> Clusters:
+        while True:
+            loc, x = rng.uniform(-2, 2, (3, 2)), rng.uniform(-2, 2, (7, 2))
+            square = np.sort(np.sum((x[:, None] - loc) ** 2, axis=2), axis=1)
+            if np.all(square[:, 1] - square[:, 0] > 0.5):
+                return cls(generic_probabilities(rng, (3,)), loc, x)
+
+    @property
+    def square(self) -> Array:
+        return np.sum((self.x[:, None] - self.loc) ** 2, axis=2)
+
+
+def nearest(square: Array) -> Array:
+    """One row for each point, a one at the nearest center."""
+    return (square == square.min(axis=1, keepdims=True)).astype(float)
+
+
+def naive_responsibilities(w: Clusters, c: float) -> Array:
+    density = w.weights * np.exp(-w.square / (2 * c**2))
+    return density / density.sum(axis=1, keepdims=True)
+
+
+G12 = Derivation(
+    "G12",
+    "narrow clusters: EM becomes k-means",
+    draw=Clusters.draw,
+    assumptions="one scale c for all clusters; no point has two nearest centers",
+    source="Bishop 2006, section 9.3.2; MacQueen 1967",
+    lines=(
+        Line(
+            r"\mathbb{1}\left[k = \arg\min_j \|x_i - \mu_j\|^2\right]",
+            lambda w: nearest(w.square),
+        ),
+        Line(
+            r"\lim_{c \to 0} \mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2c^2\right)",
+            lambda w, c: softmax(np.log(w.weights) - w.square / (2 * c**2), axis=1),
+            reason="differences of squares, over c^2, outgrow log weights",
+            step=0.1,
+        ),
+        Line(
+            r"\lim_{c \to 0} r_{ik}\ \text{as computed by } \mathtt{mixture\_e\_step}",
+            lambda w, c: mixture_e_step(GaussianMixture(w.weights, w.loc, np.full(len(w.loc), c)), w.x),
+            reason="the same in the package, from logarithms",
+            step=0.1,
+        ),
+    ),
+    slips=(
+        Slip(
+            1,
+            "scale one",
+            "It looks like the scale stayed at one: then the points near a border are shared.",
+            lambda w, c: softmax(np.log(w.weights) - w.square / 2, axis=1),
+        ),
+        Slip(
+            1,
+            "farthest center",
+            "It looks like a sign is lost: the nearest center has the largest exponent.",
+            lambda w, c: softmax(np.log(w.weights) + w.square / (2 * c**2), axis=1),
+        ),
+        Slip(
+            1,
+            "weights for distances",
+            "It looks like the largest cluster takes all: in the limit the weights do not count.",
+            lambda w, c: np.tile(nearest(-np.log(w.weights)[None]), (len(w.x), 1)),
+        ),
+        Slip(
+            2,
+            "densities instead of logarithms",
+            "It looks like densities were divided: far from every center that is 0/0.",
+            lambda w, c: naive_responsibilities(w, c / 20),
+        ),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------------------- probabilistic PCA, G7
+
+
+@dataclass(frozen=True)
+class PCAData:
+    """N = 12 centered observations with eigenvalues well apart (d = 4), and a model (k = 2) to start from."""
+
+    x: Array  # (N, d)
+    loading: Array  # (d, k)
+    noise_variance: float
+
+    @classmethod
+    def draw(cls, rng: Rng) -> PCAData:
+        raw = rng.standard_normal((12, 4))
+        u, _, vt = np.linalg.svd(raw - raw.mean(axis=0), full_matrices=False)
+        eigenvalues = np.array([3.0, 1.8, 0.8, 0.5]) * rng.uniform(0.85, 1.15, 4)
+        x = u * np.sqrt(12 * eigenvalues) @ vt
+        return cls(x, generic_loading(rng, 4, 2), generic_noise_variance(rng))
+
+    @property
+    def covariance(self) -> Array:
+        """S, divided by N; shape (d, d)."""
+        return self.x.T @ self.x / len(self.x)
+
+    @property
+    def model(self) -> LinearGaussian:
+        return LinearGaussian(self.loading, np.zeros(4), self.noise_variance)
+
+
+def mean_evidence(model: LinearGaussian, x: Array) -> float:
+    return float(np.mean(model.log_evidence(x)))
+
+
+def q_of(w: PCAData) -> MultivariateNormal:
+    return w.model.posterior(w.x)
+
+
+def compact_step(w: PCAData, noise: str = "right") -> LinearGaussian:
+    """One round of EM with the covariance S alone: no example is looked at; `noise` makes the slips."""
+    loading, c, s = w.loading, w.noise_variance, w.covariance
+    m = loading.T @ loading + c * np.eye(2)
+    new = s @ loading @ np.linalg.inv(c * np.eye(2) + np.linalg.solve(m, loading.T @ s @ loading))
+    last = {"new loading twice": new, "right": loading, "over k": loading, "fixed": loading}[noise]
+    variance = np.trace(s - s @ last @ np.linalg.solve(m, new.T)) / (2 if noise == "over k" else 4)
+    return LinearGaussian(new, np.zeros(4), float(c if noise == "fixed" else variance))
+
+
+def bound_after(w: PCAData, new: LinearGaussian) -> float:
+    """F(q, new) per example with q the posterior of the start."""
+    return float(np.mean(new.elbo(w.x, q_of(w))))
+
+
+def without_posterior_covariance(w: PCAData) -> LinearGaussian:
+    """Least squares on the posterior means, as if z had been seen."""
+    m = q_of(w).loc
+    loading = np.linalg.lstsq(m, w.x, rcond=None)[0].T
+    return LinearGaussian(loading, np.zeros(4), float(np.mean((w.x - m @ loading.T) ** 2)))
+
+
+def climbed(w: PCAData, rounds: int = 80, noise: str = "right") -> float:
+    """Mean log-evidence after many rounds, each from S alone."""
+    for _ in range(rounds):
+        new = compact_step(w, noise)
+        w = replace(w, loading=new.loading, noise_variance=new.noise_variance)
+    return mean_evidence(w.model, w.x)
+
+
+def by_eigenvalues(w: PCAData, discarded: slice = slice(None, 2)) -> float:
+    """-1/2 [d log 2 pi + sum of logs of the kept eigenvalues + (d - k) log c + d], c the mean of the discarded."""
+    values = np.linalg.eigvalsh(w.covariance)
+    c = values[discarded].mean()
+    return -0.5 * float(4 * LOG_2PI + np.log(values[2:]).sum() + 2 * np.log(c) + 4)
+
+
+def at_the_top(rng: Rng) -> PCAData:
+    w = PCAData.draw(rng)
+    best = ppca_maximum(w.x, 2)
+    return replace(w, loading=best.loading, noise_variance=best.noise_variance)
+
+
+def kl_after(w: PCAData) -> float:
+    """Mean of KL(old posterior || new posterior)."""
+    return float(np.mean(kl_divergence(q_of(w), ppca_m_step(w.x, q_of(w)).posterior(w.x))))
+
+
+G7 = Derivation(
+    "G7",
+    "EM for probabilistic PCA climbs to the eigenvalue solution",
+    draw=PCAData.draw,
+    assumptions="x centered, S its covariance (over N); M = W^T W + c I; eigenvalues of S distinct",
+    source="Tipping and Bishop 1999, section 3 and appendix B",
+    lines=(
+        Line(r"\tfrac1N \sum_i \log p_\theta(x_i),\ \theta = (W, c)", lambda w: mean_evidence(w.model, w.x)),
+        Line(
+            r"F(q, \theta),\ q_i = p_\theta(z \mid x_i)",
+            lambda w: float(np.mean(w.model.elbo(w.x, ppca_e_step(w.model, w.x)))),
+            reason="E step: at the posterior the bound touches",
+        ),
+        Line(
+            r"F(q, \theta'),\ \theta'\ \text{by } \mathtt{ppca\_m\_step}",
+            lambda w: bound_after(w, ppca_m_step(w.x, ppca_e_step(w.model, w.x))),
+            reason="M step: a regression of x on an uncertain z",
+            relation="<=",
+            gap=lambda w: mean_evidence(compact_step(w), w.x) - mean_evidence(w.model, w.x) - kl_after(w),
+        ),
+        Line(
+            r"W' = S W (c I + M^{-1} W^\top S W)^{-1},\ c' = \tfrac1d \mathrm{tr}(S - S W M^{-1} W'^\top)",
+            lambda w: bound_after(w, compact_step(w)),
+            reason="both steps in one: the posterior moments, inserted",
+        ),
+        Line(
+            r"\tfrac1N \sum_i \log p_{\theta'}(x_i)",
+            lambda w: mean_evidence(compact_step(w), w.x),
+            reason="KL is never negative: next E step",
+            relation="<=",
+            gap=kl_after,
+        ),
+        Line(
+            r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log\lambda_j + (d - k) \log c^{*} + d\right],\ c^{*} = \tfrac{1}{d-k} \sum_{j \gt k} \lambda_j",
+            by_eigenvalues,
+            reason="no theta does better than the eigenvalue solution",
+            relation="<=",
+            equality=at_the_top,
+        ),
+        Line(
+            r"\tfrac1N \sum_i \log p(x_i)\ \text{by } \mathtt{ppca\_maximum}",
+            lambda w: mean_evidence(ppca_maximum(w.x, 2), w.x),
+            reason="the same from the package's model",
+        ),
+        Line(
+            r"\tfrac1N \sum_i \log p(x_i)\ \text{after 80 rounds of EM}",
+            climbed,
+            reason="EM goes on until nothing is left to gain",
+        ),
+    ),
+    slips=(
+        Slip(
+            3,
+            "noise over k",
+            "It looks like the noise variance was divided by k: it belongs to the d dimensions of x.",
+            lambda w: bound_after(w, compact_step(w, "over k")),
+        ),
+        Slip(
+            3,
+            "new loading twice",
+            "It looks like the new loading stands where the old one belongs: M and the moments are those of the E step.",
+            lambda w: bound_after(w, compact_step(w, "new loading twice")),
+        ),
+        Slip(
+            3,
+            "posterior covariance dropped",
+            "It looks like the posterior mean was taken for z itself: its uncertainty belongs into E[z z^T].",
+            lambda w: bound_after(w, without_posterior_covariance(w)),
+        ),
+        Slip(
+            5,
+            "noise from all eigenvalues",
+            "It looks like c is the mean of all eigenvalues: only the discarded ones are noise.",
+            lambda w: by_eigenvalues(w, slice(None)),
+        ),
+        Slip(
+            5,
+            "noise from the smallest eigenvalue",
+            "It looks like c is the smallest eigenvalue: it is the mean of all that are discarded.",
+            lambda w: by_eigenvalues(w, slice(None, 1)),
+        ),
+        Slip(7, "one round only", "It looks like EM was stopped after one round.", lambda w: climbed(w, 1)),
+        Slip(
+            7,
+            "noise never updated",
+            "It looks like the noise variance was kept: then EM climbs to another, lower top.",
+            lambda w: climbed(w, noise="fixed"),
+        ),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------- the VAE as partial, amortized EM, G11
+
+
+@dataclass(frozen=True)
+class Amortized:
+    """N = 15 observations (d = 3), the best linear-Gaussian model (k = 2), and a linear encoder that is not exact.
+
+    q(z | x) = N(A x + a, diag(s^2)); a step moves the parameters by `rate` times the gradient, too short to overshoot.
+    """
+
+    x: Array
+    loading: Array
+    offset: Array
+    noise_variance: float
+    a_matrix: Array  # (k, d)
+    a: Array  # (k,)
+    log_scale: Array  # (k,)
+    rate: float = 0.0
+
+    @classmethod
+    def draw(cls, rng: Rng) -> Amortized:
+        _, x = LinearWitness.draw(rng).model.sample(15, rng=rng)
+        best = ppca_maximum(x, 2)
+        rotation = np.linalg.qr(rng.standard_normal((2, 2)))[0]  # z has no preferred axes
+        matrix, shift = 0.4 * away_from_zero(rng, 0.3, 1.0, (2, 3)), away_from_zero(rng, 0.3, 0.8, (2,))
+        log_scale, c = -rng.uniform(0.3, 0.9, 2), best.noise_variance
+        start = cls(x, best.loading @ rotation, best.offset, c, matrix, shift, log_scale)
+        of_x, of_z = np.mean(np.sum(x**2, axis=1)), np.mean(np.sum(start.encoder.loc**2, axis=1))
+        steepest = (np.sum(best.loading**2) / c + 1) * (of_x + 1) + (of_z + 2) / c  # bounds the curvature
+        return replace(start, rate=float(0.2 / steepest))
+
+    @property
+    def model(self) -> LinearGaussian:
+        return LinearGaussian(self.loading, self.offset, self.noise_variance)
+
+    @property
+    def encoder(self) -> DiagonalNormal:
+        """q(z | x_i) for every i; loc of shape (N, k)."""
+        loc = self.x @ self.a_matrix.T + self.a
+        return DiagonalNormal(loc, np.exp(self.log_scale) + 0 * loc)
+
+    @property
+    def bound(self) -> float:
+        """Mean of L(x_i), by the package's closed form."""
+        return float(np.mean(self.model.elbo(self.x, self.encoder)))
+
+
+def encoder_gradient(w: Amortized) -> tuple[Array, Array, Array]:
+    """Of the mean bound in (A, a, log s)."""
+    loc, variance = w.encoder.loc, np.exp(2 * w.log_scale)
+    pull = (w.x - loc @ w.loading.T - w.offset) @ w.loading / w.noise_variance - loc  # (N, k)
+    curvature = np.sum(w.loading**2, axis=0) / w.noise_variance + 1
+    return pull.T @ w.x / len(w.x), pull.mean(axis=0), 1 - curvature * variance
+
+
+def decoder_gradient(w: Amortized) -> tuple[Array, Array]:
+    """Of the mean bound in (W, b)."""
+    loc, variance = w.encoder.loc, np.exp(2 * w.log_scale)
+    residual = w.x - loc @ w.loading.T - w.offset
+    slope = residual.T @ loc / len(w.x) - w.loading * variance
+    return slope / w.noise_variance, residual.mean(axis=0) / w.noise_variance
+
+
+def encoder_step(w: Amortized, rate: float | None = None) -> Amortized:
+    """A partial E step: all q move at once, through the encoder they share."""
+    rate = w.rate if rate is None else rate
+    matrix, shift, log_scale = encoder_gradient(w)
+    return replace(
+        w,
+        a_matrix=w.a_matrix + rate * matrix,
+        a=w.a + rate * shift,
+        log_scale=w.log_scale + rate * log_scale,
+    )
+
+
+def decoder_step(w: Amortized, rate: float | None = None) -> Amortized:
+    """A partial M step."""
+    rate = w.rate if rate is None else rate
+    loading, offset = decoder_gradient(w)
+    return replace(w, loading=w.loading + rate * loading, offset=w.offset + rate * offset)
+
+
+def dot(first: tuple[Array, ...], second: tuple[Array, ...]) -> float:
+    return float(sum(np.sum(a * b) for a, b in zip(first, second, strict=True)))
+
+
+def along(step: Any, gradient: Any) -> Any:
+    """What a step gains: the integral of the slope along it, from rate 0 to the rate of the witness."""
+
+    def value(w: Amortized) -> Estimate:
+        start = gradient(w)
+        return gauss_legendre(
+            lambda rates: np.array([dot(gradient(step(w, rate)), start) for rate in rates]), 0.0, w.rate, 1, 6
+        )
+
+    return value
+
+
+def after_encoder(then: Any) -> Any:
+    return lambda w: then(encoder_step(w))
+
+
+def both_steps(w: Amortized) -> Amortized:
+    return decoder_step(encoder_step(w))
+
+
+def decoder_step_with(w: Amortized, moved: Amortized) -> Amortized:
+    """The decoder's step from the gradient at `w`, made on `moved`."""
+    loading, offset = decoder_gradient(w)
+    return replace(moved, loading=moved.loading + w.rate * loading, offset=moved.offset + w.rate * offset)
+
+
+def amortized_gap(w: Amortized) -> float:
+    return float(np.mean(kl_divergence(w.encoder, w.model.posterior(w.x))))
+
+
+G11 = Derivation(
+    "G11",
+    "the VAE as partial EM: the bound rises, the evidence need not",
+    draw=Amortized.draw,
+    assumptions="steps small enough; exact expectations; q(z|x) = N(A x + a, s^2); theta starts at maximum likelihood",
+    source="Neal and Hinton 1998, section 3 (partial steps); Kingma and Welling 2014 (a shared encoder)",
+    lines=(
+        Line(r"\mathcal{L}(\theta, \varphi)", lambda w: w.bound),
+        Line(
+            r"\mathcal{L}(\theta, \varphi'),\ \varphi' = \varphi + \eta\,\nabla_\varphi \mathcal{L}",
+            lambda w: encoder_step(w).bound,
+            reason="partial E step: uphill in the encoder",
+            relation="<=",
+            gap=along(encoder_step, encoder_gradient),
+        ),
+        Line(
+            r"\mathcal{L}(\theta', \varphi'),\ \theta' = \theta + \eta\,\nabla_\theta \mathcal{L}",
+            lambda w: both_steps(w).bound,
+            reason="partial M step: uphill in the decoder",
+            relation="<=",
+            gap=after_encoder(along(decoder_step, decoder_gradient)),
+        ),
+        Line(
+            r"\tfrac1N \sum_i \log p_{\theta'}(x_i)",
+            lambda w: float(np.mean(both_steps(w).model.log_evidence(w.x))),
+            reason="F1: a gap stays open, since q is not exact",
+            relation="<=",
+            gap=lambda w: amortized_gap(both_steps(w)),
+        ),
+        Line(
+            r"\tfrac1N \sum_i \log p_\theta(x_i)",
+            lambda w: float(np.mean(w.model.log_evidence(w.x))),
+            reason="theta was best: the evidence has fallen",
+            relation="<",
+        ),
+    ),
+    slips=(
+        Slip(
+            1,
+            "downhill in the encoder",
+            "It looks like the sign of the encoder's step is lost: the bound is maximized, its negative minimized.",
+            lambda w: encoder_step(w, -w.rate).bound,
+        ),
+        Slip(
+            2,
+            "downhill in the decoder",
+            "It looks like the sign of the decoder's step is lost.",
+            lambda w: decoder_step(encoder_step(w), -w.rate).bound,
+        ),
+        Slip(
+            2,
+            "decoder's gradient at the old encoder",
+            "It looks like both steps were taken from the same point; here the decoder's comes after the encoder's.",
+            lambda w: decoder_step_with(w, encoder_step(w)).bound,
+        ),
+        Slip(
+            3,
+            "no gap left",
+            "It looks like the bound was taken for the evidence: only an exact E step closes the gap.",
+            relation="=",
+        ),
+        Slip(
+            4,
+            "the evidence rises, too",
+            "It looks like the promise of EM was taken over: with inexact q only the bound is sure to rise.",
+            relation=">=",
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------- mean-field coordinate ascent, F14 F15
+
+
+@dataclass(frozen=True)
+class TwoFactors:
+    """A joint p(x, z1, z2) at one x as a table (3, 4) of any sum below one, a q2, and six candidates for q1."""
+
+    joint: Array  # p(x, z1, z2), (3, 4)
+    q_2: Array  # (4,)
+    candidates: Array  # q1, one a row, (6, 3)
+
+    @classmethod
+    def draw(cls, rng: Rng) -> TwoFactors:
+        table = generic_probabilities(rng, (12,)).reshape(3, 4) * rng.uniform(0.05, 0.6)
+        return cls(table, generic_probabilities(rng, (4,)), generic_probabilities(rng, (6, 3)))
+
+    @classmethod
+    def at_best(cls, rng: Rng) -> TwoFactors:
+        w = cls.draw(rng)
+        return replace(w, candidates=np.tile(w.best, (6, 1)))
+
+    @property
+    def mean_log_joint(self) -> Array:
+        """E_{q2}[log p(x, z1, z2)] for each z1, shape (3,)."""
+        return np.log(self.joint) @ self.q_2
+
+    @property
+    def best(self) -> Array:
+        """q1 proportional to exp E_{q2}[log p(x, z1, z2)]."""
+        return np.asarray(softmax(self.mean_log_joint))
+
+    @property
+    def entropy_2(self) -> float:
+        return float(-np.sum(self.q_2 * np.log(self.q_2)))
+
+    def bound(self, q_1: Array) -> float:
+        """F(q1 q2) over all pairs of states."""
+        q = q_1[:, None] * self.q_2
+        return float(np.sum(q * (np.log(self.joint) - np.log(q))))
+
+
+def log_normalizer(w: TwoFactors) -> float:
+    return float(logsumexp(w.mean_log_joint))
+
+
+def kl_to_best(w: TwoFactors) -> Array:
+    return kl_divergence(Categorical(np.log(w.candidates)), Categorical(w.mean_log_joint))
+
+
+def normalized(p: Array) -> Array:
+    return p / p.sum()
+
+
+F14 = Derivation(
+    "F14",
+    "the best factor of a factorized q",
+    draw=TwoFactors.draw,
+    assumptions="q(z1, z2) = q1(z1) q2(z2), q2 fixed",
+    source="Blei, Kucukelbir and McAuliffe 2017, equation (17); Bishop 2006, equation (10.9)",
+    lines=(
+        Line(
+            r"F(q_1 q_2) = \mathbb{E}_{q_1 q_2}\left[\log p(x, z_1, z_2) - \log q_1 - \log q_2\right]",
+            lambda w: np.array([w.bound(q_1) for q_1 in w.candidates]),
+        ),
+        Line(
+            r"\mathbb{E}_{q_1}\left[\mathbb{E}_{q_2}[\log p(x, z_1, z_2)] - \log q_1(z_1)\right] + \mathrm{H}(q_2)",
+            lambda w: np.sum(w.candidates * (w.mean_log_joint - np.log(w.candidates)), axis=1) + w.entropy_2,
+            reason="z2 first: the inner mean is a function of z1",
+        ),
+        Line(
+            r"-\mathrm{KL}(q_1 \,\Vert\, q_1^{*}) + \log C + \mathrm{H}(q_2),\ q_1^{*} = \tfrac1C \exp \mathbb{E}_{q_2}[\log p(x, z_1, z_2)]",
+            lambda w: -kl_to_best(w) + log_normalizer(w) + w.entropy_2,
+            reason="that function is log q1* up to its normalizer C",
+        ),
+        Line(
+            r"F(q_1^{*} q_2)",
+            lambda w: np.full(len(w.candidates), w.bound(w.best)),
+            reason="KL is never negative, and zero at q1*",
+            relation="<=",
+            gap=kl_to_best,
+            equality=TwoFactors.at_best,
+        ),
+    ),
+    slips=(
+        Slip(
+            2,
+            "normalizer dropped",
+            "It looks like log C was dropped under an equals sign: exp E[log p] does not sum to one.",
+            lambda w: -kl_to_best(w) + w.entropy_2,
+        ),
+        Slip(
+            2,
+            "KL with a plus",
+            "It looks like the KL is added: a q1 away from q1* lowers the bound.",
+            lambda w: kl_to_best(w) + log_normalizer(w) + w.entropy_2,
+        ),
+        Slip(
+            3,
+            "logarithm of the mean",
+            "It looks like log E[p] stands for E[log p]: the marginal is not the best factor.",
+            lambda w: np.full(6, w.bound(normalized(w.joint @ w.q_2))),
+        ),
+        Slip(
+            3,
+            "marginal of the posterior",
+            "It looks like q1 was set to p(z1|x): the best factor depends on q2.",
+            lambda w: np.full(6, w.bound(normalized(w.joint.sum(axis=1)))),
+        ),
+        Slip(
+            3,
+            "most probable z2 inserted",
+            "It looks like z2 was put at its most probable value instead of averaged.",
+            lambda w: np.full(6, w.bound(normalized(w.joint[:, w.q_2.argmax()]))),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Gaussian posterior N(mu, Sigma) in k = 3 dimensions, and where the sweeps start."""
+
+    loc: Array
+    covariance: Array
+    start: Array
+
+    @classmethod
+    def draw(cls, rng: Rng) -> Target:
+        scale = generic_scale(rng, (3,))
+        covariance = np.outer(scale, scale) * generic_correlation(rng, 3)
+        loc = away_from_zero(rng, 0.3, 1.5, (3,))
+        return cls(loc, covariance, loc + away_from_zero(rng, 0.5, 1.5, (3,)))
+
+
+def sweeps(w: Target, rounds: int = 120, sign: float = -1.0) -> Array:
+    """Coordinate ascent: each factor in turn is set to N(mu_j - sum_i L_ji (m_i - mu_i) / L_jj, 1 / L_jj); (2, k)."""
+    precision, m = np.linalg.inv(w.covariance), w.start.copy()
+    for _ in range(rounds):
+        for j in range(m.size):
+            others = np.delete(precision[j] * (m - w.loc), j).sum()
+            m[j] = w.loc[j] + sign * others / precision[j, j]
+    return np.stack([m, 1 / np.diag(precision)])
+
+
+def conditional_variances(w: Target) -> Array:
+    """Var(z_j | all others), by regression on them: Sigma_jj - c^T B^-1 c."""
+    return np.diag(w.covariance) - explained(w)
+
+
+def explained(w: Target) -> Array:
+    """c^T B^-1 c for each j: the part of Var(z_j) that the other coordinates explain."""
+    parts = []
+    for j in range(w.loc.size):
+        rest = np.delete(np.arange(w.loc.size), j)
+        c = w.covariance[j, rest]
+        parts.append(c @ np.linalg.solve(w.covariance[np.ix_(rest, rest)], c))
+    return np.array(parts)
+
+
+F15 = Derivation(
+    "F15",
+    "factorized Gaussians: right mean, too narrow",
+    draw=Target.draw,
+    assumptions="p(z|x) = N(mu, Sigma), L = Sigma^-1 positive definite; q = q1 q2 q3",
+    source="Bishop 2006, section 10.1.2; MacKay 2003, chapter 33",
+    lines=(
+        Line(
+            r"(m, v)\ \text{after 120 sweeps of}\ m_j \leftarrow \mu_j - \tfrac{1}{L_{jj}} \sum_{i \ne j} L_{ji}(m_i - \mu_i)",
+            sweeps,
+        ),
+        Line(
+            r"(\mu_j,\ 1 / L_{jj})",
+            lambda w: np.stack([w.loc, 1 / np.diag(np.linalg.inv(w.covariance))]),
+            reason="at rest L (m - mu) = 0; L is invertible, so m = mu",
+        ),
+        Line(
+            r"(\mu_j,\ \Sigma_{jj} - \Sigma_{j,-j} \Sigma_{-j,-j}^{-1} \Sigma_{-j,j})",
+            lambda w: np.stack([w.loc, conditional_variances(w)]),
+            reason="1/L_jj is the variance of z_j given all others",
+        ),
+        Line(
+            r"(\mu_j,\ \Sigma_{jj})",
+            lambda w: np.stack([w.loc, np.diag(w.covariance)]),
+            reason="knowing the others can only narrow z_j",
+            relation="<=",
+            gap=lambda w: np.stack([0 * w.loc, explained(w)]),
+        ),
+    ),
+    slips=(
+        Slip(
+            1,
+            "marginal variances",
+            "It looks like the factors have the marginal variances: each is narrower, 1/L_jj.",
+            lambda w: np.stack([w.loc, np.diag(w.covariance)]),
+        ),
+        Slip(
+            1,
+            "stopped after one sweep",
+            "It looks like the sweeps were stopped after one: each factor then waits for the others.",
+            lambda w: sweeps(w, 1),
+        ),
+        Slip(
+            1,
+            "sign of the coupling",
+            "It looks like the coupling has the wrong sign: it is minus L_ji (m_i - mu_i).",
+            lambda w: sweeps(w, 3, sign=1.0),
+        ),
+        Slip(
+            2,
+            "nothing lost",
+            "It looks like q is as wide as the posterior.",
+            lambda w: np.stack([w.loc, np.diag(w.covariance)]),
+        ),
+        Slip(
+            3,
+            "as wide as the posterior",
+            "It looks like the widths are taken for equal: correlations make q narrower.",
+            relation="=",
+        ),
+    ),
+)
+
+CHAPTER = (F14, F15, G1, G2, G4, G6, G7, G9, G11, G12)

@@ -1,0 +1,140 @@
+r"""Gradients of an expectation E_q[f(z)] in the parameters of a Gaussian q, one gradient for each sample.
+
+Pathwise (differentiate f along z = loc + scale noise) and by the score function (differentiate the density instead).
+Pure functions of standard normal noise: the mean over the samples estimates the gradient without bias, and the samples
+themselves show what it costs.
+
+Sources: Kingma and Welling 2014; Williams 1992; Mohamed, Rosca, Figurnov and Mnih 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vaelib._arrays import Array
+from vaelib.distributions import DiagonalNormal, Normal
+from vaelib.estimate import Estimate
+from vaelib.montecarlo import sample_mean
+
+Gaussian = Normal | DiagonalNormal
+Function = Callable[[Any], Any]
+
+
+class Gradients(NamedTuple):
+    """One gradient for each sample; both of the shape of z, (n, d) for a DiagonalNormal and (n,) for one Normal."""
+
+    loc: Array  # in the mean
+    scale: Array  # in the standard deviation, not its logarithm
+
+
+def pathwise(q: Gaussian, slope: Function, noise: Array) -> Gradients:
+    r"""grad f(z) (1, noise) at z = loc + scale noise: the gradient along the path of each sample.
+
+    Unbiased if f is differentiable, or continuous with kinks; biased if it jumps (identity H19).
+
+    Args:
+        slope: the gradient of f, z of shape (n, d) -> (n, d); for a Normal the derivative, elementwise.
+        noise: standard normal, (n, d); for a Normal (n,).
+
+    Raises:
+        ValueError: `slope` returns another shape than z has.
+
+    Source: Kingma and Welling 2014, section 2.4; Mohamed et al. 2020, section 5.
+    """
+    z = q.transform(noise)
+    along = slope(z)
+    if along.shape != z.shape:
+        raise ValueError(
+            f"Expected `slope` to return shape {tuple(z.shape)}, one derivative for each coordinate of z, but got "
+            f"{tuple(along.shape)}. Is it f itself?"
+        )
+    return Gradients(along, along * noise)
+
+
+def score(q: Gaussian, z: Array) -> Gradients:
+    r"""grad log q(z) = (u, u^2 - 1) / scale with u = (z - loc) / scale; its mean under q is zero.
+
+    Args:
+        z: points, (n, d); for a Normal (n,).
+    """
+    u = (z - q.loc) / q.scale
+    return Gradients(u / q.scale, (u * u - 1) / q.scale)
+
+
+def score_function(q: Gaussian, f: Function, noise: Array, baseline: Any = 0.0) -> Gradients:
+    r"""(f(z) - baseline) grad log q(z) at z = loc + scale noise. f is evaluated, never differentiated.
+
+    `baseline` is a control variate: since E_q[grad log q] = 0, the mean stays and the variance changes.
+
+    Args:
+        f: z of shape (n, d) -> (n,), one number for each sample; for a Normal elementwise.
+        noise: standard normal, (n, d); for a Normal (n,).
+        baseline: a number, or (n,): one for each sample that does not depend on that sample (`leave_one_out`).
+
+    Raises:
+        ValueError: `f` returns another shape than one number for each sample.
+
+    Source: Williams 1992; Mohamed et al. 2020, sections 4 and 7.4.
+    """
+    z = q.transform(noise)
+    weight = f(z)
+    event = len(q.event_shape)
+    expected = tuple(z.shape[: z.ndim - event])
+    if tuple(weight.shape) != expected:
+        raise ValueError(
+            f"Expected `f` to return shape {expected}, one number for each sample, but got {tuple(weight.shape)}. "
+            "Was the last axis not summed?"
+        )
+    weight = weight - baseline
+    weight = weight[..., None] if event else weight  # (n, 1) beside the scores (n, d)
+    by_loc, by_scale = score(q, z)
+    return Gradients(weight * by_loc, weight * by_scale)
+
+
+def leave_one_out(values: Array) -> Array:
+    """For each sample the mean of f over the others, (n,): a baseline that does not depend on the sample itself.
+
+    Args:
+        values: f(z), (n,) with n >= 2; the first axis is left out one by one.
+
+    Raises:
+        ValueError: fewer than two samples.
+
+    Source: Mnih and Rezende 2016; Kool, van Hoof and Welling 2019.
+    """
+    count = values.shape[0] if values.ndim else 0
+    if count < 2:
+        raise ValueError(f"Expected at least 2 samples, each a baseline for the others, but got {count}.")
+    return (values.sum(0) - values) / (count - 1)
+
+
+def optimal_baseline(values: Array, scores: Gradients) -> Array:
+    """b* = E[f |s|^2] / E[|s|^2], the number at which the total variance of (f - b) s is smallest; s = grad log q.
+
+    Estimate it on other samples than those it is used with: a baseline that depends on its own sample is biased.
+
+    Args:
+        values: f(z), (n,). scores: `score` of the same samples.
+
+    Source: Greensmith, Bartlett and Baxter 2004; Mohamed et al. 2020, section 7.4.
+    """
+    size = sum((part.reshape(len(values), -1) ** 2).sum(-1) for part in scores)  # |s|^2, (n,)
+    return (values * size).sum() / size.sum()
+
+
+def total_variance(samples: Array, mean: Any = None) -> Estimate:
+    """Trace of the covariance of a gradient, E|g - E g|^2, with the standard error of this estimate. NumPy.
+
+    Args:
+        samples: one gradient for each sample, (n, d) or (n,).
+        mean: E g, where it is known; otherwise the mean of the samples, and n - 1 in the denominator.
+    """
+    samples = np.asarray(samples, dtype=float)
+    samples = samples.reshape(len(samples), -1)
+    n = len(samples)
+    correction = n / max(n - 1, 1) if mean is None else 1.0
+    center = samples.mean(axis=0) if mean is None else np.asarray(mean)
+    return sample_mean(((samples - center) ** 2).sum(axis=-1)) * correction
