@@ -82,8 +82,48 @@ CHECKER = [
     ("derivation", "if verdict is Verdict.BROKEN:\n                return SlipResult", "if False:\n                return SlipResult", "F1"),
     ("derivation", "return replace(half, coarse=coarse.value, order=line.order)", "return replace(half, coarse=100 * coarse.value, order=line.order)", "F5 E8"),
 ]
+GRADIENTS = [
+    ("gradients", "return Gradients(along, along * noise)", "return Gradients(along, along)", "H1"),
+    ("gradients", "return Gradients(along, along * noise)", "return Gradients(along, along * noise * q.scale)", "H20"),
+    ("gradients", "return Gradients(u / q.scale, (u * u - 1) / q.scale)", "return Gradients(u / q.scale, u * u / q.scale)", "H2"),
+    ("gradients", "return Gradients(u / q.scale, (u * u - 1) / q.scale)", "return Gradients(u, u * u - 1)", "H19"),
+    ("gradients", "weight = weight - baseline", "weight = weight + baseline", "H7"),
+    ("gradients", "return (values.sum(0) - values) / (count - 1)", "return values.sum(0) / count + 0 * values", "H16"),
+    ("ledger.h_gradients", "return w.q.transform(rng.standard_normal(n))", "return w.q.loc + rng.standard_normal(n)", "H10"),
+]
+EVIDENCE = [
+    ("montecarlo", "return (estimate.value - np.asarray(reference)) / estimate.error",
+     "return (estimate.value - np.asarray(reference)) / (1.1 * estimate.error)", "N5"),
+    ("montecarlo", "samples.std(axis=0, ddof=1) / np.sqrt(n)", "samples.std(axis=0, ddof=0) / np.sqrt(n)", "N5 N6"),
+    ("elbo", "np.log(np.mean(np.exp(log_weights - largest), axis=axis))", "np.mean(log_weights - largest, axis=axis)", "B1 B3"),
+    ("elbo", "+ np.squeeze(largest, axis=axis)", "", "B1"),
+    ("quadrature", "nodes, weights = roots_hermitenorm(n)", "nodes, weights = roots_hermitenorm(n); nodes = nodes * 1.001", "N4 N8"),
+    ("_special", "return -np.logaddexp(0.0, -x)", "return -np.log(1 + np.exp(-x))", "N7"),
+    ("_special", "return -np.logaddexp(0.0, -x)", "return -np.logaddexp(0.0, x)", "D8"),
+    ("_special", "shifted = logits - where(top, logits, 0.0).sum(-1)[..., None]", "shifted = logits", "B1"),
+    ("_special", "return shifted - xp.log1p(rest)", "return shifted - rest", "D12"),
+    ("models", "return self.posterior(x).log_prob(z)", "return self.prior.log_prob(z)", "A10"),
+    ("ledger.b_evidence", "precision = 2 / w.p.variance - 1 / w.q.variance", "precision = 2 / w.p.variance + 1 / w.q.variance", "E15"),
+]
+DECODERS = [
+    ("distributions.discrete", "sign -= 1.0  # in place", "sign -= 0.9  # in place", "D8"),
+    ("distributions.discrete", "return log_sigmoid(sign * logits)", "return -log_sigmoid(sign * logits)", "B7"),
+    ("distributions.gaussian", "return -0.5 * ((x - loc) / scale) ** 2 - namespace(scale).log(scale) - HALF_LOG_2PI",
+     "return -0.5 * ((x - loc) / scale) ** 2 - namespace(scale).log(scale)", "D9"),
+    ("ledger.d_likelihood", "return np.exp(log_r) - 1 - log_r", "return log_r**2 / 2", "C23"),
+    ("ledger.d_likelihood", "return float(w.squares) / w.size", "return float(w.squares) / len(w.x)", "K8"),
+    ("elbo", "return log_likelihood - beta * kl", "return log_likelihood - kl", "L4"),
+    ("models", "return self.expected_log_likelihood(x, q) - kl_divergence(q, self.prior)",
+     "return self.expected_log_likelihood(x, q) + kl_divergence(q, self.prior)", "L3"),
+    ("ledger.l_linear", "c = float(eigenvalues[k:].mean())", "c = float(eigenvalues.mean())", "L1"),
+    ("ledger.j_importance", "return tables[1] @ tables[0] if reverse else tables[0] @ tables[1]", "return tables[0] @ tables[1]", "J14"),
+    ("ledger.j_importance", "slope = fit - z + e / w.q.scale", "slope = fit - z", "J10"),
+    ("ledger.i_gaps", "return 0.5 * np.sum(ratios - 1 - np.log(ratios)) + 0.5 * shift @ metric @ shift",
+     "return 0.5 * np.sum(ratios - 1 - np.log(ratios)) + shift @ metric @ shift", "I1"),
+    ("ledger.l_linear", "(spectrum(w.x)[0] - c) / c**power", "(spectrum(w.x)[0] + c) / c**power", "L5"),
+]
 # fmt: on
-MUTATIONS = [*FORMULAS, *TERMS, *QUADRATURE, *ESTIMATORS, *CHECKER]
+MUTATIONS = [*FORMULAS, *TERMS, *QUADRATURE, *ESTIMATORS, *CHECKER, *GRADIENTS, *EVIDENCE, *DECODERS]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -142,8 +142,8 @@ class TwoModels:
 
     @classmethod
     def draw(cls, rng: Rng) -> TwoModels:
-        models = (DiscreteWitness.draw(rng).model for _ in range(2))
-        return cls(*models, int(rng.integers(3)))
+        old, new = DiscreteWitness.draw(rng).model, DiscreteWitness.draw(rng).model
+        return cls(old, new, int(rng.integers(3)))
 
     @property
     def old_posterior(self) -> Array:
