@@ -67,6 +67,7 @@ def what_ran(pytestconfig: pytest.Config) -> Callable[[Path], Record]:
             env = os.environ | environment(folder, notebook)
             content = nbformat.read(notebook, as_version=4)
             client = NotebookClient(content, timeout=120, resources={"metadata": {"path": str(notebook.parent)}})
+            client.comm_open_handlers.clear()  # of widgets; with them it may hang
             client.execute(env=env)
         return [json.loads(line) for line in notes.read_text(encoding="utf-8").splitlines()]
 

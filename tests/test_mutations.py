@@ -105,6 +105,29 @@ EVIDENCE = [
     ("models", "return self.posterior(x).log_prob(z)", "return self.prior.log_prob(z)", "A10"),
     ("ledger.b_evidence", "precision = 2 / w.p.variance - 1 / w.q.variance", "precision = 2 / w.p.variance + 1 / w.q.variance", "E15"),
 ]
+EXPECTATION_MAXIMIZATION = [
+    ("em", "return np.exp(log_joint - logsumexp(log_joint, axis=1, keepdims=True))",
+     "return np.exp(log_joint - np.max(log_joint, axis=1, keepdims=True))", "G9 G12"),
+    ("em", "log_normalizer = self.loc.shape[1] * (", "log_normalizer = (", "G9"),
+    ("em", "loc = responsibilities.T @ x / mass[:, None]", "loc = responsibilities.T @ x / len(x)", "G6"),
+    ("em", "/ (x.shape[1] * mass)", "/ mass", "G6"),
+    ("em", "second_moment = centered_m.T @ centered_m / len(x) + covariance", "second_moment = centered_m.T @ centered_m / len(x)", "G7"),
+    ("em", "noise_variance = float(values[:-latent_dim].mean())", "noise_variance = float(values.mean())", "G7"),
+    ("ledger.g_em", "return np.log(self.joint) @ self.q_2", "return np.log(self.joint @ self.q_2)", "F14"),
+    ("ledger.f_beyond", "return np.log(1 + 3 * self.bend * u**2)", "return np.log(1 + self.bend * u**2)", "F17"),
+    ("ledger.f_beyond", "residual = (x - self.model.offset) @ self.model.loading", "residual = x @ self.model.loading", "F22"),
+]
+GEOMETRY = [
+    ("kl", "return where(impossible, INFINITY, where(near, close, far))", "return where(near, close, far)", "C24"),
+    ("kl", "far = weighted(s, log_ratio_of_one) + weighted(complement, log_ratio_of_zero)", "far = weighted(s, log_ratio_of_one)", "E16"),
+    ("distributions.gaussian", "return 0.5 * (spread + gap) + _log_det(factor) + HALF_LOG_2PI * loc.shape[-1]",
+     "return 0.5 * spread + _log_det(factor) + HALF_LOG_2PI * loc.shape[-1]", "E4"),
+    ("ledger.c_geometry", "return float(self.weights @ (self.scale**2 + (self.loc - self.mean) ** 2))",
+     "return float(self.weights @ self.scale**2)", "C17"),
+    ("ledger.c_geometry", "along(lambda t, a: 4 * (a - t))", "along(lambda t, a: 3 * (a - t))", "C11"),
+    ("ledger.e_geometry", "square = at_mean**2 + spread * change @ q.covariance @ change",
+     "square = at_mean**2 + spread * change @ p.covariance @ change", "E11"),
+]
 DECODERS = [
     ("distributions.discrete", "sign -= 1.0  # in place", "sign -= 0.9  # in place", "D8"),
     ("distributions.discrete", "return log_sigmoid(sign * logits)", "return -log_sigmoid(sign * logits)", "B7"),
@@ -123,7 +146,7 @@ DECODERS = [
     ("ledger.l_linear", "(spectrum(w.x)[0] - c) / c**power", "(spectrum(w.x)[0] + c) / c**power", "L5"),
 ]
 # fmt: on
-MUTATIONS = [*FORMULAS, *TERMS, *QUADRATURE, *ESTIMATORS, *CHECKER, *GRADIENTS, *EVIDENCE, *DECODERS]
+MUTATIONS = [*FORMULAS, *TERMS, *QUADRATURE, *ESTIMATORS, *CHECKER, *GRADIENTS, *EVIDENCE, *DECODERS, *EXPECTATION_MAXIMIZATION, *GEOMETRY]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -95,9 +95,9 @@ def run(path: Path) -> float:
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(BEFORE))
     started = time.monotonic()
-    NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}
-    ).execute()
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}})
+    client.comm_open_handlers.clear()  # it need not act for widgets: their outputs are not stored, and it may hang
+    client.execute()
     seconds = time.monotonic() - started
     notebook.cells.pop(0)
     for count, cell in enumerate((cell for cell in notebook.cells if cell.cell_type == "code"), start=1):
