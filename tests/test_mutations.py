@@ -117,6 +117,16 @@ EXPECTATION_MAXIMIZATION = [
     ("ledger.f_beyond", "return np.log(1 + 3 * self.bend * u**2)", "return np.log(1 + self.bend * u**2)", "F17"),
     ("ledger.f_beyond", "residual = (x - self.model.offset) @ self.model.loading", "residual = x @ self.model.loading", "F22"),
 ]
+RATE_AND_MISSING = [
+    ("ledger.k_rate", "return self.codes / (self.size * self.aggregate)", "return self.codes / self.codes.sum(axis=1, keepdims=True)", "K1"),
+    ("ledger.k_rate", "precision = self.slope**2 + beta * self.noise_variance", "precision = self.slope**2 + self.noise_variance", "K6"),
+    ("ledger.k_rate", "powers = 0.5 * d * (LOG_2PI + np.log(w.beta * c))", "powers = 0.5 * d * (LOG_2PI + np.log(c))", "K7"),
+    ("ledger.m_missing", "return (w.posterior if code is None else code) @ w.of_missing",
+     "return (w.encoder if code is None else code) @ w.of_missing", "M2"),
+    ("ledger.m_missing", "return new * q_old / (old * q_new)", "return new * q_new / (old * q_old)", "M3"),
+    ("ledger.m_missing", "return float(np.sum(self.target**2 / self.proposal) - 1)", "return float(np.sum(self.target**2 / self.proposal))", "M5"),
+    ("elbo", "return log_likelihood - beta * kl", "return log_likelihood - 2 * beta * kl", "K4 M4"),
+]
 GEOMETRY = [
     ("kl", "return where(impossible, INFINITY, where(near, close, far))", "return where(near, close, far)", "C24"),
     ("kl", "far = weighted(s, log_ratio_of_one) + weighted(complement, log_ratio_of_zero)", "far = weighted(s, log_ratio_of_one)", "E16"),
@@ -146,7 +156,19 @@ DECODERS = [
     ("ledger.l_linear", "(spectrum(w.x)[0] - c) / c**power", "(spectrum(w.x)[0] + c) / c**power", "L5"),
 ]
 # fmt: on
-MUTATIONS = [*FORMULAS, *TERMS, *QUADRATURE, *ESTIMATORS, *CHECKER, *GRADIENTS, *EVIDENCE, *DECODERS, *EXPECTATION_MAXIMIZATION, *GEOMETRY]
+MUTATIONS = [
+    *FORMULAS,
+    *TERMS,
+    *QUADRATURE,
+    *ESTIMATORS,
+    *CHECKER,
+    *GRADIENTS,
+    *EVIDENCE,
+    *DECODERS,
+    *EXPECTATION_MAXIMIZATION,
+    *GEOMETRY,
+    *RATE_AND_MISSING,
+]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

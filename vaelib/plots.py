@@ -178,7 +178,7 @@ def curves(axes: Sequence[Axes], history: Sequence[dict[str, Any]]) -> Sequence[
 
 def states(ax: Axes, counts: Mapping[str, Mapping[str, int]]) -> Axes:
     """A bar for each exercise: how many are right, not yet, undecided, not attempted; each part says its number."""
-    looks = {
+    looks: dict[str, dict[str, Any]] = {
         "right": {"facecolor": BLUE},
         "not yet": {"facecolor": "#F0C9A8", "hatch": "///", "edgecolor": INK},
         "undecided": {"facecolor": "0.8", "hatch": "...", "edgecolor": INK},
