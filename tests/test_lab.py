@@ -170,3 +170,12 @@ def test_command_copies_the_real_notebooks(tmp_path: Path) -> None:
         nbformat.validate(nbformat.read(copy, as_version=4))
         assert sources(copy) == sources(original)
         assert not any(cell.get("outputs") for cell in json.loads(copy.read_text(encoding="utf-8"))["cells"])
+
+
+def test_teachers_tools_are_hidden_once_and_settings_of_ones_own_are_kept(tmp_path: Path) -> None:
+    settings = tmp_path / "etc" / "jupyter" / "labconfig" / "page_config.json"
+    lab.hide_the_teachers_tools(tmp_path)
+    assert json.loads(settings.read_text())["disabledExtensions"]["@jupyter/nbgrader"] is True
+    settings.write_text("{}")
+    lab.hide_the_teachers_tools(tmp_path)
+    assert settings.read_text() == "{}"

@@ -109,6 +109,15 @@ def deliver(root: Path, work: Path) -> list[str]:
     return said
 
 
+def hide_the_teachers_tools(prefix: Path) -> None:
+    """JupyterLab without nbgrader's and jupytext's menus: they are here for the tests. Your own settings are kept."""
+    settings = prefix / "etc" / "jupyter" / "labconfig" / "page_config.json"
+    if not settings.exists():
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        hidden = {"@jupyter/nbgrader": True, "jupyterlab-jupytext": True}
+        settings.write_text(json.dumps({"disabledExtensions": hidden}), encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--copy-only", action="store_true", help="bring the copies up to date and stop there")
@@ -118,6 +127,7 @@ def main() -> int:
         print(sentence)
     if options.copy_only:
         return 0
+    hide_the_teachers_tools(Path(sys.prefix))
     print("Opening JupyterLab in work/; Ctrl-C twice ends it", flush=True)
     server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *for_jupyter], cwd=work)
     while True:
