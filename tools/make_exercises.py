@@ -66,6 +66,6 @@ def sources() -> list[Path]:
 
 
 if __name__ == "__main__":
-    for source in [Path(name) for name in sys.argv[1:]] or sources():
+    for source in [Path(name).resolve() for name in sys.argv[1:]] or sources():
         nbformat.write(for_students(source), target(source))
         print(target(source).relative_to(ROOT))

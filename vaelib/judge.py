@@ -71,6 +71,7 @@ def without_reply(task: Task, reason: NoReply) -> Feedback:
         return Feedback(NOT_ATTEMPTED, (f"Not attempted: {task.id} {task.title}.", reason.text))
     then = {
         "raised": "Read the last line of the error first; then call your function by hand with these shapes.",
+        "not allowed": "Write it yourself, from the formula; then compare the two.",
         "too slow": "Is there a loop that never ends, or one over what NumPy could do at once?",
     }.get(reason.kind, "Look at the stub's docstring: it says what is returned.")
     return not_yet(reason.text, then=then)
@@ -93,8 +94,9 @@ def _compute(task: Compute, answer: Respondent, seed: int) -> Feedback:
         return _word(task, replies[0].value, truths[0])
     for question, reply, truth in zip(questions, replies, truths, strict=True):
         if isinstance(reply.value, str) or reply.value.shape != truth.shape:
-            return _wrong_shape(task, question, reply, truth, replies, truths)
-    good = [close(reply.value, truth, tolerance(task, reply)) for reply, truth in zip(replies, truths, strict=True)]
+            return _wrong_shape(task, question, reply, truth, questions, replies)
+    allowed = [tolerance(task, question, reply) for question, reply in zip(questions, replies, strict=True)]
+    good = [close(r.value, truth, allow) for r, truth, allow in zip(replies, truths, allowed, strict=True)]
     if all(good):
         return Feedback(RIGHT, (f"Right: {task.id} {task.title}.", _how_many(len(questions))))
 
@@ -102,7 +104,7 @@ def _compute(task: Compute, answer: Respondent, seed: int) -> Feedback:
     numbers = _both(questions[first], replies[first].value, truths[first])
     for mistake in task.mistakes:
         wrong = [expected(mistake.value, question) for question in questions]
-        if is_like(replies, wrong, truths):
+        if is_like(replies, wrong, truths, task.tolerance):
             return not_yet(numbers, means=mistake.says, then=mistake.next or task.next, mistake=mistake.name)
     if any(np.isnan(reply.value).any() for reply in replies):
         then = "Which logarithm or quotient has no value there?"
@@ -134,8 +136,11 @@ def plain_arguments(question: Arguments) -> dict[str, Any]:
     return {name: plainly(argument) for name, argument in question.items()}
 
 
-def tolerance(task: Compute, reply: Reply) -> float:
-    return min(task.tolerance * COARSER[reply.precision], max(task.tolerance, 0.02))
+def tolerance(task: Compute, question: Arguments, reply: Reply) -> float:
+    """What the coarsest number deserves, of the reply and of what it was computed from."""
+    given = [str(np.asarray(argument).dtype) for argument in plain_arguments(question).values()]
+    coarser = max(COARSER.get(precision, 1.0) for precision in (reply.precision, *given))
+    return min(task.tolerance * coarser, max(task.tolerance, 0.02))
 
 
 def close(value: Any, truth: Any, relative: float) -> bool:
@@ -146,15 +151,23 @@ def close(value: Any, truth: Any, relative: float) -> bool:
         return False
     same_infinity = np.isinf(truth) & (value == truth)
     with np.errstate(invalid="ignore"):
-        near = np.abs(value - truth) <= relative * np.maximum(1.0, np.abs(truth))
+        near = np.isfinite(truth) & (np.abs(value - truth) <= relative * np.maximum(1.0, np.abs(truth)))
     return bool(np.all(near | same_infinity))
 
 
-def is_like(replies: Sequence[Reply], wrong: Sequence[Any], truths: Sequence[Any]) -> bool:
+def is_like(replies: Sequence[Reply], wrong: Sequence[Any], truths: Sequence[Any], least: float) -> bool:
     """Do the replies agree with a known mistake, in every case, and differ from the truth where that does?"""
-    relative = [max(LOOKS_LIKE, 1e-9 * COARSER[reply.precision]) for reply in replies]
-    alike = all(close(reply.value, w, r) for reply, w, r in zip(replies, wrong, relative, strict=True))
+    relative = [max(LOOKS_LIKE, least, 1e-9 * COARSER[reply.precision]) for reply in replies]
+    alike = all(close(*without_nan(reply.value, w), r) for reply, w, r in zip(replies, wrong, relative, strict=True))
     return alike and any(not close(w, t, r) for w, t, r in zip(wrong, truths, relative, strict=True))
+
+
+def without_nan(value: Any, wrong: Any) -> tuple[Any, Any]:
+    """Both with zeros where both are NaN: a mistake may have no value there, and is recognized by that."""
+    if isinstance(value, str) or isinstance(wrong, str) or value.shape != wrong.shape:
+        return value, wrong
+    both = np.isnan(value) & np.isnan(wrong)
+    return np.where(both, 0.0, value), np.where(both, 0.0, wrong)
 
 
 def _word(task: Compute, value: Any, truth: str) -> Feedback:
@@ -170,29 +183,35 @@ def _word(task: Compute, value: Any, truth: str) -> Feedback:
 
 
 def _wrong_shape(
-    task: Compute, question: Arguments, reply: Reply, truth: Array, replies: Sequence[Reply], truths: Sequence[Array]
+    task: Compute,
+    question: Arguments,
+    reply: Reply,
+    truth: Array,
+    questions: Sequence[Arguments],
+    replies: Sequence[Reply],
 ) -> Feedback:
     if isinstance(reply.value, str):
         return not_yet(f"Expected numbers, but got the word {reply.value!r}.", then=task.next)
     where = f"Expected shape {truth.shape}, but got {reply.value.shape}{_at(question)}."
     for mistake in task.mistakes:
-        wrong = [expected(mistake.value, q) for q in task.asked(0)]
+        wrong = [expected(mistake.value, q) for q in questions]
         if [w.shape for w in wrong] == [r.value.shape for r in replies if not isinstance(r.value, str)]:
             return not_yet(where, means=mistake.says, then=mistake.next or task.next, mistake=mistake.name)
     return not_yet(where, then="Print the shape at each line, and say which axis is summed.")
 
 
 def _both(question: Arguments, value: Any, truth: Any = None) -> str:
-    """Both numbers with their inputs; of an array, the entry that differs most."""
-    if truth is None:
+    """Both numbers with their inputs; of an array, the entry that differs most. Where nothing is asked, yours alone."""
+    if truth is None or not question:
         return f"Yours is {number(value)}{_at(question)}."
     if value.ndim == 0:
-        return f"Yours is {number(value)}, expected {number(truth)}{_at(question)}."
+        return f"Yours is {', expected '.join(told_apart(value, truth))}{_at(question)}."
     with np.errstate(invalid="ignore"):
-        distance = np.abs(value - truth)
+        distance = np.abs(value - truth) / np.maximum(1.0, np.abs(truth))
     worst = np.unravel_index(np.argmax(np.where(np.isnan(distance), np.inf, distance)), value.shape)
     entry = ", ".join(map(str, worst))
-    return f"Entry [{entry}] of yours is {number(value[worst])}, expected {number(truth[worst])}{_at(question)}."
+    both = ", expected ".join(told_apart(value[worst], truth[worst]))
+    return f"Entry [{entry}] of yours is {both}{_at(question)}."
 
 
 def _at(question: Arguments) -> str:
@@ -209,14 +228,20 @@ def _short(argument: Any) -> str:
     return number(array)
 
 
-def number(value: Any) -> str:
-    """Five digits, as a person would write them."""
+def told_apart(first: Any, second: Any) -> tuple[str, str]:
+    """Two numbers with as few digits as show that they differ, at least five."""
+    pairs = ((number(first, digits), number(second, digits)) for digits in (5, 8, 11, 17))
+    return next((pair for pair in pairs if pair[0] != pair[1]), (number(first), number(second)))
+
+
+def number(value: Any, digits: int = 5) -> str:
+    """As a person would write it."""
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         return str(value)
     if array.ndim == 0:
-        return f"{array.item():.5g}"
-    return "[" + ", ".join(number(part) for part in array) + "]"
+        return f"{array.item():.{digits}g}"
+    return "[" + ", ".join(number(part, digits) for part in array) + "]"
 
 
 def _how_many(count: int) -> str:
@@ -251,7 +276,9 @@ def _sample(task: Sample, answer: Respondent, seed: int) -> Feedback:
     for mistake in task.mistakes:
         if all(agrees(values, mistake.value(**question)) for question, values in cases):
             return not_yet(where, means=mistake.says, then=mistake.next or task.next, mistake=mistake.name)
-    return not_yet(where, f"In standard errors, the mean is off by {number(z_scores(sample, law)[0])}.", then=task.next)
+    of_mean, of_spread = z_scores(sample, law)
+    off = f"In standard errors, the mean is off by {number(of_mean)} and the variance by {number(of_spread)}."
+    return not_yet(where, off, then=task.next)
 
 
 def z_scores(values: Array, law: Law) -> tuple[float, float]:
@@ -279,10 +306,9 @@ def _calls(task: Sample) -> str:
 @_judge.register
 def _derive(task: Derive, answer: Respondent, seed: int) -> Feedback:
     typed = answer.lines()
-    if len(typed) < task.least:
+    if len(typed) < 2:
         count = f"{len(typed)} line" + "s" * (len(typed) != 1)
-        then = f"Begin with {task.start!r}." if not typed else "Write down what changes from line to line."
-        return not_yet(f"Expected at least {task.least} lines, but got {count}.", then=then)
+        return not_yet(f"Expected a list of lines, but got {count}.", then=f"Begin with {task.start.spelled}.")
     lines = []
     for index, (relation, text) in enumerate(typed):
         try:
@@ -326,6 +352,9 @@ def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
             f"The goal is {task.goal.spelled}.",
             then="Which term is still to be rewritten, or dropped?",
         )
+    if len(lines) < task.least:
+        then = "Which rule leads from the one to the other? Write down what it changes."
+        return not_yet("Every line follows, but a start and a goal alone derive nothing.", then=then)
     arrived = compose([line.relation for line in lines])
     if arrived != task.relation:
         then = "Which line loses something, and what is it?"

@@ -79,16 +79,17 @@ class Answer:
         """The answer's reply to one question; raises NoReply."""
         if is_blank(self.content):
             raise NoReply("not attempted", "There is no answer yet.")
+        handed_over = [_handed_over(argument) for argument in arguments.values()]  # may import torch: not on its time
         with limited(self.seconds):
-            return as_reply(self._value(arguments))
+            return as_reply(self._value(arguments, handed_over))
 
-    def _value(self, arguments: Arguments) -> Any:
+    def _value(self, arguments: Arguments, handed_over: list[Any]) -> Any:
         if _is_symbolic(self.content):
             return _evaluated(self.content, arguments)
         if not callable(self.content):
             return self.content
         try:
-            value = self.content(*(_handed_over(argument) for argument in arguments.values()))
+            value = self.content(*handed_over)
         except NotImplementedError:
             raise NoReply("not attempted", "The function is still the stub.") from None
         except (NoReply, KeyboardInterrupt, TooSlow):
@@ -134,6 +135,8 @@ def _line(item: Any, number: int) -> tuple[str, str]:
 
 def as_reply(value: Any) -> Reply:
     """What a returned value is worth; only exact types are understood."""
+    if _is_symbolic(value):
+        value = _evaluated(value, {})
     if type(value) is str:
         return Reply(value.strip().lower())
     if type(value) is Estimate:

@@ -148,5 +148,5 @@ class Derive(Task):
     goal: Term
     relation: str
     draw: Callable[[Rng], Any]
-    least: int = 2  # lines
+    least: int = 3  # lines: a start and a goal alone derive nothing
     known: tuple[Derivation, ...] = ()  # of the ledger, whose slips are looked for, too

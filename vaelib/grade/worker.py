@@ -75,16 +75,27 @@ def code_cells(path: Path) -> list[str]:
 
 
 def forbid(names: list[str]) -> None:
-    """Calls of these raise while a question is asked that does not allow them."""
+    """Calls of these raise while a question is asked that does not allow them: "vaelib.kl_divergence", or a method."""
     for name in names:
-        module_name, _, attribute = name.rpartition(".")
-        module = importlib.import_module(module_name)
-        original = getattr(module, attribute)
+        owner, attribute = _found(name)
+        original = getattr(owner, attribute)
         guarded = _guarded(name, original)
-        for other in list(sys.modules.values()):
-            if getattr(other, "__name__", "").split(".")[0] == module_name.split(".")[0]:
-                if vars(other).get(attribute) is original:
-                    setattr(other, attribute, guarded)
+        setattr(owner, attribute, guarded)
+        if not isinstance(owner, type):  # the same function under the package's other names
+            for other in list(sys.modules.values()):
+                if getattr(other, "__name__", "").split(".")[0] == name.split(".")[0]:
+                    for alias in [key for key, value in vars(other).items() if value is original]:
+                        setattr(other, alias, guarded)
+
+
+def _found(name: str) -> tuple[Any, str]:
+    """The module or class that has it, and its name there."""
+    path, _, attribute = name.rpartition(".")
+    try:
+        return importlib.import_module(path), attribute
+    except ModuleNotFoundError:
+        owner, inner = _found(path)
+        return getattr(owner, inner), attribute
 
 
 def _guarded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -1100,7 +1100,7 @@ class NoisyGradient:
             loc, scale = w.posterior
             q = Normal(loc + float(away_from_zero(rng, 0.5, 1.0)) * scale, scale * rng.uniform(1.2, 1.7))
             w = replace(w, q=q)
-            at = [exact_ratios(w, 1 / draws) for draws in (8, 16, 32)]
+            at = [exact_ratios(w, 1 / draws) for draws in (64, 128, 256)]
             falls = (at[0] - at[1]) / (at[1] - at[2])  # 2 where the term of order 1/K leads
             if np.all((falls > 1.6) & (falls < 2.6)):
                 break
@@ -1128,7 +1128,7 @@ LAW = np.exp(-(NOISE**2) / 2) / np.exp(-(NOISE**2) / 2).sum()
 
 def exact_ratios(w: NoisyGradient, h: float) -> Array:
     """sqrt(K) SNR of the encoder, SNR / sqrt(K) of the decoder, by 1 / S = int e^(-tS) dt with S = sum_k w_k."""
-    draws, log_t = draws_at(h), np.linspace(-16.0, 20.0, 361)
+    draws, log_t = draws_at(h), np.linspace(-30.0, 20.0, 501)  # below, what is left out grows like K^2
     t = np.exp(log_t)
     ratio, *slopes = w.parts(NOISE)
     decay = np.exp(-np.outer(t, ratio))
@@ -1209,7 +1209,7 @@ J20 = Derivation(
             PAIR + r" \text{ by } \tfrac{1}{S} = \int_0^\infty e^{-tS}\,dt,\quad S = \sum_k w_k",
             exact_ratios,
             reason="the e^(-t w_k) are independent: two integrals are left",
-            step=1 / 32,
+            step=1 / 256,  # so large a K that terms of order 1/K^2 do not cancel those of order 1/K
             order=1,
             resolution=0.2,
         ),
