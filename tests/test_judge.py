@@ -116,6 +116,7 @@ def test_number_is_compared_with_a_number(answer: Any) -> None:
 def test_word_is_compared_with_a_word() -> None:
     each = compute(truth="posterior", mistakes=(Mistake("prior", "It looks like the prior.", "prior"),))
     assert verdict(" Posterior ", each).right
+    assert verdict("B, A c", compute(truth="bac", mistakes=())).right
     assert verdict("prior", each).mistake == "prior"
     assert verdict(3, each).state == NOT_YET and verdict("evidence", each).mistake == ""
 
@@ -220,7 +221,7 @@ def test_simplest_failing_case_is_shown_with_both_numbers_and_the_input() -> Non
 
 
 def test_numbers_that_look_alike_are_shown_until_they_differ() -> None:
-    assert "Entry [1] of yours is 4.000004, expected 4 at" in str(verdict(lambda x: x**2 * (1 + 1e-6)))
+    assert "Entry [0] of yours is 1.000001, expected 1 at" in str(verdict(lambda x: x**2 * (1 + 1e-6)))
 
 
 def test_where_nothing_is_asked_the_answer_is_not_given_away() -> None:

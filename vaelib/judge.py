@@ -107,8 +107,7 @@ def _compute(task: Compute, answer: Respondent, seed: int) -> Feedback:
         if is_like(replies, wrong, truths, task.tolerance):
             return not_yet(numbers, means=mistake.says, then=mistake.next or task.next, mistake=mistake.name)
     if any(np.isnan(reply.value).any() for reply in replies):
-        then = "Which logarithm or quotient has no value there?"
-        return not_yet(numbers, "NaN is no number: it never agrees with anything.", then=then)
+        return not_yet(numbers, "NaN is no number: it never agrees with anything.", then=task.next)
     for question, reply in zip(questions, replies, strict=True):
         for rule in task.rules:
             if not rule.holds(reply.value, **plain_arguments(question)):
@@ -174,12 +173,17 @@ def _word(task: Compute, value: Any, truth: str) -> Feedback:
     if not isinstance(value, str):
         then = "The statement lists the words to choose from."
         return not_yet(f"Expected a word, but got {number(value)}.", then=then)
-    if value == truth.strip().lower():
+    if letters(value) == letters(truth):
         return Feedback(RIGHT, (f"Right: {task.id} {task.title}.",))
     for mistake in task.mistakes:
-        if value == mistake.value:
+        if letters(value) == letters(mistake.value):
             return not_yet(f"Your answer: {value}.", "", mistake.says, mistake.next or task.next, mistake.name)
     return not_yet(f"Your answer: {value}.", then=task.next)
+
+
+def letters(word: str) -> str:
+    """Letters and digits alone, in lower case: "B, A" is "ba"."""
+    return "".join(letter for letter in word.lower() if letter.isalnum())
 
 
 def _wrong_shape(

@@ -1,0 +1,474 @@
+r"""Exercises to notebook 03: KL and Jensen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import binom, xlogy
+
+from vaelib.distributions import Categorical, kl_divergence
+from vaelib.task import Compute, Mistake, Rule
+from vaelib.witnesses import away_from_zero, generic_probabilities, generic_scale
+
+Array = np.ndarray
+Rng = np.random.Generator
+
+
+# -------------------------------------------------------------------------------------------- predicted, then checked
+
+# a: KL(fair || bent) = 0.830, b: KL(bent || fair) = 0.495, c: log 2 = 0.693, d: infinite, e: 0; bent is (0.95, 0.05)
+ORDER = Compute(
+    id="03.1",
+    title="From cheap to dear",
+    level="warm-up",
+    minutes=5,
+    name="order",
+    truth="ebcad",
+    mistakes=(
+        Mistake(
+            "average under p",
+            "It looks like each average was taken under p: in KL(q || p) it is q that draws, and p that is believed.",
+            "eadbc",
+        ),
+        Mistake(
+            "from dear to cheap",
+            "It looks like the order runs from dear to cheap, or like the quotients are upside down.",
+            "dacbe",
+        ),
+        Mistake(
+            "outside left out",
+            "It looks like d became negative: the half of q where p has no mass was left out, and it decides.",
+            "debca",
+            real="code that skips points with p = 0",
+        ),
+        Mistake(
+            "d taken to be finite",
+            "It looks like d was taken to be finite: half of what q draws is impossible under p.",
+            "ebcda",
+        ),
+        Mistake(
+            "KL taken for a distance",
+            "It looks like d was taken to cost about what c costs: KL is no distance, and the supports differ.",
+            "ebdca",
+            real="a published note: KL as a distance",
+        ),
+        Mistake(
+            "coins exchanged",
+            "It looks like the two coins changed places: it is dear to believe that something hardly ever happens.",
+            "eacbd",
+        ),
+        Mistake(
+            "a bounded",
+            "It looks like a was taken to be below log 2, as b must be: only one of the two has an upper bound.",
+            "ebacd",
+        ),
+        Mistake(
+            "a price for the truth",
+            "It looks like e was given a price: there q and p are the same law.",
+            "becad",
+        ),
+    ),
+    hints=(
+        "One of the five is zero, and one is infinite. Which ones, and why?",
+        "Who believes in the fair coin is surprised by log 2 at each throw. So what is the most that b can cost?",
+        "In a, the average of log(q/p) has two terms, of weight one half each. Which of them has no limit, and why?",
+    ),
+    next="For each line, ask: what does q draw, and what is the worst surprise for somebody who believes p?",
+)
+
+
+# ----------------------------------------------------------------------------------------------------- two tables
+
+
+def _pairs(rng: Rng) -> dict[str, Any]:
+    return {"q": generic_probabilities(rng, (3, 4)), "p": generic_probabilities(rng, (3, 4))}
+
+
+def _kl(q: Array, p: Array) -> Any:
+    return kl_divergence(Categorical.from_probs(q), Categorical.from_probs(p))
+
+
+def _log_ratio(q: Array, p: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.log(q) - np.log(p)
+
+
+def _naive(q: Array, p: Array) -> Array:
+    """The summands as NumPy gives them: 0 log 0 is NaN."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return q * np.log(q / p)
+
+
+def _without_empty_states(q: Array, p: Array) -> Any:
+    return np.sum(np.where(p > 0, xlogy(q, q) - xlogy(q, np.where(p > 0, p, 1.0)), 0.0), axis=-1)
+
+
+def _infinite_at_any_zero(q: Array, p: Array) -> Any:
+    return np.where(np.any((q == 0) | (p == 0), axis=-1), np.inf, _kl(q, p))
+
+
+def _is_infinite_where_it_must(value: Array, q: Array, p: Array) -> bool:
+    return bool(np.all(np.isinf(value[np.any((q > 0) & (p == 0), axis=-1)])))
+
+
+TABLES = Compute(
+    id="03.2",
+    title="KL of two tables",
+    level="core",
+    minutes=10,
+    name="kl_tables",
+    truth=_kl,
+    examples=(
+        {"q": np.array([[0.5, 0.5]]), "p": np.array([[0.2, 0.8]])},
+        {"q": np.array([[0.5, 0.3, 0.2]]), "p": np.array([[0.25, 0.15, 0.6]])},
+        {"q": np.array([[0.5, 0.5, 0.0]]), "p": np.array([[0.2, 0.2, 0.6]])},
+        {"q": np.array([[0.2, 0.2, 0.6]]), "p": np.array([[0.5, 0.5, 0.0]])},
+    ),
+    draw=_pairs,
+    rules=(
+        Rule(
+            "Where q has mass and p has none, a KL is infinite. Is a small number added inside the logarithm?",
+            _is_infinite_where_it_must,
+        ),
+        Rule(
+            "A KL is never negative, and yours is here. Single summands may be, their sum may not.",
+            lambda value, **_: bool(np.all(value >= -1e-12)),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "arguments exchanged",
+            "It looks like KL(p || q): the weights are those of the first argument, q.",
+            lambda q, p: _kl(p, q),
+        ),
+        Mistake(
+            "arguments exchanged, NaN at an empty state",
+            "It looks like KL(p || q): the weights are those of q. And 0 log 0 became NaN: xlogy knows that it is 0.",
+            lambda q, p: _naive(p, q).sum(axis=-1),
+        ),
+        Mistake(
+            "quotient upside down",
+            "It looks like the quotient in the logarithm is upside down: this is minus the KL.",
+            lambda q, p: -_kl(q, p),
+            next="Which state is dear: one that p holds for too likely, or one that p holds for too rare?",
+        ),
+        Mistake(
+            "mean instead of weighted sum",
+            "It looks like every state was given the same weight: a state counts as often as q draws it.",
+            lambda q, p: np.mean(_log_ratio(q, p), axis=-1),
+            next="Write the expectation under q as a sum: what stands in front of the logarithm?",
+        ),
+        Mistake(
+            "sum without weights",
+            "It looks like the logarithms were summed without weights: a state counts as often as q draws it.",
+            lambda q, p: np.sum(_log_ratio(q, p), axis=-1),
+            next="Write the expectation under q as a sum: what stands in front of the logarithm?",
+        ),
+        Mistake(
+            "mean over states",
+            "It looks like the weighted terms were averaged over the states: q weighs them already, so sum them.",
+            lambda q, p: _kl(q, p) / q.shape[-1],
+            real="public issue threads: a mean where a sum belongs",
+        ),
+        Mistake(
+            "mean over states, NaN at an empty state",
+            "It looks like the weighted terms were averaged: sum them. And 0 log 0 became NaN: xlogy knows that it is 0.",
+            lambda q, p: _naive(q, p).mean(axis=-1),
+        ),
+        Mistake(
+            "in bits",
+            "It looks like the logarithm has base 2: nats are asked for.",
+            lambda q, p: _kl(q, p) / np.log(2),
+        ),
+        Mistake(
+            "cross-entropy",
+            "It looks like the cross-entropy: what somebody who knows q is surprised by is still to be subtracted.",
+            lambda q, p: -np.sum(xlogy(q, p), axis=-1),
+        ),
+        Mistake(
+            "both directions averaged",
+            "It looks like both directions were averaged: KL has a direction, and only KL(q || p) is asked for.",
+            lambda q, p: (_kl(q, p) + _kl(p, q)) / 2,
+            real="a published note: KL as a distance",
+        ),
+        Mistake(
+            "not infinite where p has no mass",
+            "It looks like the states with p = 0 were left out: q visits them, and there the surprise has no limit.",
+            _without_empty_states,
+            next="Take q = (0.5, 0.5) and p = (1, 0): how surprised is somebody who believes p on every other day?",
+            real="code that skips points with p = 0",
+        ),
+        Mistake(
+            "infinite at every zero",
+            "It looks like any zero makes yours infinite: where q is zero, nothing is drawn.",
+            _infinite_at_any_zero,
+            next="What is the limit of t log t as t goes to 0?",
+        ),
+        Mistake(
+            "one number for all rows",
+            "It looks like the rows were added up, too: one number is asked for each row.",
+            lambda q, p: np.sum(_kl(q, p)),
+        ),
+    ),
+    hints=(
+        "Which of the two laws draws the state, and where does its probability stand in the sum?",
+        "For one state the surprises are -log p and -log q. Which minus which is the extra cost?",
+        "An empty state of q, and one of p: what does each contribute, and which of the two does xlogy take care of?",
+    ),
+    next="Take q = p first, then two states, and compare each summand with your own hand.",
+    forbidden=("vaelib.kl_divergence", "scipy.special.rel_entr", "scipy.special.kl_div"),
+)
+
+
+# ---------------------------------------------------------------------------------------- one Gaussian for a mixture
+
+
+def _mixture(rng: Rng) -> dict[str, Any]:
+    return {
+        "weights": generic_probabilities(rng, (3,)),
+        "locs": away_from_zero(rng, 0.4, 2.5, (3,)),
+        "scales": generic_scale(rng, (3,)),
+    }
+
+
+def _moments(weights: Array, locs: Array, scales: Array) -> Array:
+    """Mean and standard deviation of a mixture: variance = mean of the variances + variance of the means."""
+    mean = weights @ locs
+    return np.array([mean, np.sqrt(weights @ scales**2 + weights @ (locs - mean) ** 2)])
+
+
+def _with_scale(scale: Any) -> Any:
+    """A mistake in the second number only."""
+    return lambda weights, locs, scales: np.array([weights @ locs, scale(weights, locs, scales)])
+
+
+def _heavier(weights: Array, locs: Array, scales: Array) -> Array:
+    heavier = np.argmax(weights)
+    return np.array([locs[heavier], scales[heavier]])
+
+
+def _logs_averaged(weights: Array, locs: Array, scales: Array) -> Array:
+    precision = weights / scales**2
+    return np.array([precision @ locs / precision.sum(), precision.sum() ** -0.5])
+
+
+NEAREST_GAUSSIAN = Compute(
+    id="03.3",
+    title="The Gaussian nearest to a mixture",
+    level="core",
+    minutes=10,
+    name="nearest_gaussian",
+    truth=_moments,
+    examples=(
+        {"weights": np.array([1.0]), "locs": np.array([2.0]), "scales": np.array([0.5])},
+        {"weights": np.array([0.5, 0.5]), "locs": np.array([1.0, 3.0]), "scales": np.array([0.5, 0.5])},
+        {"weights": np.array([0.6, 0.4]), "locs": np.array([-2.0, 2.0]), "scales": np.array([0.7, 0.5])},
+    ),
+    draw=_mixture,
+    rules=(
+        Rule(
+            "The variance of a mixture is at least the mean of its variances, and yours is below that here.",
+            lambda value, weights, scales, **_: bool(value[1] ** 2 >= weights @ scales**2 - 1e-9),
+        ),
+        Rule(
+            "The mean of a mixture lies between its outermost centers, and yours does not here.",
+            lambda value, locs, **_: bool(locs.min() - 1e-9 <= value[0] <= locs.max() + 1e-9),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "mean of the variances",
+            "It looks like the variances were averaged, and no more: how far the centers lie apart counts, too.",
+            _with_scale(lambda weights, locs, scales: np.sqrt(weights @ scales**2)),
+        ),
+        Mistake(
+            "spread of the centers only",
+            "It looks like each component was taken for a point: the spread inside the components counts, too.",
+            _with_scale(lambda weights, locs, scales: np.sqrt(weights @ (locs - weights @ locs) ** 2)),
+        ),
+        Mistake(
+            "the heavier mode",
+            "It looks like the Gaussian sits on one component: KL(p || q) makes q pay for every mode that it misses.",
+            _heavier,
+            next="Under which law is the average of KL(p || q) taken? What does it meet in the other mode?",
+        ),
+        Mistake(
+            "variance for scale",
+            "It looks like the second number is the variance: the standard deviation is asked for.",
+            _with_scale(lambda weights, locs, scales: _moments(weights, locs, scales)[1] ** 2),
+            real="public issue threads: scale and variance mixed up",
+        ),
+        Mistake(
+            "weighted sum of variables",
+            "It looks like z was taken for a weighted sum of Gaussians: a mixture draws one component, then z from it.",
+            _with_scale(lambda weights, locs, scales: np.sqrt(weights**2 @ scales**2)),
+        ),
+        Mistake(
+            "scales averaged",
+            "It looks like the scales were averaged: it is variances that add up.",
+            _with_scale(lambda weights, locs, scales: np.hypot(weights @ scales, _between(weights, locs))),
+        ),
+        Mistake(
+            "mean not subtracted",
+            "It looks like the second moment about 0 was taken for the variance: the mean is not 0.",
+            _with_scale(lambda weights, locs, scales: np.sqrt(weights @ (scales**2 + locs**2))),
+        ),
+        Mistake(
+            "equal weights",
+            "It looks like all components were given the same weight.",
+            lambda weights, locs, scales: _moments(np.full(len(locs), 1 / len(locs)), locs, scales),
+        ),
+        Mistake(
+            "logarithms averaged",
+            "It looks like the log-densities were averaged: a mixture averages the densities themselves.",
+            _logs_averaged,
+        ),
+        Mistake(
+            "order",
+            "It looks like the two numbers changed places: the mean comes first.",
+            lambda **w: _moments(**w)[::-1],
+        ),
+    ),
+    hints=(
+        "Which two numbers of p are all that KL(p || q) sees, when q is a Gaussian?",
+        "Draw a component first, then z from it. What is the mean square of z, given the component?",
+        "A variance is a mean square less the square of the mean: which two parts does it have in a mixture?",
+    ),
+    next="Take two narrow components at -1 and 1, equally likely: what is the standard deviation of z?",
+)
+
+
+def _between(weights: Array, locs: Array) -> Any:
+    return np.sqrt(weights @ (locs - weights @ locs) ** 2)
+
+
+# -------------------------------------------------------------------------------------------------- what Jensen loses
+
+
+def _weights(rng: Rng) -> dict[str, Any]:
+    low = float(rng.uniform(0.2, 0.8))
+    return {
+        "high": low * float(rng.uniform(3.0, 8.0)),
+        "low": low,
+        "rate": float(rng.uniform(0.15, 0.4)),
+        "draws": int(rng.integers(2, 7)),
+    }
+
+
+def _mean_log(high: float, low: float, rate: float, draws: int) -> float:
+    """E[log p_hat]: k of the draws are high with binomial probability."""
+    k = np.arange(draws + 1)
+    probability = binom(draws, k) * rate**k * (1 - rate) ** (draws - k)
+    return float(probability @ np.log((k * high + (draws - k) * low) / draws))
+
+
+def _log_mean(high: float, low: float, rate: float) -> float:
+    return float(np.log(rate * high + (1 - rate) * low))
+
+
+def _gap(high: float, low: float, rate: float, draws: int) -> float:
+    return _log_mean(high, low, rate) - _mean_log(high, low, rate, draws)
+
+
+def _second_order(high: float, low: float, rate: float, draws: int) -> float:
+    mean = rate * high + (1 - rate) * low
+    return rate * (1 - rate) * (high - low) ** 2 / (2 * draws * mean**2)
+
+
+def _without_binomial(high: float, low: float, rate: float, draws: int) -> float:
+    k = np.arange(draws + 1)
+    values = np.log((k * high + (draws - k) * low) / draws)
+    return _log_mean(high, low, rate) - float((rate**k * (1 - rate) ** (draws - k)) @ values)
+
+
+def _equally_likely(high: float, low: float, rate: float, draws: int) -> float:
+    k = np.arange(draws + 1)
+    return _log_mean(high, low, rate) - float(np.mean(np.log((k * high + (draws - k) * low) / draws)))
+
+
+JENSEN_GAP = Compute(
+    id="03.4",
+    title="What the logarithm of an average loses",
+    level="stretch",
+    minutes=15,
+    name="jensen_gap",
+    truth=_gap,
+    examples=(
+        {"high": 5.0, "low": 1.0, "rate": 0.25, "draws": 1},
+        {"high": 5.0, "low": 1.0, "rate": 0.25, "draws": 2},
+        {"high": 4.0, "low": 0.5, "rate": 0.4, "draws": 3},
+    ),
+    draw=_weights,
+    rules=(
+        Rule(
+            "By Jensen the logarithm of a mean is at least the mean of the logarithm: the gap is never negative.",
+            lambda value, **_: bool(value >= -1e-12),
+        ),
+        Rule(
+            "One draw loses most: yours loses more here, with several.",
+            lambda value, high, low, rate, draws: bool(value <= _gap(high, low, rate, 1) + 1e-12),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "one draw",
+            "It looks like the logarithms of single draws were averaged: the average comes first, then the logarithm.",
+            lambda high, low, rate, draws: _gap(high, low, rate, 1),
+            next="List all values that the average of two draws can take, and how likely each is.",
+        ),
+        Mistake(
+            "gap of one draw over S",
+            "It looks like the gap of one draw was divided by S: it shrinks with S, but not in that proportion.",
+            lambda high, low, rate, draws: _gap(high, low, rate, 1) / draws,
+            next="List all values that the average of two draws can take, and how likely each is.",
+        ),
+        Mistake(
+            "second order only",
+            "It looks like the logarithm was replaced by its parabola: good for many draws, not exact.",
+            _second_order,
+            next="How many values can the average take? Sum over them.",
+        ),
+        Mistake(
+            "sign",
+            "It looks like the difference was turned around: the logarithm of the mean is the larger of the two.",
+            lambda **w: -_gap(**w),
+        ),
+        Mistake(
+            "log E missing",
+            "It looks like only the mean of the logarithm is returned: how far is it below the logarithm of the mean?",
+            lambda **w: _mean_log(**w),
+        ),
+        Mistake(
+            "draws summed, not averaged",
+            "It looks like the draws were summed, not averaged, inside the logarithm: that is off by log S.",
+            lambda high, low, rate, draws: _gap(high, low, rate, draws) - np.log(draws),
+            real="public issue threads: sum and mean mixed up",
+        ),
+        Mistake(
+            "orders not counted",
+            "It looks like each number of high draws was counted once: several orders lead to the same number.",
+            _without_binomial,
+            next="Do your probabilities sum to one?",
+        ),
+        Mistake(
+            "all counts equally likely",
+            "It looks like every number of high draws was taken to be equally likely.",
+            _equally_likely,
+            next="With two draws: how likely is one high and one low?",
+        ),
+        Mistake(
+            "rate of the low value",
+            "It looks like rate was taken for the probability of low: it is that of high.",
+            lambda high, low, rate, draws: _gap(high, low, 1 - rate, draws),
+        ),
+    ),
+    hints=(
+        "One of the two terms does not depend on S at all. Which one, and why?",
+        "If k of S draws are high, what is their average? And how likely is it that exactly k are?",
+        "Two draws have four orders and three averages: can you write the mean of the logarithm as three terms?",
+    ),
+    next="Take S = 1, where two values are all there is; then S = 2, by hand.",
+)
+
+TASKS = (ORDER, TABLES, NEAREST_GAUSSIAN, JENSEN_GAP)

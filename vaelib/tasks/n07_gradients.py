@@ -1,0 +1,360 @@
+r"""Exercises to notebook 07: gradients of expectations."""
+
+from __future__ import annotations
+
+from math import exp, pi, sqrt
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from vaelib.distributions import Normal
+from vaelib.gradients import pathwise, score_function
+from vaelib.task import Compute, Law, Mistake, Rule, Sample
+from vaelib.witnesses import away_from_zero, generic_scale
+
+Array = np.ndarray
+Rng = np.random.Generator
+
+
+# ------------------------------------------------------------------------------------------------ f(z) = z, on paper
+
+
+def _numbers(rng: Rng) -> dict[str, Any]:
+    mu, b = away_from_zero(rng, 0.4, 1.5, (2,))
+    return {"mu": float(mu), "sigma": float(generic_scale(rng)), "b": float(b)}
+
+
+def _spread(mu: Any, sigma: Any, b: Any) -> Any:
+    """Var[(z - b) eps / sigma] = E[(z - b)^2 eps^2] / sigma^2 - 1 with z = mu + sigma eps."""
+    return ((mu - b) / sigma) ** 2 + 2
+
+
+STRAIGHT_LINE = Compute(
+    id="07.1",
+    title="What a straight line costs",
+    level="warm-up",
+    minutes=8,
+    name="variance",
+    truth=_spread,
+    examples=(
+        {"mu": 0.0, "sigma": 1.0, "b": 0.0},
+        {"mu": 1.0, "sigma": 1.0, "b": 0.0},
+        {"mu": 1.0, "sigma": 2.0, "b": -1.0},
+    ),
+    draw=_numbers,
+    rules=(
+        Rule(
+            "It goes below zero here, and a variance never does: it is the mean of a square.",
+            lambda value, **_: bool(np.all(value >= -1e-12)),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "mean not subtracted",
+            "It looks like the second moment was taken for the variance.",
+            lambda mu, sigma, b: _spread(mu, sigma, b) + 1,
+            next="What is the mean of the gradient, and what is done with its square?",
+        ),
+        Mistake(
+            "fourth moment",
+            "It looks like E[eps^4] was taken to be 1, as E[eps^2] is: the fourth moment of N(0, 1) is larger.",
+            lambda mu, sigma, b: ((mu - b) / sigma) ** 2,
+            next="Integrate by parts: E[eps^4] = E[eps^3 eps], and the derivative of eps^3 takes over.",
+        ),
+        Mistake(
+            "mixed term lost",
+            "It looks like the mixed term of (mu - b)^2 was lost.",
+            lambda mu, sigma, b: (mu**2 + b**2) / sigma**2 + 2,
+        ),
+        Mistake(
+            "baseline left out",
+            "It looks like b was left out: it keeps the mean, but the variance depends on it.",
+            lambda mu, sigma, b: _spread(mu, sigma, 0 * b),
+        ),
+        Mistake(
+            "mean shifted by b",
+            "It looks like b was taken off the mean, too: E[b eps / sigma] = 0, so the mean stays.",
+            lambda mu, sigma, b: _spread(mu, sigma, b) + 1 - (1 - b) ** 2,
+        ),
+        Mistake(
+            "no 1/sigma",
+            "It looks like the 1/sigma of the score is missing.",
+            lambda mu, sigma, b: sigma**2 * _spread(mu, sigma, b),
+            next="Write down log q(z) and differentiate it in mu, with z held fixed.",
+        ),
+        Mistake(
+            "variance for scale",
+            "It looks like sigma was taken for the variance: here it is the standard deviation.",
+            lambda mu, sigma, b: _spread(mu, np.sqrt(sigma), b),
+            real="public issue threads: scale and variance mixed up",
+        ),
+        Mistake(
+            "standard deviation",
+            "It looks like a standard deviation was given: the variance is asked for.",
+            lambda mu, sigma, b: np.sqrt(_spread(mu, sigma, b)),
+        ),
+        Mistake(
+            "pathwise",
+            "It looks like the pathwise gradient was taken, which has no noise here: weigh the sample instead.",
+            lambda mu, sigma, b: 0.0 * mu,
+        ),
+    ),
+    hints=(
+        "What is the derivative of log q(z) in mu, at fixed z? Write it with eps = (z - mu) / sigma.",
+        "A variance is a second moment less the square of the mean. Which of the two contains b?",
+        "Put z = mu + sigma eps into (z - b)^2 eps^2 and expand. Which powers of eps have mean zero?",
+    ),
+    next="Set mu = b = 0 and sigma = 1, and take the variance of eps^2 alone.",
+)
+
+
+# -------------------------------------------------------------------------------------- two gradients from one noise
+
+
+def _noise(rng: Rng) -> dict[str, Any]:
+    return {
+        "loc": float(away_from_zero(rng, 0.4, 1.3)),
+        "scale": float(generic_scale(rng)),
+        "frequency": float(rng.uniform(1.3, 2.2)),
+        "noise": away_from_zero(rng, 0.3, 1.8, (5,)),
+    }
+
+
+def _rows(loc: Any, scale: Any, frequency: Any, noise: Any) -> Array:
+    q = Normal(loc, scale)
+    noise = np.asarray(noise)
+    moved = pathwise(q, lambda z: frequency * np.cos(frequency * z), noise)
+    weighed = score_function(q, lambda z: np.sin(frequency * z), noise)
+    return np.stack([*moved, *weighed])
+
+
+def _changed(new: Any) -> Any:
+    """A mistake: new(rows, f, slope, loc, scale, frequency, noise), with f and f' at z, gives the four rows."""
+
+    def value(loc: Any, scale: Any, frequency: Any, noise: Any) -> Array:
+        z = loc + scale * np.asarray(noise)
+        f, slope = np.sin(frequency * z), frequency * np.cos(frequency * z)
+        return np.stack(new(_rows(loc, scale, frequency, noise), f, slope, scale, frequency, np.asarray(noise)))
+
+    return value
+
+
+def _scaled_by_variance(loc: Any, scale: Any, frequency: Any, noise: Any) -> Array:
+    z = loc + scale**2 * np.asarray(noise)
+    f, slope = np.sin(frequency * z), frequency * np.cos(frequency * z)
+    return np.stack([slope, slope * noise, f * noise / scale, f * (noise**2 - 1) / scale])
+
+
+TWO_GRADIENTS = Compute(
+    id="07.2",
+    title="Two gradients from one noise",
+    level="core",
+    minutes=12,
+    name="gradients",
+    truth=_rows,
+    examples=(
+        {"loc": 0.0, "scale": 1.0, "frequency": 1.0, "noise": np.array([0.5])},
+        {"loc": 1.0, "scale": 0.5, "frequency": 1.0, "noise": np.array([0.5])},
+        {"loc": 1.0, "scale": 0.5, "frequency": 2.0, "noise": np.array([-1.0, 0.5])},
+    ),
+    draw=_noise,
+    mistakes=(
+        Mistake(
+            "averaged",
+            "It looks like the samples were averaged: one gradient for each noise is asked for.",
+            lambda loc, scale, frequency, noise: _rows(loc, scale, frequency, noise).mean(axis=-1),
+            next="Leave the last axis alone: n noises in, n gradients out.",
+        ),
+        Mistake(
+            "noise forgotten",
+            "It looks like the chain rule stopped early: row 1 needs dz/dscale, and that is not 1.",
+            _changed(lambda rows, f, slope, scale, frequency, noise: [rows[0], rows[0], rows[2], rows[3]]),
+        ),
+        Mistake(
+            "f for its derivative",
+            "It looks like f stands in rows 0 and 1, where its derivative belongs.",
+            _changed(lambda rows, f, slope, scale, frequency, noise: [f, f * noise, rows[2], rows[3]]),
+        ),
+        Mistake(
+            "inner derivative forgotten",
+            "It looks like f' = cos(frequency z): the inner derivative is missing.",
+            _changed(lambda rows, f, slope, scale, frequency, noise: [*(rows[:2] / frequency), rows[2], rows[3]]),
+        ),
+        Mistake(
+            "normalizer forgotten",
+            "It looks like the normalizer of q was held fixed in row 3: it depends on scale, too.",
+            _changed(lambda rows, f, slope, scale, frequency, noise: [*rows[:3], f * noise**2 / scale]),
+            next="Write log q(z) with all its terms that contain scale, then differentiate.",
+        ),
+        Mistake(
+            "in log scale",
+            "It looks like rows 1 and 3 are derivatives in log scale: those carry one more factor scale.",
+            _changed(
+                lambda rows, f, slope, scale, frequency, noise: [rows[0], scale * rows[1], rows[2], scale * rows[3]]
+            ),
+            real="public issue threads: scale, variance and log-variance mixed up",
+        ),
+        Mistake(
+            "scaled by the variance",
+            "It looks like z = loc + scale^2 noise: the noise is multiplied by the standard deviation.",
+            _scaled_by_variance,
+            real="public issue threads: variance passed where a standard deviation is expected",
+        ),
+        Mistake(
+            "no 1/scale",
+            "It looks like the 1/scale of the score is missing in rows 2 and 3.",
+            _changed(lambda rows, f, slope, scale, frequency, noise: [*rows[:2], *(scale * rows[2:])]),
+            next="Differentiate (z - loc)^2 / (2 scale^2) at fixed z, and only then insert z.",
+        ),
+        Mistake(
+            "along the path",
+            "It looks like z was not held fixed in log q: rows 2 and 3 move the density, not the sample.",
+            _changed(lambda rows, f, slope, scale, frequency, noise: [*rows[:2], 0 * f, -f / scale]),
+            real="public issue threads: log-density of a sample that is not detached, no gradient in the mean",
+        ),
+        Mistake(
+            "f differentiated",
+            "It looks like f was differentiated in rows 2 and 3: there its values are enough.",
+            _changed(
+                lambda rows, f, slope, scale, frequency, noise: [
+                    *rows[:2],
+                    slope * noise / scale,
+                    slope * (noise**2 - 1) / scale,
+                ]
+            ),
+        ),
+    ),
+    hints=(
+        "Which sample z belongs to a noise, and how does z change if loc, or scale, grows a little?",
+        "Rows 0 and 1 differentiate f along z, rows 2 and 3 log q at fixed z: which terms of log q hold scale?",
+        "With z held fixed, what is d/dscale of -log scale - (z - loc)^2 / (2 scale^2)? Insert z only after that.",
+    ),
+    next="Take loc = 0, scale = 1, one noise, and write the four numbers down by hand.",
+    forbidden=("vaelib.gradients.pathwise", "vaelib.gradients.score_function", "vaelib.gradients.score"),
+)
+
+
+# ------------------------------------------------------------------------------------------------------ where f jumps
+
+
+def _best_baseline(loc: float, scale: float) -> float:
+    """b* = E[f s^2] / E[s^2] = E[eps^2; eps > -a] = Phi(a) - a phi(a) by parts, a = loc / scale."""
+    a = loc / scale
+    return float(ndtr(a)) - a * _bell(a)
+
+
+def _bell(u: float) -> float:
+    return exp(-u * u / 2) / sqrt(2 * pi)
+
+
+def _law(loc: float, scale: float, b: float, unit: float = 1.0) -> Law:
+    """The exact law of g = (1[z > 0] - b) eps / scale, z = loc + scale eps, times `unit`.
+
+    g is c eps with c = (1 - b) / scale where eps > t = -loc / scale, and with c = -b / scale elsewhere. The moments
+    M_n = E[eps^n; eps > t] follow by parts: M_0 = Phi(-t), M_1 = phi(t), M_n = t^(n-1) phi(t) + (n - 1) M_(n-2);
+    those of the other side are 1, 0, 1, 0, 3 less M_n. So E[g^n] is a sum of two terms, and then about the mean.
+    """
+    t = -loc / scale
+    above = [float(ndtr(-t)), _bell(t)]
+    for n in (2, 3, 4):
+        above.append(t ** (n - 1) * _bell(t) + (n - 1) * above[n - 2])
+    whole = (1.0, 0.0, 1.0, 0.0, 3.0)
+    high, low = unit * (1 - b) / scale, -unit * b / scale
+    m = [high**n * above[n] + low**n * (whole[n] - above[n]) for n in range(5)]
+    variance = m[2] - m[1] ** 2
+    fourth = m[4] - 4 * m[1] * m[3] + 6 * m[1] ** 2 * m[2] - 3 * m[1] ** 4
+    return Law(m[1], sqrt(variance), fourth / variance**2)
+
+
+def _weighed(baseline: Any, unit: Any = lambda scale: 1.0) -> Any:
+    """The estimator with baseline(loc, scale)."""
+
+    def estimator(loc: float, scale: float, rng: Rng) -> float:
+        noise = rng.standard_normal()
+        return ((loc + scale * noise > 0) - baseline(loc, scale)) * noise / scale * unit(scale)
+
+    return estimator
+
+
+JUMP = Sample(
+    id="07.3",
+    title="Where f jumps: choose, and defend the choice",
+    level="stretch",
+    minutes=20,
+    name="jump_gradient",
+    law=lambda loc, scale: _law(loc, scale, _best_baseline(loc, scale)),
+    examples=({"loc": 0.56, "scale": 0.8}, {"loc": -2.85, "scale": 1.5}),
+    repeats=2500,
+    mistakes=(
+        Mistake(
+            "pathwise",
+            "It looks like f was differentiated: f' = 0 almost everywhere, and the jump carries the whole gradient.",
+            lambda loc, scale: Law(0.0, 0.0),
+            next="Which of the two gradients asks nothing of f but its values?",
+            made=lambda loc, scale, rng: 0.0 * (loc + scale * rng.standard_normal()),
+        ),
+        Mistake(
+            "straight through",
+            "It looks like f' = 1 was put in: that is the gradient of E[z], not of P(z > 0).",
+            lambda loc, scale: Law(1.0, 0.0),
+            next="Which of the two gradients asks nothing of f but its values?",
+            made=lambda loc, scale, rng: 1.0 + 0.0 * rng.standard_normal(),
+        ),
+        Mistake(
+            "no baseline",
+            "It looks like there is no baseline: the mean is right, and the variance larger than it need be.",
+            lambda loc, scale: _law(loc, scale, 0.0),
+            next="Write the variance as a parabola in b, and find its lowest point.",
+            made=_weighed(lambda loc, scale: 0.0),
+        ),
+        Mistake(
+            "mean of f as the best",
+            "It looks like b = E[f] was taken for the best: the best weighs f by the square of the score.",
+            lambda loc, scale: _law(loc, scale, float(ndtr(loc / scale))),
+            next="Go back to the parabola: which two expectations does its lowest point divide?",
+            made=_weighed(lambda loc, scale: float(ndtr(loc / scale))),
+        ),
+        Mistake(
+            "one half",
+            "It looks like b = 1/2 was taken, halfway between the values of f: that is best for loc = 0 only.",
+            lambda loc, scale: _law(loc, scale, 0.5),
+            made=_weighed(lambda loc, scale: 0.5),
+        ),
+        Mistake(
+            "baseline added",
+            "It looks like the baseline is added: it is subtracted from f.",
+            lambda loc, scale: _law(loc, scale, -_best_baseline(loc, scale)),
+            made=_weighed(lambda loc, scale: -_best_baseline(loc, scale)),
+        ),
+        Mistake(
+            "no 1/scale",
+            "It looks like the score lacks a factor 1/scale.",
+            lambda loc, scale: _law(loc, scale, _best_baseline(loc, scale), scale),
+            next="Differentiate log q(z) in loc at fixed z, and write it with the noise.",
+            made=_weighed(_best_baseline, lambda scale: scale),
+        ),
+        Mistake(
+            "score divided twice",
+            "It looks like the noise was divided by the variance: (z - loc) / scale^2 is noise / scale.",
+            lambda loc, scale: _law(loc, scale, _best_baseline(loc, scale), 1 / scale),
+            made=_weighed(_best_baseline, lambda scale: 1 / scale),
+            real="public issue threads: scale and variance mixed up",
+        ),
+        Mistake(
+            "closed form",
+            "It looks like the exact gradient is returned: a good check, but one draw of z is asked for.",
+            lambda loc, scale: Law(_bell(loc / scale) / scale, 0.0),
+            next="Keep it: the mean of your estimator must come out like this.",
+            made=lambda loc, scale, rng: _bell(loc / scale) / scale + 0.0 * rng.standard_normal(),
+        ),
+    ),
+    hints=(
+        "What is f' on either side of the jump? Which gradient never asks for it?",
+        "For every b the mean is the same. Which b makes E[(f - b)^2 s^2] smallest, with s the score in loc?",
+        "What is the integral of noise^2 phi(noise) over the noises with z > 0? By parts: what stays at the edge?",
+    ),
+    next="Call it 10,000 times; compare the mean with the density of z at the jump, then try two values of b.",
+)
+
+TASKS = (STRAIGHT_LINE, TWO_GRADIENTS, JUMP)

@@ -1,0 +1,420 @@
+r"""Exercises to notebook 08: the linear VAE, what it keeps and what it leaves to the noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vaelib.distributions import DiagonalNormal
+from vaelib.models import LOG_2PI, LinearGaussian
+from vaelib.task import Compute, Mistake, Rule
+from vaelib.witnesses import away_from_zero, generic_loading, generic_noise_variance, generic_scale
+
+Array = np.ndarray
+Rng = np.random.Generator
+
+# --------------------------------------------------------------------------------------- before training starts, 08.1
+
+SPECTRUM = np.array([7.0, 4.5, 3.0, 2.0, 1.5, 1.0, 0.5])
+LATENTS = 3
+
+
+def _trained(noise_variance: float) -> Array:
+    """The noise variance, and what it leaves of the kept eigenvalues."""
+    return np.array([noise_variance, *(SPECTRUM[:LATENTS] - noise_variance)])
+
+
+BEST_NOISE = float(SPECTRUM[LATENTS:].mean())
+
+BEFORE_TRAINING = Compute(
+    id="08.1",
+    title="Before training starts",
+    level="warm-up",
+    minutes=5,
+    name="trained",
+    truth=_trained(BEST_NOISE),
+    tolerance=0.01,
+    mistakes=(
+        Mistake(
+            "loadings of PCA",
+            "It looks like the kept eigenvalues themselves: the noise explains a part of each already.",
+            np.array([BEST_NOISE, *SPECTRUM[:LATENTS]]),
+        ),
+        Mistake(
+            "noise from all directions",
+            "It looks like c is the mean of all eigenvalues: those that have a latent need not be explained by noise.",
+            _trained(float(SPECTRUM.mean())),
+        ),
+        Mistake(
+            "the smallest eigenvalue",
+            "It looks like c was set to the last eigenvalue: the noise has to serve all directions without a latent.",
+            _trained(float(SPECTRUM[-1])),
+        ),
+        Mistake(
+            "the first discarded eigenvalue",
+            "It looks like c was set to the first eigenvalue without a latent: there are others, and they are smaller.",
+            _trained(float(SPECTRUM[LATENTS])),
+        ),
+        Mistake(
+            "discarded sum over d",
+            "It looks like the discarded eigenvalues were divided by d: they are d - k numbers.",
+            _trained(float(SPECTRUM[LATENTS:].sum() / len(SPECTRUM))),
+        ),
+        Mistake(
+            "lengths, not squared",
+            "It looks like the last three are lengths: asked are squared lengths.",
+            np.array([BEST_NOISE, *np.sqrt(SPECTRUM[:LATENTS] - BEST_NOISE)]),
+        ),
+        Mistake(
+            "noise variance last",
+            "It looks like the order is turned: the noise variance comes first.",
+            np.roll(_trained(BEST_NOISE), -1),
+        ),
+    ),
+    hints=(
+        "How many directions get a latent, and which of the seven do they take?",
+        "The noise has one variance for all the other directions. Which single number fits their eigenvalues best?",
+        "In a direction with a latent, model and data have the same variance. Which two parts is the model's made of?",
+    ),
+    next="Picture a floor and three jacks: the floor's height first, then how far each jack lifts.",
+)
+
+# --------------------------------------------------------------------------------- the first term of the bound, 08.2
+
+
+def _likelihood(x: Any, loc: Any, scale: Any, loading: Any, offset: Any, noise_variance: Any) -> Any:
+    model = LinearGaussian(loading, offset, noise_variance)
+    return model.expected_log_likelihood(x, DiagonalNormal(loc, scale))
+
+
+def _parts(x: Array, loc: Array, scale: Array, loading: Array, offset: Array, noise_variance: float) -> Any:
+    """d/2 log(2 pi c), the squared residual at the mean, tr(W S W^T)."""
+    normalizer = x.shape[1] / 2 * (LOG_2PI + np.log(noise_variance))
+    square = np.sum((x - loc @ loading.T - offset) ** 2, axis=1)
+    return normalizer, square, np.sum(scale**2 * np.sum(loading**2, axis=0), axis=1)
+
+
+def _with(formula: Any) -> Any:
+    """A mistake as a formula of normalizer, square, trace, and c; the arguments are at hand as w."""
+    return lambda **w: formula(*_parts(**w), w["noise_variance"], w)
+
+
+def _linear_batch(rng: Rng) -> dict[str, Any]:
+    return {
+        "x": away_from_zero(rng, 0.3, 2.0, (4, 5)),
+        "loc": away_from_zero(rng, 0.3, 1.2, (4, 2)),
+        "scale": generic_scale(rng, (4, 2)),
+        "loading": generic_loading(rng, 5, 2),
+        "offset": away_from_zero(rng, 0.3, 1.0, (5,)),
+        "noise_variance": generic_noise_variance(rng),
+    }
+
+
+WITH_THE_TRACE = Compute(
+    id="08.2",
+    title="What a wide q costs",
+    level="core",
+    minutes=12,
+    name="expected_log_likelihood",
+    truth=_likelihood,
+    examples=(
+        {
+            "x": np.array([[0.0, 0.0]]),
+            "loc": np.array([[0.0]]),
+            "scale": np.array([[1.0]]),
+            "loading": np.array([[0.0], [0.0]]),
+            "offset": np.array([0.0, 0.0]),
+            "noise_variance": 1.0,
+        },
+        {
+            "x": np.array([[1.0, 2.0]]),
+            "loc": np.array([[1.0]]),
+            "scale": np.array([[0.5]]),
+            "loading": np.array([[1.0], [2.0]]),
+            "offset": np.array([0.0, 0.0]),
+            "noise_variance": 1.0,
+        },
+        {
+            "x": np.array([[1.0, 2.0]]),
+            "loc": np.array([[1.0]]),
+            "scale": np.array([[0.5]]),
+            "loading": np.array([[1.0], [1.0]]),
+            "offset": np.array([0.0, 0.5]),
+            "noise_variance": 0.25,
+        },
+    ),
+    draw=_linear_batch,
+    mistakes=(
+        Mistake(
+            "the mean of q in the decoder",
+            "It looks like the mean of q was put into the decoder: the spread of q costs too.",
+            _with(lambda normalizer, square, trace, c, w: -normalizer - square / (2 * c)),
+        ),
+        Mistake(
+            "scale for variance in the trace",
+            "It looks like the trace holds the scales of q: the covariance of q holds their squares.",
+            _with(
+                lambda normalizer, square, trace, c, w: (
+                    -normalizer - (square + w["scale"] @ np.sum(w["loading"] ** 2, axis=0)) / (2 * c)
+                )
+            ),
+        ),
+        Mistake(
+            "trace of S alone",
+            "It looks like the loading is missing in the trace: the decoder stretches the spread of q.",
+            _with(
+                lambda normalizer, square, trace, c, w: (
+                    -normalizer - (square + np.sum(w["scale"] ** 2, axis=1)) / (2 * c)
+                )
+            ),
+        ),
+        Mistake(
+            "trace added",
+            "It looks like the spread of q is rewarded: the more z wanders, the worse x is explained.",
+            _with(lambda normalizer, square, trace, c, w: -normalizer - (square - trace) / (2 * c)),
+        ),
+        Mistake(
+            "noise variance squared",
+            "It looks like noise_variance was squared, as if it were a standard deviation.",
+            lambda noise_variance, **w: _likelihood(**w, noise_variance=noise_variance**2),
+            real="exp(log_var) used as a standard deviation, in several repositories",
+        ),
+        Mistake(
+            "mean over the pixels",
+            "It looks like a mean over the d coordinates of x: the logarithm of a product is a sum.",
+            lambda x, **w: _likelihood(x, **w) / x.shape[1],
+            real="loss functions with reduction='mean', in many repositories",
+        ),
+        Mistake(
+            "no 2 pi",
+            "It looks like log(2 pi)/2 was left out, once for each coordinate of x.",
+            lambda x, **w: _likelihood(x, **w) + x.shape[1] / 2 * LOG_2PI,
+            real="a well-known tutorial: its plotted bound is off by hundreds of nats",
+        ),
+        Mistake(
+            "normalizer once, not d times",
+            "It looks like the normalizer was counted once: each of the d coordinates has one.",
+            _with(lambda normalizer, square, trace, c, w: -normalizer / w["x"].shape[1] - (square + trace) / (2 * c)),
+        ),
+        Mistake(
+            "no one half",
+            "It looks like the factor 1/2 is missing in the Gaussian's exponent.",
+            _with(lambda normalizer, square, trace, c, w: -normalizer - (square + trace) / c),
+        ),
+        Mistake(
+            "averaged over the examples",
+            "It looks like the examples were averaged: one number is returned for each of them.",
+            lambda **w: np.mean(_likelihood(**w)),
+        ),
+    ),
+    hints=(
+        "What is log N(x; W z + b, c I) for one z? Which part of it contains z?",
+        "u = x - W z - b is random, since z is. How does the mean of its squared length split into mean and spread?",
+        "What is the covariance of W z, and what is its trace, if the latents of q are independent?",
+    ),
+    next="Take d = k = 1 and x = W loc + b: the residual at the mean is zero. What is left besides the normalizer?",
+    forbidden=("vaelib.models.LinearGaussian",),
+)
+
+# ------------------------------------------------------------------------------------- what survives a loss, 08.3
+
+
+def _kept(eigenvalues: Any, latents: int, noise_variance: float, beta: float) -> Array:
+    """Squared lengths max(lambda_j - beta c, 0), and variances beta c / max(lambda_j, beta c)."""
+    threshold = beta * noise_variance
+    top = np.maximum(np.asarray(eigenvalues)[:latents], threshold)
+    return np.array([top - threshold, threshold / top])
+
+
+def _row(index: int, change: Any) -> Any:
+    """The right table with one row replaced."""
+
+    def value(**w: Any) -> Array:
+        table = _kept(**w)
+        table[index] = change(table[index], w)
+        return table
+
+    return value
+
+
+def _no_threshold(eigenvalues: Array, latents: int, noise_variance: float, beta: float) -> Array:
+    top, threshold = eigenvalues[:latents], beta * noise_variance
+    return np.array([top - threshold, threshold / top])
+
+
+def _some_collapse(rng: Rng) -> dict[str, Any]:
+    """Four latents, six directions; one to three of the four stay above the threshold."""
+    eigenvalues = np.exp(np.cumsum(rng.uniform(0.3, 0.7, 6))[::-1] - rng.uniform(0.8, 1.4))
+    last = int(rng.integers(3))  # the last that is kept
+    between = rng.uniform(0.25, 0.75)
+    threshold = eigenvalues[last] ** between * eigenvalues[last + 1] ** (1 - between)
+    beta = float(generic_scale(rng))
+    return {"eigenvalues": eigenvalues, "latents": 4, "noise_variance": float(threshold / beta), "beta": beta}
+
+
+WHAT_SURVIVES = Compute(
+    id="08.3",
+    title="Latents that survive a loss",
+    level="core",
+    minutes=10,
+    name="survivors",
+    truth=_kept,
+    examples=(
+        {"eigenvalues": np.array([5.0, 3.0, 0.5]), "latents": 2, "noise_variance": 1.0, "beta": 1.0},
+        {"eigenvalues": np.array([5.0, 3.0, 0.5]), "latents": 2, "noise_variance": 2.0, "beta": 2.0},
+        {"eigenvalues": np.array([6.0, 2.0, 1.0, 0.5]), "latents": 3, "noise_variance": 0.5, "beta": 4.0},
+    ),
+    draw=_some_collapse,
+    rules=(
+        Rule(
+            "Squared lengths are not negative, and variances lie above 0 and at most at the prior's 1.",
+            lambda value, **_: bool(np.all(value >= 0) and np.all((value[1] > 0) & (value[1] <= 1 + 1e-6))),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "beta ignored",
+            "It looks like the threshold is c: with beta the floor moves.",
+            lambda beta, **w: _kept(**w, beta=1.0),
+        ),
+        Mistake(
+            "c over beta",
+            "It looks like beta divides the noise: a dearer KL makes fewer latents worth their price.",
+            lambda beta, **w: _kept(**w, beta=1 / beta),
+        ),
+        Mistake(
+            "no threshold",
+            "It looks like the formula was used below the threshold, too: there it gives a negative squared length.",
+            _no_threshold,
+        ),
+        Mistake(
+            "loadings of PCA",
+            "It looks like kept directions keep their whole eigenvalue: a part of it stays with the noise.",
+            _row(0, lambda row, w: np.where(row > 0, w["eigenvalues"][: w["latents"]], 0.0)),
+        ),
+        Mistake(
+            "KL averaged over latents",
+            "It looks like the KL was averaged over the latents: beta is then divided by their number.",
+            lambda latents, beta, **w: _kept(**w, latents=latents, beta=beta / latents),
+            real="issue threads of several VAE implementations",
+        ),
+        Mistake(
+            "encoder of beta = 1",
+            "It looks like the variance of q is that of the posterior: the best q knows beta as well.",
+            _row(1, lambda row, w: w["noise_variance"] / (_kept(**w)[0] + w["noise_variance"])),
+        ),
+        Mistake(
+            "scale for variance",
+            "It looks like row 1 holds standard deviations: asked are variances.",
+            _row(1, lambda row, w: np.sqrt(row)),
+            real="issue threads of several VAE implementations",
+        ),
+        Mistake(
+            "lengths, not squared",
+            "It looks like row 0 holds lengths: asked are squared lengths.",
+            _row(0, lambda row, w: np.sqrt(row)),
+        ),
+        Mistake(
+            "all directions",
+            "It looks like every direction got a latent: there are `latents` of them, and they take the largest.",
+            lambda eigenvalues, latents, **w: _kept(eigenvalues, len(eigenvalues), **w),
+        ),
+    ),
+    hints=(
+        "Multiply the whole objective by 1/beta: which noise variance does it then seem to have?",
+        "What does the best decoder do in a direction whose eigenvalue lies below the floor? And above it?",
+        "A collapsed latent leaves its q at the prior. Which variance is that, and does your formula give it?",
+    ),
+    next="Take one direction, and let beta c rise past its eigenvalue: what should both rows do there?",
+)
+
+# --------------------------------------------------------------------------------------------- rotated latents, 08.4
+
+
+def _ratio(lambda_1: float, lambda_2: float, angle: float, power: int = 2) -> float:
+    """M_11 M_22 / |M| for M = R^T diag(lambda_1, lambda_2) R."""
+    cosine, sine = np.cos(angle) ** power, np.sin(angle) ** power
+    return float((lambda_1 * cosine + lambda_2 * sine) * (lambda_1 * sine + lambda_2 * cosine) / (lambda_1 * lambda_2))
+
+
+def _of_ratio(formula: Any, **changes: Any) -> Any:
+    return lambda noise_variance, **w: formula(_ratio(**w, **changes))
+
+
+def _no_noise(lambda_1: float, lambda_2: float, noise_variance: float, angle: float) -> float:
+    return 0.5 * float(np.log(_ratio(lambda_1 - noise_variance, lambda_2 - noise_variance, angle)))
+
+
+def _turned(rng: Rng) -> dict[str, Any]:
+    noise_variance = generic_noise_variance(rng)
+    lambda_2 = noise_variance * float(rng.uniform(1.5, 2.5))
+    return {
+        "lambda_1": lambda_2 * float(rng.uniform(1.8, 4.0)),
+        "lambda_2": lambda_2,
+        "noise_variance": noise_variance,
+        "angle": float(rng.uniform(0.2, 0.65)),
+    }
+
+
+ROTATED = Compute(
+    id="08.4",
+    title="What a rotation costs",
+    level="stretch",
+    minutes=18,
+    name="rotation_gap",
+    truth=_of_ratio(lambda ratio: 0.5 * np.log(ratio)),
+    examples=(
+        {"lambda_1": 3.0, "lambda_2": 2.0, "noise_variance": 1.0, "angle": 0.0},
+        {"lambda_1": 4.0, "lambda_2": 2.0, "noise_variance": 1.0, "angle": float(np.pi / 4)},
+        {"lambda_1": 6.0, "lambda_2": 2.0, "noise_variance": 0.5, "angle": float(np.pi / 6)},
+    ),
+    draw=_turned,
+    rules=(
+        Rule(
+            "A gap is a KL: it is never negative. Yours is negative here.",
+            lambda value, **_: bool(value >= -1e-9),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "no gap",
+            "It looks like a rotation was taken to cost nothing: the evidence does not see it, independent latents do.",
+            lambda **w: 0.0,
+        ),
+        Mistake(
+            "variances of the posterior",
+            "It looks like q got the posterior's own variances, or the KL was turned round; the best q is narrower.",
+            _of_ratio(lambda ratio: ratio - 1 - 0.5 * np.log(ratio)),
+        ),
+        Mistake(
+            "no one half",
+            "It looks like the factor 1/2 is missing: log-determinants enter a Gaussian's KL with it.",
+            _of_ratio(np.log),
+        ),
+        Mistake(
+            "minus the gap",
+            "It looks like the sign is turned: this is what the bound loses, as a negative number.",
+            _of_ratio(lambda ratio: -0.5 * np.log(ratio)),
+        ),
+        Mistake(
+            "no noise in M",
+            "It looks like M is W^T W alone: the prior adds c I, and the eigenvalues of M change.",
+            _no_noise,
+        ),
+        Mistake(
+            "cosine not squared",
+            "It looks like cos and sin were not squared on the diagonal of R^T L R.",
+            _of_ratio(lambda ratio: 0.5 * np.log(ratio), power=1),
+        ),
+    ),
+    hints=(
+        "What is M = W^T W + c I before the rotation? What does R do to it, and to its determinant?",
+        "The best independent latents have the posterior's mean, and variances c / M_jj. Which terms of the KL remain?",
+        "Which two numbers stand on the diagonal of the rotated M? What must they be at 0 and at 90 degrees?",
+    ),
+    next="At angle 0 the columns are orthogonal: what must the gap be there? Then try 45 degrees by hand.",
+    forbidden=("vaelib.models.LinearGaussian", "vaelib.kl_divergence"),
+)
+
+TASKS = (BEFORE_TRAINING, WITH_THE_TRACE, WHAT_SURVIVES, ROTATED)

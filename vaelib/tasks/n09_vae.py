@@ -1,0 +1,347 @@
+r"""Exercises to notebook 09: a real VAE, its loss and its units. Where a program has tensors, so have the questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from vaelib.distributions import Bernoulli, DiagonalNormal, kl_divergence
+from vaelib.reply import Tensor
+from vaelib.task import Compute, Mistake, Rule
+from vaelib.witnesses import away_from_zero, generic_noise_variance, generic_scale
+
+Array = np.ndarray
+Rng = np.random.Generator
+
+# ------------------------------------------------------------------------------------------------- bits for a pixel
+
+
+def _bits_of_levels(nll: float, pixels: int, levels: int) -> Any:
+    """An upper bound on -log2 P(v) / pixels, with cells of volume levels^-pixels."""
+    return nll / (pixels * np.log(2)) + np.log2(levels)
+
+
+def _density_of_an_image(rng: Rng) -> dict[str, Any]:
+    pixels, levels = int(rng.integers(100, 3000)), int(rng.choice([5, 17, 32, 100, 256]))
+    bits = rng.uniform(0.3, 0.9) * np.log2(levels)  # for each pixel: the density is then above 1, and nll below 0
+    return {"nll": float((bits - np.log2(levels)) * pixels * np.log(2)), "pixels": pixels, "levels": levels}
+
+
+BITS = Compute(
+    id="09.1",
+    title="Nats of an image, bits of a pixel",
+    level="warm-up",
+    minutes=6,
+    name="bits_per_pixel",
+    truth=_bits_of_levels,
+    examples=(
+        {"nll": 0.0, "pixels": 1, "levels": 2},
+        {"nll": 0.0, "pixels": 784, "levels": 256},
+        {"nll": -2400.0, "pixels": 784, "levels": 256},
+    ),
+    draw=_density_of_an_image,
+    rules=(
+        Rule(
+            "A code is not shorter than nothing: bits per pixel are not negative. Which term is missing?",
+            lambda value, **_: bool(np.all(value >= 0)),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "levels left out",
+            "It looks like the density was taken for a probability: a level is a cell of width 1 / levels.",
+            lambda nll, pixels, levels: nll / (pixels * np.log(2)),
+        ),
+        Mistake(
+            "nats called bits",
+            "It looks like the first term is still in nats: how many nats is one bit?",
+            lambda nll, pixels, levels: nll / pixels + np.log2(levels),
+        ),
+        Mistake(
+            "levels in nats",
+            "It looks like log(levels) was added in nats to a number in bits.",
+            lambda nll, pixels, levels: nll / (pixels * np.log(2)) + np.log(levels),
+        ),
+        Mistake(
+            "multiplied by log 2",
+            "It looks like nats were multiplied by log 2: a nat is more than a bit, so there are more bits than nats.",
+            lambda nll, pixels, levels: nll * np.log(2) / pixels + np.log2(levels),
+        ),
+        Mistake(
+            "levels subtracted",
+            "It looks like the sign of the second term is turned: -log of a small cell is positive.",
+            lambda nll, pixels, levels: nll / (pixels * np.log(2)) - np.log2(levels),
+        ),
+        Mistake(
+            "levels counted once an image",
+            "It looks like the levels count once for the image: each of its pixels has a cell of its own.",
+            lambda nll, pixels, levels: (nll / np.log(2) + np.log2(levels)) / pixels,
+        ),
+        Mistake(
+            "bits of the whole image",
+            "It looks like these are bits for the whole image, and what was asked is one pixel.",
+            lambda nll, pixels, levels: nll / np.log(2) + pixels * np.log2(levels),
+        ),
+        Mistake(
+            "eight bits for any image",
+            "It looks like 8 stands where the number of levels belongs: not every image has 256 of them.",
+            lambda nll, pixels, levels: nll / (pixels * np.log(2)) + 8,
+        ),
+    ),
+    hints=(
+        "What is the logarithm to base 2 in terms of the natural one?",
+        "The density lives on [0, 1]. How large is the cell that one level of one pixel fills, and one whole image?",
+        "Density times volume is a probability. What does minus its logarithm become, for one pixel, in bits?",
+    ),
+    next="Take a density of 1 everywhere, nll = 0: no level is better than another. How many bits name one?",
+    forbidden=("vaelib.evaluate.bits_per_dimension",),
+)
+
+# ----------------------------------------------------------------------------------------------- the loss of a batch
+
+
+def _nll(x: Any, logits: Any) -> Any:
+    """-log p(x | z), (B,); a tensor is taken as the array that it holds."""
+    return -Bernoulli(np.asarray(logits)).log_prob(np.asarray(x)).sum(-1)
+
+
+def _kl(loc: Any, log_scale: Any) -> Any:
+    loc, scale = np.asarray(loc), np.exp(np.asarray(log_scale))
+    return kl_divergence(DiagonalNormal(loc, scale), DiagonalNormal(np.zeros_like(loc), np.ones_like(loc)))
+
+
+def _loss(x: Any, logits: Any, loc: Any, log_scale: Any) -> Any:
+    return _nll(x, logits) + _kl(loc, log_scale)
+
+
+def _from_sigmoid(log: Callable[[Array], Array]) -> Callable[..., Any]:
+    """The loss with a sigmoid that is rounded before `log` sees it."""
+
+    def loss(x: Any, logits: Any, loc: Any, log_scale: Any) -> Any:
+        x, ink = np.asarray(x), 1 / (1 + np.exp(-np.asarray(logits)))
+        with np.errstate(divide="ignore"):
+            return -(x * log(ink) + (1 - x) * log(1 - ink)).sum(-1) + _kl(loc, log_scale)
+
+    return loss
+
+
+def _scale_not_squared(x: Any, logits: Any, loc: Any, log_scale: Any) -> Any:
+    loc, log_scale = np.asarray(loc), np.asarray(log_scale)
+    return _nll(x, logits) + 0.5 * (np.exp(log_scale) + loc**2 - 1 - 2 * log_scale).sum(-1)
+
+
+def _batch(rng: Rng, images: int = 3, pixels: int = 5, latents: int = 2) -> dict[str, Any]:
+    """Binary pixels with their logits; in each image one paper pixel where the decoder is sure of ink."""
+    x = rng.permuted(np.tile([0.0, 0.0, 1.0, 1.0, 0.0], (images, 1)), axis=1)
+    logits = away_from_zero(rng, 0.3, 2.5, (images, pixels))
+    sure = np.argmin(x, axis=1)  # the first pixel that is paper
+    logits[np.arange(images), sure] = rng.uniform(40, 60, images)
+    log_scale = np.log(generic_scale(rng, (images, latents)))
+    return _tensors(x, logits, away_from_zero(rng, 0.3, 1.5, (images, latents)), log_scale)
+
+
+def _tensors(x: Any, logits: Any, loc: Any, log_scale: Any) -> dict[str, Any]:
+    arrays = {"x": x, "logits": logits, "loc": loc, "log_scale": log_scale}
+    return {name: Tensor(np.array(array, dtype=float)) for name, array in arrays.items()}
+
+
+LOSS = Compute(
+    id="09.2",
+    title="The loss of a batch",
+    level="core",
+    minutes=12,
+    name="loss_per_image",
+    truth=_loss,
+    examples=(
+        _tensors([[1]], [[0]], [[0]], [[0]]),
+        _tensors([[1, 0]], [[0, 0]], [[1]], [[0]]),
+        _tensors([[0]], [[45]], [[0]], [[0]]),
+        _tensors([[1, 0, 0]], [[0.7, -1.3, 2.1]], [[0.6, -1.1]], [[0.4, -0.3]]),  # no pixel is sure
+    ),
+    draw=_batch,
+    rules=(
+        Rule(
+            "Pixels are binary, so -log p(x|z) is not negative, and a KL never is. Neither is their sum.",
+            lambda value, **_: bool(np.all(value >= 0)),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "mean over pixels",
+            "It looks like the pixels are averaged: a product of probabilities becomes a sum of logarithms.",
+            lambda x, logits, loc, log_scale: _nll(x, logits) / x.shape[-1] + _kl(loc, log_scale),
+            real="loss functions with reduction='mean', in many repositories",
+        ),
+        Mistake(
+            "KL averaged over latents",
+            "It looks like the KL is averaged over the latents: for independent coordinates it is a sum.",
+            lambda x, logits, loc, log_scale: _nll(x, logits) + _kl(loc, log_scale) / loc.shape[-1],
+            real="several public repositories",
+        ),
+        Mistake(
+            "mean over pixels and latents",
+            "It looks like both terms are means, one over pixels, one over latents: their prices then differ.",
+            lambda x, logits, loc, log_scale: _nll(x, logits) / x.shape[-1] + _kl(loc, log_scale) / loc.shape[-1],
+            real="issue threads of several VAE implementations",
+        ),
+        Mistake(
+            "logarithm of a sigmoid, cut off",
+            "It looks like the logarithm of a sigmoid is cut off at -100: no infinity any more, but no likelihood.",
+            _from_sigmoid(lambda probability: np.maximum(np.log(probability), -100)),
+            next="A pixel is paper, and its logit is 45. What should it cost, and what does yours say?",
+        ),
+        Mistake(
+            "small number inside the logarithm",
+            "It looks like 1e-8 was added inside the logarithm: a sure and wrong pixel then costs 18 nats at most.",
+            _from_sigmoid(lambda probability: np.log(probability + 1e-8)),
+            next="A pixel is paper, and its logit is 45. What should it cost, and what does yours say?",
+            real="code that adds a small number inside the logarithm",
+        ),
+        Mistake(
+            "log_scale taken for log_var",
+            "It looks like exp(log_scale) was taken for the variance; it is the standard deviation.",
+            lambda x, logits, loc, log_scale: _nll(x, logits) + _kl(loc, log_scale / 2),
+            real="issue threads: log-variance taken for log-deviation",
+        ),
+        Mistake(
+            "scale not squared",
+            "It looks like a scale stands where the KL has a variance; the logarithm beside it is right.",
+            _scale_not_squared,
+            real="public issue threads: scale, variance and log-variance mixed up",
+        ),
+        Mistake(
+            "KL subtracted",
+            "It looks like the KL is subtracted: the bound does that, and the loss is minus the bound.",
+            lambda x, logits, loc, log_scale: _nll(x, logits) - _kl(loc, log_scale),
+            real="public issue threads: the sign of the KL",
+        ),
+        Mistake(
+            "the bound, not the loss",
+            "It looks like this is the bound itself. An optimizer goes down: the loss is minus the bound.",
+            lambda **batch: -_loss(**batch),
+        ),
+        Mistake(
+            "one number for the batch",
+            "It looks like the images were put together, too: each of them has a loss of its own here.",
+            lambda **batch: np.mean(_loss(**batch)),
+        ),
+        Mistake(  # last: it is infinite where a pixel is sure, and equals the truth elsewhere
+            "sigmoid first, then the logarithm",
+            "It looks like the sigmoid comes before the logarithm: it is rounded to 1, and log(1 - 1) is infinite.",
+            _from_sigmoid(np.log),
+            next="A pixel is paper, and its logit is 45. What is the sigmoid in a computer, and who needs it?",
+            real="log(0) in several VAE libraries",
+        ),
+    ),
+    hints=(
+        "Which two terms does the bound have, and what is the sign of each once you minimize?",
+        "What is log p(x|z) of one pixel in terms of its logit? Which axis holds the pixels, which the latents?",
+        "What is the variance in terms of log_scale? And what is log(1 - sigmoid(a)), written with softplus?",
+    ),
+    next="Take one image with one pixel and one latent, all zeros but x = 1: which number must come out?",
+    forbidden=("vaelib.kl_divergence",),
+)
+
+# --------------------------------------------------------------------------------------- the beta of a loss as found
+
+
+def _effective_beta(
+    pixels: int, latents: int, kl_weight: float, noise_variance: float, batch_size: int, num_examples: int
+) -> float:
+    """Price of one unit of summed KL, once one unit of summed squared error costs 1 / (2 noise_variance)."""
+    price_of_error = num_examples / batch_size / pixels
+    price_of_kl = kl_weight / latents
+    return price_of_kl / (price_of_error * 2 * noise_variance)
+
+
+def _found(rng: Rng) -> dict[str, Any]:
+    batch_size = int(rng.integers(20, 200))
+    return {
+        "pixels": int(rng.integers(50, 3000)),
+        "latents": int(rng.integers(3, 60)),
+        "kl_weight": float(rng.uniform(0.02, 0.9)),
+        "noise_variance": generic_noise_variance(rng),
+        "batch_size": batch_size,
+        "num_examples": int(batch_size * rng.uniform(3, 40)),
+    }
+
+
+def _case(
+    pixels: int = 1, latents: int = 1, kl_weight: float = 1.0, noise_variance: float = 0.5, m: int = 1, n: int = 1
+) -> dict[str, Any]:
+    names = ("pixels", "latents", "kl_weight", "noise_variance", "batch_size", "num_examples")
+    return dict(zip(names, (pixels, latents, kl_weight, noise_variance, m, n), strict=True))
+
+
+BETA = Compute(
+    id="09.3",
+    title="The beta of a loss, as found",
+    level="stretch",
+    minutes=15,
+    name="effective_beta",
+    truth=_effective_beta,
+    examples=(
+        _case(),
+        _case(pixels=784),
+        _case(pixels=784, latents=5, kl_weight=0.1, noise_variance=1.0),
+        _case(m=100, n=5000),
+    ),
+    draw=_found,
+    mistakes=(
+        Mistake(
+            "mean over pixels left as it is",
+            "It looks like the mean over pixels was read as a sum: it makes each squared error cheaper.",
+            lambda **found: _effective_beta(**found) / found["pixels"],
+            real="a much-used repository, and a course: MSE.mean() + weight * KL",
+        ),
+        Mistake(
+            "mean over latents left as it is",
+            "It looks like the mean over latents was read as a sum: it makes each nat of KL cheaper.",
+            lambda **found: _effective_beta(**found) * found["latents"],
+            real="a well-known course: KL.mean()",
+        ),
+        Mistake(
+            "N/M taken for both terms",
+            "It looks like N/M was taken to stand before both terms: in this loss it multiplies the error alone.",
+            lambda **found: _effective_beta(**found) * found["num_examples"] / found["batch_size"],
+            real="a much-used repository calls its KL weight a minibatch correction",
+        ),
+        Mistake(
+            "N/M on the wrong side",
+            "It looks like N/M makes the KL dearer here: it makes the error dearer, so the KL counts less beside it.",
+            lambda **found: _effective_beta(**found) * (found["num_examples"] / found["batch_size"]) ** 2,
+        ),
+        Mistake(
+            "no one half",
+            "It looks like a squared error was taken to cost 1/c; in -log p(x|z) it costs half of that.",
+            lambda **found: 2 * _effective_beta(**found),
+        ),
+        Mistake(
+            "unit variance",
+            "It looks like the noise variance was left at 1: the price of a squared error depends on it.",
+            lambda **found: _effective_beta(**found) * found["noise_variance"],
+            real="MSE losses, which fix c at 1 or 1/2 without saying so",
+        ),
+        Mistake(
+            "variance for scale",
+            "It looks like c was squared: it is the variance already, not the standard deviation.",
+            lambda **found: _effective_beta(**found) / found["noise_variance"],
+            real="public issue threads: scale, variance and log-variance mixed up",
+        ),
+        Mistake(
+            "upside down",
+            "It looks like the quotient is upside down: a larger weight of the KL must give a larger beta.",
+            lambda **found: 1 / _effective_beta(**found),
+        ),
+    ),
+    hints=(
+        "What does this loss charge for one unit of *summed* squared error, and what for one nat of *summed* KL?",
+        "What does -log p(x|z) of a Gaussian decoder charge for one unit of summed squared error?",
+        "By what do you multiply the loss so that its error has that price? What does the KL cost then?",
+    ),
+    next="Set all six numbers to 1 but one, and ask in which direction it moves the KL's share.",
+)
+
+TASKS = (BITS, LOSS, BETA)

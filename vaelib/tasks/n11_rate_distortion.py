@@ -1,0 +1,484 @@
+r"""Exercises to notebook 11: rate and distortion, active latents, surgery on the rate, what beta drowns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from vaelib.ledger.k_rate import Channel, entropy_table, kl_table
+from vaelib.reply import Tensor
+from vaelib.task import Compute, Mistake, Rule
+from vaelib.witnesses import generic_noise_variance
+
+Array = np.ndarray
+Rng = np.random.Generator
+
+# ------------------------------------------------------------------------------------------------------ the plane
+
+# Of the picture, rate + distortion: A 2 + 25, B 11 + 14, C 19 + 11, D 6 + 13 < H = 21, E 4 + 20, F 0 + 31, G 14 + 12.
+PLANE = Compute(
+    id="11.1",
+    title="Read the plane",
+    level="warm-up",
+    minutes=5,
+    name="best_first",
+    truth="ebgacf",
+    mistakes=(
+        Mistake(
+            "lowest distortion first",
+            "It looks like the lowest distortion came first: what it costs, the rate, is paid in the same unit.",
+            "cgbeaf",
+            next="Read off both numbers of each point. What does the bound make of them?",
+        ),
+        Mistake(
+            "lowest rate first",
+            "It looks like the lowest rate came first: a code that spends nothing leaves everything to say.",
+            "faebgc",
+            next="Read off both numbers of each point. What does the bound make of them?",
+        ),
+        Mistake(
+            "worst first",
+            "It looks like the worst comes first: a bound on log p(x) is best where it is largest.",
+            "fcagbe",
+        ),
+        Mistake(
+            "nearest to the corner",
+            "It looks like distances to the corner were compared, along a circle: equal bounds lie on a straight line.",
+            "bgecaf",
+        ),
+        Mistake(
+            "the impossible one kept",
+            "It looks like all seven are in order: yet one promises more than any model of this source can reach.",
+            "debgacf",
+            next="What does the dashed line forbid, and on which side of it?",
+        ),
+    ),
+    hints=(
+        "How is the mean bound put together from the two axes, and with which signs?",
+        "Which shape do all points with the same bound lie on? Hold a ruler along the dashed line, then shift it.",
+        "Write the sum of both numbers beside each letter. Which sum cannot be, and how does the rest sort?",
+    ),
+    next="Give six capital letters with nothing between; write both numbers of each point beside it first.",
+)
+
+
+# --------------------------------------------------------------------------------------------------- active latents
+
+THRESHOLD = 0.01
+# (shift of the means, variance of the means, posterior scale) of six latents, the first four inactive
+KINDS = (
+    ((0.0, 0.001), (4e-6, 1.4e-5), (0.99, 1.01)),  # collapsed: nothing moves
+    ((0.4, 0.9), (2e-4, 8e-4), (0.85, 0.95)),  # shifted, the same for every x: a KL, and no news
+    ((0.0, 0.02), (1e-3, 3e-3), (0.4, 0.6)),  # narrow, but always at the same place
+    ((0.0, 0.01), (2e-3, 5e-3), (0.985, 0.995)),  # moves, too little
+    ((0.0, 0.01), (0.013, 0.016), (0.985, 0.995)),  # just active; its KL is below 0.01
+    ((0.1, 0.4), (0.3, 0.8), (0.2, 0.5)),  # active, as one imagines it
+)
+
+
+def _codes(rng: Rng) -> dict[str, Any]:
+    """Six latents, one of each kind and shuffled; means and variances over the examples are exact."""
+    n, k = 41, len(KINDS)
+    noise = rng.standard_normal((n, k))
+    noise = (noise - noise.mean(axis=0)) / noise.std(axis=0)
+    low, high = np.moveaxis(np.array(KINDS), -1, 0)  # (6, 3) each
+    shift, variance, scale = rng.uniform(low, high).T
+    shift = shift * rng.choice([-1.0, 1.0], k)
+    order = rng.permutation(k)
+    loc = (shift + np.sqrt(variance) * noise)[:, order]
+    scales = (scale * np.exp(rng.uniform(-0.004, 0.004, (n, k))))[:, order]
+    return {"loc": Tensor(loc), "scale": Tensor(scales)}
+
+
+def _judged_by(held: Callable[[Array, Array], Any]) -> Any:
+    """What held(loc, scale), of arrays, says against the threshold."""
+    return lambda loc, scale: held(np.asarray(loc), np.asarray(scale)) > THRESHOLD
+
+
+def _activity(loc: Array, scale: Array) -> Array:
+    return loc.var(axis=0)
+
+
+def _unit_kl(loc: Array, scale: Array) -> Any:
+    return np.mean(0.5 * (loc**2 + scale**2 - 1) - np.log(scale), axis=0)
+
+
+ACTIVE = Compute(
+    id="11.2",
+    title="Who is active?",
+    level="warm-up",
+    minutes=6,
+    name="active",
+    truth=_judged_by(_activity),
+    examples=(
+        {"loc": Tensor(np.array([[-1.0], [1.0]])), "scale": Tensor(np.array([[0.5], [0.5]]))},
+        {"loc": Tensor(np.array([[0.0], [0.0], [0.0]])), "scale": Tensor(np.array([[1.0], [1.0], [1.0]]))},
+        {
+            "loc": Tensor(np.array([[0.9, 0.05], [0.9, -0.05], [0.9, 0.0]])),
+            "scale": Tensor(np.array([[0.9, 1.0], [0.9, 1.0], [0.9, 1.0]])),
+        },
+    ),
+    draw=_codes,
+    mistakes=(
+        Mistake(
+            "variance of samples",
+            "It looks like samples of z were used, not means: a collapsed latent varies, too, like the prior.",
+            _judged_by(lambda loc, scale: loc.var(axis=0) + np.mean(scale**2, axis=0)),
+            next="What does a sample from a latent with loc = 0 and scale = 1 tell about x?",
+        ),
+        Mistake(
+            "deviation for variance",
+            "It looks like the standard deviation was held against 0.01: the rule speaks of the variance.",
+            _judged_by(lambda loc, scale: loc.std(axis=0)),
+        ),
+        Mistake(
+            "mean square",
+            "It looks like the mean of the squares was taken: a mean that is the same for every x carries no news.",
+            _judged_by(lambda loc, scale: np.mean(loc**2, axis=0)),
+        ),
+        Mistake(
+            "KL above 0.01",
+            "It looks like the KL was held against 0.01: a latent can pay a KL and say the same for every x.",
+            _judged_by(_unit_kl),
+        ),
+        Mistake(
+            "the collapsed ones",
+            "It looks like the collapsed latents are marked: true stands for those that are active.",
+            lambda loc, scale: ~_judged_by(_activity)(loc, scale),
+        ),
+        Mistake(
+            "over the latents",
+            "It looks like the variance runs over the latents of one example: it runs over the examples.",
+            _judged_by(lambda loc, scale: loc.var(axis=1)),
+        ),
+        Mistake(
+            "counted",
+            "It looks like the active latents were counted: asked is which ones, one entry for each.",
+            lambda loc, scale: np.sum(_judged_by(_activity)(loc, scale)),
+        ),
+    ),
+    hints=(
+        "If a latent carries news of x, what changes from example to example?",
+        "Which of the two tensors holds that, and which of its axes are the examples?",
+        "Take a collapsed latent, loc = 0 and scale = 1 for all x: on which side of 0.01 is your number for it?",
+    ),
+    next="Take one latent and two examples: first with different means, then with equal ones.",
+)
+
+
+# ------------------------------------------------------------------------------------------- surgery on the rate
+
+
+def _tables(rng: Rng) -> dict[str, Any]:
+    w = Channel.draw(rng, values=5, states=3)
+    return {name: Tensor(getattr(w, name)) for name in ("data", "encoder", "decoder", "prior")}
+
+
+def _two_by_two(data: list[float], prior: list[float]) -> dict[str, Any]:
+    encoder, decoder = [[0.75, 0.25], [0.25, 0.75]], [[0.5, 0.5], [0.2, 0.8]]
+    return {
+        "data": Tensor(np.array(data)),
+        "encoder": Tensor(np.array(encoder)),
+        "decoder": Tensor(np.array(decoder)),
+        "prior": Tensor(np.array(prior)),
+    }
+
+
+def _channel(**tables: Any) -> Channel:
+    return Channel(**{name: np.asarray(table) for name, table in tables.items()})
+
+
+def _prices(**tables: Any) -> Array:
+    w = _channel(**tables)
+    return np.array([w.rate, w.distortion, w.information, kl_table(w.aggregate, w.prior)])
+
+
+def _replaced(new: Callable[[Channel], dict[int, Any]]) -> Any:
+    """A mistake: new(w) gives the entries that come out differently."""
+
+    def value(**tables: Any) -> Array:
+        w, values = _channel(**tables), _prices(**tables)
+        for entry, number in new(w).items():
+            values[entry] = number
+        return values
+
+    return value
+
+
+def _equal_examples(**tables: Any) -> Array:
+    size = len(tables["data"])
+    return _prices(**(tables | {"data": np.full(size, 1 / size)}))
+
+
+def _split_at(w: Channel, log_aggregate: Array, aggregate: Array) -> dict[int, Any]:
+    """Information and mismatch with another log q̄(z) in between, the second mean under `aggregate`."""
+    inside = np.sum(w.joint * (np.log(w.encoder) - log_aggregate))
+    return {2: inside, 3: np.sum(aggregate * (log_aggregate - np.log(w.prior)))}
+
+
+def _log_of_mean(w: Channel) -> float:
+    return float(-w.data @ np.log(np.sum(w.encoder * w.decoder.T, axis=1)))
+
+
+SURGERY = Compute(
+    id="11.3",
+    title="Two prices, and what the rate pays for",
+    level="core",
+    minutes=15,
+    name="prices",
+    truth=_prices,
+    examples=(
+        _two_by_two([0.5, 0.5], [0.5, 0.5]),
+        _two_by_two([0.25, 0.75], [0.5, 0.5]),
+        _two_by_two([0.25, 0.75], [0.4, 0.6]),
+    ),
+    draw=_tables,
+    rules=(
+        Rule(
+            "None of the four is negative: three are means of a KL, one is -log of a probability. One of yours is.",
+            lambda value, **_: bool(np.all(value >= -1e-9)),
+        ),
+        Rule(
+            "Information and mismatch share out the rate: here the two do not add up to yours.",
+            lambda value, **_: bool(abs(value[0] - value[2] - value[3]) < 1e-3),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "logarithms averaged",
+            "It looks like the logarithms of the codes were averaged: q̄(z) averages the codes, then comes the log.",
+            _replaced(lambda w: _split_at(w, w.data @ np.log(w.encoder), w.aggregate)),
+        ),
+        Mistake(
+            "examples weighted equally",
+            "It looks like every x counts the same: their probabilities are in `data`.",
+            _equal_examples,
+        ),
+        Mistake(
+            "codes mixed equally",
+            "It looks like q̄(z) mixes the codes with equal weights: how often is each x coded?",
+            _replaced(lambda w: _split_at(w, np.log(w.encoder.mean(axis=0)), w.encoder.mean(axis=0))),
+        ),
+        Mistake(
+            "mean over z",
+            "It looks like sums over z were replaced by means over its states: a KL weighs them by q, and adds.",
+            lambda **tables: _prices(**tables) / len(tables["prior"]),
+            real="several public repositories: a mean where the KL is a sum",
+        ),
+        Mistake(
+            "logarithm of the mean",
+            "It looks like the distortion is the log of a mean: it is the mean of a log, and by Jensen larger.",
+            _replaced(lambda w: {1: _log_of_mean(w)}),
+        ),
+        Mistake(
+            "z from the prior",
+            "It looks like the distortion draws z from the prior: the decoder meets codes, z from q(z | x).",
+            _replaced(lambda w: {1: -w.data @ (np.log(w.decoder.T) @ w.prior)}),
+        ),
+        Mistake(
+            "log-likelihood for distortion",
+            "It looks like the mean log-likelihood stands second: the distortion is what is missing, so minus that.",
+            _replaced(lambda w: {1: -w.distortion}),
+            real="a public library: the sign of its negative log-likelihood",
+        ),
+        Mistake(
+            "mismatch swapped",
+            "It looks like KL(p || q̄): the mean is over codes, so their mixture comes first.",
+            _replaced(lambda w: {3: kl_table(w.prior, w.aggregate)}),
+        ),
+        Mistake(
+            "mismatch under the prior",
+            "It looks like log(q̄/p) was averaged under the prior: z is drawn from codes, so under their mixture.",
+            _replaced(lambda w: {3: np.sum(w.prior * np.log(w.aggregate / w.prior))}),
+        ),
+        Mistake(
+            "rate is information",
+            "It looks like the whole rate was taken for information: part of it pays for a prior that does not fit.",
+            _replaced(lambda w: {2: w.rate}),
+            real="a common reading of the KL term",
+        ),
+        Mistake(
+            "entropy of the mixture alone",
+            "It looks like H(q̄) stands for the information: what stays open when x is known must be taken off.",
+            _replaced(lambda w: {2: entropy_table(w.aggregate)}),
+        ),
+        Mistake(
+            "bits",
+            "It looks like the logarithm has base 2: that gives bits, and nats were asked.",
+            lambda **tables: _prices(**tables) / np.log(2),
+        ),
+    ),
+    hints=(
+        "Which z does the decoder meet? Write down the table of q(x, z) first: how is it made from two of the four?",
+        "Which law does z follow when x is not known? The logarithm of that law, or a mean of logarithms: which is it?",
+        "Into log q(z|x)/p(z), put the aggregate twice, once above and once below: what do the two means say?",
+    ),
+    next="Take two x and two z with the numbers shown, and fill in the four tables by hand.",
+    forbidden=("vaelib.kl_divergence", "vaelib.ledger.k_rate.kl_table", "vaelib.ledger.k_rate.entropy_table"),
+)
+
+
+# --------------------------------------------------------------------------------------------------- what beta drowns
+
+
+def _spectrum(rng: Rng) -> dict[str, Any]:
+    """Six variances in no order; now the latents are too few, now the level lies in the middle of them."""
+    level = generic_noise_variance(rng)
+    d, latents = 6, int(rng.integers(2, 5))
+    above = latents + 1 if rng.random() < 0.5 else latents - 1  # directions that stand out of the water
+    steps = np.concatenate([rng.uniform(0.25, 0.7, above), -rng.uniform(0.25, 0.7, d - above)])
+    log_ratio = np.concatenate([np.cumsum(steps[:above]), np.cumsum(steps[above:])])  # log(lambda / level)
+    beta = float(np.exp(rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 1.1)))
+    return {
+        "variances": level * np.exp(rng.permutation(log_ratio)),
+        "noise_variance": level / beta,
+        "beta": beta,
+        "latents": latents,
+    }
+
+
+def _latents_of(
+    variances: Any,
+    noise_variance: float,
+    beta: float,
+    latents: int,
+    level: Callable[[float, float], float] = lambda c, beta: beta * c,
+    largest: bool = True,
+    clip: bool = True,
+) -> Array:
+    """Rates and variances of the posterior means of the best linear VAE; how a mistake differs is said in words."""
+    variances = np.asarray(variances, dtype=float)
+    order = np.argsort(-variances) if largest else np.arange(variances.size)
+    has_latent = np.isin(np.arange(variances.size), order[:latents])
+    ratio = level(noise_variance, beta) / variances
+    ratio = np.where(has_latent, np.minimum(ratio, 1.0) if clip else ratio, 1.0)
+    return np.stack([-0.5 * np.log(ratio), 1 - ratio])
+
+
+def _exact_posterior(variances: Any, noise_variance: float, beta: float, latents: int) -> Array:
+    """The right decoder, w^2 = lambda - beta c, with the posterior for noise c as the code."""
+    found = _latents_of(variances, noise_variance, beta, latents)
+    squares = found[1] * variances  # w^2
+    scale_squared = noise_variance / (squares + noise_variance)
+    activity = squares * variances / (squares + noise_variance) ** 2
+    return np.stack([0.5 * (activity + scale_squared - 1 - np.log(scale_squared)), activity])
+
+
+def _second_row(new: Callable[[Array, Array], Array]) -> Any:
+    """A mistake: new(variance of the posterior means, eigenvalues) stands in row 1."""
+
+    def value(**question: Any) -> Array:
+        rate, activity = _latents_of(**question)
+        return np.stack([rate, new(activity, np.asarray(question["variances"]))])
+
+    return value
+
+
+DROWNED = Compute(
+    id="11.4",
+    title="What beta drowns",
+    level="stretch",
+    minutes=18,
+    name="predicted",
+    truth=_latents_of,
+    examples=(
+        {"variances": np.array([2.0, 0.5]), "noise_variance": 1.0, "beta": 1.0, "latents": 2},
+        {"variances": np.array([4.0, 2.0]), "noise_variance": 0.5, "beta": 2.0, "latents": 1},
+        {"variances": np.array([0.3, 4.0, 2.0]), "noise_variance": 0.25, "beta": 2.0, "latents": 2},
+    ),
+    draw=_spectrum,
+    rules=(
+        Rule(
+            "A rate is a mean of KLs, and a variance a mean of squares: never negative. Yours is here.",
+            lambda value, **_: bool(np.all(value >= -1e-12)),
+        ),
+        Rule(
+            "The prior has variance 1, and the best codes fit it: the means vary by less. Yours vary more.",
+            lambda value, **_: bool(np.all(value[1] <= 1 + 1e-9)),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "beta ignored",
+            "It looks like the water stands at c: beta raises it, or lowers it.",
+            lambda **question: _latents_of(**question, level=lambda c, beta: c),
+        ),
+        Mistake(
+            "c over beta",
+            "It looks like beta makes the noise smaller: a dearer code behaves as if the pixels were noisier.",
+            lambda **question: _latents_of(**question, level=lambda c, beta: c / beta),
+        ),
+        Mistake(
+            "beta squared",
+            "It looks like beta multiplies the noise's standard deviation: it multiplies the variance.",
+            lambda **question: _latents_of(**question, level=lambda c, beta: beta**2 * c),
+        ),
+        Mistake(
+            "noise squared",
+            "It looks like c was taken for a standard deviation: it is the noise variance already.",
+            lambda **question: _latents_of(**question, level=lambda c, beta: beta * c**2),
+            real="public issue threads: scale and variance mixed up",
+        ),
+        Mistake(
+            "the exact posterior as code",
+            "It looks like the encoder is the posterior for noise c: under beta the best code is another one (K7).",
+            _exact_posterior,
+            next="Put the best weights into K7: what are mean and scale of the code of one direction?",
+        ),
+        Mistake(
+            "no limit on latents",
+            "It looks like every direction above the water got a latent: there are only so many.",
+            lambda **question: _latents_of(**(question | {"latents": len(question["variances"])})),
+        ),
+        Mistake(
+            "the first, not the largest",
+            "It looks like the first directions of the list got the latents: they are in no order; the largest win.",
+            lambda **question: _latents_of(**question, largest=False),
+        ),
+        Mistake(
+            "below zero",
+            "It looks like drowned directions were counted with a negative rate: a latent that does not pay is let go.",
+            lambda **question: _latents_of(**question, clip=False),
+        ),
+        Mistake(
+            "no one half",
+            "It looks like the 1/2 of the rate is missing.",
+            lambda **question: _latents_of(**question) * np.array([[2.0], [1.0]]),
+        ),
+        Mistake(
+            "bits",
+            "It looks like the logarithm has base 2: that gives bits, and nats were asked.",
+            lambda **question: _latents_of(**question) / np.array([[np.log(2)], [1.0]]),
+        ),
+        Mistake(
+            "variance of samples",
+            "It looks like row 1 is the variance of samples of z, 1 for every kept latent: asked is that of the means.",
+            _second_row(lambda activity, variances: np.where(activity > 0, 1.0, 0.0)),
+        ),
+        Mistake(
+            "squared weight",
+            "It looks like row 1 is the squared decoder weight: the encoder's own factor is missing.",
+            _second_row(lambda activity, variances: activity * variances),
+        ),
+        Mistake(
+            "spread of the code",
+            "It looks like row 1 is each code's variance around its mean: asked is how far the means spread over x.",
+            _second_row(lambda activity, variances: 1 - activity),
+        ),
+        Mistake(
+            "deviation of the means",
+            "It looks like row 1 is a standard deviation: the variance is asked for.",
+            _second_row(lambda activity, variances: np.sqrt(activity)),
+        ),
+    ),
+    hints=(
+        "Where does the water stand, and which directions have a latent at all?",
+        "One direction, the best weight: which factor times x - b is the code's mean in K7, and what is its variance?",
+        "If a number of variance lambda is multiplied by a factor, what is its variance then? M of K7 is w^2 + level.",
+    ),
+    next="Take one direction with lambda = 2, c = 1 and beta = 1, and work out code, KL and variance by hand.",
+)
+
+TASKS = (PLANE, ACTIVE, SURGERY, DROWNED)
