@@ -338,7 +338,7 @@ class _Check:
             notes.insert(0, "the value is not a number (NaN)" if np.isnan(worst.error) else self._diagnosis(j))
         if anchor is not None and anchor != j - 1:
             notes.insert(0, f"compared with line {anchor}")
-        note = "; ".join(dict.fromkeys(filter(None, notes)))
+        note = "; ".join(dict.fromkeys(filter(None, notes))).replace(".; ", "; ")
         return Row(line, worst.verdict, worst, None, anchor, relation or "", note), comparisons
 
     def _compare(self, j: int, line: Line, value: Value, anchor: int, relation: str, i: int) -> Comparison:
