@@ -2,7 +2,8 @@
 # # Exercises 05: the evidence lower bound
 #
 # `check` reads a derivation as you type it: a list of lines, of any length. It stops at the first line that does not
-# follow, and says what it looks like. `hint("05.1")` gives a hint, three in all.
+# follow, and says what it looks like. `hint("05.1")` gives a hint, three in all. If you want to warm up first, begin with
+# 05.2.
 #
 # Notebook: [05_elbo.ipynb](../notebooks/05_elbo.ipynb).
 
@@ -13,9 +14,11 @@ from vaelib.terms import KL, E, H, log_E, log_evidence, log_joint, log_lik, log_
 # %% [markdown]
 # ## 05.1 From the evidence to the bound
 #
-# *Core, 15 minutes.* Begin with $\log p(x)$ and end with $\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))$,
-# by the route that you like. A line is a term, or a pair: `(">=", term)` says that the line above is at least this one;
-# a reason may be added, `(">=", term, "a KL is never negative")`.
+# *Core, 15 minutes.* Begin with $\log p(x)$ and end with $\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))$, by
+# the route that you like: of the four in the notebook, or your own. One rule a line.
+#
+# A line is a term, built from the names imported above. Alone, it is equal to the line above. A pair `(">=", term)` says that
+# the line above is at least this one. A reason may be added: `(">=", term, "a KL is never negative")`.
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05.1", "schema_version": 3}
 to_the_bound = [
@@ -61,6 +64,45 @@ broken_line = 3
 check("05.2", broken_line)
 ### BEGIN HIDDEN TESTS
 assert check("05.2", broken_line).right
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## 05.3 Repair a published derivation, and finish it
+#
+# *Stretch, 18 minutes.* A blog post looks for the $q$ nearest to the posterior. All averages are under $q$.
+#
+# | line | |
+# |--:|:--|
+# | 0 | $\mathrm{KL}(q(z) \,\Vert\, p(z \mid x))$ |
+# | 1 | ${=\mathbb{E}_q[\log q(z)] - \mathbb{E}_q[\log p(z \mid x)]}$ |
+# | 2 | ${=\mathbb{E}_q[\log q(z)] - \mathbb{E}_q\left[\frac{\log p(x \mid z)\,p(z)}{p(x)}\right]}$ |
+# | 3 | ${=\mathbb{E}_q[\log q(z)] - \mathbb{E}_q\left[\frac{\log p(z,x)}{\log p(x)}\right]}$ |
+# | 4 | ${=\mathbb{E}_q[\log q(z)] - \mathbb{E}_q[\log p(z,x)] - \log p(x)}$ |
+#
+# There it stops, as "intractable". Type the repaired chain, and carry it to the evidence less the bound:
+# $\log p(x) - \left(\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))\right)$. At least five lines, one rule each.
+
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05.3", "schema_version": 3}
+repaired = [
+    KL(q, post),
+    E(q, log_q) - E(q, log_post),
+    ...,  # your lines, and last log_evidence - (E(q, log_lik) - KL(q, prior))
+]
+### BEGIN SOLUTION
+repaired = [
+    KL(q, post),
+    E(q, log_q) - E(q, log_post),
+    (E(q, log_q) - E(q, log_lik + log_prior - log_evidence), "Bayes: the logarithm covers the whole quotient"),
+    (E(q, log_q) - E(q, log_lik + log_prior) + log_evidence, "minus a minus; log p(x) does not depend on z"),
+    (E(q, log_q - log_prior) - E(q, log_lik) + log_evidence, "linearity, sorted"),
+    (log_evidence - (E(q, log_lik) - KL(q, prior)), "definition of KL"),
+]
+### END SOLUTION
+
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "05.3-check", "points": 3, "schema_version": 3}
+check("05.3", repaired)
+### BEGIN HIDDEN TESTS
+assert check("05.3", repaired).right
 ### END HIDDEN TESTS
 
 # %% [markdown]

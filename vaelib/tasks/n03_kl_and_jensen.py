@@ -40,7 +40,6 @@ ORDER = Compute(
             "outside left out",
             "It looks like d became negative: the half of q where p has no mass was left out, and it decides.",
             "debca",
-            real="code that skips points with p = 0",
         ),
         Mistake(
             "d taken to be finite",
@@ -144,7 +143,7 @@ TABLES = Compute(
         ),
         Mistake(
             "arguments exchanged, NaN at an empty state",
-            "It looks like KL(p || q): the weights are those of q. And 0 log 0 became NaN: xlogy knows that it is 0.",
+            "It looks like KL(p || q): the weights are those of q. And 0 log 0 became NaN: xlogy gives 0.",
             lambda q, p: _naive(p, q).sum(axis=-1),
         ),
         Mistake(
@@ -173,7 +172,7 @@ TABLES = Compute(
         ),
         Mistake(
             "mean over states, NaN at an empty state",
-            "It looks like the weighted terms were averaged: sum them. And 0 log 0 became NaN: xlogy knows that it is 0.",
+            "It looks like the weighted terms were averaged: sum them. And 0 log 0 became NaN: xlogy gives 0.",
             lambda q, p: _naive(q, p).mean(axis=-1),
         ),
         Mistake(
@@ -197,7 +196,13 @@ TABLES = Compute(
             "It looks like the states with p = 0 were left out: q visits them, and there the surprise has no limit.",
             _without_empty_states,
             next="Take q = (0.5, 0.5) and p = (1, 0): how surprised is somebody who believes p on every other day?",
-            real="code that skips points with p = 0",
+        ),
+        Mistake(
+            "a small number inside the logarithm",
+            "It looks like 1e-8 was added inside the logarithm: where the KL is infinite, yours is set by that number.",
+            lambda q, p: np.sum(xlogy(q, q) - xlogy(q, p + 1e-8), axis=-1),
+            next="Leave the infinity in: it says that q must not go there.",
+            real="code that adds a small number inside the logarithm",
         ),
         Mistake(
             "infinite at every zero",

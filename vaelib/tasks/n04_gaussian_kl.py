@@ -6,16 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.distributions import Normal, kl_divergence
+from vaelib.distributions import MultivariateNormal, Normal, kl_divergence
 from vaelib.task import Compute, Mistake, Rule
-from vaelib.witnesses import NormalPair, away_from_zero, generic_scale
+from vaelib.witnesses import MultivariatePair, NormalPair, away_from_zero, generic_scale
 
+Array = np.ndarray
 Rng = np.random.Generator
 
 NEVER_NEGATIVE = Rule(
     "A KL is never negative: E_q[log(q/p)] averages to zero or more. Yours is negative here.",
     lambda value, **_: bool(np.all(value >= -1e-12)),
 )
+
+
+# --------------------------------------------------------------------------------------------------- one dimension
 
 
 def _one_pair(rng: Rng) -> dict[str, Any]:
@@ -81,6 +85,27 @@ ONE_DIMENSION = Compute(
             "It looks like the sign is turned: this is what an ELBO adds, and KL itself is never negative.",
             lambda **w: -_kl(**w),
         ),
+        Mistake(
+            "logarithm upside down",
+            "It looks like the ratio in the logarithm is upside down: as it stands, a narrow q is rewarded.",
+            lambda loc_q, scale_q, loc_p, scale_p: _kl(loc_q, scale_q, loc_p, scale_p) - 2 * np.log(scale_p / scale_q),
+        ),
+        Mistake(
+            "logarithm of the variances",
+            "It looks like the logarithm of the variances was taken whole: log sigma is half of log sigma^2.",
+            lambda loc_q, scale_q, loc_p, scale_p: _kl(loc_q, scale_q, loc_p, scale_p) + np.log(scale_p / scale_q),
+        ),
+        Mistake(
+            "divided by the variance of q",
+            "It looks like the squares are divided by the variance of q: which of the two densities do they come from?",
+            lambda loc_q, scale_q, loc_p, scale_p: np.log(scale_p / scale_q) + _shift(loc_q, loc_p, scale_q),
+        ),
+        Mistake(
+            "the means only",
+            "It looks like only the means are compared: two Gaussians of unequal width differ, too.",
+            lambda loc_q, scale_q, loc_p, scale_p: _shift(loc_q, loc_p, scale_p),
+            real="a published note",
+        ),
     ),
     hints=(
         "Which expectation is a KL, and under which of the two distributions is it taken?",
@@ -90,6 +115,9 @@ ONE_DIMENSION = Compute(
     next="Set q = p: every right formula gives zero there. Then move one number at a time.",
     forbidden=("vaelib.kl_divergence",),
 )
+
+
+# ------------------------------------------------------------------------------------------------------ to the prior
 
 
 def _encoder(rng: Rng) -> dict[str, Any]:
@@ -140,8 +168,33 @@ TO_THE_PRIOR = Compute(
         ),
         Mistake(
             "summed over the examples, too",
-            "It looks like the sum runs over the examples as well: one number is returned for each of them.",
+            "It looks like the examples were added up, or averaged, too: one number is returned for each of them.",
             lambda loc, log_scale: np.sum(_to_standard(loc, log_scale)),
+        ),
+        Mistake(
+            "log of the scale for log of the variance",
+            "It looks like log_scale stands where log var belongs, in the logarithm only: log var is twice that.",
+            lambda loc, log_scale: _to_standard(loc, log_scale) + 0.5 * np.sum(log_scale, axis=-1),
+            real="public issue threads: log-variance and log-scale mixed up",
+        ),
+        Mistake(
+            "scale for variance",
+            "It looks like exp(log_scale) stands where the variance belongs: that is the scale.",
+            lambda loc, log_scale: (
+                _to_standard(loc, log_scale) + 0.5 * np.sum(np.exp(log_scale) - np.exp(2 * log_scale), axis=-1)
+            ),
+            real="public issue threads: scale and variance mixed up",
+        ),
+        Mistake(
+            "no minus one",
+            "It looks like the 1 of each latent is missing: at loc = 0, log_scale = 0 a KL is zero.",
+            lambda loc, log_scale: _to_standard(loc, log_scale) + loc.shape[-1] / 2,
+        ),
+        Mistake(
+            "minus KL",
+            "It looks like this is -KL, as the bound adds it: KL itself is never negative.",
+            lambda loc, log_scale: -_to_standard(loc, log_scale),
+            real="public issue threads: a sign that is turned",
         ),
     ),
     hints=(
@@ -153,4 +206,272 @@ TO_THE_PRIOR = Compute(
     forbidden=("vaelib.kl_divergence",),
 )
 
-TASKS = (ONE_DIMENSION, TO_THE_PRIOR)
+
+# ------------------------------------------------------------------------------------- where the missing term hides
+
+
+def _level(rng: Rng) -> dict[str, Any]:
+    loc_p, scale_p = float(away_from_zero(rng, 0.4, 1.5)), float(generic_scale(rng))
+    return {"loc_p": loc_p, "scale_p": scale_p, "nats": float(rng.uniform(0.55, 1.6))}
+
+
+def _meeting_point(loc_p: float, scale_p: float, nats: float) -> Array:
+    """Both formulas agree where the scales do; then (loc_q - loc_p)^2 / (2 scale_p^2) = nats."""
+    return np.array([loc_p + scale_p * np.sqrt(2 * nats), scale_p])
+
+
+def _is_on_level(value: Array, loc_p: float, scale_p: float, nats: float) -> bool:
+    return bool(value[1] > 0 and abs(_kl(value[0], value[1], loc_p, scale_p) - nats) < 1e-6)
+
+
+def _formulas_agree(value: Array, loc_p: float, scale_p: float, nats: float) -> bool:
+    return bool(value[1] > 0 and abs(np.log(scale_p / value[1])) < 1e-6)
+
+
+HIDING_PLACE = Compute(
+    id="04.3",
+    title="Where the missing logarithm hides",
+    level="warm-up",
+    minutes=6,
+    name="hiding_place",
+    truth=_meeting_point,
+    examples=(
+        {"loc_p": 0.0, "scale_p": 1.0, "nats": 2.0},
+        {"loc_p": 1.0, "scale_p": 1.0, "nats": 2.0},
+        {"loc_p": 0.0, "scale_p": 2.0, "nats": 0.5},
+    ),
+    draw=_level,
+    rules=(
+        Rule(
+            "At your point the two formulas differ. What is their difference, and where is it zero?",
+            _formulas_agree,
+        ),
+        Rule("At your point the formulas agree, but on another number than `nats`.", _is_on_level),
+    ),
+    mistakes=(
+        Mistake(
+            "equal means",
+            "It looks like the mean of q was left at that of p: there the formula says `nats`, and the KL less.",
+            lambda loc_p, scale_p, nats: np.array([loc_p, scale_p * np.sqrt(1 + 2 * nats)]),
+            next="Subtract the two formulas: which of the four parameters are left?",
+        ),
+        Mistake(
+            "no one half",
+            "It looks like the square of the distance was set to nats: it enters with a factor 1/2.",
+            lambda loc_p, scale_p, nats: np.array([loc_p + scale_p * np.sqrt(nats), scale_p]),
+        ),
+        Mistake(
+            "root not taken",
+            "It looks like the distance was not squared: it enters the formula as a square.",
+            lambda loc_p, scale_p, nats: np.array([loc_p + 2 * nats * scale_p**2, scale_p]),
+        ),
+        Mistake(
+            "variance for scale",
+            "It looks like scale_p was taken for a variance: here it is the standard deviation.",
+            lambda loc_p, scale_p, nats: np.array([loc_p + np.sqrt(2 * nats * scale_p), scale_p]),
+            real="public issue threads: scale and variance mixed up",
+        ),
+        Mistake(
+            "distance not in units of the scale",
+            "It looks like the distance was measured as if p had scale 1.",
+            lambda loc_p, scale_p, nats: np.array([loc_p + np.sqrt(2 * nats), scale_p]),
+        ),
+        Mistake(
+            "variance returned",
+            "It looks like the second number is the variance of q: its standard deviation is asked for.",
+            lambda loc_p, scale_p, nats: _meeting_point(loc_p, scale_p, nats) * [1, 0] + [0, scale_p**2],
+            real="public issue threads: scale and variance mixed up",
+        ),
+        Mistake(
+            "counted from zero",
+            "It looks like the distance was counted from zero, not from the mean of p.",
+            lambda loc_p, scale_p, nats: _meeting_point(0.0, scale_p, nats),
+        ),
+        Mistake(
+            "to the left",
+            "It looks like the point to the left of p was taken: it would do as well, but the right one is asked for.",
+            lambda loc_p, scale_p, nats: _meeting_point(loc_p, scale_p, nats) - [2 * scale_p * np.sqrt(2 * nats), 0],
+        ),
+    ),
+    hints=(
+        "Subtract the two formulas. Which term is left, and for which q is it zero?",
+        "In the picture of section 4, where does a dashed line meet the solid line of its level?",
+        "With that scale of q put in, only one term of the KL is not yet zero: which one, and when is it `nats`?",
+    ),
+    next="Take p = N(0, 1) and two nats, and put your point into both formulas.",
+    forbidden=("vaelib.kl_divergence",),
+)
+
+
+# ------------------------------------------------------------------------------------------------- full covariances
+
+
+def _triangles(rng: Rng, k: int = 3) -> dict[str, Any]:
+    pair = MultivariatePair.draw(rng, k)
+    return {
+        "loc_q": pair.q.loc,
+        "tril_q": np.linalg.cholesky(pair.q.covariance),
+        "loc_p": pair.p.loc,
+        "tril_p": np.linalg.cholesky(pair.p.covariance),
+    }
+
+
+def _many_narrow(k: int = 120) -> dict[str, Any]:
+    """Determinants of the covariances underflow, their logarithms do not."""
+    rng = np.random.default_rng(4)
+    tril_q, tril_p = (1e-3 * (scale * np.eye(k) + np.tril(rng.normal(0, 0.02, (k, k)), -1)) for scale in (0.7, 1.3))
+    return {"loc_q": np.full(k, 0.2), "tril_q": tril_q, "loc_p": np.full(k, 0.2005), "tril_p": tril_p}
+
+
+def _full(loc_q: Array, tril_q: Array, loc_p: Array, tril_p: Array) -> Any:
+    return kl_divergence(MultivariateNormal(loc_q, tril_q @ tril_q.T), MultivariateNormal(loc_p, tril_p @ tril_p.T))
+
+
+def _log_det(tril: Array) -> Any:
+    return np.sum(np.log(np.diag(tril)))
+
+
+def _half_squares(tril_q: Array, gap: Array, tril_p: Array) -> Any:
+    """Half of trace and squared gap, as seen by p."""
+    seen = np.linalg.solve(tril_p, np.column_stack([tril_q, gap]))
+    return 0.5 * np.sum(seen**2)
+
+
+def _from_parts(squares: Any, loc_q: Array, tril_q: Array, tril_p: Array) -> Any:
+    return squares - 0.5 * len(loc_q) + _log_det(tril_p) - _log_det(tril_q)
+
+
+def _changed(change: Any) -> Any:
+    """A mistake: the truth plus change(loc_q, tril_q, loc_p, tril_p)."""
+    return lambda **w: _full(**w) + change(**w)
+
+
+def _logs(loc_q: Array, tril_q: Array, loc_p: Array, tril_p: Array) -> Any:
+    return _log_det(tril_p) - _log_det(tril_q)
+
+
+def _factors_as_covariances(loc_q: Array, tril_q: Array, loc_p: Array, tril_p: Array) -> Any:
+    gap = loc_q - loc_p
+    trace, square = np.trace(np.linalg.solve(tril_p, tril_q)), gap @ np.linalg.solve(tril_p, gap)
+    return _from_parts(0, loc_q, tril_q, tril_p) / 2 - len(loc_q) / 4 + (trace + square) / 2
+
+
+def _transposed(loc_q: Array, tril_q: Array, loc_p: Array, tril_p: Array) -> Any:
+    return _from_parts(_half_squares(tril_q, loc_q - loc_p, tril_p.T), loc_q, tril_q, tril_p)
+
+
+def _seen_by_q(loc_q: Array, tril_q: Array, loc_p: Array, tril_p: Array) -> Any:
+    squares = _half_squares(tril_q, 0 * loc_q, tril_p) + _half_squares(0 * tril_q, loc_q - loc_p, tril_q)
+    return _from_parts(squares, loc_q, tril_q, tril_p)
+
+
+def _without_correlations(loc_q: Array, tril_q: Array, loc_p: Array, tril_p: Array) -> Any:
+    scale_q, scale_p = (np.diag(np.linalg.norm(tril, axis=1)) for tril in (tril_q, tril_p))
+    return _full(loc_q, scale_q, loc_p, scale_p)
+
+
+def _trace_of_the_factor(loc_q: Array, tril_q: Array, loc_p: Array, tril_p: Array) -> Any:
+    squares = np.trace(np.linalg.solve(tril_p, tril_q)) / 2 + _half_squares(0 * tril_q, loc_q - loc_p, tril_p)
+    return _from_parts(squares, loc_q, tril_q, tril_p)
+
+
+FULL_COVARIANCES = Compute(
+    id="04.4",
+    title="Full covariances, from their Cholesky factors",
+    level="stretch",
+    minutes=18,
+    name="kl_full",
+    truth=_full,
+    examples=(
+        {"loc_q": np.zeros(2), "tril_q": np.eye(2), "loc_p": np.zeros(2), "tril_p": np.eye(2)},
+        {"loc_q": np.array([1.0, 2.0]), "tril_q": np.eye(2), "loc_p": np.zeros(2), "tril_p": np.eye(2)},
+        {"loc_q": np.zeros(2), "tril_q": np.diag([2.0, 0.5]), "loc_p": np.zeros(2), "tril_p": np.diag([3.0, 1.0])},
+        {
+            "loc_q": np.zeros(2),
+            "tril_q": np.array([[1.0, 0.0], [0.6, 0.8]]),
+            "loc_p": np.zeros(2),
+            "tril_p": np.eye(2),
+        },
+        _many_narrow(),
+    ),
+    draw=_triangles,
+    rules=(NEVER_NEGATIVE,),
+    mistakes=(
+        Mistake(
+            "no log-determinant",
+            "It looks like the log-determinants are missing: then q may shrink, or be correlated, for free.",
+            _changed(lambda **w: -_logs(**w)),
+            real="a published note, in one dimension",
+        ),
+        Mistake(
+            "determinant of the factor",
+            "It looks like the determinant of L was taken for that of the covariance: det(L L^T) = det(L)^2.",
+            _changed(lambda **w: -_logs(**w) / 2),
+        ),
+        Mistake(
+            "log-determinant upside down",
+            "It looks like the ratio of the determinants is upside down: as it stands, a narrow q is rewarded.",
+            _changed(lambda **w: -2 * _logs(**w)),
+        ),
+        Mistake(
+            "minus one for minus k",
+            "It looks like the 1 of one dimension was kept: each of the k coordinates has its own.",
+            _changed(lambda loc_q, **_: (len(loc_q) - 1) / 2),
+        ),
+        Mistake(
+            "k left out",
+            "It looks like the -k is missing: at q = p a KL is zero.",
+            _changed(lambda loc_q, **_: len(loc_q) / 2),
+        ),
+        Mistake(
+            "no one half",
+            "It looks like the factor 1/2 in front of the bracket is missing.",
+            lambda **w: 2 * _full(**w),
+        ),
+        Mistake(
+            "arguments exchanged",
+            "It looks like KL(p || q): the expectation is under the first argument, q.",
+            lambda loc_q, tril_q, loc_p, tril_p: _full(loc_p, tril_p, loc_q, tril_q),
+        ),
+        Mistake(
+            "gap measured by q",
+            "It looks like the gap of the means is measured by the covariance of q: which density does it come from?",
+            _seen_by_q,
+        ),
+        Mistake(
+            "factors taken for covariances",
+            "It looks like the factors were taken for the covariances themselves: a covariance is L L^T.",
+            _factors_as_covariances,
+        ),
+        Mistake(
+            "trace of the factor",
+            "It looks like the trace of L_p^-1 L_q was taken: the formula has the trace of a product of covariances.",
+            _trace_of_the_factor,
+        ),
+        Mistake(
+            "transposed",
+            "It looks like a system was solved with the transpose of L_p: here a covariance is L L^T, not L^T L.",
+            _transposed,
+        ),
+        Mistake(
+            "correlations left out",
+            "It looks like only the diagonals of the covariances were used: a correlation costs, too.",
+            _without_correlations,
+        ),
+        Mistake(
+            "minus KL",
+            "It looks like the sign is turned: this is what an ELBO adds, and KL itself is never negative.",
+            lambda **w: -_full(**w),
+            real="public issue threads: a sign that is turned",
+        ),
+    ),
+    hints=(
+        "Which four terms has the formula of section 6, and which of them only ask for the determinants?",
+        "What is the determinant of a triangular matrix? And what is it for L L^T, in logarithms?",
+        "With u = L_p^-1 v, what is the squared length of u? Put in the gap of the means, then the columns of L_q.",
+    ),
+    next="Put in two identity matrices first, then one diagonal one: the answer is a sum of two numbers of 04.1.",
+    forbidden=("vaelib.kl_divergence",),
+)
+
+TASKS = (ONE_DIMENSION, TO_THE_PRIOR, HIDING_PLACE, FULL_COVARIANCES)

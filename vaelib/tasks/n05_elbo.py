@@ -2,10 +2,12 @@ r"""Exercises to notebook 05: the evidence lower bound."""
 
 from __future__ import annotations
 
-from vaelib.ledger import F1, F2, F6
+from vaelib.ledger import F1, F2, F4, F6
 from vaelib.task import Compute, Derive, Mistake
-from vaelib.terms import KL, E, log_evidence, log_lik, prior, q
+from vaelib.terms import KL, E, log_evidence, log_joint, log_lik, log_post, log_prior, log_q, post, prior, q
 from vaelib.witnesses import CurvedWitness
+
+BOUND = E(q, log_lik) - KL(q, prior)
 
 TO_THE_BOUND = Derive(
     id="05.1",
@@ -14,10 +16,30 @@ TO_THE_BOUND = Derive(
     minutes=15,
     name="to_the_bound",
     start=log_evidence,
-    goal=E(q, log_lik) - KL(q, prior),
+    goal=BOUND,
     relation=">=",
     draw=CurvedWitness.draw,
     known=(F1, F2, F6),
+    mistakes=(
+        Mistake(
+            "p(x|z) in the third term",
+            "It looks like p(x|z) stands where the posterior p(z|x) belongs: Bayes' rule divides by p(z|x).",
+            E(q, log_lik) - E(q, log_q - log_prior) + E(q, log_q - log_lik),
+            next="Go back to Bayes' rule: which density stands below, and does it stay there?",
+            real="a published note, third term",
+        ),
+        Mistake(
+            "price added",
+            "It looks like the KL to the prior is added: it is a price, so it is subtracted.",
+            E(q, log_lik) + KL(q, prior),
+            next="Write out the minus in front of the bracket, logarithm by logarithm.",
+        ),
+        Mistake(
+            "no prior in the joint",
+            "It looks like the prior is missing: p(x,z) = p(x|z) p(z).",
+            E(q, log_lik - log_post),
+        ),
+    ),
     hints=(
         "log p(x) does not depend on z. Under which law may you take its expectation without changing it?",
         "Which rule writes log p(x) with the joint and the posterior? What may be added and subtracted next?",
@@ -38,14 +60,93 @@ FIND_THE_SLIP = Compute(
             "the conclusion",
             "It looks like the conclusion was blamed: it is true, but it does not follow from the line above.",
             4,
+            next="A line that is true can stand below one that is not. Go up, and compare each pair term by term.",
+        ),
+        Mistake(
+            "Bayes' rule",
+            "It looks like Bayes' rule was blamed: p(x) = p(x|z) p(z) / p(z|x) holds at every z.",
+            1,
+        ),
+        Mistake(
+            "adding zero",
+            "It looks like the added and subtracted log q(z) was blamed: together they are zero.",
+            2,
         ),
     ),
     hints=(
         "Which of the lines could be checked with numbers?",
         "Bayes' rule put a density into a denominator. Which one, and does it stay there?",
-        "Compare the third term with the line above it, letter by letter: what changed besides the order?",
+        "Take the terms of each line one by one: which of them has no partner in the line above?",
     ),
     next="Type the lines as terms, and let a check compare them.",
 )
 
-TASKS = (TO_THE_BOUND, FIND_THE_SLIP)
+REPAIR = Derive(
+    id="05.3",
+    title="Repair a published derivation, and finish it",
+    level="stretch",
+    minutes=18,
+    name="repaired",
+    start=KL(q, post),
+    goal=log_evidence - BOUND,
+    relation="=",
+    draw=CurvedWitness.draw,
+    least=5,
+    known=(F4, F1),
+    mistakes=(
+        Mistake(
+            "minus log p(x)",
+            "It looks like the minus in front of the bracket did not reach log p(x): minus a minus is a plus.",
+            E(q, log_q) - E(q, log_joint) - log_evidence,
+            next="Write the bracket out, log p(x,z) - log p(x), and then take it away, term by term.",
+            real="a published note",
+        ),
+        Mistake(
+            "no prior",
+            "It looks like the prior is missing: Bayes' rule has p(x|z) p(z) above.",
+            E(q, log_q) - E(q, log_lik) + log_evidence,
+            real="a published note",
+        ),
+        Mistake(
+            "p(x|z) for the posterior",
+            "It looks like p(x|z) stands where the posterior p(z|x) belongs: this is no KL to a density in z.",
+            E(q, log_q - log_lik),
+            real="a published note, third term",
+        ),
+        Mistake(
+            "log p(x) dropped",
+            "It looks like log p(x) was dropped under an equals sign: a search over q does not notice, the value does.",
+            E(q, log_q - log_joint),
+            next="Keep it to the end: it is half of the goal.",
+        ),
+        Mistake(
+            "average under the posterior",
+            "It looks like KL(p(z|x) || q): here the average is under q, the first argument.",
+            KL(post, q),
+        ),
+        Mistake(
+            "minus did not reach the price",
+            "It looks like the minus in front of the bound reached its first term only.",
+            log_evidence - E(q, log_lik) - KL(q, prior),
+            next="Put the bound in brackets, and subtract both of its terms.",
+        ),
+        Mistake(
+            "bound minus evidence",
+            "It looks like the difference is turned around: log p(x) lies above the bound, and a KL is not negative.",
+            BOUND - log_evidence,
+        ),
+        Mistake(
+            "log q added",
+            "It looks like log q(z) has the wrong sign: KL(q || p) averages log q - log p.",
+            -E(q, log_q) - E(q, log_joint) + log_evidence,
+        ),
+    ),
+    hints=(
+        "Where does the logarithm of the published line 2 end, and where should it end?",
+        "The logarithm of a quotient is a difference, and a minus stands in front of it. Which sign has log p(x) then?",
+        "Split log p(x,z) by the product rule. Which two terms make a KL to the prior, and what is left?",
+    ),
+    next="Evaluate this line and the one above it on the toy: by which of the terms do they differ?",
+)
+
+TASKS = (TO_THE_BOUND, FIND_THE_SLIP, REPAIR)
