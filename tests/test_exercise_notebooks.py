@@ -9,11 +9,13 @@ from typing import Any
 
 import make_exercises as exercises
 import nbformat
+import numpy as np
 import pytest
 
 from vaelib.grade.marks import POINTS
-from vaelib.judge import NOT_ATTEMPTED, RIGHT, judge
+from vaelib.judge import NOT_ATTEMPTED, RIGHT, judge, z_scores
 from vaelib.reply import Answer
+from vaelib.task import Sample
 from vaelib.tasks import FILES, all_tasks, tasks_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,3 +102,27 @@ def test_statements_are_short_and_stubs_have_a_docstring(source: Path) -> None:
             assert len(cell.source.split()) <= 230, cell.source[:60]
         elif cell.source.startswith("def "):
             assert '"""' in cell.source and "Returns" in cell.source, cell.source[:60]
+
+
+SAMPLES = [each for each in all_tasks().values() if isinstance(each, Sample)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("each", SAMPLES, ids=lambda each: each.id)
+def test_z_scores_of_a_right_estimator_are_standard_normal(
+    each: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two z-scores of a check, over 60 checks of the solution: this is what its false alarms rest on."""
+    (source,) = (path for path in SOURCES if number(path) == each.id[:2])
+    estimator = namespace(exercises.with_solutions(source).cells, tmp_path, monkeypatch)[each.name]
+    for case, question in enumerate(each.examples):
+        law = each.law(**question)
+        scores = []
+        for seed in range(60):
+            rngs = [np.random.default_rng([7, case, seed, repeat]) for repeat in range(each.repeats)]
+            values = np.array([float(estimator(*question.values(), rng)) for rng in rngs])
+            scores.append(z_scores(values, law))
+        mean, spread = np.transpose(scores)
+        for z in (mean, spread):
+            assert abs(z.mean()) < 0.58 and 0.7 < z.std() < 1.3, (case, z.mean(), z.std())
+            assert np.abs(z).max() < 4.5
