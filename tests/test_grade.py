@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 
 from vaelib.cli import app
 from vaelib.grade import wire
-from vaelib.grade.marks import Marks, grade, student_of, tasks_in, write_csv
+from vaelib.grade.marks import POINTS, Marks, grade, student_of, tasks_in, write_csv
 from vaelib.grade.pages import class_page, student_page
 from vaelib.grade.submission import Limits
 from vaelib.judge import Feedback
 from vaelib.reply import NoReply, Reply, Seed, Tensor
+from vaelib.tasks import tasks_of
 
 IMPORTS = "import numpy as np\nfrom vaelib.exercise import check, hint, progress"
 RIGHT_1 = """def kl_normal(loc_q, scale_q, loc_p, scale_p):
@@ -114,6 +115,9 @@ SUBMISSIONS: dict[str, tuple[list[str] | str, str, str]] = {
 }
 
 
+POSSIBLE = sum(POINTS[each.level] for each in tasks_of("04").values())
+
+
 def write(path: Path, cells: list[str] | str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(cells, str):
@@ -146,7 +150,7 @@ def test_submission_gets_what_it_deserves(name: str, marks: dict[str, Marks]) ->
 
 @pytest.mark.slow
 def test_details_of_what_went_wrong_are_told(marks: dict[str, Marks]) -> None:
-    assert marks["renamed"].points == marks["renamed"].possible == 4
+    assert (marks["renamed"].points, marks["renamed"].possible) == (4, POSSIBLE)
     assert marks["wrong"].feedback["04.1"].mistake == "no logarithm"
     assert marks["cheats-check"].feedback["04.1"].mistake == "no logarithm"
     assert "vaelib.kl_divergence was called" in str(marks["forbidden"].feedback["04.1"])
@@ -175,7 +179,7 @@ def test_pages_and_table_say_what_was_found(marks: dict[str, Marks], tmp_path: P
     assert "<svg" in page and "no logarithm" in page and "the normalizers were taken to cancel" in page
     assert not any(name in page for name in ("cheats-check", "forks"))
     own = student_page(marks["wrong"])
-    assert "2 of 4 points" in own and "It looks like the normalizers" in own
+    assert f"2 of {POSSIBLE} points" in own and "It looks like the normalizers" in own
     write_csv(everybody, tmp_path / "grades.csv")
     rows = list(csv.DictReader((tmp_path / "grades.csv").read_text().splitlines()))
     assert len(rows) == len(SUBMISSIONS) + 1

@@ -110,7 +110,7 @@ assert check("04.3", hiding_place).right
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# ## 04.4 Full covariances
+# ## 04.4 Full covariances, from their Cholesky factors
 #
 # *Stretch, 18 minutes.* Some encoders return a full covariance $\Sigma=LL^\top$ as its Cholesky factor $L$: lower triangular, with
 # a positive diagonal. Write $\mathrm{KL}(q \,\Vert\, p)$ in nats from $\mu_q,L_q,\mu_p,L_p$.

@@ -51,8 +51,9 @@ def class_page(marks: list[Marks]) -> str:
     counts = {id: Counter(mark.feedback[id].state for mark in marks if id in mark.feedback) for id in ids}
     parts = [_picture({f"{id} {tasks[id].title}": counts[id] for id in ids})] if ids else []
     for id in ids:
-        made = Counter(m.feedback[id].mistake for m in marks if id in m.feedback and m.feedback[id].mistake)
-        says = {mistake.name: mistake.says for mistake in tasks[id].mistakes}
+        told = [mark.feedback[id] for mark in marks if id in mark.feedback and mark.feedback[id].mistake]
+        made = Counter(feedback.mistake for feedback in told)
+        says = {f.mistake: line for f in told for line in f.lines if line.startswith("It looks like ")}
         rows = "".join(
             f"<tr><td>{count}</td><td>{escape(name)}</td><td>{escape(says.get(name, ''))}</td></tr>"
             for name, count in made.most_common()

@@ -2,6 +2,7 @@ r"""Exercises to notebook 03: KL and Jensen."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,12 +94,6 @@ def _log_ratio(q: Array, p: Array) -> Array:
         return np.log(q) - np.log(p)
 
 
-def _naive(q: Array, p: Array) -> Array:
-    """The summands as NumPy gives them: 0 log 0 is NaN."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return q * np.log(q / p)
-
-
 def _without_empty_states(q: Array, p: Array) -> Any:
     return np.sum(np.where(p > 0, xlogy(q, q) - xlogy(q, np.where(p > 0, p, 1.0)), 0.0), axis=-1)
 
@@ -109,6 +104,18 @@ def _infinite_at_any_zero(q: Array, p: Array) -> Any:
 
 def _is_infinite_where_it_must(value: Array, q: Array, p: Array) -> bool:
     return bool(np.all(np.isinf(value[np.any((q > 0) & (p == 0), axis=-1)])))
+
+
+def _naive(q: Array, p: Array) -> Array:
+    """The summands as NumPy gives them: 0 log 0 is NaN."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return q * np.log(q / p)
+
+
+def _and_nan(mistake: Mistake, naive: Any) -> tuple[Mistake, Mistake]:
+    """A mistake, and the same where 0 log 0 was not thought of either."""
+    says = f"{mistake.says} And 0 log 0 became NaN: xlogy gives 0."
+    return mistake, replace(mistake, name=f"{mistake.name}, and NaN", says=says, value=naive)
 
 
 TABLES = Compute(
@@ -136,21 +143,22 @@ TABLES = Compute(
         ),
     ),
     mistakes=(
-        Mistake(
-            "arguments exchanged",
-            "It looks like KL(p || q): the weights are those of the first argument, q.",
-            lambda q, p: _kl(p, q),
-        ),
-        Mistake(
-            "arguments exchanged, NaN at an empty state",
-            "It looks like KL(p || q): the weights are those of q. And 0 log 0 became NaN: xlogy gives 0.",
+        *_and_nan(
+            Mistake(
+                "arguments exchanged",
+                "It looks like KL(p || q): the weights are those of the first argument, q.",
+                lambda q, p: _kl(p, q),
+            ),
             lambda q, p: _naive(p, q).sum(axis=-1),
         ),
-        Mistake(
-            "quotient upside down",
-            "It looks like the quotient in the logarithm is upside down: this is minus the KL.",
-            lambda q, p: -_kl(q, p),
-            next="Which state is dear: one that p holds for too likely, or one that p holds for too rare?",
+        *_and_nan(
+            Mistake(
+                "quotient upside down",
+                "It looks like the quotient in the logarithm is upside down: this is minus the KL.",
+                lambda q, p: -_kl(q, p),
+                next="Which state is dear: one that p holds for too likely, or one that p holds for too rare?",
+            ),
+            lambda q, p: -_naive(q, p).sum(axis=-1),
         ),
         Mistake(
             "mean instead of weighted sum",
@@ -164,21 +172,22 @@ TABLES = Compute(
             lambda q, p: np.sum(_log_ratio(q, p), axis=-1),
             next="Write the expectation under q as a sum: what stands in front of the logarithm?",
         ),
-        Mistake(
-            "mean over states",
-            "It looks like the weighted terms were averaged over the states: q weighs them already, so sum them.",
-            lambda q, p: _kl(q, p) / q.shape[-1],
-            real="public issue threads: a mean where a sum belongs",
-        ),
-        Mistake(
-            "mean over states, NaN at an empty state",
-            "It looks like the weighted terms were averaged: sum them. And 0 log 0 became NaN: xlogy gives 0.",
+        *_and_nan(
+            Mistake(
+                "mean over states",
+                "It looks like the weighted terms were averaged over the states: they are summed.",
+                lambda q, p: _kl(q, p) / q.shape[-1],
+                real="public issue threads: a mean where a sum belongs",
+            ),
             lambda q, p: _naive(q, p).mean(axis=-1),
         ),
-        Mistake(
-            "in bits",
-            "It looks like the logarithm has base 2: nats are asked for.",
-            lambda q, p: _kl(q, p) / np.log(2),
+        *_and_nan(
+            Mistake(
+                "in bits",
+                "It looks like the logarithm has base 2: nats are asked for.",
+                lambda q, p: _kl(q, p) / np.log(2),
+            ),
+            lambda q, p: _naive(q, p).sum(axis=-1) / np.log(2),
         ),
         Mistake(
             "cross-entropy",
@@ -203,6 +212,13 @@ TABLES = Compute(
             lambda q, p: np.sum(xlogy(q, q) - xlogy(q, p + 1e-8), axis=-1),
             next="Leave the infinity in: it says that q must not go there.",
             real="code that adds a small number inside the logarithm",
+        ),
+        Mistake(
+            "0 log 0",
+            "It looks like 0 log 0 became NaN: where q has no mass, nothing is drawn, and nothing is to be added.",
+            lambda q, p: _naive(q, p).sum(axis=-1),
+            next="Which of NumPy's factors is 0 there, and which is infinite? xlogy knows the product.",
+            real="public issue threads: NaN from log(0)",
         ),
         Mistake(
             "infinite at every zero",

@@ -395,7 +395,13 @@ FULL_COVARIANCES = Compute(
         _many_narrow(),
     ),
     draw=_triangles,
-    rules=(NEVER_NEGATIVE,),
+    rules=(
+        Rule(
+            "It is not finite here, and every KL of two Gaussians is. Was a determinant 0 before its logarithm?",
+            lambda value, **_: bool(np.all(np.isfinite(value))),
+        ),
+        NEVER_NEGATIVE,
+    ),
     mistakes=(
         Mistake(
             "no log-determinant",
