@@ -178,6 +178,11 @@ def test_no_finite_number_agrees_with_infinity() -> None:
     assert verdict(-math.inf, each).mistake == "minus"
 
 
+def test_entry_that_agrees_at_infinity_is_not_the_one_that_is_shown() -> None:
+    each = compute(truth=lambda x: np.array([np.inf, 2.0]), mistakes=())
+    assert "Entry [1] of yours is 3, expected 2" in str(verdict(lambda x: [np.inf, 3.0], each))
+
+
 def test_mistake_without_a_value_is_recognized_by_that() -> None:
     with np.errstate(invalid="ignore", divide="ignore"):
         mistakes = (Mistake("log of a negative", "It looks like a log of x - 2.", lambda x: np.log(x - 2)),)
@@ -384,7 +389,7 @@ def test_route_of_any_length_passes(route: str) -> None:
 
 
 WRONG: list[tuple[list[Any], str]] = [
-    ([log_evidence, (">=", BOUND)], "a start and a goal alone derive nothing"),
+    ([log_evidence, (">=", BOUND)], "2 are too few: one rule a line, 3 at least"),
     ([log_evidence, E(q, log_joint - log_lik)], "Line 1 does not follow from line 0"),
     ([log_evidence, E(q, log_lik - log_post)], "Line 1 does not follow from line 0"),
     ([log_joint, BOUND], "Line 0 has no value"),

@@ -211,7 +211,7 @@ def _both(question: Arguments, value: Any, truth: Any = None) -> str:
     if value.ndim == 0:
         return f"Yours is {', expected '.join(told_apart(value, truth))}{_at(question)}."
     with np.errstate(invalid="ignore"):
-        distance = np.abs(value - truth) / np.maximum(1.0, np.abs(truth))
+        distance = np.where(value == truth, 0.0, np.abs(value - truth) / np.maximum(1.0, np.abs(truth)))
     worst = np.unravel_index(np.argmax(np.where(np.isnan(distance), np.inf, distance)), value.shape)
     entry = ", ".join(map(str, worst))
     both = ", expected ".join(told_apart(value[worst], truth[worst]))
@@ -357,8 +357,10 @@ def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
             then="Which term is still to be rewritten, or dropped?",
         )
     if len(lines) < task.least:
-        then = "Which rule leads from the one to the other? Write down what it changes."
-        return not_yet("Every line follows, but a start and a goal alone derive nothing.", then=then)
+        then = "Which rule leads from one line to the next? Write down what it changes."
+        return not_yet(
+            f"Every line follows, but {len(lines)} are too few: one rule a line, {task.least} at least.", then=then
+        )
     arrived = compose([line.relation for line in lines])
     if arrived != task.relation:
         then = "Which line loses something, and what is it?"

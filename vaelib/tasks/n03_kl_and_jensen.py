@@ -156,7 +156,7 @@ TABLES = Compute(
                 "quotient upside down",
                 "It looks like the quotient in the logarithm is upside down: this is minus the KL.",
                 lambda q, p: -_kl(q, p),
-                next="Which state is dear: one that p holds for too likely, or one that p holds for too rare?",
+                next="Which state costs more: one that p takes to be too likely, or too rare?",
             ),
             lambda q, p: -_naive(q, p).sum(axis=-1),
         ),
