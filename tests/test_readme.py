@@ -87,3 +87,13 @@ def test_speeds_in_the_readme_are_those_that_were_measured(line: str) -> None:
         rows = json.loads((RESULTS / f"training-none-{threads}.json").read_text(encoding="utf-8"))["rows"]
         measured = {row["row"]: row["of_floor"]["median"] for row in rows if "of_floor" in row}
         assert cell == ", ".join(f"{measured[name]:.2f}" for name in SHOWN[line])
+
+
+def test_exercise_in_the_readme_answers_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = block("from vaelib.exercise import check")
+    typed = [line.removeprefix(">>> ") for line in text.splitlines() if line.startswith(">>> ")]
+    shown = [line for line in text.splitlines() if not line.startswith(">>> ")]
+    names: dict[str, Any] = {}
+    exec(typed[0], names)
+    assert repr(eval(typed[1], names)).splitlines() == shown
