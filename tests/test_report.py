@@ -153,7 +153,7 @@ def test_markdown_table_survives_bars_and_angle_brackets() -> None:
         assert {len(row) for row in rows} == {7} and len(rows) == 7
         assert not re.search(r"(?<!\\)[<]", each._repr_markdown_())
     assert [row[2].split(" ")[0] for row in cells(report)[2:]] == [r"$\lt", r"$\gt", r"$\ge", r"$\le", r"$\ne"]
-    assert r"- Line 5: It looks like KL(p(z\|x) \|\| q) \<0." in broken._repr_markdown_()
+    assert r"- Line 5: It looks like KL(p(z\|x) \|\| q) \<0;" in broken._repr_markdown_()
 
 
 def test_notes_are_a_list_after_an_empty_line() -> None:
