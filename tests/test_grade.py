@@ -111,6 +111,13 @@ SUBMISSIONS: dict[str, tuple[list[str] | str, str, str]] = {
     "pretends": ([IMPORTS, PRETENDS, RIGHT_2], "not yet", "right"),
     "looks-up": ([IMPORTS, LOOKS_UP, RIGHT_2], "not yet", "right"),
     "forks": ([IMPORTS, RIGHT_1, "import subprocess\nsubprocess.Popen(['sleep', '600'])", RIGHT_2], "right", "right"),
+    "help": ([IMPORTS, RIGHT_1 + "\nkl_normal?\n?check", CHECK_1, "%%bash\nls (", RIGHT_2], "right", "right"),
+    "plays-after": ([IMPORTS, RIGHT_1, CHECK_1, 'check("04.1", lambda *a: 0.0)', RIGHT_2], "right", "right"),
+    "sleeps": (
+        [IMPORTS, "import time\n" + RIGHT_1.replace("    return", "    time.sleep(1.5)\n    return"), RIGHT_2],
+        "not yet",
+        "right",
+    ),
     "writes-on-the-pipe": ([IMPORTS, WRONG_1, RIGHT_2, WRITES], "any", "any"),
 }
 
@@ -135,7 +142,7 @@ def marks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Marks]:
     for name, (cells, _, _) in SUBMISSIONS.items():
         write(folder / name / "04_gaussian_kl.ipynb", cells)
     write(folder / "renamed" / "my homework (final).ipynb", SUBMISSIONS["right"][0])
-    limits = Limits(cells=8.0, question=2.0, processor=40, memory=2 << 30)
+    limits = Limits(cells=8.0, question=2.0, exercise=5.0, processor=40, memory=2 << 30)
     return {mark.student: mark for mark in grade(folder, seed=20261122, limits=limits, at_once=2)}
 
 
@@ -181,7 +188,7 @@ def test_pages_and_table_say_what_was_found(marks: dict[str, Marks], tmp_path: P
     own = student_page(marks["wrong"])
     assert f"2 of {POSSIBLE} points" in own and "It looks like the normalizers" in own
     write_csv(everybody, tmp_path / "grades.csv")
-    rows = list(csv.DictReader((tmp_path / "grades.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "grades.csv").read_text(encoding="utf-8-sig").splitlines()))
     assert len(rows) == len(SUBMISSIONS) + 1
     (row,) = (row for row in rows if row["student"] == "wrong")
     shown = [row[column] for column in ("points", "possible", "04.1", "04.1 looks like")]
@@ -281,6 +288,34 @@ def test_notebook_is_recognized_by_ids_by_name_and_by_functions(tmp_path: Path) 
     assert found == {"a.ipynb": ["04"], "04_x.ipynb": ["04"], "b.ipynb": ["04"], "c.ipynb": []}
     assert student_of(tmp_path / "ada" / "04.ipynb", tmp_path) == "ada"
     assert student_of(tmp_path / "ada.ipynb", tmp_path) == "ada"
+
+
+@pytest.mark.slow
+def test_names_of_any_kind_are_graded_and_no_page_is_written_over(tmp_path: Path) -> None:
+    for folder in ("section 1/eve", "section 1/bob", "section 2/eve"):
+        write(tmp_path / "in" / folder / "04.ipynb", [IMPORTS, RIGHT_1, CHECK_1])
+    write(tmp_path / "in" / "__MACOSX" / "._04.ipynb", "x")
+    odd = os.fsdecode(b"M\xfcller.ipynb")
+    write(tmp_path / "in" / odd, [IMPORTS, RIGHT_1, CHECK_1])
+    done = CliRunner().invoke(app, ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "4 submissions graded" in done.output and re.search(r"seed \d+\.", done.output)
+    rows = (tmp_path / "out" / "grades.csv").read_text(encoding="utf-8-sig").splitlines()
+    students = [row.split(",")[0] for row in rows[1:]]
+    assert sorted(students) == ["M\ufffdller", "section 1/bob", "section 1/eve", "section 2/eve"]
+    assert len(list((tmp_path / "out" / "feedback").glob("*.html"))) == 4
+
+
+@pytest.mark.slow
+def test_submission_does_not_learn_where_the_others_lie(tmp_path: Path) -> None:
+    spy = (
+        "import sys\ndef kl_normal(a, b, c, d):\n    return 0.0 if 'secret' in ' '.join(sys.argv) else "
+        + RIGHT_1.split("return ")[1]
+    )
+    spy = spy.replace("loc_q", "a").replace("scale_q", "b").replace("loc_p", "c").replace("scale_p", "d")
+    write(tmp_path / "secret" / "ada" / "04.ipynb", [IMPORTS, spy, CHECK_1])
+    (mark,) = grade(tmp_path / "secret", seed=1)
+    assert mark.feedback["04.1"].right, mark
 
 
 def test_names_cannot_become_formulas_or_markup(tmp_path: Path) -> None:

@@ -296,12 +296,14 @@ def evaluate(
 def grade(
     submissions: Annotated[Path, typer.Argument(help="A folder of notebooks, or of a folder for each student")],
     out: Annotated[Path, typer.Option(help="Folder for grades.csv, class.html and feedback/")],
-    seed: Annotated[int, typer.Option(min=0, help="Of the questions; choose it when the submissions are in")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the questions [default: a new one]")] = None,
     at_once: Annotated[int | None, typer.Option(min=1, help="Submissions at a time [default: the cores]")] = None,
     seconds: Annotated[float, typer.Option(min=1, help="That the cells of a submission may take")] = 120.0,
     memory: Annotated[float, typer.Option(min=1, help="GiB that a submission may take")] = 4.0,
 ) -> None:
     """Grade exercises: scores, a page of feedback for each student, and the mistakes of the class."""
+    import secrets
+
     from vaelib.grade.marks import grade as run
     from vaelib.grade.marks import write_csv
     from vaelib.grade.pages import write_pages
@@ -312,6 +314,7 @@ def grade(
         _fail(f"Expected a folder of submissions, but got {submissions}.")
     count = len(list(submissions.rglob("*.ipynb")))
     limits = Limits(cells=seconds, memory=int(memory * 2**30))
+    seed = secrets.randbelow(10**6) if seed is None else seed
     try:
         with progress_bar("grading", count) as advance:
             marks = run(submissions, seed=seed, limits=limits, at_once=at_once, done=advance)

@@ -7,6 +7,7 @@ usually means, what to do next. A mistake that is not known gets no guess.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
@@ -25,7 +26,7 @@ from vaelib.terms import Term, parse
 
 Array = np.ndarray
 RIGHT, NOT_YET, NOT_ATTEMPTED, UNDECIDED = "right", "not yet", "not attempted", "undecided"
-COARSER = {"float64": 1.0, "float32": 2e5, "float16": 2e9}  # tolerances, relative to double precision
+COARSER = {"float64": 1.0, "float32": 2e4}  # tolerances, relative to double precision
 LOOKS_LIKE = 1e-6  # a mistake is recognized more generously than the truth
 Z_THRESHOLD = 4.5
 
@@ -73,7 +74,7 @@ def without_reply(task: Task, reason: NoReply) -> Feedback:
         "raised": "Read the last line of the error first; then call your function by hand with these shapes.",
         "not allowed": "Write it yourself, from the formula; then compare the two.",
         "too slow": "Is there a loop that never ends, or one over what NumPy could do at once?",
-    }.get(reason.kind, "Look at the stub's docstring: it says what is returned.")
+    }.get(reason.kind, "The statement, and the docstring of the stub, say what is expected.")
     return not_yet(reason.text, then=then)
 
 
@@ -101,7 +102,7 @@ def _compute(task: Compute, answer: Respondent, seed: int) -> Feedback:
         return Feedback(RIGHT, (f"Right: {task.id} {task.title}.", _how_many(len(questions))))
 
     first = good.index(False)
-    numbers = _both(questions[first], replies[first].value, truths[first])
+    numbers = _both(questions[first], replies[first].value, None if task.secret else truths[first])
     for mistake in task.mistakes:
         wrong = [expected(mistake.value, question) for question in questions]
         if is_like(replies, wrong, truths, task.tolerance):
@@ -118,7 +119,9 @@ def _compute(task: Compute, answer: Respondent, seed: int) -> Feedback:
 
 def expected(truth: Any, question: Arguments) -> Any:
     """The value of a truth, or of a mistake, for one question: a float64 array, or a word."""
-    value = truth(**plain_arguments(question)) if callable(truth) else truth
+    with np.errstate(all="ignore"), warnings.catch_warnings():  # whatever the student has set
+        warnings.simplefilter("ignore")
+        value = truth(**plain_arguments(question)) if callable(truth) else truth
     if isinstance(value, str):
         return value
     return np.asarray(value.value if isinstance(value, Estimate) else value, dtype=float)
@@ -156,7 +159,7 @@ def close(value: Any, truth: Any, relative: float) -> bool:
 
 def is_like(replies: Sequence[Reply], wrong: Sequence[Any], truths: Sequence[Any], least: float) -> bool:
     """Do the replies agree with a known mistake, in every case, and differ from the truth where that does?"""
-    relative = [max(LOOKS_LIKE, least, 1e-9 * COARSER[reply.precision]) for reply in replies]
+    relative = [min(0.02, max(LOOKS_LIKE, least, 1e-9 * COARSER[reply.precision])) for reply in replies]
     alike = all(close(*without_nan(reply.value, w), r) for reply, w, r in zip(replies, wrong, relative, strict=True))
     return alike and any(not close(w, t, r) for w, t, r in zip(wrong, truths, relative, strict=True))
 
@@ -263,6 +266,9 @@ def _sample(task: Sample, answer: Respondent, seed: int) -> Feedback:
         for repeat in range(task.repeats):
             rng = Seed(int(np.random.default_rng([seed, index, repeat]).integers(2**62)))
             reply = answer.ask(question | {"rng": rng})
+            if repeat == 0 and not _same_again(reply, answer.ask(question | {"rng": rng})):
+                where = "Two calls with equal Generators gave different values."
+                return not_yet(where, then="Draw from the Generator that is handed over, and from no other.")
             if isinstance(reply.value, str) or reply.value.shape != ():
                 shape = "a word" if isinstance(reply.value, str) else f"shape {reply.value.shape}"
                 return not_yet(f"Expected one number, but got {shape}{_at(question)}.", then=task.next)
@@ -280,9 +286,16 @@ def _sample(task: Sample, answer: Respondent, seed: int) -> Feedback:
     for mistake in task.mistakes:
         if all(agrees(values, mistake.value(**question)) for question, values in cases):
             return not_yet(where, means=mistake.says, then=mistake.next or task.next, mistake=mistake.name)
+    if deviation == 0 and law.deviation > 0:
+        then = "Draw from the Generator that is handed over; it is another one each time."
+        return not_yet(f"Every call gives the same value, {number(mean)}{_at(question)}.", then=then)
     of_mean, of_spread = z_scores(sample, law)
     off = f"In standard errors, the mean is off by {number(of_mean)} and the variance by {number(of_spread)}."
     return not_yet(where, off, then=task.next)
+
+
+def _same_again(first: Reply, second: Reply) -> bool:
+    return isinstance(first.value, str) or np.array_equal(first.value, second.value, equal_nan=True)
 
 
 def z_scores(values: Array, law: Law) -> tuple[float, float]:
@@ -293,7 +306,8 @@ def z_scores(values: Array, law: Law) -> tuple[float, float]:
         return (0.0, 0.0) if exact else (np.inf, np.inf)
     mean = (values.mean() - law.mean) / (law.deviation / np.sqrt(n))
     spread = np.sqrt((law.kurtosis - (n - 3) / (n - 1)) / n)  # of the sample variance, relative
-    return float(mean), float((values.var(ddof=1) / law.deviation**2 - 1) / spread)
+    ratio = np.cbrt(values.var(ddof=1) / law.deviation**2)  # Wilson and Hilferty: far more normal than the variance
+    return float(mean), float((ratio - (1 - spread**2 / 9)) / (spread / 3))
 
 
 def agrees(values: Array, law: Law) -> bool:
@@ -356,11 +370,11 @@ def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
             f"The goal is {task.goal.spelled}.",
             then="Which term is still to be rewritten, or dropped?",
         )
-    if len(lines) < task.least:
+    between = {line.latex for line in lines} - {task.start.latex, task.goal.latex}
+    if len(between) < task.least - 2:
         then = "Which rule leads from one line to the next? Write down what it changes."
-        return not_yet(
-            f"Every line follows, but {len(lines)} are too few: one rule a line, {task.least} at least.", then=then
-        )
+        few = "Every line follows, but too few stand between start and goal: one rule a line,"
+        return not_yet(f"{few} {task.least - 2} at least.", then=then)
     arrived = compose([line.relation for line in lines])
     if arrived != task.relation:
         then = "Which line loses something, and what is it?"

@@ -11,10 +11,11 @@ import linecache
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -26,7 +27,20 @@ from vaelib.terms import Term
 
 Arguments = Mapping[str, Any]
 SECONDS = 10.0  # for one question
-PRECISIONS = {"float64": 0, "float32": 1, "float16": 2}
+PRECISIONS = {"float64": 0, "float32": 1}
+TOTAL = 60.0  # seconds, for all questions of one exercise
+RELATIONS = {
+    "=": "=",
+    "==": "=",
+    ">=": ">=",
+    "≥": ">=",
+    "=>": ">=",
+    "<=": "<=",
+    "≤": "<=",
+    "=<": "<=",
+    ">": ">",
+    "<": "<",
+}
 
 
 class NoReply(Exception):
@@ -74,14 +88,22 @@ class Answer:
 
     content: Any
     seconds: float = SECONDS
+    total: float = TOTAL
+    _spent: list[float] = field(default_factory=list, repr=False)
 
     def ask(self, arguments: Arguments) -> Reply:
         """The answer's reply to one question; raises NoReply."""
         if is_blank(self.content):
             raise NoReply("not attempted", "There is no answer yet.")
         handed_over = [_handed_over(argument) for argument in arguments.values()]  # may import torch: not on its time
-        with limited(self.seconds):
-            return as_reply(self._value(arguments, handed_over))
+        if sum(self._spent) > self.total:
+            raise NoReply("too slow", f"All questions together took more than {self.total:g} s.")
+        started = time.monotonic()
+        try:
+            with limited(self.seconds):
+                return as_reply(self._value(arguments, handed_over))
+        finally:
+            self._spent.append(time.monotonic() - started)
 
     def _value(self, arguments: Arguments, handed_over: list[Any]) -> Any:
         if _is_symbolic(self.content):
@@ -97,7 +119,7 @@ class Answer:
         except BaseException as error:  # SystemExit too: a student's sys.exit() must not end the session
             raise NoReply("raised", where_it_was_raised(error)) from error
         if is_blank(value):
-            raise NoReply("not attempted", f"The function returned {value!r}.")
+            raise NoReply("not attempted", f"The function returned {value!r}. Is a `return` missing?")
         return value
 
     def lines(self) -> list[tuple[str, str]]:
@@ -120,7 +142,10 @@ def _line(item: Any, number: int) -> tuple[str, str]:
         terms = [part for part in item if type(part) is not str]
         if len(terms) != 1 or len(words) > 2:
             raise NoReply("no number", f"Line {number}: expected (relation, term, reason), but got {item!r}.")
-        relation = next((word for word in words if word in ("=", ">=", "<=", ">", "<")), "=")
+        signs = [word.strip() for word in words if not any(letter.isalpha() for letter in word)]
+        if [sign for sign in signs if sign not in RELATIONS]:
+            raise NoReply("no number", f"Line {number}: expected one of {', '.join(RELATIONS)}, but got {signs[0]!r}.")
+        relation = RELATIONS[signs[0]] if signs else "="
         (term,) = terms
     if type(term) in (int, float):
         return relation, repr(term)
@@ -137,6 +162,8 @@ def as_reply(value: Any) -> Reply:
     """What a returned value is worth; only exact types are understood."""
     if _is_symbolic(value):
         value = _evaluated(value, {})
+    if type(value) in (list, tuple) and value and all(type(part) is str for part in value):
+        value = " ".join(value)
     if type(value) is str:
         return Reply(value.strip().lower())
     if type(value) is Estimate:
@@ -147,6 +174,8 @@ def as_reply(value: Any) -> Reply:
 
 def _array(value: Any) -> tuple[Any, str]:
     """(float64 array, precision it was computed in)."""
+    if _is_symbolic(value):
+        value = _evaluated(value, {})
     if _is_tensor(value):
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":
@@ -163,6 +192,8 @@ def _array(value: Any) -> tuple[Any, str]:
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise NoReply("no number", f"Expected real numbers, but got an array of type {array.dtype}.")
+    if str(array.dtype) == "float16":
+        raise NoReply("no number", "The value is in half precision: three digits are too few to be judged.")
     precision = str(array.dtype) if str(array.dtype) in PRECISIONS else "float64"
     return array.astype(float), precision
 
@@ -196,7 +227,7 @@ def _evaluated(expression: Any, arguments: Arguments) -> Any:
         names = ", ".join(arguments)
         raise NoReply("no number", f"The expression contains {', '.join(unknown)}; the symbols here are {names}.")
     numbers = {symbol: float(arguments[str(symbol)]) for symbol in expression.free_symbols}
-    number = expression.evalf(20, subs=numbers)
+    number = expression.doit().evalf(20, subs=numbers)
     if not number.is_number or number.is_real is False:
         raise NoReply("no number", f"The expression does not become a real number: {number}.")
     return float(number)

@@ -91,6 +91,7 @@ class Compute(Task):
         questions: how many are drawn.
         tolerance: of an answer in double precision, relative to max(1, |truth|).
         rules: what holds for every right answer.
+        secret: what is expected is not shown, since it is what is asked.
     """
 
     truth: Any
@@ -99,6 +100,7 @@ class Compute(Task):
     questions: int = 8
     tolerance: float = 1e-9
     rules: tuple[Rule, ...] = ()
+    secret: bool = False
 
     def asked(self, seed: int) -> list[Arguments]:
         """The questions of one check: examples first."""

@@ -21,8 +21,7 @@ from vaelib.exercise import check, hint, progress
 #
 # $$\hat{\mathcal{L}}_K=\log\tfrac1K\sum_{k=1}^K w_k,$$
 #
-# one number for each example. Some log-weights are near $-900$, as they are for images. Return a tensor that can be
-# differentiated: no `.numpy()`, no `.item()`.
+# one number for each example. Some log-weights are near $-900$, as they are for images. Return a tensor.
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "10.1", "schema_version": 3}

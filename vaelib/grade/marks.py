@@ -57,7 +57,8 @@ def grade(
         seed: of the questions; choose it after the submissions are in.
         done: called with the number of submissions that are graded.
     """
-    notebooks = sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    found = sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    notebooks = [path for path in found if not path.name.startswith("._") and path.is_file()]  # macOS leaves such
     if not notebooks:
         raise ValueError(f"Expected notebooks (*.ipynb) in {folder}, but found none.")
     with ThreadPoolExecutor(at_once or os.cpu_count() or 1) as pool:
@@ -110,22 +111,27 @@ def tasks_in(path: Path) -> list[Task]:
 
 
 def student_of(path: Path, folder: Path) -> str:
-    """The folder that the notebook lies in, or its own name if all lie in one folder."""
+    """The folder that the notebook lies in, seen from `folder`; or its own name if it lies in no other."""
     inside = path.relative_to(folder)
-    return inside.parts[0] if len(inside.parts) > 1 else inside.stem
+    return readable(str(inside.parent) if len(inside.parts) > 1 else inside.stem)
+
+
+def readable(name: str) -> str:
+    """A file's name as text, whatever bytes it has."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def write_csv(marks: list[Marks], path: Path) -> None:
     """One row a submission: points, then the state of each exercise and the mistake that was recognized."""
     ids = sorted({id for mark in marks for id in mark.feedback})
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8-sig") as file:  # spreadsheets look for the mark
         writer = csv.writer(file)
         head = [part for id in ids for part in (id, f"{id} looks like")]
         writer.writerow(["student", "file", "points", "possible", *head, "note"])
         for mark in marks:
             cells = [cell for id in ids for cell in _cells(mark.feedback.get(id))]
             writer.writerow(
-                [_safe(mark.student), _safe(mark.path.name), mark.points, mark.possible, *cells, mark.damaged]
+                [_safe(mark.student), _safe(readable(mark.path.name)), mark.points, mark.possible, *cells, mark.damaged]
             )
 
 

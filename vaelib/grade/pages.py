@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 from vaelib.grade.marks import Marks
-from vaelib.judge import NOT_ATTEMPTED, RIGHT
+from vaelib.judge import NOT_ATTEMPTED, NOT_YET, RIGHT
 from vaelib.tasks import all_tasks
 
 STYLE = """
@@ -58,6 +58,8 @@ def class_page(marks: list[Marks]) -> str:
             f"<tr><td>{count}</td><td>{escape(name)}</td><td>{escape(says.get(name, ''))}</td></tr>"
             for name, count in made.most_common()
         )
+        unknown = sum(f.state == NOT_YET and not f.mistake for m in marks if (f := m.feedback.get(id)) is not None)
+        rows += f"<tr><td>{unknown}</td><td>others</td><td></td></tr>" if unknown else ""
         tried = sum(counts[id].values()) - counts[id][NOT_ATTEMPTED]
         head = f"<h2>{id} {escape(tasks[id].title)}</h2><p>{tried} tried, {counts[id][RIGHT]} right.</p>"
         table = (
@@ -85,7 +87,7 @@ def write_pages(marks: list[Marks], out: Path) -> None:
     taken: Counter[str] = Counter()
     for mark in marks:
         name = "".join(letter if letter.isalnum() or letter in "-_ ." else "_" for letter in mark.student) or "nameless"
-        taken[name] += 1
-        name += f"-{mark.path.stem}" if taken[name] > 1 else ""
+        taken[name.lower()] += 1
+        name += f" {taken[name.lower()]}" if taken[name.lower()] > 1 else ""
         (folder / f"{name}.html").write_text(student_page(mark), encoding="utf-8")
     (out / "class.html").write_text(class_page(marks), encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,10 +28,11 @@ OUTPUT = 64 << 10  # bytes of what a submission prints that are kept
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one submission: seconds for its cells, for one question, of the processor in all; bytes of memory."""
+    """Of one submission: seconds for its cells, a question, an exercise, of the processor in all; bytes of memory."""
 
     cells: float = 120.0
     question: float = 10.0
+    exercise: float = 60.0
     processor: int = 300
     memory: int = 4 << 30
 
@@ -56,6 +58,7 @@ class Submission:
     output: bytes = b""
     _process: subprocess.Popen[bytes] | None = None
     _starts: int = 0
+    _spent: dict[str, float] = field(default_factory=dict)
     _peak: float = 0.0
 
     def __enter__(self) -> Submission:
@@ -98,7 +101,9 @@ class Submission:
         read_questions, self._write = os.pipe()
         self._read, write_replies = os.pipe()
         self._folder = tempfile.TemporaryDirectory(prefix="vaelib-grade-")
-        command = [sys.executable, "-m", "vaelib.grade.worker", str(self.path.resolve())]
+        copy = Path(self._folder.name) / "submission.ipynb"  # so that it does not learn where the others lie
+        shutil.copy(self.path, copy)
+        command = [sys.executable, "-m", "vaelib.grade.worker", str(copy)]
         command += [str(read_questions), str(write_replies), json.dumps(sorted(self.ended))]
         root = Path(__file__).resolve().parents[2]
         keep = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT", "VAELIB_DATA") if name in os.environ}
@@ -213,16 +218,21 @@ class Submission:
         return [(str(relation), str(text)[:2000]) for relation, text in lines[:100]]
 
     def _asked(self, task: Task, question: dict[str, Any], payload: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        if self._spent.get(task.id, 0.0) > self.limits.exercise:
+            raise NoReply("too slow", f"All questions together took more than {self.limits.exercise:g} s.")
         if self._process is None:
             raise NoReply("not attempted", f"The notebook could not be run: {self.damaged}.")
         about = {"id": task.id, "name": task.name, "forbidden": task.forbidden, "seconds": self.limits.question}
+        started = time.monotonic()
         try:
             self._send(question | about, payload)
-            return self._receive(time.monotonic() + self.limits.question + 5)
+            return self._receive(started + self.limits.question + 5)
         except (Ended, wire.Broken) as reason:
             self._stop()
             self._start()  # for the other exercises
             raise NoReply("raised", f"While it was asked, {reason}.") from None
+        finally:
+            self._spent[task.id] = self._spent.get(task.id, 0.0) + time.monotonic() - started
 
 
 @dataclass(frozen=True)

@@ -115,4 +115,4 @@ def unpacked_reply(header: dict[str, Any], payload: bytes) -> Reply:
     except (KeyError, TypeError, ValueError) as problem:
         raise Broken("a reply whose shape and bytes do not fit") from problem
     precision = header.get("precision")
-    return Reply(value, precision if precision in ("float64", "float32", "float16") else "float64", error)
+    return Reply(value, precision if precision in ("float64", "float32") else "float64", error)

@@ -38,7 +38,7 @@ class Session:
     """The namespace of a submission, and what it passed to `check`."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Any] = {}
+        self.answers: dict[str, list[Any]] = {}
         self.namespace: dict[str, Any] = {"__name__": "__main__", "display": lambda *_: None}
         stand_in = ModuleType("vaelib.exercise")  # nothing here may know an answer
         vars(stand_in).update(check=self.check, hint=lambda *_: None, progress=lambda *_, **__: None)
@@ -46,12 +46,14 @@ class Session:
         sys.modules["vaelib.tasks"] = None  # type: ignore[assignment] # importing it raises
 
     def check(self, id: str, answer: Any, seed: int = 0) -> Recorded:
-        self.answers[str(id)] = answer
+        self.answers.setdefault(str(id), []).append(answer)
         return Recorded()
 
     def run(self, source: str) -> str:
         """Runs one cell; the last line of the error, if there is one."""
         try:
+            if source.lstrip().startswith(("%%bash", "%%sh", "%%html", "%%javascript", "%%writefile")):
+                return ""
             tree = ast.parse("\n".join(_without_magic(line) for line in source.splitlines()))
             exec(compile(tree, "<submission>", "exec"), self.namespace)
         except BaseException:
@@ -59,13 +61,17 @@ class Session:
         return ""
 
     def answer(self, id: str, name: str) -> Any:
-        """By the exercise's id; else by the name of the function or variable."""
-        found = self.answers.get(id)
-        return self.namespace.get(name) if found is None else found
+        """What was checked under the exercise's id, of several what has its name; else what has its name."""
+        checked, named = self.answers.get(id, []), self.namespace.get(name)
+        if not checked or any(answer is named for answer in checked):
+            return named
+        return checked[-1]
 
 
 def _without_magic(line: str) -> str:
-    return "" if line.lstrip().startswith(("%", "!")) else line
+    """A line that only IPython understands (%time, !ls, help?) is left out."""
+    text = line.strip()
+    return "" if text.startswith(("%", "!", "?")) or text.endswith("?") else line
 
 
 def code_cells(path: Path) -> list[str]:

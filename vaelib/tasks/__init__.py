@@ -15,7 +15,12 @@ FILES = {found.name[1:3]: found.name for found in pkgutil.iter_modules(__path__)
 def tasks_of(notebook: str) -> dict[str, Task]:
     """The exercises to a notebook ("04"), by id, in their order."""
     module = importlib.import_module(f"{__name__}.{FILES[notebook]}")
-    return {task.id: task for task in module.TASKS}
+    found = {task.id: task for task in module.TASKS}
+    if len(found) < len(module.TASKS) or len({task.name for task in module.TASKS}) < len(module.TASKS):
+        raise ValueError(
+            f"Expected ids and names of their own for the exercises of {FILES[notebook]}, but some are alike."
+        )
+    return found
 
 
 def all_tasks() -> dict[str, Task]:

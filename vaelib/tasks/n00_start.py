@@ -164,6 +164,7 @@ THREE_NODES = Compute(
     truth=_rule,
     examples=({"loc": 0.0, "scale": 1.0}, {"loc": 2.0, "scale": 1.0}, {"loc": 0.0, "scale": 3.0}),
     draw=_one_gaussian,
+    secret=True,
     rules=(
         Rule(
             "The mean of a constant is that constant: the weights add up to 1. Yours do not.",

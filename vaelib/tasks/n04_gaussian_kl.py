@@ -145,7 +145,7 @@ TO_THE_PRIOR = Compute(
     mistakes=(
         Mistake(
             "plus the square of the mean, as printed",
-            "It looks like loc^2 has a sign as once printed: in -1/2 sum(1 + log var - loc^2 - var) it is minus.",
+            "It looks like loc^2 has the wrong sign, as once in print: a mean farther from 0 must cost more.",
             lambda loc, log_scale: _to_standard(loc, log_scale) - np.sum(loc**2, axis=-1),
             real="a published note",
         ),
