@@ -45,13 +45,6 @@ def by_two_moments(probabilities: Array) -> Array:
     return np.array([scores.sum() / n, np.sqrt(((scores - scores.mean()) ** 2).sum() / (n * (n - 1)))])
 
 
-def product_first(probabilities: Array) -> Array:
-    """-inf and nan, once there are enough pixels."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scores = np.log(probabilities.prod(axis=1))
-        return np.array([scores.mean(), scores.std(ddof=1) / np.sqrt(len(scores))])
-
-
 def variance_of_the_mean(probabilities: Array) -> Array:
     scores = np.log(probabilities).sum(axis=1)
     return np.array([scores.mean(), scores.var(ddof=1) / len(scores)])
@@ -114,6 +107,6 @@ VARIANTS: dict[str, list[Any]] = {
 }
 WRONG: dict[str, list[Any]] = {
     "00.1": ["f", 4, "all"],
-    "00.2": [product_first, variance_of_the_mean, log_of_mean, lambda p: np.array([1.0, -1.0])],
+    "00.2": [variance_of_the_mean, log_of_mean, lambda p: np.array([1.0, -1.0])],
     "00.3": [simpson_one_deviation, descending, weights_of_a_density, lambda loc, scale: by_numpy(loc, scale).T],
 }

@@ -62,6 +62,11 @@ def _mean_and_bar(probabilities: Any, ddof: int = 1) -> Any:
     return np.array([scores.mean(), scores.std(ddof=ddof) / np.sqrt(len(scores))])
 
 
+def _product_first(probabilities: Any) -> Any:
+    scores = np.log(np.prod(probabilities, axis=1))
+    return np.array([scores.mean(), scores.std(ddof=1) / np.sqrt(len(scores))])
+
+
 def _pixels_as_draws(probabilities: Any) -> Any:
     n, d = probabilities.shape
     return np.array([_mean_and_bar(probabilities)[0], np.log(probabilities).std(ddof=1) * np.sqrt(d / n)])
@@ -91,6 +96,11 @@ TEST_SET = Compute(
         ),
     ),
     mistakes=(
+        Mistake(
+            "product first",
+            "It looks like the product was taken before the logarithm: so many small factors are 0 in a computer.",
+            _product_first,
+        ),
         Mistake(
             "mean over pixels",
             "It looks like the pixels were averaged: the logarithm of a product is a sum, in nats per image.",
