@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelib._compare import Verdict, compose
+from vaelib._compare import Z_THRESHOLD, Verdict, compose
 from vaelib._latex import prose
 from vaelib.derivation import Derivation, Line
 from vaelib.estimate import Estimate
@@ -28,7 +28,6 @@ Array = np.ndarray
 RIGHT, NOT_YET, NOT_ATTEMPTED, UNDECIDED = "right", "not yet", "not attempted", "undecided"
 COARSER = {"float64": 1.0, "float32": 2e4}  # tolerances, relative to double precision
 LOOKS_LIKE = 1e-6  # a mistake is recognized more generously than the truth
-Z_THRESHOLD = 4.5
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,11 @@ class Feedback:
 
 def not_yet(where: str, numbers: str = "", means: str = "", then: str = "", mistake: str = "") -> Feedback:
     return Feedback(NOT_YET, tuple(line for line in ("Not yet.", where, numbers, means, then) if line), mistake)
+
+
+def looks_like(mistake: Mistake, task: Task, where: str) -> Feedback:
+    """A known mistake, in its own words."""
+    return not_yet(where, means=mistake.says, then=mistake.next or task.next, mistake=mistake.name)
 
 
 def judge(task: Task, answer: Respondent, seed: int = 0) -> Feedback:
@@ -106,7 +110,7 @@ def _compute(task: Compute, answer: Respondent, seed: int) -> Feedback:
     for mistake in task.mistakes:
         wrong = [expected(mistake.value, question) for question in questions]
         if is_like(replies, wrong, truths, task.tolerance):
-            return not_yet(numbers, means=mistake.says, then=mistake.next or task.next, mistake=mistake.name)
+            return looks_like(mistake, task, numbers)
     if any(np.isnan(reply.value).any() for reply in replies):
         return not_yet(numbers, "NaN is no number: it never agrees with anything.", then=task.next)
     for question, reply in zip(questions, replies, strict=True):
@@ -147,8 +151,6 @@ def tolerance(task: Compute, question: Arguments, reply: Reply) -> float:
 
 def close(value: Any, truth: Any, relative: float) -> bool:
     """Every entry agrees: |value - truth| <= relative max(1, |truth|). NaN agrees with nothing."""
-    if isinstance(value, str) or isinstance(truth, str):
-        return bool(value == truth)
     if value.shape != truth.shape:
         return False
     same_infinity = np.isinf(truth) & (value == truth)
@@ -166,7 +168,7 @@ def is_like(replies: Sequence[Reply], wrong: Sequence[Any], truths: Sequence[Any
 
 def without_nan(value: Any, wrong: Any) -> tuple[Any, Any]:
     """Both with zeros where both are NaN: a mistake may have no value there, and is recognized by that."""
-    if isinstance(value, str) or isinstance(wrong, str) or value.shape != wrong.shape:
+    if value.shape != wrong.shape:
         return value, wrong
     both = np.isnan(value) & np.isnan(wrong)
     return np.where(both, 0.0, value), np.where(both, 0.0, wrong)
@@ -180,7 +182,7 @@ def _word(task: Compute, value: Any, truth: str) -> Feedback:
         return Feedback(RIGHT, (f"Right: {task.id} {task.title}.",))
     for mistake in task.mistakes:
         if letters(value) == letters(mistake.value):
-            return not_yet(f"Your answer: {value}.", "", mistake.says, mistake.next or task.next, mistake.name)
+            return looks_like(mistake, task, f"Your answer: {value}.")
     return not_yet(f"Your answer: {value}.", then=task.next)
 
 
@@ -203,7 +205,7 @@ def _wrong_shape(
     for mistake in task.mistakes:
         wrong = [expected(mistake.value, q) for q in questions]
         if [w.shape for w in wrong] == [r.value.shape for r in replies if not isinstance(r.value, str)]:
-            return not_yet(where, means=mistake.says, then=mistake.next or task.next, mistake=mistake.name)
+            return looks_like(mistake, task, where)
     return not_yet(where, then="Print the shape at each line, and say which axis is summed.")
 
 
@@ -285,7 +287,7 @@ def _sample(task: Sample, answer: Respondent, seed: int) -> Feedback:
     )
     for mistake in task.mistakes:
         if all(agrees(values, mistake.value(**question)) for question, values in cases):
-            return not_yet(where, means=mistake.says, then=mistake.next or task.next, mistake=mistake.name)
+            return looks_like(mistake, task, where)
     if deviation == 0 and law.deviation > 0:
         then = "Draw from the Generator that is handed over; it is another one each time."
         return not_yet(f"Every call gives the same value, {number(mean)}{_at(question)}.", then=then)
@@ -358,7 +360,7 @@ def _on_the_way(task: Derive, lines: list[Line], seed: int) -> Feedback:
         mistake = _known_line(task, lines[index], seed)
         if mistake is None:
             return not_yet(where, then=task.next)
-        return not_yet(where, means=mistake.says, then=mistake.next or task.next, mistake=mistake.name)
+        return looks_like(mistake, task, where)
     return _arrival(task, lines, seed)
 
 

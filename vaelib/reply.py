@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ from vaelib.terms import Term
 
 Arguments = Mapping[str, Any]
 SECONDS = 10.0  # for one question
-PRECISIONS = {"float64": 0, "float32": 1}
+PRECISIONS = {"float64": 0, "float32": 1}  # the larger the coarser
 TOTAL = 60.0  # seconds, for all questions of one exercise
 RELATIONS = {
     "=": "=",
@@ -82,28 +82,28 @@ class Respondent(Protocol):
     def lines(self) -> list[tuple[str, str]]: ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answer:
     """An answer in this process."""
 
     content: Any
     seconds: float = SECONDS
     total: float = TOTAL
-    _spent: list[float] = field(default_factory=list, repr=False)
+    spent: float = 0.0  # seconds, on all questions so far
 
     def ask(self, arguments: Arguments) -> Reply:
         """The answer's reply to one question; raises NoReply."""
         if is_blank(self.content):
             raise NoReply("not attempted", "There is no answer yet.")
         handed_over = [_handed_over(argument) for argument in arguments.values()]  # may import torch: not on its time
-        if sum(self._spent) > self.total:
+        if self.spent > self.total:
             raise NoReply("too slow", f"All questions together took more than {self.total:g} s.")
         started = time.monotonic()
         try:
             with limited(self.seconds):
                 return as_reply(self._value(arguments, handed_over))
         finally:
-            self._spent.append(time.monotonic() - started)
+            self.spent += time.monotonic() - started
 
     def _value(self, arguments: Arguments, handed_over: list[Any]) -> Any:
         if _is_symbolic(self.content):
@@ -160,8 +160,6 @@ def _line(item: Any, number: int) -> tuple[str, str]:
 
 def as_reply(value: Any) -> Reply:
     """What a returned value is worth; only exact types are understood."""
-    if _is_symbolic(value):
-        value = _evaluated(value, {})
     if type(value) in (list, tuple) and value and all(type(part) is str for part in value):
         value = " ".join(value)
     if type(value) is str:

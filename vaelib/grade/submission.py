@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from vaelib.grade import wire
-from vaelib.reply import Arguments, NoReply, Reply
+from vaelib.reply import SECONDS, TOTAL, Arguments, NoReply, Reply
 from vaelib.task import Task
 
 RESTARTS = 5  # processes for one submission: a cell that ends the process is skipped in the next
@@ -31,8 +31,8 @@ class Limits:
     """Of one submission: seconds for its cells, a question, an exercise, of the processor in all; bytes of memory."""
 
     cells: float = 120.0
-    question: float = 10.0
-    exercise: float = 60.0
+    question: float = SECONDS
+    exercise: float = TOTAL
     processor: int = 300
     memory: int = 4 << 30
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from vaelib.reply import Arguments, NoReply, Reply, Seed, Tensor
+from vaelib.reply import PRECISIONS, Arguments, NoReply, Reply, Seed, Tensor
 
 LIMIT = 1 << 20  # bytes of one message
 _HEAD = struct.Struct("!II")  # lengths of header and payload
@@ -115,4 +115,4 @@ def unpacked_reply(header: dict[str, Any], payload: bytes) -> Reply:
     except (KeyError, TypeError, ValueError) as problem:
         raise Broken("a reply whose shape and bytes do not fit") from problem
     precision = header.get("precision")
-    return Reply(value, precision if precision in ("float64", "float32") else "float64", error)
+    return Reply(value, precision if precision in PRECISIONS else "float64", error)

@@ -7,53 +7,19 @@ that is needed for a topic stands there even if its number belongs to another ch
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
 from vaelib.derivation import Derivation
-from vaelib.ledger import (
-    a_bayes,
-    b_evidence,
-    c_divergence,
-    c_geometry,
-    d_entropy,
-    d_likelihood,
-    e_gaussian,
-    e_geometry,
-    f_beyond,
-    f_elbo,
-    g_em,
-    h_gradients,
-    i_gaps,
-    j_importance,
-    k_rate,
-    l_linear,
-    m_missing,
-    n_numerics,
-)
 from vaelib.ledger.published import PUBLISHED
 
-_FILES = (
-    a_bayes,
-    b_evidence,
-    c_divergence,
-    c_geometry,
-    d_entropy,
-    d_likelihood,
-    e_gaussian,
-    e_geometry,
-    f_beyond,
-    f_elbo,
-    g_em,
-    h_gradients,
-    i_gaps,
-    j_importance,
-    k_rate,
-    l_linear,
-    m_missing,
-    n_numerics,
-)
+_FILES = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
 
 LEDGER: dict[str, Derivation] = {
     derivation.id: derivation
-    for derivation in sorted((d for file in _FILES for d in file.CHAPTER), key=lambda d: (d.id[0], int(d.id[1:])))
+    for derivation in sorted(
+        (d for file in _FILES for d in getattr(file, "CHAPTER", ())), key=lambda d: (d.id[0], int(d.id[1:]))
+    )
 }
 
 __all__ = ["LEDGER", "PUBLISHED"]
