@@ -244,8 +244,26 @@ def test_public_names_are_there_and_others_are_not() -> None:
 
     assert all(getattr(vaelib, name).__name__ == name for name in vaelib.__all__)
     assert set(vaelib.__all__) <= set(dir(vaelib))
+    assert not {"Any", "TYPE_CHECKING", "annotations", "importlib"} & set(dir(vaelib))
     with pytest.raises(AttributeError, match="module 'vaelib' has no attribute 'Norml'"):
         vaelib.Norml  # noqa: B018
+
+
+def test_every_module_that_completion_offers_is_loaded_when_it_is_asked_for() -> None:
+    """In a fresh interpreter: a module that another test has loaded would be there anyway."""
+    code = "import vaelib; print(*(name for name in dir(vaelib) if getattr(vaelib, name, None) is None))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""
+    code = "import vaelib; print(vaelib.train.load.__name__, vaelib.ledger.F1.id)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["load", "F1"]
+
+
+def test_ledger_offers_its_identities() -> None:
+    from vaelib import ledger
+
+    assert {"A1", "F1", "LEDGER", "PUBLISHED"} <= set(dir(ledger))
+    assert not {"pkgutil", "a_bayes"} & set(dir(ledger))
 
 
 def test_import_loads_no_heavy_package() -> None:

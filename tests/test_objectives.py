@@ -579,7 +579,7 @@ def test_what_an_objective_would_ignore_is_refused() -> None:
 
 
 def test_baseline_from_a_single_sample_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 2 importance samples, each a baseline for the others, but got 1"):
+    with pytest.raises(ValueError, match="at least 2 samples, each a baseline for the others, but got 1"):
         loss(model(), *batch(1), "score-baseline")
 
 

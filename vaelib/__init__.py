@@ -1,6 +1,7 @@
 """Variational autoencoders, derived line by line and verified number by number.
 
-The names below are loaded when they are first asked for, so that the command line need not wait for SciPy.
+The names below, and the modules a notebook uses, are loaded when they are first asked for, so that the command line
+need not wait for SciPy: `import vaelib` is enough for `vaelib.train.load(folder)`.
 """
 
 from __future__ import annotations
@@ -49,9 +50,29 @@ _HOMES = {
     "models": ("CurvedGaussian", "DiscreteLatent", "LinearGaussian"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = (
+    "data",
+    "elbo",
+    "em",
+    "evaluate",
+    "exercise",
+    "gradients",
+    "ledger",
+    "models",
+    "montecarlo",
+    "objectives",
+    "plots",
+    "quadrature",
+    "terms",
+    "train",
+    "verify",
+    "witnesses",
+)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"vaelib.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'vaelib' has no attribute {name!r}")
     module = importlib.import_module(f"vaelib.{_HOME.get(name, 'distributions')}")
@@ -60,4 +81,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """What a user means by `vaelib.<tab>`: the public names and modules, and none of the machinery."""
+    return sorted({*__all__, *_MODULES})

@@ -30,3 +30,8 @@ def __getattr__(name: str) -> Derivation:
         return LEDGER[name]
     except KeyError:
         raise AttributeError(f"Expected an identity of the ledger ({', '.join(LEDGER)}), but got {name!r}.") from None
+
+
+def __dir__() -> list[str]:
+    """What a user means by `vaelib.ledger.<tab>`: the identities, by number."""
+    return [*__all__, *LEDGER]
