@@ -47,7 +47,7 @@ def understood(text: str, task: Compute, truth: str) -> str:
 def the_only_number(text: str, choices: tuple[Any, ...]) -> Any | None:
     """The number in a text such as "line 3", if it is the only one there, and one of the choices."""
     found = re.findall(r"\d+(?:\.\d+)?", text)
-    denied = DENIED & set(re.findall(r"\w+", text.lower()))
+    denied = (DENIED - {"no"}) & set(re.findall(r"\w+", text.lower()))  # "No. 3" is a number
     return float(found[0]) if len(found) == 1 and not denied and float(found[0]) in choices else None
 
 
@@ -73,6 +73,6 @@ def _is_possible(answer: str, task: Compute, truth: str) -> bool:
 
 def _asked(task: Compute, truth: str) -> str:
     if _is_order(task, truth):
-        return f"{len(truth)} of the letters {task.choices[0]} to {task.choices[-1]} in their order, each once"
+        return f"a word of {len(truth)} different letters from {task.choices[0]} to {task.choices[-1]}, in their order"
     kind = "letters" if all(len(choice) == 1 for choice in task.choices) else "words"
     return f"one of the {kind} {listed(task.choices)}" if task.choices else "a word"

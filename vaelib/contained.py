@@ -75,12 +75,19 @@ def contained() -> Iterator[Traces]:
         np.random.set_state(states[0])
         random.setstate(states[1])
         sys.setrecursionlimit(limit)
-        sys.modules.update({name: module for name, module in modules.items() if sys.modules.get(name) is not module})
+        _restore(modules)
         if folder and folder != _folder():
             os.chdir(folder)
         for figure in _figures() - open_before:
             sys.modules["matplotlib.pyplot"].close(figure)
             traces.figures += 1
+
+
+def _restore(modules: dict[str, Any]) -> None:
+    """Modules that were taken away or blocked are there again; what was newly imported stays."""
+    for name in [name for name, module in sys.modules.items() if module is None and name not in modules]:
+        del sys.modules[name]
+    sys.modules.update({name: module for name, module in modules.items() if sys.modules.get(name) is not module})
 
 
 def _folder() -> str:

@@ -13,8 +13,8 @@ from typing import Any
 from vaelib import notes
 from vaelib._latex import marked, prose, unmarked
 from vaelib.contained import contained
-from vaelib.feedback import NOT_ATTEMPTED, NOT_YET, RIGHT, Feedback, is_in_full
-from vaelib.judge import judge, our_fault
+from vaelib.feedback import NOT_ATTEMPTED, NOT_YET, RIGHT, Feedback, is_easily_typed
+from vaelib.judge import our_fault, with_case
 from vaelib.notes import FILE, Note, Notes
 from vaelib.reply import Answer, Arguments, can_interrupt, handed_over
 from vaelib.task import Task, exercise_id
@@ -64,7 +64,7 @@ def check(id: Any, answer: Any, seed: int = 0) -> Feedback:
         return Feedback(NOT_ATTEMPTED, ("Expected `seed` to be a whole number, 0 or larger.",), task=asked.id)
     try:
         with contained() as traces:
-            feedback = replace(judge(asked, Answer(answer), seed), task=asked.id)
+            feedback = replace(with_case(asked, Answer(answer), seed), task=asked.id)
         return _noted(asked, _with_case(asked, feedback), [_uninterrupted(answer), str(traces)])
     except Exception as error:
         return replace(our_fault(error), task=asked.id)
@@ -89,7 +89,7 @@ def _with_case(asked: Task, feedback: Feedback) -> Feedback:
     if not feedback.case:
         return feedback
     failed[asked.id] = feedback.case
-    if is_in_full(feedback.case):
+    if is_easily_typed(feedback.case):
         return feedback
     verdict, where, *rest = feedback.lines
     return replace(feedback, lines=(verdict, f'{where} `case("{asked.id}")` returns these arguments.', *rest))
@@ -194,8 +194,8 @@ def progress(notebook: Any = None, *, all: bool = False, export: bool = False) -
 
 
 def _exported() -> Text | Path:
-    path = Path(EXPORT).resolve()
     try:
+        path = Path(EXPORT).resolve()
         notes.export(path)
     except OSError as error:
         return Text(f"{EXPORT} cannot be written here ({error.strerror or type(error).__name__}).")
@@ -207,10 +207,9 @@ def _table(tasks: dict[str, Task], shown: list[str], noted: Notes) -> Text:
         return sum(noted.get(id, Note()).state == RIGHT for id in ids)
 
     left = sum(tasks[id].minutes for id in shown if noted.get(id, Note()).state != RIGHT)
-    head = f"{right(tasks)} of {len(tasks)} right in the whole course"
+    head = f"{right(shown)} of {len(shown)} right, about {left} minutes left." if shown else "Nothing was tried yet."
     if len(shown) < len(tasks):
-        head += f"; of the {len(shown)} shown here {right(shown)}" if shown else "; nothing was tried yet"
-    head += f", about {left} minutes left." if shown else "."
+        head += f" In the whole course: {right(tasks)} of {len(tasks)}."
     lines = [f"**{head}**"]
     if shown:
         top = ["| | exercise | | tries | hints | minutes so far | minutes planned |", "|:--|:--|:--|--:|--:|--:|--:|"]

@@ -95,6 +95,8 @@ def number(value: Any, digits: int = 5, noise: float = NOISE) -> str:
     single = array.item()
     if isinstance(single, int):  # True and False, too
         return str(single)
+    if single != single:
+        return "NaN"
     if abs(single) <= noise:
         return "0"
     if 1e5 <= abs(single) < 1e9:  # 123456, not 1.2346e+05
@@ -145,10 +147,10 @@ def at(question: Arguments) -> str:
     return f" at {with_arguments(question)}" if question else ""
 
 
-def is_in_full(question: Arguments) -> bool:
-    """Are all the arguments written out where they are shown?"""
+def is_easily_typed(question: Arguments) -> bool:
+    """Can a person type the arguments as they are shown? Otherwise it is said how to get them."""
     return all(
-        np.size(argument) <= IN_FULL and not isinstance(argument, np.random.Generator)
+        np.size(argument) <= IN_FULL / 2 and not isinstance(argument, np.random.Generator)
         for argument in plain_arguments(question).values()
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ __all__ = [
     "agrees",
     "expected",
     "judge",
+    "our_fault",
+    "with_case",
     "z_scores",
 ]
 
@@ -70,8 +73,16 @@ def judge(task: Task, answer: Respondent, seed: int = 0) -> Feedback:
         answer: is asked for values, never for a verdict.
         seed: of the questions that are drawn.
 
+    Returns:
+        Feedback of words alone, which can be stored and sent.
+
     Example: judge(task("04.1"), Answer(kl_normal)).right
     """
+    return replace(with_case(task, answer, seed), case=None)
+
+
+def with_case(task: Task, answer: Respondent, seed: int = 0) -> Feedback:
+    """The same, with the arguments in which the answer failed as its `case`."""
     try:
         with np.errstate(all="ignore"):  # of what is computed here; an answer has its own settings
             return _judged(task, answer, seed)
@@ -98,14 +109,16 @@ def without_reply(task: Task, reason: NoReply) -> Feedback:
     """What is said where there is no value to judge."""
     if reason.kind == "not attempted":
         return Feedback(NOT_ATTEMPTED, (f"Not attempted: {heading(task)}", reason.text))
+    returns = f"What is handed over is the function `{task.name}`; its docstring says what it returns."
     then = {
         "raised": "Call it yourself with these arguments, and print what goes into the line that fails.",
         "not allowed": "Write it yourself, from the formula; then compare the two.",
         "too slow": "Is there a loop that never ends, or one over what NumPy could do at once?",
-    }.get(reason.kind, "The statement says what is expected.")
+    }.get(reason.kind, returns if reason.question else "The statement says what is expected.")
     called = reason.question if reason.kind in ("raised", "too slow") else None
-    call = f"The call was {task.name}({with_arguments(called)})." if called else ""
-    return not_yet(reason.text, call, then=then, case=called)
+    if called:
+        return not_yet(f"The call was {task.name}({with_arguments(called)}).", reason.text, then=then, case=called)
+    return not_yet(reason.text, then=then)
 
 
 def our_fault(error: Exception) -> Feedback:

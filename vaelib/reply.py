@@ -26,6 +26,7 @@ from vaelib.terms import Term
 from vaelib.values import (
     NUMBERS,
     PRECISIONS,
+    WORDS,
     Arguments,
     NoReply,
     Reply,
@@ -40,7 +41,18 @@ from vaelib.values import (
     quoted,
 )
 
-__all__ = ["PRECISIONS", "Answer", "Arguments", "NoReply", "Reply", "Respondent", "Seed", "Tensor", "as_reply"]
+__all__ = [
+    "PRECISIONS",
+    "Answer",
+    "Arguments",
+    "NoReply",
+    "Reply",
+    "Respondent",
+    "Seed",
+    "Tensor",
+    "as_reply",
+    "is_blank",
+]
 
 SECONDS = 10.0  # for one question
 TOTAL = 60.0  # seconds, for all questions of one exercise
@@ -91,7 +103,7 @@ class Answer:
 
     def ask(self, arguments: Arguments) -> Reply:
         """The answer's reply to one question; raises NoReply."""
-        _require_answer(self.content, "A part of the answer")
+        _require_answer(self.content, "the numbers")
         given = [handed_over(argument) for argument in arguments.values()]  # may import torch: not on its time
         if self.spent > self.total:
             raise NoReply("too slow", f"All questions together took more than {self.total:g} s.")
@@ -108,7 +120,7 @@ class Answer:
                 return evaluated(self.content, arguments)
         if not callable(self.content):
             if arguments:
-                raise NoReply("no number", _no_function(self.content))
+                raise NoReply("no number", _no_function(self.content, arguments))
             return self.content
         try:
             value = self.content(*given)
@@ -117,7 +129,7 @@ class Answer:
         except (NoReply, KeyboardInterrupt, TooSlow):
             raise
         except BaseException as error:  # SystemExit too: a student's sys.exit() must not end the session
-            raise NoReply("raised", where_it_was_raised(error)) from None
+            raise NoReply("raised", where_it_was_raised(error)) from error
         if is_blank(value):
             raise NoReply("not attempted", f"The function returned {quoted(value)}. Is a `return` missing?")
         return value
@@ -125,25 +137,37 @@ class Answer:
     def lines(self) -> list[tuple[str, str]]:
         """(relation, term as typed) of each line of a derivation; the relation of the first line is "="."""
         content = self.content
-        _require_answer(content, "A line")
+        _require_answer(content, "the lines")
         if type(content) not in (list, tuple):
             raise NoReply("no number", f"Expected a list of lines, but got a {kind_of(content)}.")
         with limited(self.seconds), explained("The lines could not be read"):
             return [_line(item, number) for number, item in enumerate(content)]
 
 
-def _require_answer(content: Any, part: str) -> None:
+def _require_answer(content: Any, what: str) -> None:
     if is_blank(content):
         raise NoReply("not attempted", "There is no answer yet.")
     if type(content) in (list, tuple) and any(item is None or item is Ellipsis for item in content):
-        raise NoReply("not attempted", f"{part} is still `...`.")
+        raise NoReply("not attempted", f"There is still a `...` among {what}.")
 
 
-def _no_function(content: Any) -> str:
+def _no_function(content: Any, arguments: Arguments) -> str:
     """What is said to somebody who hands over f(x) for f; or a number, a list, a word where a function is asked."""
+    if type(content) in NUMBERS or issubclass(type(content), np.number):
+        got = f"the number {quoted(content, '{:.6g}'.format)}"
+    elif type(content) in WORDS:
+        got = f"the word {quoted(content)}"
+    elif type(content) in (list, tuple) and any(callable(part) or is_symbolic(part) for part in content):
+        return f"Expected one function or expression, but got a {kind_of(content)} of {len(content)}."
+    else:
+        got = f"an object of type {kind_of(content)}"
+    symbols = "sympy" in sys.modules and not any(
+        isinstance(value, np.ndarray | Tensor | Seed) for value in arguments.values()
+    )
+    or_expression = f", or an expression in {', '.join(arguments)}," if symbols else ","
     return (
-        f"Expected a function, but got its value or a constant, {quoted(content)}. Hand over the function itself: "
-        "its name, without brackets behind it."
+        f"Expected a function{or_expression} but got {got}. "
+        "Hand over the function itself, its name without brackets, not the value that it returns."
     )
 
 
@@ -161,7 +185,7 @@ def _line(item: Any, number: int) -> tuple[str, str]:
         relation = RELATIONS[signs[0]] if signs else "="
         (term,) = terms
     if is_blank(term):
-        raise NoReply("not attempted", f"Line {number} is still `...`.")
+        raise NoReply("not attempted", f"There is still a `...` in line {number}.")
     if type(term) in NUMBERS or type(term).__module__ == "numpy":
         return relation, repr(float(as_reply(term).value))
     if type(term) is not Term:
@@ -210,7 +234,7 @@ def limited(seconds: float) -> Iterator[None]:
 
 def where_it_was_raised(error: BaseException) -> str:
     """The exception and the line of the student's own code that it came from."""
-    text = f"{kind_of(error)}: {quoted(error, str)}"
+    text = f"{kind_of(error)}: {quoted(error, str)}".removesuffix(": ")
     with explained(text):
         here = str(Path(__file__).parent)
         frames = traceback.extract_tb(sys.exc_info()[2])

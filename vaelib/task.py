@@ -121,7 +121,8 @@ class Compute(Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.choices and self.truth not in self.choices and not set(self.truth) <= set(self.choices):
+        parts = self.truth if isinstance(self.truth, str) and self.truth not in self.choices else [self.truth]
+        if self.choices and not set(parts) <= set(self.choices):
             raise ValueError(
                 f"Expected the truth of {self.id} among its choices {self.choices}, but got {self.truth!r}."
             )

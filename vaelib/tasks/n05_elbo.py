@@ -59,9 +59,9 @@ FIND_THE_SLIP = Compute(
     mistakes=(
         Mistake(
             "the conclusion",
-            "It looks like the conclusion was blamed: it does not follow, but a line above it is broken before.",
+            "It looks like the conclusion was blamed: it does not follow, but it is not the first line that fails.",
             4,
-            next="The first broken line is asked. Go up, and compare each pair term by term.",
+            next="Go up from there, and compare each pair of lines, term by term.",
         ),
         Mistake(
             "Bayes' rule",
