@@ -7,13 +7,14 @@ import random
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from vaelib.contained import LETTERS, LINES, contained
+from vaelib.contained import LETTERS, LINES, PICTURES, contained
 from vaelib.exercise import check
 
 
@@ -56,6 +57,20 @@ def test_note_of_a_check_tells_what_was_held_back(capsys: pytest.CaptureFixture[
         "letters that the answer printed are not shown. 11 figures that the answer opened are closed." in feedback.note
     )
     assert feedback.note in str(feedback) and plt.get_fignums() == []
+
+
+def test_few_pictures_are_displayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    publisher = SimpleNamespace(publish=shown.append)
+    notebook = SimpleNamespace(get_ipython=lambda: SimpleNamespace(display_pub=publisher))
+    monkeypatch.setitem(sys.modules, "IPython", notebook)  # type: ignore[arg-type]
+
+    def draws(*_: Any) -> float:
+        publisher.publish("a picture")
+        return 0.0
+
+    assert "8 more pictures that the answer displayed are not shown." in check("04.1", draws).note
+    assert len(shown) == PICTURES and publisher.publish == shown.append
 
 
 def test_streams_survive_being_closed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import numpy as np
 
 LINES, LETTERS = 20, 2000  # of what an answer prints that are passed on
+PICTURES = 3  # and of what it displays
 
 
 class Bounded(io.TextIOBase):
@@ -50,10 +51,13 @@ class Traces:
     def __init__(self) -> None:
         self.printed: list[Bounded] = []
         self.figures = 0
+        self.displayed = 0
 
     def __str__(self) -> str:
         dropped = sum(stream.dropped for stream in self.printed)
         parts = [f"{dropped:,} more letters that the answer printed are not shown."] if dropped else []
+        if self.displayed > PICTURES:
+            parts.append(f"{self.displayed - PICTURES:,} more pictures that the answer displayed are not shown.")
         if self.figures:
             parts.append(f"{self.figures} figure{'s' * (self.figures > 1)} that the answer opened are closed.")
         return " ".join(parts)
@@ -70,7 +74,8 @@ def contained() -> Iterator[Traces]:
     traces.printed = [out, err]
     try:
         with warnings.catch_warnings(), np.printoptions(), np.errstate(), redirect_stdout(out), redirect_stderr(err):
-            yield traces
+            with _few_pictures(traces):
+                yield traces
     finally:
         np.random.set_state(states[0])
         random.setstate(states[1])
@@ -81,6 +86,28 @@ def contained() -> Iterator[Traces]:
         for figure in _figures() - open_before:
             sys.modules["matplotlib.pyplot"].close(figure)
             traces.figures += 1
+
+
+@contextmanager
+def _few_pictures(traces: Traces) -> Iterator[None]:
+    """Of what a notebook is told to display, the first few pictures get through."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None:
+        yield
+        return
+    publish = shell.display_pub.publish
+
+    def counted(*args: Any, **kwargs: Any) -> None:
+        traces.displayed += 1
+        if traces.displayed <= PICTURES:
+            publish(*args, **kwargs)
+
+    shell.display_pub.publish = counted
+    try:
+        yield
+    finally:
+        shell.display_pub.publish = publish
 
 
 def _restore(modules: dict[str, Any]) -> None:
