@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import time
+from dataclasses import asdict
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.optimize
 import sympy
 import torch
 
 from vaelib import Estimate, reply
-from vaelib.judge import NOT_ATTEMPTED, NOT_YET, RIGHT, Feedback, agrees, judge, z_scores
+from vaelib.agreement import ROUGH, distance, expected
+from vaelib.feedback import number, told_apart
+from vaelib.judge import NOT_ATTEMPTED, NOT_YET, RIGHT, UNDECIDED, Feedback, agrees, judge, z_scores
 from vaelib.ledger import F1, F2, F6
 from vaelib.reply import Answer, NoReply, as_reply
-from vaelib.task import Compute, Derive, Law, Mistake, Sample
-from vaelib.tasks import task
+from vaelib.sampling import _by_chance
+from vaelib.task import Compute, Derive, Law, Mistake, Rule, Sample
+from vaelib.tasks import all_tasks, task
 from vaelib.terms import (
     KL,
     E,
@@ -118,6 +127,163 @@ def test_word_is_compared_with_a_word() -> None:
     assert verdict("B, A c", compute(truth="bac", mistakes=())).right
     assert verdict("prior", each).mistake == "prior"
     assert verdict(3, each).state == NOT_YET and verdict("evidence", each).mistake == ""
+
+
+FOUR = np.array([1.25, 5.75, 3.25, 1.75])
+CHOICES = ("pixels", "latents", "sign")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (Fraction(5, 4), Fraction(23, 4), Fraction(13, 4), Fraction(7, 4)),
+        [Decimal("1.25"), Decimal("5.75"), 3.25, np.float32(1.75)],
+        np.array([Fraction(5, 4), 5.75, Decimal("3.25"), sympy.Rational(7, 4)], dtype=object),
+        [sympy.Rational(5, 4), 5.75, sympy.sqrt(3.25**2), 1.75],
+        sympy.Matrix([1.25, 5.75, 3.25, 1.75]),
+        FOUR[:, None],
+        FOUR[None],
+        ["1.25", "5.75", "3.25", "1.75"],
+        np.array(["1.25", "5.75", "3.25", "1.75"]),
+        "5/4, 23/4, 13/4, 7/4",
+        "[1.25 5.75 3.25 1.75]",
+        lambda: FOUR,
+        np.longdouble([1.25, 5.75, 3.25, 1.75]),
+        [torch.tensor(1.25), [5.75][0], np.array(3.25), 1.75],
+    ],
+)
+def test_four_numbers_typed_by_hand_are_right_in_any_form(answer: Any) -> None:
+    feedback = verdict(answer, compute(truth=FOUR, mistakes=()))
+    assert feedback.right, str(feedback)
+
+
+@pytest.mark.parametrize(
+    "answer", [3, 3.0, "3", " 3 ", [3], np.array([[3]]), np.int8(3), Fraction(3), "line 3", "No. 3"]
+)
+def test_one_number_out_of_few_is_right_in_any_form(answer: Any) -> None:
+    each = compute(truth=3, mistakes=(), choices=(1, 2, 3, 4))
+    assert verdict(answer, each).right
+
+
+@pytest.mark.parametrize("answer", [0, 5, 2.5, "three", "line 5", "3 or 4", "not 3", [3, 4], math.nan, "nan", ""])
+def test_number_that_cannot_be_chosen_is_told_so(answer: Any) -> None:
+    feedback = verdict(answer, compute(truth=3, mistakes=(), choices=(1, 2, 3, 4)))
+    assert "Expected one of the numbers 1, 2, 3 or 4, but got" in str(feedback) or feedback.state == NOT_ATTEMPTED
+    assert feedback.state == NOT_YET or answer == ""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "latents",
+        "Latents.",
+        "latent",
+        "The latents were averaged",
+        np.str_("LATENTS"),
+        np.array("latents"),
+        ["latents"],
+    ],
+)
+def test_word_is_understood_inside_a_sentence(answer: Any) -> None:
+    assert verdict(answer, compute(truth="latents", choices=CHOICES, mistakes=())).right
+
+
+@pytest.mark.parametrize("answer", ["KL", "latents or pixels", "not the latents", "it isn't the latents", "", 3, "lat"])
+def test_word_that_is_none_of_the_choices_is_told_so(answer: Any) -> None:
+    feedback = verdict(answer, compute(truth="latents", choices=CHOICES, mistakes=()))
+    assert not feedback.right
+    assert "Expected one of the words pixels, latents or sign, but got" in str(feedback) or answer == ""
+
+
+@pytest.mark.parametrize(
+    "answer", ["bac", "B, A, C", "b < a < c", "b, then a, then c", ["b", "A", "c"], np.array(list("bac"))]
+)
+def test_order_of_letters_is_right_in_any_form(answer: Any) -> None:
+    assert verdict(answer, compute(truth="bac", choices=tuple("abcd"), mistakes=())).right
+
+
+@pytest.mark.parametrize(("answer", "told"), [("ba", True), ("bad", False), ("bbc", True), ("bax", True), (7, True)])
+def test_form_of_an_order_is_told_only_where_it_is_wrong(answer: Any, told: bool) -> None:
+    text = str(verdict(answer, compute(truth="bac", choices=tuple("abcd"), mistakes=())))
+    assert ("Expected a word of 3 different letters from a to d, in their order, but got" in text) == told
+    assert ("Your answer: bad." in text) != told
+
+
+def test_choices_must_hold_the_truth() -> None:
+    for choices in (("a", "b"), (1, 2)):
+        with pytest.raises(ValueError, match="among its choices"):
+            compute(truth="c" if choices == ("a", "b") else 3, choices=choices)
+
+
+@pytest.mark.parametrize(
+    "form", [lambda v: [v], lambda v: np.array([[v]]), lambda v: torch.tensor([v]), lambda v: (v,)]
+)
+def test_one_number_in_brackets_is_a_number(form: Any) -> None:
+    each = compute(examples=({"x": 1.0},), draw=lambda rng: {"x": float(rng.uniform(2, 3))})
+    assert verdict(lambda x: form(x**2), each).right
+    assert verdict(lambda loc, rng: form(rng.normal(loc, 1.0, 10).mean()), mean_task()).right
+    assert not verdict(lambda x: [x**2, x**2], each).right
+
+
+def test_column_that_a_function_returns_is_told_its_shape() -> None:
+    text = str(verdict(lambda x: x[:, None] ** 2))
+    assert "Expected shape (2,), but got (2, 1)" in text and "which axis is summed" in text
+
+
+def test_axis_is_spoken_of_only_where_a_function_has_arrays() -> None:
+    assert "axis" not in str(verdict([1.0, 2.0], compute(truth=FOUR, mistakes=())))
+    assert "Expected 4 numbers, but got 2 numbers." in str(verdict([1.0, 2.0], compute(truth=FOUR, mistakes=())))
+    each = compute(examples=({"x": 1.0},), truth=lambda x: np.array([x, x]), draw=None, mistakes=())
+    assert "axis" not in str(verdict(lambda x: x, each)) and "docstring" in str(verdict(lambda x: x, each))
+
+
+# ------------------------------------------------------------------------------------------------------- precision
+
+
+def single(x: Any) -> Any:
+    return [float(np.float32(part)) for part in np.asarray(x) ** 2]
+
+
+def test_last_digits_are_not_asked_unless_they_are_the_point() -> None:
+    feedback = verdict(single, compute(rough=True))
+    assert feedback.right and "to 7 digits in all 9 cases. Float32, or a search? Precise enough here." in str(feedback)
+    strict = str(verdict(single))
+    assert "That is right to 7 digits in every case; at least 9 are asked." in strict and "float32" in strict
+    assert "differs in" not in strict and verdict(single).mistake == ""
+
+
+def test_result_of_a_numerical_search_is_right_where_the_digits_are_not_the_point() -> None:
+    def search(x: Any) -> Any:
+        return [scipy.optimize.minimize_scalar(lambda t, part=part: (t - part**2) ** 2).x for part in x]
+
+    assert verdict(search, compute(rough=True)).right
+
+
+@pytest.mark.parametrize(
+    ("apart", "state", "says"), [(3e-7, RIGHT, "to 6 digits"), (2e-6, NOT_YET, "right to 5 digits")]
+)
+def test_rough_answer_is_right_up_to_a_millionth(apart: float, state: str, says: str) -> None:
+    feedback = verdict(lambda x: x**2 * (1 + apart), compute(rough=True))
+    assert feedback.state == state and says in str(feedback)
+
+
+def test_known_mistake_that_is_small_is_found_before_precision_is_asked_about() -> None:
+    small = Mistake("added", "It looks like a small number was added.", lambda x: x**2 + 3e-5)
+    assert verdict(lambda x: x**2 + 3e-5, compute(rough=True, mistakes=(small,))).mistake == "added"
+
+
+@pytest.mark.parametrize("each", [t for t in all_tasks().values() if isinstance(t, Compute)], ids=lambda each: each.id)
+def test_every_known_mistake_is_farther_from_the_truth_than_a_rough_answer(each: Compute) -> None:
+    """For each of 20 seeds some question tells them apart by ten times what is let through."""
+    if not each.rough:
+        return
+    for seed in range(20):
+        questions = each.asked(seed)
+        truths = [expected(each.truth, question) for question in questions]
+        for mistake in each.mistakes:
+            wrong = [expected(mistake.value, question) for question in questions]
+            apart = [distance(w, t) if w.shape == t.shape else np.inf for w, t in zip(wrong, truths, strict=True)]
+            assert max(apart) > 10 * ROUGH, mistake.name
 
 
 # ------------------------------------------------------------------------------------------------ wrong, cleverly
@@ -252,7 +418,7 @@ def test_exception_is_shown_as_the_line_of_the_student() -> None:
         return x @ np.ones(3)
 
     text = str(verdict(mine))
-    assert "ValueError" in text and "of mine: `return x @ np.ones(3)`" in text
+    assert "ValueError" in text and "of mine: return x @ np.ones(3)" in text
 
 
 def test_exit_and_endless_loop_end_the_answer_and_nothing_else() -> None:
@@ -282,13 +448,13 @@ def test_ctrl_c_is_not_swallowed() -> None:
 
 def test_time_before_the_answer_begins_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first import of torch, for an argument, can take longer than an answer may."""
-    handed_over = reply._handed_over
+    handed_over = reply.handed_over
 
     def slow(argument: Any) -> Any:
         time.sleep(1.2)
         return handed_over(argument)
 
-    monkeypatch.setattr(reply, "_handed_over", slow)
+    monkeypatch.setattr(reply, "handed_over", slow)
     assert verdict(lambda x: x**2, compute(draw=None)).right
 
 
@@ -492,3 +658,136 @@ def test_reply_keeps_the_error_of_an_estimate() -> None:
         as_reply([[1.0], [1.0, 2.0]])
     with pytest.raises(NoReply, match="bfloat16"):
         as_reply(torch.ones(2, dtype=torch.bfloat16))
+
+
+# ------------------------------------------------------------------------------------------------------ how it reads
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (-0.0, "0"),
+        (-1.1102e-16, "0"),
+        (3e-151, "0"),
+        (1e-6, "1e-06"),
+        (0.5, "0.5"),
+        (123456.0, "123456"),
+        (-2400.25, "-2400.2"),
+        (1e12, "1e+12"),
+        (math.nan, "NaN"),
+        (True, "True"),
+        (7, "7"),
+        (np.array([True, False]), "[True, False]"),
+        (np.array([[1.0, -0.0], [2.5, np.inf]]), "[[1, 0], [2.5, inf]]"),
+    ],
+)
+def test_number_is_written_as_a_person_would(value: Any, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_large_numbers_that_differ_are_told_apart() -> None:
+    assert told_apart(1234567.0, 1234567.25) == ("1234567", "1234567.2")
+
+
+def test_small_input_is_not_called_zero() -> None:
+    each = compute(examples=({"x": np.array([1e-20, -0.0])},), draw=None, mistakes=())
+    assert "at x = [1e-20, 0]." in str(verdict(lambda x: x + 1, each))
+
+
+def test_arrays_of_twelve_numbers_are_shown_and_larger_ones_are_described() -> None:
+    for size, shown in ((12, "at x = [1, 1, 1,"), (13, "at x = an array of shape (13,).")):
+        each = compute(examples=({"x": np.ones(size)},), draw=None, mistakes=())
+        assert shown in str(verdict(lambda x: x + 1, each))
+
+
+def test_title_that_asks_ends_once() -> None:
+    each = compute(title="Which one?", truth=3.0, mistakes=())
+    assert str(verdict(3, each)) == "Right: 99.1 Which one?"
+    assert str(verdict(..., each)).startswith("Not attempted: 99.1 Which one?\n")
+
+
+def test_backticks_are_code_in_a_notebook_and_nowhere_shown() -> None:
+    feedback = verdict(lambda x: None)
+    assert "Is a return missing?" in str(feedback) and "Is a `return` missing?" in feedback._repr_markdown_()
+    odd = Feedback(NOT_YET, ("a ` b", "`a_b` and c_d ``", "<b>`<i>`"))
+    assert odd._repr_markdown_() == r"**a \` b**  " + "\n" + r"`a_b` and c\_d \`\`  " + "\n" + r"\<b\>`<i>`"
+    assert odd.text == ("a ` b", "a_b and c_d ``", "<b><i>")
+
+
+def test_feedback_of_the_judge_can_be_stored() -> None:
+    for answer in (lambda x: x, lambda x: 1 / 0, lambda x: x**2, 3.0):
+        feedback = verdict(answer)
+        assert Feedback(**json.loads(json.dumps(asdict(feedback)))).state == feedback.state
+
+
+def test_call_is_shown_with_its_arguments_after_an_error() -> None:
+    text = str(verdict(lambda: 1.0))
+    assert "The call was square(x = [1, 2])." in text and "takes 0 positional arguments but 1 was given" in text
+    assert "The call was square(x = [1, 2])." in str(verdict(lambda x: x @ np.ones(3)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "got"),
+    [
+        (3.5, "the number 3.5"),
+        (np.float64(0), "the number 0"),
+        ("x", "the word 'x'"),
+        ([1.0], "an object of type list"),
+    ],
+)
+def test_value_in_the_place_of_a_function_is_told_so(answer: Any, got: str) -> None:
+    text = str(verdict(answer))
+    assert f", but got {got}. Hand over the function itself" in text and "Expected a function" in text
+    assert "the function square" in text
+
+
+def test_pair_of_expressions_is_told_that_one_is_asked() -> None:
+    each = compute(examples=({"x": 1.0},), draw=None)
+    assert "Expected one function or expression, but got a tuple of 2." in str(verdict((2, sympy.Symbol("x")), each))
+
+
+def test_iterator_is_told_to_become_a_list() -> None:
+    for wrong in (lambda x: (part**2 for part in x), lambda x: map(abs, x), lambda x: set(x)):
+        assert "Put list(...) around it." in str(verdict(wrong))
+
+
+def test_nan_is_explained_where_it_comes_up() -> None:
+    text = str(verdict(lambda x: x**2 if x[0] < 1.5 else x * np.nan))
+    assert "NaN comes from" in text and "Entry" not in text and "Yours is [NaN, NaN] at x = [" in text
+
+
+def test_spread_of_an_estimator_is_told_in_its_own_numbers() -> None:
+    text = str(verdict(lambda loc, rng: rng.normal(loc + 0.5, 1.0, 10).mean(), mean_task()))
+    found = re.search(r"Chance alone leaves the mean of 400 calls between (\S+) and (\S+), and", text)
+    assert found is not None
+    reach = 4.5 * 0.1**0.5 / 20
+    assert [float(found[i]) for i in (1, 2)] == pytest.approx([0.7 - reach, 0.7 + reach], abs=1e-3)
+    right = str(verdict(lambda loc, rng: rng.normal(loc, 1.0, 10).mean(), mean_task()))
+    assert "|z|" not in text + right and "as closely as 400 calls can tell" in right
+
+
+def test_bounds_of_chance_are_those_of_the_verdict() -> None:
+    """A spread just inside the bounds that are told passes, and one just outside does not."""
+    law, n = Law(0.0, 1.0), 400
+    (told,) = re.findall(r"deviation between (\S+) and (\S+)\.$", _by_chance(law, n))
+    low, high = map(float, told)  # to three digits
+    values = np.random.default_rng(0).standard_normal(n)
+    values = (values - values.mean()) / values.std(ddof=1)
+    assert agrees(values * (low + 0.01), law) and not agrees(values * (low - 0.01), law)
+    assert agrees(values * (high - 0.01), law) and not agrees(values * (high + 0.01), law)
+
+
+def test_calls_that_gave_nan_are_counted() -> None:
+    text = str(verdict(lambda loc, rng: np.nan if rng.random() < 0.5 else loc, mean_task()))
+    assert re.search(r"\d+ of 400 calls gave NaN or infinity at loc = 0.7\.", text)
+
+
+def test_fault_of_the_checker_is_not_blamed_on_the_answer() -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    law = judge(mean_task(law=broken), Answer(lambda loc, rng: rng.normal(loc)))
+    truth = judge(compute(truth=broken), Answer(lambda x: x))
+    rule = judge(compute(rules=(Rule("x", broken),), mistakes=()), Answer(lambda x: x))
+    for feedback in (law, truth, rule):
+        assert feedback.state == UNDECIDED and "a fault of the checker, not of your answer (Zero" in str(feedback)

@@ -11,8 +11,8 @@ import pytest
 
 from vaelib.judge import NOT_ATTEMPTED, NOT_YET, RIGHT, expected, judge
 from vaelib.reply import Answer
-from vaelib.task import Compute, Derive, Mistake, Sample, Task
-from vaelib.tasks import all_tasks, task
+from vaelib.task import Compute, Derive, Mistake, Sample, Task, exercise_id
+from vaelib.tasks import after, all_tasks, task
 
 TASKS = list(all_tasks().values())
 MISTAKES = [(each, mistake) for each in TASKS for mistake in each.mistakes]
@@ -73,15 +73,40 @@ def test_mistake_is_rejected_in_its_own_words_on_twenty_seeds(each: Task, mistak
     for seed in seeds:
         feedback = tried(each, mistake)(seed)
         assert feedback.state == NOT_YET, str(feedback)
-        assert feedback.mistake == mistake.name and mistake.says in str(feedback), str(feedback)
+        assert feedback.mistake == mistake.name and mistake.says in feedback.lines, str(feedback)
         assert len(feedback.lines) <= 5
 
 
 def test_unknown_exercise_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(ValueError, match=r"Expected the id of an exercise \(04\.1, 04\.2.*\), but got '04\.9'"):
+    with pytest.raises(ValueError, match=r"^04\.9\? There are 04\.1 to 04\.4\.$"):
         task("04.9")
-    with pytest.raises(ValueError, match="Expected the id of an exercise"):
+    with pytest.raises(ValueError, match=r"^77\.1\? .* there are notebooks 00 to 13"):
         task("77.1")
+
+
+@pytest.mark.parametrize(
+    "typed", ["4.1", 4.1, " 04.1 ", "04-1", "4,1", "04_1", "Exercise 4.1", "04.01", np.float64(4.1)]
+)
+def test_id_is_understood_however_it_is_typed(typed: Any) -> None:
+    assert exercise_id(typed) == "04.1" and task(typed).id == "04.1"
+
+
+@pytest.mark.parametrize("typed", ["", "4", 4, "4.1.1", "-4.1", None, [4, 1], "x04.1", np.nan])
+def test_what_is_no_id_is_not_taken_for_one(typed: Any) -> None:
+    with pytest.raises(ValueError, match="Expected the id of an exercise"):
+        task(typed)
+
+
+def test_course_leads_on_from_every_exercise_to_one_that_is_not_done() -> None:
+    ids, done = list(all_tasks()), set[str]()
+    at, seen = ids[0], [ids[0]]
+    while (following := after(at, {*done, at}.__contains__)) is not None:
+        done.add(at)
+        at = following.id
+        seen.append(at)
+    assert seen == ids
+    assert after("04.2", {"04.2", "04.3", "04.4"}.__contains__) == task("04.1")  # left out, in the same notebook
+    assert after("04.4", {"04.1", "04.2", "04.3", "04.4"}.__contains__) == task("05.1")
 
 
 def test_numbers_of_the_truth_are_not_in_the_hints() -> None:

@@ -57,7 +57,22 @@ def for_table(latex: str) -> str:
 
 def prose(text: str) -> str:
     """Text that means the same inside Markdown, in a table or out of it."""
-    return re.sub(r"([\\|<>*_`$~\[\]])", r"\\\1", " ".join(text.split()))
+    return _escaped(" ".join(text.split()))
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\|<>*_`$~\[\]])", r"\\\1", text)
+
+
+def marked(text: str) -> str:
+    """`prose` in which `backticks` still mark code."""
+    pieces = re.split(r"`([^`]+)`", " ".join(text.split()))
+    return "".join(_escaped(piece) if i % 2 == 0 else f"`{piece}`" for i, piece in enumerate(pieces))
+
+
+def unmarked(text: str) -> str:
+    """The text without the `backticks` around code."""
+    return re.sub(r"`([^`]+)`", r"\1", text)
 
 
 def plain(latex: str) -> str:

@@ -1,26 +1,32 @@
-"""What a student calls: `check("04.2", answer)`, `hint("04.2")`, `progress()`.
+"""What a student calls: `check("04.2", answer)`, `hint("04.2")`, `case("04.2")`, `progress()`.
 
-What was tried is noted in a file beside the notebook, `.vaelib-progress.json`, and nowhere else.
+None of the four raises anything, whatever it is given, but Ctrl-C. What was tried is noted by `notes.py`.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vaelib._latex import prose
-from vaelib.judge import NOT_ATTEMPTED, NOT_YET, RIGHT, Feedback, judge
-from vaelib.reply import Answer, can_interrupt
-from vaelib.task import Task
-from vaelib.tasks import all_tasks, task
+from vaelib import notes
+from vaelib._latex import marked, prose, unmarked
+from vaelib.contained import contained
+from vaelib.feedback import NOT_ATTEMPTED, NOT_YET, RIGHT, Feedback, is_easily_typed
+from vaelib.judge import our_fault, with_case
+from vaelib.notes import FILE, Note, Notes
+from vaelib.reply import Answer, Arguments, can_interrupt, handed_over
+from vaelib.task import Task, exercise_id
+from vaelib.tasks import FILES, UnknownExercise, after, all_tasks, task, tasks_of
 
-__all__ = ["Text", "check", "hint", "progress"]
+__all__ = ["Text", "case", "check", "hint", "progress"]
 
-FILE = ".vaelib-progress.json"
 IDLE = 20 * 60  # seconds without a check that are no work
+EXPORT = FILE.removeprefix(".")
+
+here: list[str] = []  # notebooks whose exercises were asked for in this kernel, the last one last
+failed: dict[str, Arguments] = {}  # the arguments in which the last check of an exercise failed
 
 
 @dataclass(frozen=True)
@@ -31,132 +37,208 @@ class Text:
     markdown: str = ""
 
     def __repr__(self) -> str:
-        return self.plain
+        return unmarked(self.plain)
 
     def _repr_markdown_(self) -> str:
-        return self.markdown or prose(self.plain)
+        return self.markdown or marked(self.plain)
 
 
-@dataclass(frozen=True)
-class Note:
-    """What is noted of one exercise. `mistake` is the last known mistake, made `repeated` times in a row."""
-
-    state: str = NOT_ATTEMPTED
-    tries: int = 0
-    hints: int = 0
-    mistake: str = ""
-    repeated: int = 0
-    seconds: float = 0.0  # of work, as far as the checks tell
-    last: float = 0.0
+# --------------------------------------------------------------------------------------------------------- checking
 
 
-# ------------------------------------------------------------------------------------------------- what is called
-
-
-def check(id: str, answer: Any, seed: int = 0) -> Feedback:
+def check(id: Any, answer: Any, seed: int = 0) -> Feedback:
     """Is the answer right? If not, what does it look like?
 
     Args:
-        id: of the exercise, "04.2".
+        id: of the exercise, "04.2"; 4.2 or "4,2" are understood, too.
         answer: a function, a number, an array, an Estimate, a SymPy expression, a word, or a list of lines.
-        seed: of the questions that are drawn.
+        seed: of the questions that are drawn, a whole number >= 0.
+
+    Example: check("04.1", kl_normal), with the function itself, not its value
     """
-    asked = task(id)
-    feedback = replace(judge(asked, Answer(answer), seed), task=id)
-    if not can_interrupt() and callable(answer):
-        feedback = replace(feedback, lines=(*feedback.lines[:4], "(An endless loop could not be interrupted here.)"))
-    if feedback.state != NOT_ATTEMPTED:
-        _note(id, feedback)
-    return feedback
+    asked = _task(id)
+    if isinstance(asked, str):
+        swapped = not callable(id) or type(answer) is not str
+        return Feedback(NOT_ATTEMPTED, (asked if swapped else 'The id comes first: `check("04.2", answer)`.',))
+    if type(seed) is not int or seed < 0:
+        return Feedback(NOT_ATTEMPTED, ("Expected `seed` to be a whole number, 0 or larger.",), task=asked.id)
+    try:
+        with contained() as traces:
+            feedback = replace(with_case(asked, Answer(answer), seed), task=asked.id)
+        return _noted(asked, _with_case(asked, feedback), [_uninterrupted(answer), str(traces)])
+    except Exception as error:
+        return replace(our_fault(error), task=asked.id)
 
 
-def hint(id: str) -> Text:
-    """The next of three hints; what a mistake that came twice calls for, first."""
-    asked = task(id)
-    notes = _read()
-    note = notes.get(id, Note())
-    known = next((m for m in asked.mistakes if m.name == note.mistake), None)
-    if known is not None and note.repeated >= 2:
-        notes[id] = replace(note, repeated=0)
-        _write(notes)
-        return Text(f"The same twice. {known.says} {known.next or asked.next}")
-    index = min(note.hints, 2)
-    notes[id] = replace(note, hints=min(note.hints + 1, 3))
-    _write(notes)
-    return Text(f"Hint {index + 1} of 3. {asked.hints[index]}")
+def case(id: Any) -> dict[str, Any] | Text:
+    """The arguments in which the last `check` of this exercise failed, by name; a fresh copy each time.
+
+    Example: kl_to_prior(*case("04.2").values()) repeats the call
+    """
+    asked = _task(id)
+    if isinstance(asked, str):
+        return Text(asked)
+    if asked.id not in failed:
+        return Text(f"No check of {asked.id} in this notebook has failed on a case that could be shown.")
+    return {name: handed_over(argument) for name, argument in failed[asked.id].items()}
 
 
-def progress(export: bool = False) -> Text | Path:
-    """What is done, what was tried, what is left, as a table; with `export`, a file to keep instead."""
-    notes = _read()
-    if export:
-        path = Path("vaelib-progress.json").resolve()
-        path.write_text(_as_json(notes), encoding="utf-8")
-        return path
-    tasks = all_tasks()
-    rows = [_row(asked, notes.get(id, Note())) for id, asked in tasks.items()]
-    done = sum(notes.get(id, Note()).state == RIGHT for id in tasks)
-    left = sum(asked.minutes for id, asked in tasks.items() if notes.get(id, Note()).state != RIGHT)
-    head = f"{done} of {len(tasks)} right, {len(tasks) - done} left, about {left} minutes."
-    table = "\n".join(
-        [f"**{head}**", "", "| | exercise | | tries | hints | minutes |", "|:--|:--|:--|--:|--:|--:|", *rows]
-    )
-    return Text(table.replace("**", ""), table)
+def _with_case(asked: Task, feedback: Feedback) -> Feedback:
+    """The failing case is kept, and where it is not written out in full, it is said how to get it."""
+    failed.pop(asked.id, None)
+    if not feedback.case:
+        return feedback
+    failed[asked.id] = feedback.case
+    if is_easily_typed(feedback.case):
+        return feedback
+    verdict, where, *rest = feedback.lines
+    return replace(feedback, lines=(verdict, f'{where} `case("{asked.id}")` returns these arguments.', *rest))
 
 
-def _row(asked: Task, note: Note) -> str:
-    spent = f"{note.seconds / 60:.0f} of {asked.minutes}" if note.tries else f"{asked.minutes}"
-    state = note.state if note.tries else "left"
-    return f"| {asked.id} | {prose(asked.title)} | {state} | {note.tries} | {note.hints} | {spent} |"
+def _uninterrupted(answer: Any) -> str:
+    return "" if can_interrupt() or not callable(answer) else "(An endless loop could not be interrupted here.)"
 
 
-# -------------------------------------------------------------------------------------------------- what is noted
+def _noted(asked: Task, feedback: Feedback, remarks: list[str]) -> Feedback:
+    """The check is noted, and after a right answer the next exercise is named."""
+    if feedback.state in (RIGHT, NOT_YET):
+        noted = notes.change(asked.id, lambda note, others: _after_check(note, others, feedback))
+        if feedback.right:
+            feedback = replace(feedback, lines=(*feedback.lines, _what_next(asked, noted)))
+    remarks.append(notes.to_be_said())
+    return replace(feedback, note=" ".join(remark for remark in remarks if remark))
 
 
-def _note(id: str, feedback: Feedback) -> None:
-    notes = _read()
-    note = notes.get(id, Note())
+def _after_check(note: Note, others: Notes, feedback: Feedback) -> Note:
     now = time.time()
-    latest = max((other.last for other in notes.values()), default=0.0)
-    worked = min(max(now - latest, 0.0), IDLE) if latest else 0.0
+    latest = max((other.last for other in others.values() if other.last <= now), default=0.0)  # clocks may be set back
     again = feedback.mistake != "" and feedback.mistake == note.mistake
-    notes[id] = replace(
+    return replace(
         note,
         state=RIGHT if RIGHT in (note.state, feedback.state) else NOT_YET,
         tries=note.tries + 1,
         mistake=feedback.mistake,
         repeated=note.repeated + 1 if again else int(feedback.mistake != ""),
-        seconds=note.seconds + worked,
+        seconds=note.seconds + (min(now - latest, IDLE) if latest else 0.0),
         last=now,
     )
-    _write(notes)
 
 
-def _read() -> dict[str, Note]:
-    """The notes; a file that cannot be read is moved aside, not written over."""
-    path = Path(FILE)
+def _what_next(asked: Task, noted: Notes) -> str:
+    def done(id: str) -> bool:
+        return noted.get(id, Note()).state == RIGHT
+
+    following = after(asked.id, done)
+    number = asked.id[:2]
+    ours = tasks_of(number)
+    count = f"{sum(map(done, ours))} of {len(ours)} done here"
+    if following is None:
+        return f"{count}, and that was the last one of the course."
+    if following.id in ours:
+        return f"Next: {following.id} {following.title} ({following.level}), {count}."
+    return f"{count}. Next, in notebook {following.id[:2]}: {following.id} {following.title} ({following.level})."
+
+
+# -------------------------------------------------------------------------------------------------- hints, progress
+
+
+def hint(id: Any) -> Text:
+    """The next of three hints; after the third, what else there is to do."""
+    asked = _task(id)
+    if isinstance(asked, str):
+        return Text(asked)
+    before = notes.read().get(asked.id, Note())
+    notes.change(asked.id, lambda note, _: replace(note, hints=min(note.hints + 1, 3), repeated=0))
+    if before.hints >= 3:
+        text = _no_more_hints(asked, before)
+    else:
+        again = f"That was the same mistake again ({before.mistake}). " if before.repeated >= 2 else ""
+        text = f"{again}Hint {before.hints + 1} of 3. {asked.hints[before.hints]}"
+    return Text(" ".join(filter(None, [text, notes.to_be_said()])))
+
+
+def _no_more_hints(asked: Task, note: Note) -> str:
+    if note.state == RIGHT:
+        return f"You have seen the three hints to {asked.id}, and your answer is right."
+    number = asked.id[:2]
+    text = (
+        f"There are no hints to {asked.id} beyond these three. Look up its formulas in notebook {number} "
+        f"({FILES[number][1:]}), do the smallest case on paper, and then show your teacher how far you came."
+    )
+    return f'{text} `case("{asked.id}")` returns the numbers at which you failed.' if asked.id in failed else text
+
+
+def progress(notebook: Any = None, *, all: bool = False, export: bool = False) -> Text | Path:
+    """What is done, what was tried and what is left, as a table: of this notebook, and of all exercises tried so far.
+
+    Args:
+        notebook: "04" or 4, for the exercises of that notebook alone.
+        all: every exercise of the course.
+        export: writes the notes to a file, vaelib-progress.json, and returns its path; otherwise nothing is written.
+    """
+    noted = notes.read()
+    if export:
+        return _exported()
+    tasks = all_tasks()
+    number = "" if notebook is None else _notebook(notebook)
+    if number is None:
+        return Text(f"There is no notebook {exercise_id(notebook)}. There are {min(FILES)} to {max(FILES)}.")
+    if number:
+        shown = list(tasks_of(number))
+    else:
+        ours = {*here[-1:]} or set()
+        shown = [
+            id for id in tasks if all or id[:2] in ours or noted.get(id, Note()).tries or noted.get(id, Note()).hints
+        ]
+    return _table(tasks, shown, noted)
+
+
+def _exported() -> Text | Path:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(id): Note(**note) for id, note in content.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, AttributeError):
-        try:
-            path.replace(path.with_suffix(".damaged.json"))
-        except OSError:
-            pass
-        return {}
+        path = Path(EXPORT).resolve()
+        notes.export(path)
+    except OSError as error:
+        return Text(f"{EXPORT} cannot be written here ({error.strerror or type(error).__name__}).")
+    return path
 
 
-def _write(notes: dict[str, Note]) -> None:
-    """In one step, so that a file is there whole or not at all; a folder that is read-only keeps no notes."""
-    path, beside = Path(FILE), Path(FILE + ".new")
+def _table(tasks: dict[str, Task], shown: list[str], noted: Notes) -> Text:
+    def right(ids: Any) -> int:
+        return sum(noted.get(id, Note()).state == RIGHT for id in ids)
+
+    left = sum(tasks[id].minutes for id in shown if noted.get(id, Note()).state != RIGHT)
+    head = f"{right(shown)} of {len(shown)} right, about {left} minutes left." if shown else "Nothing was tried yet."
+    if len(shown) < len(tasks):
+        head += f" In the whole course: {right(tasks)} of {len(tasks)}."
+    lines = [f"**{head}**"]
+    if shown:
+        top = ["| | exercise | | tries | hints | minutes so far | minutes planned |", "|:--|:--|:--|--:|--:|--:|--:|"]
+        lines += ["", *top, *(_row(tasks[id], noted.get(id, Note())) for id in shown)]
+    if len(shown) < len(tasks):
+        lines += ["", "`progress(all=True)` shows every exercise."]
+    lines += [text for text in [notes.to_be_said()] if text]
+    table = "\n".join(lines)
+    return Text(table.replace("**", ""), table)
+
+
+def _row(asked: Task, note: Note) -> str:
+    spent = f"{note.seconds / 60:.0f}" if note.tries else ""
+    state = note.state if note.tries else "left"
+    return f"| {asked.id} | {prose(asked.title)} | {state} | {note.tries} | {note.hints} | {spent} | {asked.minutes} |"
+
+
+def _task(id: Any) -> Task | str:
+    """The exercise; or, where there is none, what there is, in one line."""
     try:
-        beside.write_text(_as_json(notes), encoding="utf-8")
-        beside.replace(path)
-    except OSError:
-        pass
+        found = task(id)
+    except UnknownExercise as error:
+        return str(error)
+    here.append(found.id[:2])
+    return found
 
 
-def _as_json(notes: dict[str, Note]) -> str:
-    return json.dumps({id: asdict(note) for id, note in sorted(notes.items())}, indent=1)
+def _notebook(typed: Any) -> str | None:
+    """The number of a notebook, "04", for 4, "4", "04" and for the id of an exercise; None if there is none."""
+    text = exercise_id(typed)[:2].strip(".")
+    number = f"{int(text):02d}" if text.isdecimal() else ""
+    return number if number in FILES else None

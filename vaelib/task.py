@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from vaelib.derivation import Derivation
 from vaelib.terms import Term
+from vaelib.values import quoted
 
 Rng = np.random.Generator
 Arguments = dict[str, Any]
 LEVELS = ("warm-up", "core", "stretch")
+
+
+def exercise_id(typed: Any) -> str:
+    """The id that is meant by "4.1", 4.1, " 04-1 " or "4,1": "04.1". What is no such thing comes back as text.
+
+    Example: exercise_id(4.1) == exercise_id("4,1") == "04.1"
+    """
+    text = typed if type(typed) is str else str(float(typed)) if type(typed) in (float, np.float64, Decimal) else ""
+    found = re.fullmatch(r"(?:exercise|ex\.?)?\s*(\d{1,2})\s*[.,:_\-\s]\s*0*([1-9]\d?)\.?", text.strip().lower())
+    return f"{int(found[1]):02d}.{found[2]}" if found else quoted(typed, str)
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,8 @@ class Compute(Task):
         tolerance: of an answer in double precision, relative to max(1, |truth|).
         rules: what holds for every right answer.
         secret: what is expected is not shown, since it is what is asked.
+        rough: the last digits are not the point: those of float32, or of a numerical search, are enough.
+        choices: what there is to choose from, words or numbers; or the letters of an order, such as "ebcad".
     """
 
     truth: Any
@@ -101,6 +116,16 @@ class Compute(Task):
     tolerance: float = 1e-9
     rules: tuple[Rule, ...] = ()
     secret: bool = False
+    rough: bool = False
+    choices: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parts = self.truth if isinstance(self.truth, str) and self.truth not in self.choices else [self.truth]
+        if self.choices and not set(parts) <= set(self.choices):
+            raise ValueError(
+                f"Expected the truth of {self.id} among its choices {self.choices}, but got {self.truth!r}."
+            )
 
     def asked(self, seed: int) -> list[Arguments]:
         """The questions of one check: examples first."""

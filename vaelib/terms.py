@@ -76,6 +76,7 @@ class Functional:
     at: Callable[[Any, Any], Any]
     free: frozenset[str] = frozenset()
     is_sum: bool = False  # then a minus or a number in front needs brackets
+    at_every_z: bool = False  # its value is one number for each z
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,7 @@ def E(law: Law, term: Term) -> Term:
     law, term = _law(law, "E"), _term(term)
 
     def at(witness: Any, _: Any) -> Any:
+        _require_one_number(term, f"E({law.name}, ...)")
         law.require_density(witness, f"E({law.name}, ...)")
         return witness.model.integrate(
             lambda z: density_times(law.log_density.at(witness, z), _plain(term, witness, z))
@@ -246,6 +248,7 @@ def log_E(law: Law, term: Term) -> Term:
     law, term = _law(law, "log_E"), _term(term)
 
     def at(witness: Any, _: Any) -> Any:
+        _require_one_number(term, f"log_E({law.name}, ...)")
         law.require_density(witness, f"log_E({law.name}, ...)")
 
         def weighted(z: Any) -> Any:  # where the law has no mass, nothing is drawn, whatever the term is there
@@ -310,7 +313,15 @@ def for_all_z(term: Term, points: int = 25) -> Term:
 
     several = len(term.parts) > 1 or term.latex.startswith("-")
     spelled = f"for_all_z({term.spelled})"
-    return Term(((1.0, Functional(rf"{term.latex} \quad \forall z", spelled, at, is_sum=several)),))
+    return Term(((1.0, Functional(rf"{term.latex} \quad \forall z", spelled, at, is_sum=several, at_every_z=True)),))
+
+
+def _require_one_number(term: Term, where: str) -> None:
+    if any(isinstance(part, Functional) and part.at_every_z for _, part in term.parts):
+        raise IllTyped(
+            f"{where}: for_all_z(...) stands inside an expectation, which takes the mean over z itself. "
+            "Leave for_all_z out there; around a whole line it says that the line holds at every z"
+        )
 
 
 _ATOMS = {atom.name: Term(((1.0, atom),)) for atom in (_LIK, _PRIOR, _JOINT, _POST, _Q, _EVIDENCE)}

@@ -17,6 +17,7 @@ WHICH_IS_BROKEN = Compute(
     minutes=4,
     name="broken",
     truth="d",
+    choices=tuple("abcde"),
     mistakes=(
         Mistake(
             "the farthest",
@@ -78,6 +79,7 @@ TEST_SET = Compute(
     level="core",
     minutes=10,
     name="mean_and_bar",
+    rough=True,
     truth=_mean_and_bar,
     examples=(
         {"probabilities": np.array([[0.5], [0.25]])},
@@ -171,6 +173,7 @@ THREE_NODES = Compute(
     level="stretch",
     minutes=15,
     name="three_nodes",
+    rough=True,
     truth=_rule,
     examples=({"loc": 0.0, "scale": 1.0}, {"loc": 2.0, "scale": 1.0}, {"loc": 0.0, "scale": 3.0}),
     draw=_one_gaussian,

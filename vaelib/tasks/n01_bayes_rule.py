@@ -32,6 +32,7 @@ REPAIRED = Compute(
     level="warm-up",
     minutes=6,
     name="posterior",
+    rough=True,
     truth=lambda prior, likelihood, x: DiscreteLatent(prior, likelihood).posterior(x).probs,
     examples=(
         {"prior": np.array([0.5, 0.5]), "likelihood": np.array([[0.9, 0.1], [0.3, 0.7]]), "x": 0},
@@ -125,6 +126,7 @@ AFTER_ALL = Compute(
     level="core",
     minutes=12,
     name="after_all",
+    rough=True,
     truth=_after_all,
     examples=(
         {"x": np.array([2.0]), **STANDARD, "prior_loc": 0.0, "prior_scale": 1.0},
@@ -242,6 +244,7 @@ TOGETHER = Compute(
     level="stretch",
     minutes=15,
     name="log_density_together",
+    rough=True,
     truth=_together,
     examples=(
         {"x": np.array([1.0]), **STANDARD},

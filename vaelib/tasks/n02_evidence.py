@@ -40,6 +40,7 @@ TINY = Compute(
     level="warm-up",
     minutes=6,
     name="log_mean_exp",
+    rough=True,
     truth=lambda scores: importance_weighted_bound(scores),
     examples=(
         {"scores": np.array([[0.0], [1.0]])},
@@ -356,6 +357,7 @@ SIGNAL_TO_NOISE = Compute(
     level="stretch",
     minutes=20,
     name="signal_to_noise",
+    rough=True,
     truth=_ratio,
     examples=(
         _one_dimension(2.0),

@@ -26,6 +26,7 @@ ORDER = Compute(
     minutes=5,
     name="order",
     truth="ebcad",
+    choices=tuple("abcde"),
     mistakes=(
         Mistake(
             "average under p",
@@ -124,6 +125,7 @@ TABLES = Compute(
     level="core",
     minutes=10,
     name="kl_tables",
+    rough=True,
     truth=_kl,
     examples=(
         {"q": np.array([[0.5, 0.5]]), "p": np.array([[0.2, 0.8]])},
@@ -281,6 +283,7 @@ NEAREST_GAUSSIAN = Compute(
     level="core",
     minutes=10,
     name="nearest_gaussian",
+    rough=True,
     truth=_moments,
     examples=(
         {"weights": np.array([1.0]), "locs": np.array([2.0]), "scales": np.array([0.5])},
@@ -415,6 +418,7 @@ JENSEN_GAP = Compute(
     level="stretch",
     minutes=15,
     name="jensen_gap",
+    rough=True,
     truth=_gap,
     examples=(
         {"high": 5.0, "low": 1.0, "rate": 0.25, "draws": 1},

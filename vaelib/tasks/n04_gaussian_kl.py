@@ -42,6 +42,7 @@ ONE_DIMENSION = Compute(
     level="core",
     minutes=10,
     name="kl_normal",
+    rough=True,
     truth=_kl,
     examples=(
         {"loc_q": 0.0, "scale_q": 1.0, "loc_p": 0.0, "scale_p": 1.0},
@@ -134,6 +135,7 @@ TO_THE_PRIOR = Compute(
     level="core",
     minutes=10,
     name="kl_to_prior",
+    rough=True,
     truth=_to_standard,
     examples=(
         {"loc": np.array([[0.0, 0.0]]), "log_scale": np.array([[0.0, 0.0]])},
@@ -234,6 +236,7 @@ HIDING_PLACE = Compute(
     level="warm-up",
     minutes=6,
     name="hiding_place",
+    rough=True,
     truth=_meeting_point,
     examples=(
         {"loc_p": 0.0, "scale_p": 1.0, "nats": 2.0},
@@ -381,6 +384,7 @@ FULL_COVARIANCES = Compute(
     level="stretch",
     minutes=18,
     name="kl_full",
+    rough=True,
     truth=_full,
     examples=(
         {"loc_q": np.zeros(2), "tril_q": np.eye(2), "loc_p": np.zeros(2), "tril_p": np.eye(2)},

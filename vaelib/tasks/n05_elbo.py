@@ -50,17 +50,18 @@ TO_THE_BOUND = Derive(
 
 FIND_THE_SLIP = Compute(
     id="05.2",
-    title="Which line is broken?",
+    title="Which line is the first that is broken?",
     level="warm-up",
     minutes=5,
     name="broken_line",
     truth=3,
+    choices=(1, 2, 3, 4),
     mistakes=(
         Mistake(
             "the conclusion",
-            "It looks like the conclusion was blamed: it is true, but it does not follow from the line above.",
+            "It looks like the conclusion was blamed: it does not follow, but it is not the first line that fails.",
             4,
-            next="A line that is true can stand below one that is not. Go up, and compare each pair term by term.",
+            next="Go up from there, and compare each pair of lines, term by term.",
         ),
         Mistake(
             "Bayes' rule",

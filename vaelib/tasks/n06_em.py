@@ -36,6 +36,7 @@ AFTER_AN_E_STEP = Compute(
     level="warm-up",
     minutes=4,
     name="bound_after",
+    rough=True,
     truth=lambda joint, q: _evidence(joint),
     examples=(
         {"joint": np.array([0.02, 0.06]), "q": np.array([0.5, 0.5])},
@@ -107,6 +108,7 @@ WHICH_LINE = Compute(
     minutes=5,
     name="broken_line",
     truth="c",
+    choices=tuple("abcde"),
     mistakes=(
         Mistake(
             "the mean of a constant",
@@ -170,6 +172,7 @@ E_STEP = Compute(
     level="core",
     minutes=10,
     name="e_step",
+    rough=True,
     truth=lambda x, weights, loc, scale: mixture_e_step(GaussianMixture(weights, loc, scale), x),
     examples=(
         {
@@ -299,6 +302,7 @@ M_STEP = Compute(
     level="core",
     minutes=12,
     name="m_step",
+    rough=True,
     truth=_table,
     examples=(
         {
@@ -435,6 +439,7 @@ TWO_SEARCHES = Compute(
     level="stretch",
     minutes=15,
     name="tops",
+    rough=True,
     truth=_tops,
     examples=(
         {"x": 2.0, "theta": 0.0, "loc": 0.5, "loading": 1.0, "noise_variance": 1.0},

@@ -36,6 +36,7 @@ STRAIGHT_LINE = Compute(
     level="warm-up",
     minutes=8,
     name="variance",
+    rough=True,
     truth=_spread,
     examples=(
         {"mu": 0.0, "sigma": 1.0, "b": 0.0},
@@ -152,6 +153,7 @@ TWO_GRADIENTS = Compute(
     level="core",
     minutes=12,
     name="gradients",
+    rough=True,
     truth=_rows,
     examples=(
         {"loc": 0.0, "scale": 1.0, "frequency": 1.0, "noise": np.array([0.5])},

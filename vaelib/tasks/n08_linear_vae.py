@@ -117,6 +117,7 @@ WITH_THE_TRACE = Compute(
     level="core",
     minutes=12,
     name="expected_log_likelihood",
+    rough=True,
     truth=_likelihood,
     examples=(
         {
@@ -259,6 +260,7 @@ WHAT_SURVIVES = Compute(
     level="core",
     minutes=10,
     name="survivors",
+    rough=True,
     truth=_kept,
     examples=(
         {"eigenvalues": np.array([5.0, 3.0, 0.5]), "latents": 2, "noise_variance": 1.0, "beta": 1.0},
@@ -363,6 +365,7 @@ ROTATED = Compute(
     level="stretch",
     minutes=18,
     name="rotation_gap",
+    rough=True,
     truth=_of_ratio(lambda ratio: 0.5 * np.log(ratio)),
     examples=(
         {"lambda_1": 3.0, "lambda_2": 2.0, "noise_variance": 1.0, "angle": 0.0},

@@ -35,6 +35,7 @@ BITS = Compute(
     level="warm-up",
     minutes=6,
     name="bits_per_pixel",
+    rough=True,
     truth=_bits_of_levels,
     examples=(
         {"nll": 0.0, "pixels": 1, "levels": 2},
@@ -281,6 +282,7 @@ BETA = Compute(
     level="stretch",
     minutes=15,
     name="effective_beta",
+    rough=True,
     truth=_effective_beta,
     examples=(
         _case(),

@@ -52,6 +52,7 @@ WEIGHTED_BOUND = Compute(
     level="warm-up",
     minutes=7,
     name="weighted_bound",
+    rough=True,
     truth=lambda log_weights: importance_weighted_bound(_double(log_weights), axis=0),
     examples=(
         {"log_weights": Tensor(np.array([[-2.0, -3.0]], dtype=np.float32))},
@@ -177,6 +178,7 @@ TWO_GAPS = Compute(
     level="core",
     minutes=12,
     name="two_gaps",
+    rough=True,
     truth=lambda **w: _split(**w),
     examples=(
         {"mean": np.zeros(2), "covariance": np.eye(2), "loc": np.array([1.0, 0.0]), "scale": np.ones(2)},

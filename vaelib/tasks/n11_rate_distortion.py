@@ -25,6 +25,7 @@ PLANE = Compute(
     minutes=5,
     name="best_first",
     truth="ebgacf",
+    choices=tuple("abcdefg"),
     mistakes=(
         Mistake(
             "lowest distortion first",
@@ -60,7 +61,7 @@ PLANE = Compute(
         "Which shape do all points with the same bound lie on? Hold a ruler along the dashed line, then shift it.",
         "Write the sum of both numbers beside each letter. Which sum cannot be, and how does the rest sort?",
     ),
-    next="Give six capital letters with nothing between; write both numbers of each point beside it first.",
+    next="Write both numbers of each point beside its letter: what does the bound make of the two?",
 )
 
 
@@ -111,6 +112,7 @@ ACTIVE = Compute(
     level="warm-up",
     minutes=6,
     name="active",
+    rough=True,
     truth=_judged_by(_activity),
     examples=(
         {"loc": Tensor(np.array([[-1.0], [1.0]])), "scale": Tensor(np.array([[0.5], [0.5]]))},
@@ -228,6 +230,7 @@ SURGERY = Compute(
     level="core",
     minutes=15,
     name="prices",
+    rough=True,
     truth=_prices,
     examples=(
         _two_by_two([0.5, 0.5], [0.5, 0.5]),
@@ -382,6 +385,7 @@ DROWNED = Compute(
     level="stretch",
     minutes=18,
     name="predicted",
+    rough=True,
     truth=_latents_of,
     examples=(
         {"variances": np.array([2.0, 0.5]), "noise_variance": 1.0, "beta": 1.0, "latents": 2},

@@ -66,6 +66,7 @@ EVIDENCE = Compute(
     level="warm-up",
     minutes=8,
     name="log_seen",
+    rough=True,
     truth=_log_seen,
     examples=(
         {
@@ -245,6 +246,7 @@ COMPLETE = Compute(
     level="core",
     minutes=15,
     name="complete",
+    rough=True,
     truth=_completed,
     examples=(
         {
@@ -410,6 +412,7 @@ CLEAN = Compute(
     level="core",
     minutes=12,
     name="clean",
+    rough=True,
     truth=_clean,
     examples=(
         {"x": 1.0, "a": 1.0, "c": 1.0, "w": 0.5},
@@ -546,6 +549,7 @@ STEP = Compute(
     level="stretch",
     minutes=15,
     name="step_matrix",
+    rough=True,
     truth=_kernel,
     examples=(
         {"joint": np.array([0.2, 0.1]), "encoder": np.array([0.5, 0.5])},

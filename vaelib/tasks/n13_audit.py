@@ -25,6 +25,7 @@ THE_BUG = Compute(
     minutes=6,
     name="bug",
     truth="latents",
+    choices=("pixels", "latents", "sign", "weights", "units", "collapse"),
     mistakes=(
         Mistake(
             "pixels blamed",
@@ -131,6 +132,7 @@ REPAIR = Compute(
     level="core",
     minutes=14,
     name="bound",
+    rough=True,
     truth=_bound,
     examples=(
         _samples([[-2]], [[[0]]], [[0]], [[0]]),

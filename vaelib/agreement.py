@@ -1,0 +1,100 @@
+"""Do a value and the truth agree? And is a wrong value that of a known mistake?"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vaelib.estimate import Estimate
+from vaelib.feedback import plain_arguments
+from vaelib.reply import Respondent
+from vaelib.task import Compute
+from vaelib.values import Arguments, NoReply, Reply, numbers_in
+
+COARSER = {"float64": 1.0, "float32": 2e4}  # tolerances, relative to double precision
+ROUGH = 1e-6  # what float32, or a good numerical search, leaves: enough where the digits are not the point
+NEARLY = 1e-4  # near enough for the question whether precision is all that is missing
+LOOKS_LIKE = 1e-6  # a mistake is recognized more generously than the truth
+
+
+def ask(answer: Respondent, question: Arguments) -> Reply:
+    """The reply; a NoReply notes what was asked."""
+    try:
+        return answer.ask(question)
+    except NoReply as reason:
+        reason.question = question
+        raise
+
+
+def expected(truth: Any, question: Arguments) -> Any:
+    """The value of a truth, or of a mistake, for one question: a float64 array, or a word."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():  # whatever the student has set
+        warnings.simplefilter("ignore")
+        value = truth(**plain_arguments(question)) if callable(truth) else truth
+    if isinstance(value, str):
+        return value
+    return np.asarray(value.value if isinstance(value, Estimate) else value, dtype=float)
+
+
+def fitted(reply: Reply, truth: Any, typed: bool = False) -> Reply:
+    """The reply in the form of the truth, where there is no doubt what is meant.
+
+    That is: one number in brackets where a number is asked; and of an answer that was typed by hand, not returned by a
+    function, the numbers of a text, and a column or a row where a list is asked. What a function returns in another
+    shape is left as it is: there the shape is a part of the answer.
+    """
+    value = reply.value
+    if isinstance(value, str):
+        numbers = numbers_in(value) if typed else None
+        return reply if numbers is None else fitted(replace(reply, value=numbers), truth, typed)
+    if truth.ndim == 0 and value.size == 1:
+        return replace(reply, value=value.reshape(()))
+    if typed and truth.ndim == 1 and value.shape in ((1, truth.size), (truth.size, 1)):
+        return replace(reply, value=value.ravel())
+    return reply
+
+
+def tolerance(task: Compute, question: Arguments, reply: Reply) -> float:
+    """What the coarsest number deserves, of the reply and of what it was computed from."""
+    given = [str(np.asarray(argument).dtype) for argument in plain_arguments(question).values()]
+    coarser = max(COARSER.get(precision, 1.0) for precision in (reply.precision, *given))
+    return min(task.tolerance * coarser, max(task.tolerance, 0.02))
+
+
+def close(value: Any, truth: Any, relative: float) -> bool:
+    """Every entry agrees: |value - truth| <= relative max(1, |truth|). NaN agrees with nothing."""
+    return value.shape == truth.shape and distance(value, truth) <= relative
+
+
+def distance(value: Any, truth: Any) -> float:
+    """The largest |value - truth| / max(1, |truth|); infinite where NaN or only one infinity is involved."""
+    same_infinity = np.isinf(truth) & (value == truth)
+    with np.errstate(all="ignore"):
+        apart = np.abs(value - truth) / np.maximum(1.0, np.abs(truth))
+    apart = np.where(same_infinity, 0.0, np.where(np.isfinite(truth) & np.isfinite(value), apart, np.inf))
+    return float(np.max(apart, initial=0.0))
+
+
+def digits(apart: float) -> int:
+    """To how many digits do two numbers agree that are so far apart, relative to them?"""
+    return int(-math.log10(max(apart, 1e-16)))
+
+
+def is_like(replies: Sequence[Reply], wrong: Sequence[Any], truths: Sequence[Any], least: float) -> bool:
+    """Do the replies agree with a known mistake, in every case, and differ from the truth where that does?"""
+    relative = [min(0.02, max(LOOKS_LIKE, least, 1e-9 * COARSER[reply.precision])) for reply in replies]
+    alike = all(close(*without_nan(reply.value, w), r) for reply, w, r in zip(replies, wrong, relative, strict=True))
+    return alike and any(not close(w, t, r) for w, t, r in zip(wrong, truths, relative, strict=True))
+
+
+def without_nan(value: Any, wrong: Any) -> tuple[Any, Any]:
+    """Both with zeros where both are NaN: a mistake may have no value there, and is recognized by that."""
+    if value.shape != wrong.shape:
+        return value, wrong
+    both = np.isnan(value) & np.isnan(wrong)
+    return np.where(both, 0.0, value), np.where(both, 0.0, wrong)

@@ -1,0 +1,106 @@
+"""The verdict on a derivation that a student typed: the first line that does not begin, follow, compose or arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vaelib._compare import Verdict, compose
+from vaelib.agreement import LOOKS_LIKE, close
+from vaelib.derivation import Derivation, Line
+from vaelib.feedback import UNDECIDED, Feedback, looks_like, not_yet, right
+from vaelib.reply import Respondent
+from vaelib.report import Row
+from vaelib.task import Derive, Mistake
+from vaelib.terms import Term, parse
+from vaelib.values import printable
+
+
+def derived(task: Derive, answer: Respondent, seed: int) -> Feedback:
+    typed = answer.lines()
+    if len(typed) < 2:
+        count = f"{len(typed)} line" + "s" * (len(typed) != 1)
+        return not_yet(f"Expected a list of lines, but got {count}.", then=f"Begin with {task.start.spelled}.")
+    lines = []
+    for index, (relation, text) in enumerate(typed):
+        try:
+            lines.append(Line(parse(text), relation=relation))
+        except ValueError as error:
+            return not_yet(f"Line {index} is not a term.", printable(str(error), 400), then=task.next)
+    return _on_the_way(task, lines, seed)
+
+
+def _on_the_way(task: Derive, lines: list[Line], seed: int) -> Feedback:
+    """The first line that does not begin where it should, follow, compose, or arrive."""
+    chain = Derivation(task.id, task.title, task.draw, (Line(task.start), *lines))
+    report = chain.check(8, seed)
+    if report.verdict is Verdict.INCONCLUSIVE:
+        report = chain.check(32, seed + 1)  # more witnesses, among them some that decide
+    for index, row in enumerate(report.rows[1:]):
+        if compose([line.relation for line in lines[: index + 1]]) is None:
+            then = "A bound downwards and then one upwards: together the two say nothing."
+            return not_yet(f"Line {index} does not compose with the lines above it.", then=then)
+        if row.verdict is Verdict.HOLDS:
+            continue
+        if row.verdict is Verdict.INCONCLUSIVE:
+            where = f"Line {index}: the check could not decide, its own error is too large."
+            return Feedback(UNDECIDED, ("Undecided.", where, "This does not count against you."))
+        if row.shown is None:
+            return not_yet(f"Line {index} has no value.", row.note.removeprefix("ill-typed: "), then=task.next)
+        above = f"line {index - 1}" if index else "the given start"
+        where = f"Line {index} does not follow from {above}: {_values(report.rows, index)}"
+        mistake = _known_line(task, lines[index], seed)
+        if mistake is None:
+            return not_yet(where, then=task.next)
+        return looks_like(mistake, task, where)
+    return _arrival(task, lines, seed)
+
+
+def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
+    end = Derivation(task.id, "arrival", task.draw, (Line(task.goal), Line(lines[-1].formula)))
+    if not end.check(8, seed).holds:
+        return not_yet(
+            "Every line follows, but the last one is not the goal.",
+            f"The goal is {task.goal.spelled}.",
+            then="Which term is still to be rewritten, or dropped?",
+        )
+    between = {line.latex for line in lines} - {task.start.latex, task.goal.latex}
+    if len(between) < task.least - 2:
+        then = "Which rule leads from one line to the next? Write down what it changes."
+        few = "Every line follows, but too few stand between start and goal: one rule a line,"
+        return not_yet(f"{few} {task.least - 2} at least.", then=then)
+    arrived = compose([line.relation for line in lines])
+    if arrived != task.relation:
+        then = "Which line loses something, and what is it?"
+        return not_yet(f"The lines together say {arrived!r}; the goal is {task.relation!r}.", then=then)
+    return right(task, f"{len(lines)} lines, each follows from the one above.")
+
+
+def _values(rows: Sequence[Row], index: int) -> str:
+    """The line's value against that of the line above, where they differ most, on the witness that the report shows."""
+    line, above = (np.ravel(_value(row.shown)) for row in (rows[index + 1], rows[index]))
+    if line.shape != above.shape:
+        return f"{line.size} numbers against {above.size}."
+    worst = int(np.argmax(np.abs(line - above)))
+    return f"{line[worst]:.4f} against {above[worst]:.4f}."
+
+
+def _known_line(task: Derive, line: Line, seed: int) -> Mistake | None:
+    """The known mistake that is worth the same as the line on every witness."""
+    slips = [slip for derivation in task.known for slip in derivation.slips if isinstance(slip.value, Term)]
+    known = [*task.mistakes, *(Mistake(slip.name, slip.says, slip.value, real=slip.real) for slip in slips)]
+    witnesses = [task.draw(np.random.default_rng([seed, i])) for i in range(4)]
+    return next((mistake for mistake in known if _same(mistake.value, line, witnesses)), None)
+
+
+def _same(term: Term, line: Line, witnesses: Sequence[Any]) -> bool:
+    try:
+        return all(close(_value(term.value(w)), _value(line.evaluate(w)), LOOKS_LIKE) for w in witnesses)
+    except TypeError:  # ill-typed on such a witness
+        return False
+
+
+def _value(value: Any) -> np.ndarray:
+    return np.asarray(getattr(value, "value", value), dtype=float)
