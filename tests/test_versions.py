@@ -1,10 +1,10 @@
 """The three places that state versions say the same: pyproject.toml, constraints.txt and environment.yml.
 
-pyproject.toml holds lower bounds, constraints.txt the exact versions that the course is tested with. environment.yml is
-for students with conda: exact where a computed number may depend on the version, lower bounds for the rest, which
-conda-forge often gets later, and no test tools. What is tested: that the files agree, that they are complete, and that the
-course's own .venv holds these versions. What is NOT tested: that conda can solve environment.yml. That needs conda-forge
-itself, and nobody has run it.
+pyproject.toml holds lower bounds, constraints.txt the exact versions that the course is tested with. environment.yml
+is for students with conda: exact where a computed number may depend on the version, lower bounds for the rest, which
+conda-forge often gets later, and no test tools. What is tested: that the files agree, that they are complete, and
+that the course's own .venv holds these versions. What is NOT tested: that conda can solve environment.yml. That needs
+conda-forge itself, and nobody has run it.
 """
 
 from __future__ import annotations

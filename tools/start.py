@@ -122,12 +122,13 @@ def start_page(root: Path) -> dict[str, Any]:
             "markdown",
             f"""# Begin here
 
-Open [{first.number} {first.title}](notebooks/{first.file}): it shows whether everything runs on your
-machine. Then go on in the order below, or along one of the paths. In a notebook, **Shift-Enter** runs a cell and moves on
-to the next one.
+Open [{first.number} {first.title}](notebooks/{first.file}): it shows whether everything runs on your machine. Then go
+on in the order below, or along one of the paths. In a notebook, **Shift-Enter** runs a cell and moves on to the next
+one.
 
-Each notebook has exercises. Write your answer into its cell, run that cell, then the cell with `check`, and read what it
-says. If you are stuck, remove the first `#` in the cell below, `# hint(...)`, and run it: each exercise has three hints.
+Each notebook has exercises. Write your answer into its cell, run that cell, then the cell with `check`, and read what
+it says. If you are stuck, remove the first `#` in the cell below, `# hint(...)`, and run it: each exercise has three
+hints.
 
 These files are your own copies: write into them as you like. `make lab` never overwrites what you edited.""",
         ),

@@ -1,8 +1,8 @@
 """Pack the course for a class, without the solutions: python tools/student.py [FILE], by default student.zip.
 
-Two files differ from the teacher's, and are made of them: README.md is docs/student.md, and the Makefile ends before the
-teacher's targets. The truths in vaelib/tasks go along, since `check` needs them. Whoever reads those files finds the
-answers; the teacher's guide says so.
+Two files differ from the teacher's, and are made of them: README.md is docs/student.md, and the Makefile ends before
+the teacher's targets. The truths in vaelib/tasks go along, since `check` needs them. Whoever reads those files finds
+the answers; the teacher's guide says so.
 """
 
 from __future__ import annotations
