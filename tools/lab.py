@@ -30,6 +30,11 @@ def originals(root: Path) -> dict[str, bytes]:
     return {name: as_bytes(without_outputs(notebook)) for name, notebook in notebooks.items()}
 
 
+def everything(root: Path) -> dict[str, bytes]:
+    """The start page, the notebooks and the exercises."""
+    return {NAME: as_bytes(start_page(root)), **originals(root)}
+
+
 def for_teachers(root: Path) -> dict[str, bytes]:
     """Session plans, sheets of wrong answers and pictures for slides, where their links to the notebooks hold."""
     paths = sorted(path for path in (root / TEACH).rglob("*") if path.is_file())
@@ -69,9 +74,7 @@ def main() -> int:
             f"Expected session plans in {TEACH}, but there are none: students' copies of the course lack them."
         )
     work = ROOT / "work"
-    wanted = {NAME: as_bytes(start_page(ROOT)), **originals(ROOT)}
-    if options.teach:
-        wanted |= for_teachers(ROOT)
+    wanted = everything(ROOT) | (for_teachers(ROOT) if options.teach else {})
     for sentence in shown(deliver(wanted, work)) or ["every copy is up to date"]:
         print(sentence)
     if options.copy_only:
