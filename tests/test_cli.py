@@ -347,6 +347,7 @@ def test_course_trains_judges_and_draws(tmp_path: Path, capsys: pytest.CaptureFi
         "VAE, an upper bound",
     ):
         assert text in printed
+    assert len(printed.splitlines()) <= 2 * 14  # of two runs: all of `make course` is to fit into 60 lines
     assert set(SHOWS) == {path.name for path in folder.glob("*.png")}
 
 

@@ -107,7 +107,7 @@ PICTURES
 {pictures}
 
 NEXT  {open_the_lab}
-      opens your own copies of the notebooks in JupyterLab, and says where to begin"""
+      opens your own copies of the notebooks, and says where to begin"""
     )
     raise typer.Exit(0 if verified.passed and ahead else 1)
 
