@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 NAME = "START.ipynb"
-PATHS = {  # by the number of sessions; 05 takes two
+PATHS = {
     "The whole course": [f"{number:02d}" for number in range(14)],
-    "Three sessions, on the bound": ["01", "03", "05"],
-    "Five sessions, up to a VAE that trains": ["01", "03", "04", "05", "09"],
+    "Three sessions, on the bound (of 05, the first half)": ["01", "03", "05"],
+    "Five sessions, up to a VAE that trains (of 05, the first half)": ["01", "03", "04", "05", "09"],
 }
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
