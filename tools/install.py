@@ -97,7 +97,9 @@ def pip(*arguments: str) -> None:
     live = sys.stdout.isatty()
     command = [str(VENV_PYTHON), "-m", "pip", "install", "-c", "constraints.txt", *arguments]
     with LOG.open("a", encoding="utf-8") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+        )
         for line in process.stdout or ():
             log.write(line)
             step = line.strip()
