@@ -144,6 +144,7 @@ def test_tables_fit_a_terminal_of_80_columns() -> None:
 def test_brief_form_has_a_line_for_each_chapter_with_its_counts(broken_ledger: None) -> None:
     console = quiet()
     assert not show_verification(console=console, brief=True).passed
+    assert text(console).splitlines()[0].split() == ["hold", "rejected", "time"]
     (line,) = (line for line in text(console).splitlines() if line.startswith("A "))
     assert line.split()[-8:-2] == ["2", "of", "4", "0", "of", "1"] and line.endswith(" s")
     assert "A2: slip not rejected: no slip at all" in text(console)
