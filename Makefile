@@ -1,42 +1,52 @@
-# Thin on purpose: each target is what you would type. README.md gives the same for PowerShell and for plain pip.
+# Thin on purpose: each target is what you would type. docs/student.md gives the same for PowerShell and for plain pip.
 
-# Any Python >= 3.11; it is used once, to create .venv. Another one: make course PYTHON=python3.12
+# Any Python >= 3.11; it is used once, to create .venv. Another one: make lab PYTHON=python3.12
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/installed
 
-.PHONY: help course test lab exercises student bench
+.PHONY: help lab course
 
-help:
-	@echo "make course   verify the derivations, train the VAE on the digits, draw the pictures"
-	@echo "make test     lint, types, tests and notebooks"
-	@echo "make lab      open your own copies of the notebooks (in work/) in JupyterLab"
-	@echo "make exercises  make the students' notebooks from exercises/source"
-	@echo "make student  pack the course without the solutions: student.zip"
-	@echo "make bench    time training on this machine, on one thread (benchmarks/README.md has the rest)"
+help: # each target with the text behind its ##
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-course: $(READY)
-	@$(PY) -m vaelib.course
-
-test: $(READY)
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
-	$(PY) -m mypy
-	$(PY) -m pytest
-
-lab: $(READY)
+lab: $(READY) ## open your own copies of the notebooks (in work/) in JupyterLab; begin here
 	@$(PY) tools/lab.py $(ARGS)
 
-exercises: $(READY)
-	@$(PY) tools/make_exercises.py
-
-student: exercises
-	@$(PY) tools/student.py
-
-bench: $(READY)
-	@$(PY) benchmarks/training.py --threads 1
+course: $(READY) ## verify the derivations, train the VAE on the digits, draw the pictures
+	@$(PY) -m vaelib.course
 
 # The stamp is made only by an installation that ran to its end, and is out of date when a requirement changes.
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) > /dev/null || { echo "Expected Python >= 3.11 under the name $(PYTHON), but found none. Install it, or name yours: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) tools/install.py && touch $@
+
+# ---- for those who teach the course or work on it; the copies of students end above this line ----
+
+TOOLS := .venv/installed-tools
+
+.PHONY: test teach exercises instructor student bench
+
+test: $(TOOLS) ## lint, types, tests and notebooks
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest
+
+teach: $(READY) ## like make lab, with the session plans in work/notebooks/teach
+	@$(PY) tools/lab.py --teach $(ARGS)
+
+student: exercises ## pack the course for a class, without the solutions: student.zip
+	@$(PY) tools/student.py
+
+exercises: $(TOOLS) ## make the students' notebooks from exercises/source
+	@$(PY) tools/make_exercises.py
+
+instructor: $(TOOLS) ## the exercises with solutions, as an nbgrader course: instructor/
+	@$(PY) tools/instructor.py
+
+bench: $(READY) ## time training on this machine, on one thread (benchmarks/README.md has the rest)
+	@$(PY) benchmarks/training.py --threads 1
+
+$(TOOLS): $(READY)
+	@$(PYTHON) tools/install.py course,test && touch $@

@@ -11,14 +11,16 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from deliver import deliver
+from lab import command, everything
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSER = ROOT / "tests" / "browser"
@@ -40,30 +42,35 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """JupyterLab as `make lab` starts it, on a reader's own copies: (its address, the folder of the copies)."""
-    folder = tmp_path_factory.mktemp("lab")
-    (folder / "home").mkdir()
-    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    if any((ROOT / "exercises").glob("*.ipynb")):
-        shutil.copytree(ROOT / "exercises", folder / "exercises", ignore=shutil.ignore_patterns("source"))
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """JupyterLab as `make lab` starts it the first time, on a reader's own copies in `folder`; yields its address."""
+    home = folder.with_name("home")
+    home.mkdir()
+    deliver(everything(ROOT), folder)
     port = free_port()
-    settings = [f"--port={port}", f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"]
-    quiet = ["--no-browser", "--ip=127.0.0.1", "--allow-root", "--LabApp.news_url=", "--expose-app-in-browser"]
+    settings = [f"--port={port}", f"--IdentityProvider.token={TOKEN}"]
+    quiet = ["--no-browser", "--ip=127.0.0.1", "--LabApp.news_url=", "--expose-app-in-browser"]
     server = subprocess.Popen(
-        [sys.executable, "-m", "jupyter", "lab", *settings, *quiet],
-        env=os.environ | {"HOME": str(folder / "home")},
+        command([*settings, *quiet], root_user=hasattr(os, "geteuid") and os.geteuid() == 0),
+        cwd=folder,
+        env=os.environ | {"HOME": str(home)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     address = f"http://127.0.0.1:{port}"
     try:
         wait_for(f"{address}/api/status?token={TOKEN}", server)
-        yield address, folder
+        yield address
     finally:
         server.terminate()
         server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("lab") / "work") as address:
+        yield address
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes], seconds: float = 60) -> None:
@@ -87,8 +94,7 @@ def drive(script: str, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_slider_of_notebook_05_moves_picture_and_number(lab: tuple[str, Path], tmp_path: Path) -> None:
-    address, _ = lab
+def test_slider_of_notebook_05_moves_picture_and_number(address: str, tmp_path: Path) -> None:
     url = f"{address}/lab/tree/notebooks/05_elbo.ipynb?token={TOKEN}"
     seen = drive("lab.mjs", url, "def sliders():", str(tmp_path))
     assert seen["errors"] == []
@@ -99,8 +105,7 @@ def test_slider_of_notebook_05_moves_picture_and_number(lab: tuple[str, Path], t
     assert (tmp_path / "after.png").stat().st_size > 10_000
 
 
-def test_wrong_answer_is_named_and_the_corrected_one_passes(lab: tuple[str, Path], tmp_path: Path) -> None:
-    address, _ = lab
+def test_wrong_answer_is_named_and_the_corrected_one_passes(address: str, tmp_path: Path) -> None:
     url = f"{address}/lab/tree/exercises/04_gaussian_kl.ipynb?token={TOKEN}"
     head = "def kl_normal(loc_q, scale_q, loc_p, scale_p):\n"
     wrong = head + "    return (scale_q**2 + (loc_q - loc_p) ** 2) / (2 * scale_p**2) - 0.5"
@@ -109,3 +114,11 @@ def test_wrong_answer_is_named_and_the_corrected_one_passes(lab: tuple[str, Path
     assert "Not yet." in said[0] and "It looks like the normalizers were taken to cancel" in said[0]
     assert said[1].startswith("Right: 04.1")
     assert (tmp_path / "answer-0.png").stat().st_size > 10_000
+
+
+def test_jupyterlab_opens_on_the_start_page_whose_links_open_notebooks(tmp_path: Path) -> None:
+    with serving(tmp_path / "work") as address:  # of its own: JupyterLab opens again what was open before
+        seen = drive("start.mjs", f"{address}/?token={TOKEN}", str(tmp_path))
+    assert (seen["path"], seen["heading"]) == ("START.ipynb", "Begin here")
+    assert "right" in seen["output"] and "Traceback" not in seen["output"]
+    assert seen["opened"] == "notebooks/00_start.ipynb"

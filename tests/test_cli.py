@@ -23,7 +23,7 @@ import vaelib.__main__
 from vaelib import checkpoint, cli, course, engine, plots, train
 from vaelib.cli import app
 from vaelib.data import Data, load
-from vaelib.pictures import draw_run
+from vaelib.pictures import SHOWS, draw_run
 from vaelib.progress import Bar
 from vaelib.train import TrainConfig, fit
 
@@ -345,9 +345,10 @@ def test_course_trains_judges_and_draws(tmp_path: Path, capsys: pytest.CaptureFi
         "independent pixels          26.8",
         "mixture of 200 Bernoullis   22.",
         "VAE, an upper bound",
-        "latent.png",
     ):
         assert text in printed
+    assert len(printed.splitlines()) <= 2 * 14  # of two runs: all of `make course` is to fit into 60 lines
+    assert set(SHOWS) == {path.name for path in folder.glob("*.png")}
 
 
 @pytest.mark.slow
@@ -369,13 +370,17 @@ def test_course_succeeds_only_if_all_is_verified_and_the_vae_is_ahead(
     summary = SimpleNamespace(holding=8, identities=9, rejected=30, slips=31, passed=verified)
     evaluation = SimpleNamespace(nll=SimpleNamespace(value=22.2))
     outcome = course.Outcome(evaluation, {"mixture": baseline, "pixels": 26.8}, "the CPU")  # type: ignore[arg-type]
-    monkeypatch.setattr(course, "show_verification", lambda: summary)
+    monkeypatch.setattr(course, "show_verification", lambda brief: summary)
     monkeypatch.setattr(course, "train_digits", lambda: outcome)
     with pytest.raises(typer.Exit) as stopped:
         course.main()
     assert stopped.value.exit_code == status
     printed = capsys.readouterr().out
     assert "8 of 9 identities hold, 30 of 31 slips rejected" in printed and f"22.20 nats, {baseline:.2f} for" in printed
+    for name, seen in SHOWS.items():
+        assert f"{Path('runs') / 'course' / name}: {seen}" in printed
+    assert [line.split()[1:] for line in printed.splitlines() if line.startswith("NEXT")] == [["make", "lab"]]
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures

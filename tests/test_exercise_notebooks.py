@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -58,12 +59,24 @@ def test_source_has_every_exercise_with_its_price_and_its_points(source: Path) -
     for id, each in tasks_of(number(source)).items():
         statement = text[text.index(f"## {id} ") :]
         assert re.search(rf"\*{each.level.capitalize()}, {each.minutes} minutes\.\*", statement), id
-        solution, check = graded.pop(id), graded.pop(f"{id}-check")
+        grade_id = id.replace(".", "-")  # nbgrader allows no dot
+        solution, check = graded.pop(grade_id), graded.pop(f"{grade_id}-check")
         assert solution.metadata.nbgrader.solution and each.name in solution.source
         assert check.metadata.nbgrader.points == POINTS[each.level]
         assert check.source.startswith(f'check("{id}", {each.name})')
     assert not graded
     assert f"(../notebooks/{source.stem}.ipynb)" in text
+
+
+@by_source
+def test_hint_stands_ready_below_each_check_in_a_cell_that_can_be_edited(source: Path) -> None:
+    """The cell with the check is locked: a line in it could not be changed."""
+    cells = exercises.for_students(source).cells
+    assert "import check, hint, progress" in next(cell.source for cell in cells if cell.cell_type == "code")
+    for cell, below in itertools.pairwise(cells):
+        if found := re.match(r'check\("(\d\d\.\d)"', cell.source):
+            assert cell.metadata.editable is False
+            assert below.source.startswith(f'# hint("{found[1]}")') and below.metadata.get("editable", True)
 
 
 @by_source

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import deliver as copies
 import lab
 import nbformat
 import pytest
@@ -39,6 +41,10 @@ def sources(path: Path) -> list[str]:
     return ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
 
 
+def deliver(course: Path, work: Path) -> list[str]:
+    return copies.deliver(lab.originals(course), work)
+
+
 @pytest.fixture
 def course(tmp_path: Path) -> Path:
     save(tmp_path / "notebooks" / "01_bayes.ipynb", notebook("1 + 1"))
@@ -50,7 +56,7 @@ def course(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def work(course: Path) -> Path:
-    lab.deliver(course, course / "work")
+    deliver(course, course / "work")
     return course / "work"
 
 
@@ -70,7 +76,7 @@ def test_only_what_a_reader_opens_is_copied(work: Path) -> None:
 
 def test_second_delivery_changes_nothing(course: Path, work: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in work.rglob("*.ipynb")}
-    assert lab.deliver(course, work) == []
+    assert deliver(course, work) == []
     assert {path: path.stat().st_mtime_ns for path in work.rglob("*.ipynb")} == before
 
 
@@ -78,14 +84,14 @@ def test_unedited_copy_follows_the_original_even_when_it_was_run(course: Path, w
     copy = work / "notebooks" / "01_bayes.ipynb"
     save(copy, notebook("1 + 1", output="2"))  # run, saved, not edited
     save(course / "notebooks" / "01_bayes.ipynb", notebook("1 + 2"))
-    assert lab.deliver(course, work) == ["notebooks/01_bayes.ipynb: updated, you had not changed it"]
+    assert deliver(course, work) == ["notebooks/01_bayes.ipynb: updated, you had not changed it"]
     assert sources(copy)[0] == "1 + 2"
 
 
 def test_outputs_of_a_copy_stay_while_the_original_stays(course: Path, work: Path) -> None:
     copy = work / "notebooks" / "01_bayes.ipynb"
     save(copy, notebook("1 + 1", output="2"))
-    lab.deliver(course, work)
+    deliver(course, work)
     assert json.loads(copy.read_text())["cells"][0]["outputs"]
 
 
@@ -100,11 +106,11 @@ def test_edited_copy_is_never_written_over(course: Path, work: Path, edited: Any
     save(copy, edited)
     mine = copy.read_bytes()
 
-    assert lab.deliver(course, work) == ["notebooks/01_bayes.ipynb: yours is kept as you left it"]
+    assert deliver(course, work) == ["notebooks/01_bayes.ipynb: yours is kept as you left it"]
     assert copy.read_bytes() == mine and not beside.exists()
 
     save(course / "notebooks" / "01_bayes.ipynb", notebook("1 + 2"))
-    (said,) = lab.deliver(course, work)
+    (said,) = deliver(course, work)
     assert "yours is kept" in said and beside.name in said
     assert copy.read_bytes() == mine and sources(beside)[0] == "1 + 2"
 
@@ -112,9 +118,9 @@ def test_edited_copy_is_never_written_over(course: Path, work: Path, edited: Any
 def test_new_version_is_laid_beside_once(course: Path, work: Path) -> None:
     save(work / "notebooks" / "01_bayes.ipynb", notebook("mine"))
     save(course / "notebooks" / "01_bayes.ipynb", notebook("1 + 2"))
-    lab.deliver(course, work)
+    deliver(course, work)
     (work / "notebooks" / "01_bayes.new.ipynb").unlink()  # read, merged, thrown away
-    assert lab.deliver(course, work) == ["notebooks/01_bayes.ipynb: yours is kept as you left it"]
+    assert deliver(course, work) == ["notebooks/01_bayes.ipynb: yours is kept as you left it"]
     assert not (work / "notebooks" / "01_bayes.new.ipynb").exists()
 
 
@@ -122,14 +128,14 @@ def test_edited_new_version_is_not_written_over_either(course: Path, work: Path)
     folder = work / "notebooks"
     save(folder / "01_bayes.ipynb", notebook("mine"))
     save(course / "notebooks" / "01_bayes.ipynb", notebook("second edition"))
-    lab.deliver(course, work)
+    deliver(course, work)
     save(course / "notebooks" / "01_bayes.ipynb", notebook("third edition"))
-    lab.deliver(course, work)
+    deliver(course, work)
     assert sources(folder / "01_bayes.new.ipynb")[0] == "third edition"  # it was not edited, so it follows
 
     save(folder / "01_bayes.new.ipynb", notebook("now working in this one"))
     save(course / "notebooks" / "01_bayes.ipynb", notebook("fourth edition"))
-    lab.deliver(course, work)
+    deliver(course, work)
     assert sources(folder / "01_bayes.new.ipynb")[0] == "now working in this one"
     assert sources(folder / "01_bayes.new2.ipynb")[0] == "fourth edition"
 
@@ -137,39 +143,99 @@ def test_edited_new_version_is_not_written_over_either(course: Path, work: Path)
 def test_file_that_was_there_before_the_first_delivery_is_kept(course: Path) -> None:
     mine = course / "work" / "notebooks" / "01_bayes.ipynb"
     save(mine, notebook("mine, from elsewhere"))
-    lab.deliver(course, course / "work")
+    deliver(course, course / "work")
     assert sources(mine)[0] == "mine, from elsewhere"
     assert sources(mine.with_name("01_bayes.new.ipynb"))[0] == "1 + 1"
 
 
 def test_lost_or_damaged_manifest_costs_no_edit(course: Path, work: Path) -> None:
     save(work / "notebooks" / "01_bayes.ipynb", notebook("mine"))
-    (work / lab.MANIFEST).write_text("{")
-    lab.deliver(course, work)
+    (work / copies.MANIFEST).write_text("{")
+    deliver(course, work)
     assert sources(work / "notebooks" / "01_bayes.ipynb")[0] == "mine"
     assert sources(work / "notebooks" / "01_bayes.new.ipynb")[0] == "1 + 1"
 
 
 def test_deleted_copy_comes_back_fresh(course: Path, work: Path) -> None:
     (work / "exercises" / "01_bayes.ipynb").unlink()
-    assert lab.deliver(course, work) == ["exercises/01_bayes.ipynb: copied"]
+    assert deliver(course, work) == ["exercises/01_bayes.ipynb: copied"]
 
 
-def test_command_copies_the_real_notebooks(tmp_path: Path) -> None:
-    """The script, run as `make lab` runs it, on a copy of the course's own notebooks."""
-    script = tmp_path / "tools" / "lab.py"
-    script.parent.mkdir()
-    script.write_bytes(Path(lab.__file__).read_bytes())
-    originals = sorted((lab.ROOT / "notebooks").glob("*.ipynb"))
-    for original in originals:
-        save(tmp_path / "notebooks" / original.name, json.loads(original.read_text(encoding="utf-8")))
-    subprocess.run([sys.executable, script, "--copy-only"], check=True, capture_output=True)
-    copies = sorted((tmp_path / "work" / "notebooks").glob("*.ipynb"))
-    assert [copy.name for copy in copies] == [original.name for original in originals]
-    for original, copy in zip(originals, copies, strict=True):
-        nbformat.validate(nbformat.read(copy, as_version=4))
-        assert sources(copy) == sources(original)
-        assert not any(cell.get("outputs") for cell in json.loads(copy.read_text(encoding="utf-8"))["cells"])
+def test_text_follows_the_course_and_is_kept_once_edited(tmp_path: Path) -> None:
+    plan = tmp_path / "notebooks" / "teach" / "05.md"
+    assert copies.deliver({"notebooks/teach/05.md": b"one"}, tmp_path) == ["notebooks/teach/05.md: copied"]
+    copies.deliver({"notebooks/teach/05.md": b"two"}, tmp_path)
+    assert plan.read_bytes() == b"two"
+    plan.write_bytes(b"two, and my notes")
+    (said,) = copies.deliver({"notebooks/teach/05.md": b"three"}, tmp_path)
+    assert plan.read_bytes() == b"two, and my notes" and "yours is kept" in said
+    assert plan.with_name("05.new.md").read_bytes() == b"three"
+
+
+def run_command(course: Path, *options: str) -> str:
+    """The script, run as `make lab` runs it, in a folder that holds what it needs."""
+    for name in ("lab.py", "deliver.py", "start.py"):
+        script = course / "tools" / name
+        script.parent.mkdir(exist_ok=True)
+        script.write_bytes((lab.ROOT / "tools" / name).read_bytes())
+    command = [sys.executable, course / "tools" / "lab.py", "--copy-only", *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    """The course's own notebooks and exercises, in a folder of their own."""
+    for path in [*(lab.ROOT / "notebooks").glob("*.ipynb"), *(lab.ROOT / "exercises").glob("*.ipynb")]:
+        save(tmp_path / path.parent.name / path.name, json.loads(path.read_text(encoding="utf-8")))
+    return tmp_path
+
+
+def test_command_copies_the_real_notebooks_and_counts_them(real: Path) -> None:
+    assert run_command(real).strip() == "29 files copied into work/"
+    for folder in lab.FOLDERS:
+        originals = sorted((lab.ROOT / folder).glob("*.ipynb"))
+        made = sorted((real / "work" / folder).glob("*.ipynb"))
+        assert [copy.name for copy in made] == [original.name for original in originals]
+        for original, copy in zip(originals, made, strict=True):
+            nbformat.validate(nbformat.read(copy, as_version=4))
+            assert sources(copy) == sources(original)
+            assert not any(cell.get("outputs") for cell in json.loads(copy.read_text(encoding="utf-8"))["cells"])
+    nbformat.validate(nbformat.read(real / "work" / "START.ipynb", as_version=4))
+    assert run_command(real).strip() == "every copy is up to date"
+
+
+def test_teachers_get_the_plans_where_their_links_hold(real: Path) -> None:
+    refused = subprocess.run([sys.executable, lab.__file__, "--help"], capture_output=True, text=True, check=True)
+    assert "--teach" in refused.stdout
+    with pytest.raises(subprocess.CalledProcessError) as stopped:
+        run_command(real, "--teach")
+    assert "there are none" in stopped.value.stderr and not (real / "work").exists()
+    plan = lab.ROOT / lab.TEACH / "05.md"
+    for name, content in lab.for_teachers(lab.ROOT).items():
+        (real / name).parent.mkdir(parents=True, exist_ok=True)
+        (real / name).write_bytes(content)
+    run_command(real, "--teach")
+    copy = real / "work" / lab.TEACH / "05.md"
+    assert copy.read_bytes() == plan.read_bytes()
+    for link in re.findall(r"\]\(([^)#]+)\)", copy.read_text(encoding="utf-8")):
+        assert (copy.parent / link).exists(), link
+
+
+@pytest.mark.parametrize(
+    ("options", "root_user", "expected"),
+    [
+        ([], False, []),
+        ([], True, ["--allow-root"]),
+        (["--allow-root", "--port", "8889"], True, ["--allow-root", "--port", "8889"]),
+        (["--no-browser"], False, ["--no-browser"]),
+    ],
+)
+def test_jupyterlab_is_called_for_root_too_and_gets_the_options(
+    options: list[str], root_user: bool, expected: list[str]
+) -> None:
+    call = lab.command(options, root_user=root_user)
+    assert call[1:4] == ["-m", "jupyterlab", "--LabApp.default_url=/lab/tree/START.ipynb"]
+    assert call[4:] == expected
 
 
 def test_teachers_tools_are_hidden_once_and_settings_of_ones_own_are_kept(tmp_path: Path) -> None:

@@ -135,6 +135,30 @@ def test_console_shows_failures_and_the_summary_fails(broken_ledger: None, monke
     assert "A3 BROKEN: ZeroDivisionError" in text(console)
 
 
+def test_tables_fit_a_terminal_of_80_columns() -> None:
+    console = Console(file=StringIO(), width=80)
+    show_verification(["A", "L1"], draws=1, console=console)
+    assert max(map(len, text(console).splitlines())) <= 80
+
+
+def test_brief_form_has_a_line_for_each_chapter_with_its_counts(broken_ledger: None) -> None:
+    console = quiet()
+    assert not show_verification(console=console, brief=True).passed
+    assert text(console).splitlines()[0].split() == ["hold", "rejected", "time"]
+    (line,) = (line for line in text(console).splitlines() if line.startswith("A "))
+    assert line.split()[-8:-2] == ["2", "of", "4", "0", "of", "1"] and line.endswith(" s")
+    assert "A2: slip not rejected: no slip at all" in text(console)
+
+
+@pytest.mark.slow
+def test_brief_form_of_the_whole_ledger_is_short() -> None:
+    console = Console(file=StringIO(), width=80)
+    assert show_verification(console=console, brief=True, draws=1, seed=1).identities == len(LEDGER)
+    lines = text(console).splitlines()
+    assert [line[0] for line in lines if line[:1] in CHAPTERS and line[1:2] == " "] == list(CHAPTERS)
+    assert len(lines) <= len(CHAPTERS) + 3 and max(map(len, lines)) <= 80
+
+
 def test_json_has_the_contract_s_keys(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     assert show_verification(["C1", "F8"], draws=2, json_file=file, console=quiet()).passed

@@ -1,8 +1,10 @@
 """The three places that state versions say the same: pyproject.toml, constraints.txt and environment.yml.
 
-pyproject.toml holds lower bounds, the other two the exact versions that the course is tested with. What is tested: that
-the files agree, that they are complete, and that the course's own .venv holds these versions. What is NOT tested: that
-conda can solve environment.yml. That needs conda-forge itself, and nobody has run it.
+pyproject.toml holds lower bounds, constraints.txt the exact versions that the course is tested with. environment.yml
+is for students with conda: exact where a computed number may depend on the version, lower bounds for the rest, which
+conda-forge often gets later, and no test tools. What is tested: that the files agree, that they are complete, and
+that the course's own .venv holds these versions. What is NOT tested: that conda can solve environment.yml. That needs
+conda-forge itself, and nobody has run it.
 """
 
 from __future__ import annotations
@@ -22,16 +24,21 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}  # others have the same name on conda-forge
 ONLY_CONDA = {"python", "pip"}
+EXACT = {"numpy", "scipy", "torch", "mpmath", "sympy"}  # what computes: the same in conda as in constraints.txt
 
 
 @dataclass(frozen=True)
 class Versions:
-    """What the three files say, each as name -> specifier as written, such as `>=2.0` or `==2.4.6`."""
+    """What the three files say, each as name -> specifier as written, such as `>=2.0` or `==2.4.6`.
+
+    `test` are the names in pyproject.toml that only the tests need.
+    """
 
     pyproject: dict[str, str]
     constraints: dict[str, str]
     environment: dict[str, str]
     python: str
+    test: frozenset[str]
 
 
 def parse(lines: list[str]) -> dict[str, str]:
@@ -56,11 +63,13 @@ def read_environment(text: str) -> dict[str, str]:
 
 def read_versions() -> Versions:
     direct = {canonicalize_name(r.name): str(r.specifier) for r in pin.direct_requirements()}
+    course = {canonicalize_name(r.name) for r in pin.direct_requirements(("bench", "test"))}
     return Versions(
         pyproject=direct,
         constraints=read_constraints((ROOT / "constraints.txt").read_text(encoding="utf-8")),
         environment=read_environment((ROOT / "environment.yml").read_text(encoding="utf-8")),
         python=pin.requires_python(),
+        test=frozenset(set(direct) - course),
     )
 
 
@@ -89,14 +98,19 @@ def disagreements(versions: Versions) -> list[str]:
             found.append(f"constraints.txt: {name} is missing")
         elif not Requirement(name + bound).specifier.contains(pinned.removeprefix("=="), prereleases=True):
             found.append(f"constraints.txt: {name}{pinned} does not satisfy {bound} in pyproject.toml")
-        if in_conda is None:
+        if name in versions.test:
+            if in_conda is not None:
+                found.append(f"environment.yml: {conda_name} is a tool of the tests, which students do not need")
+        elif in_conda is None:
             found.append(f"environment.yml: {conda_name} is missing")
-        elif in_conda != pinned:
+        elif name in EXACT and in_conda != pinned:
             found.append(f"environment.yml: {conda_name}{in_conda}, but constraints.txt: {name}{pinned}")
+        elif name not in EXACT and in_conda != bound:
+            found.append(f"environment.yml: {conda_name}{in_conda}, but pyproject.toml: {name}{bound}")
 
     expected = {CONDA_NAMES.get(name, name) for name in versions.pyproject} | ONLY_CONDA
     for name in sorted(set(versions.environment) - expected):
-        found.append(f"environment.yml: {name} is no dependency in pyproject.toml")
+        found.append(f"environment.yml: {name} is not a dependency in pyproject.toml")
     if versions.environment.get("python") != versions.python:
         found.append(f"environment.yml: python{versions.environment.get('python')}, pyproject.toml: {versions.python}")
     return found
@@ -126,7 +140,10 @@ def test_three_files_agree() -> None:
         ("environment", "pytorch-cpu", "==2.12.0", "pytorch-cpu==2.12.0, but constraints.txt: torch==2.13.0"),
         ("environment", "pytorch-cpu", None, "environment.yml: pytorch-cpu is missing"),
         ("environment", "numpy", ">=2.4.6", "environment.yml: numpy>=2.4.6, but"),
-        ("environment", "tensorflow", "==2.0", "tensorflow is no dependency"),
+        ("environment", "rich", "==15.0.0", "environment.yml: rich==15.0.0, but pyproject.toml: rich>=13"),
+        ("environment", "rich", None, "environment.yml: rich is missing"),
+        ("environment", "mypy", ">=1.11", "environment.yml: mypy is a tool of the tests"),
+        ("environment", "tensorflow", "==2.0", "tensorflow is not a dependency"),
         ("environment", "python", ">=3.10", "environment.yml: python>=3.10, pyproject.toml: >=3.11"),
     ],
 )

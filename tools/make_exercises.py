@@ -38,8 +38,7 @@ def with_solutions(source: Path) -> nbformat.NotebookNode:
 
 def cell_id(cell: Any, taken: set[str]) -> str:
     graded = cell.metadata.get("nbgrader", {}).get("grade_id")
-    name = graded.replace(".", "-") if graded else hashlib.sha256(cell.source.encode()).hexdigest()[:8]
-    name = f"cell-{name}"
+    name = f"cell-{graded or hashlib.sha256(cell.source.encode()).hexdigest()[:8]}"
     return name if name not in taken else f"{name}-{len(taken)}"
 
 

@@ -5,7 +5,7 @@ timings, the state of widgets, and the output of a widget's cell (a view without
 picture stands beside every slider). A notebook that fails, or writes to stderr, is left as it was.
 
 The cell tagged `picture` draws what people should remember: it is also written, for slides, to teach/pictures/ as SVG
-and PDF, both without a date, so that a changed file means a changed picture.
+and PDF, both without a date, so that a changed file means a changed picture. The session plan gets the cells' numbers.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from PIL import Image
+from plans import update
 
 ROOT = Path(__file__).resolve().parent.parent
 FOR_SLIDES = {"image/svg+xml": "svg", "application/pdf": "pdf"}
@@ -119,3 +120,5 @@ if __name__ == "__main__":
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # of the pictures
     for path in [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         print(f"{path.name}: {run(path):.1f} s", flush=True)
+        if update(path):
+            print(f"teach/{path.name[:2]}.md: numbers of its cells updated")

@@ -11,6 +11,7 @@ bring in is left out, and so are the packages that only another platform needs (
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,14 @@ def requires_python() -> str:
     return str(read_project()["requires-python"])
 
 
-def direct_requirements() -> list[Requirement]:
-    """The dependencies named in pyproject.toml, base and every extra that the course uses, without the package itself.
+def direct_requirements(left_out: Collection[str] = ("bench",)) -> list[Requirement]:
+    """The dependencies named in pyproject.toml, base and extras, without the package itself.
 
-    The extra `bench` is left out: what the benchmarks compare with is nothing that the course is tested with.
+    Args:
+        left_out: extras that do not count; `bench` holds what the benchmarks compare with, which no pin is for.
     """
     project = read_project()
-    extras = [lines for name, lines in project["optional-dependencies"].items() if name != "bench"]
+    extras = [lines for name, lines in project["optional-dependencies"].items() if name not in left_out]
     requirements = [Requirement(line) for group in (project["dependencies"], *extras) for line in group]
     return [requirement for requirement in requirements if requirement.name != project["name"]]
 

@@ -1,4 +1,4 @@
-"""What `vaelib verify` and `make course` show of a verification: a live progress bar and a table for each chapter."""
+"""What `vaelib verify` and `make course` show of a verification: a progress bar, a table or a line for each chapter."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ LEGEND = (
     "lines, beside what rounding and quadrature allow (for sample means |z|, beside 4.5). slips: known wrong lines, "
     "rejected.\n"
 )
+
+HEAD = f"{'':<44}{'hold':>9}{'rejected':>12}{'time':>9}"
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,22 @@ def show_verification(
     draws: int = 8,
     json_file: Path | None = None,
     console: Console | None = None,
+    brief: bool = False,
 ) -> Summary:
-    """Verify the ledger (or the chapters and identities named), show it, write the JSON file if one is given."""
+    """Verify the ledger, show it, write the JSON file if one is given.
+
+    Args:
+        names: chapters and identities, such as "F" or "E1"; all if none.
+        brief: a line for each chapter instead of a table, and no sum at the end.
+
+    Raises:
+        ValueError: a name is not in the ledger. FileNotFoundError: there is no folder for the JSON file.
+    """
     console = console or Console()
     ids = select(names)
     if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise FileNotFoundError(f"Expected a file in an existing folder to write the report to, but got {json_file}.")
-    console.print(LEGEND, highlight=False)
+    console.print(HEAD if brief else LEGEND, highlight=False)
     start = time.perf_counter()
     results: list[Result] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -71,13 +82,15 @@ def show_verification(
             results.append(result)
             progress.update(task, advance=1, description=f"verifying {result.id}")
             if len(results) == len(ids) or ids[len(results)][0] != result.chapter:
-                progress.console.print(_chapter_table([r for r in results if r.chapter == result.chapter]))
-    published = [] if names else list(verify_published(seed=seed, draws=draws))
-    if published:
-        console.print(_published_table(published))
+                chapter = [r for r in results if r.chapter == result.chapter]
+                progress.console.print(_chapter_line(chapter) if brief else _chapter_table(chapter), highlight=False)
+        published = [] if names else list(verify_published(seed=seed, draws=draws))
+        if published:
+            shown = _published_line(published) if brief else _published_table(published)
+            progress.console.print(shown, highlight=False)
     seconds = time.perf_counter() - start
     if json_file is not None:
-        json_file.write_text(json.dumps(as_json(results, published, seconds), indent=2) + "\n")
+        json_file.write_text(json.dumps(as_json(results, published, seconds), indent=2) + "\n", encoding="utf-8")
     _print_failures(console, results, published)
     summary = Summary(
         identities=len(results),
@@ -88,8 +101,31 @@ def show_verification(
         as_expected=sum(p.passed for p in published),
         seconds=seconds,
     )
-    console.print(str(summary), style="bold", highlight=False)
+    if not brief:
+        console.print(str(summary), style="bold", highlight=False)
     return summary
+
+
+def _line(name: str, holding: str, rejected: str, seconds: float, passed: bool) -> str:
+    """A row of the brief form, 74 characters wide."""
+    row = f"{name:<44}{holding:>9}{rejected:>12}{seconds:>7.1f} s"
+    return row if passed else f"[bold red]{row}[/]"
+
+
+def _chapter_line(results: Sequence[Result]) -> str:
+    chapter = results[0].chapter
+    holding = f"{sum(r.verdict == 'holds' for r in results)} of {len(results)}"
+    rejected = f"{sum(r.slips.rejected for r in results)} of {sum(r.slips.total for r in results)}"
+    passed = all(r.passed for r in results)
+    return _line(f"{chapter} {CHAPTERS[chapter]}", holding, rejected, sum(r.seconds for r in results), passed)
+
+
+def _published_line(results: Sequence[PublishedResult]) -> str:
+    found = sum(p.passed for p in results)
+    seconds = sum(p.seconds for p in results)
+    return _line(
+        "Published chains, broken where known", f"{found} of {len(results)}", "", seconds, found == len(results)
+    )
 
 
 def _chapter_table(results: Sequence[Result]) -> Table:

@@ -1,10 +1,11 @@
 """The course's main job, `make course`: the derivations verified, and a VAE on real digits beside its baselines.
 
-The run is made anew each time, in runs/course.
+Each time, the run is made from scratch, in runs/course.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from vaelib.cli import explain_errors
 from vaelib.console import show_verification
 from vaelib.data import Data, binarize, load
 from vaelib.evaluate import Evaluation, evaluate, held_out_pixels, mean
-from vaelib.pictures import draw_run
+from vaelib.pictures import SHOWS, draw_run
 from vaelib.progress import Bar, progress_bar
 from vaelib.train import TrainConfig, fit
 from vaelib.words import lines, pixels_in_words
@@ -54,7 +55,6 @@ class Outcome:
 
 def train_digits(folder: Path = FOLDER, *, epochs: int | None = None, importance_samples: int = 5000) -> Outcome:
     """Train on the digits into `folder`, afresh; fit the baselines; print what each of them says about the test set."""
-    started = time.perf_counter()
     checkpoint.clear(folder)
     data = load("digits")
     config = TrainConfig.suited_to(data, **({} if epochs is None else {"epochs": epochs}))
@@ -65,7 +65,7 @@ def train_digits(folder: Path = FOLDER, *, epochs: int | None = None, importance
     with progress_bar("evaluating", len(pixels)) as advance:
         result = evaluate(state.model, pixels, importance_samples=importance_samples, treatment=mode, callback=advance)
     log_probs = {name: mixture.log_prob(pixels.numpy()) for name, mixture in fit_baselines(data).items()}
-    paths = draw_run(folder, state.model, data, mode, state.history)
+    draw_run(folder, state.model, data, mode, state.history)
     checkpoint.write_json(folder / "evaluation.json", {"data": "digits", "binarization": mode, **result.as_dict()})
     typer.echo("\n".join(lines(result, mode)))
     typer.echo(f"\nTest NLL on the same pixels, in nats per example ({pixels_in_words(mode)}):")
@@ -75,10 +75,6 @@ def train_digits(folder: Path = FOLDER, *, epochs: int | None = None, importance
             f"  {name:<27}{-log_prob.mean():6.2f}   the VAE is {ahead.value:+.2f} +- {ahead.error:.2f} nats better"
         )
     typer.echo(f"  {'VAE, an upper bound':<27}{result.nll.value:6.2f}")
-    typer.echo(
-        f"Trained, evaluated and drawn in {time.perf_counter() - started:.0f} s on {config_device(state.config)}:"
-        f" {', '.join(path.name for path in paths)}."
-    )
     baselines = {name: -float(log_prob.mean()) for name, log_prob in log_probs.items()}
     return Outcome(result, baselines, config_device(state.config))
 
@@ -92,19 +88,26 @@ def main() -> None:
     """Verify, train, compare, sum up. Exit status 0 only if all is verified and the VAE is ahead of every baseline."""
     started = time.perf_counter()
     typer.echo("1. THE DERIVATIONS, LINE BY LINE\n")
-    verified = show_verification()
+    typer.echo("An identity is a chain of lines, evaluated on random numbers. Slips are known")
+    typer.echo("wrong lines, and have to be rejected. vaelib verify shows them one by one.\n")
+    verified = show_verification(brief=True)
     typer.echo("\n2. A VAE ON HANDWRITTEN DIGITS\n")
     outcome = train_digits()
     ahead = outcome.evaluation.nll.value < outcome.best_baseline
+    pictures = "\n".join(f"  {FOLDER / name}: {seen}" for name, seen in SHOWS.items())
+    open_the_lab = r".venv\Scripts\python tools\lab.py" if os.name == "nt" else "make lab"
     typer.echo(
         f"""
-SUMMARY, after {time.perf_counter() - started:.0f} s
+SUMMARY, after {time.perf_counter() - started:.0f} s on {outcome.device}
   derivations  {verified.holding} of {verified.identities} identities hold, \
 {verified.rejected} of {verified.slips} slips rejected
   VAE          test NLL at most {outcome.evaluation.nll.value:.2f} nats, \
 {outcome.best_baseline:.2f} for the best baseline
-  pictures     {FOLDER / "reconstructions.png"}, samples.png, latent.png, curves.png
-  notebooks    make lab    (your own copies in JupyterLab; begin with 01_bayes_rule.ipynb)"""
+PICTURES
+{pictures}
+
+NEXT  {open_the_lab}
+      opens your own copies of the notebooks, and says where to begin"""
     )
     raise typer.Exit(0 if verified.passed and ahead else 1)
 

@@ -19,6 +19,12 @@ from vaelib.vae import VAE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SHOWS = {  # file -> what is seen in it
+    "reconstructions.png": "test images, and what the model makes of them",
+    "samples.png": "images that the model invents",
+    "latent.png": "where the encoder puts the test images",
+    "curves.png": "the bound and its two terms, epoch by epoch",
+}
 SHOWN = 12  # test examples that are reconstructed
 ROWS, COLUMNS = 6, 12  # of samples
 POINTS = 1000  # test examples in the latent plane, at most: more would hide each other

@@ -32,17 +32,20 @@ ax.set(xlim=(-0.5, 4.5), ylim=(-0.5, 1), yticks=np.arange(-0.4, 1.01, 0.2), xlab
 ax.grid(axis="y", alpha=0.3)
 plt.show()
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "00.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "00-1", "schema_version": 3}
 broken = ...  # a letter, such as "A"
 ### BEGIN SOLUTION
 broken = "D"
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "00.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "00-1-check", "points": 1, "schema_version": 3}
 check("00.1", broken)
 ### BEGIN HIDDEN TESTS
 assert check("00.1", broken).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("00.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 00.2 A test set's log-likelihood, with its error bar
@@ -56,7 +59,7 @@ assert check("00.1", broken).right
 # standard error. Compute both. With a few hundred pixels the product is smaller than any number of your computer.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "00.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "00-2", "schema_version": 3}
 def mean_and_bar(probabilities):
     """Mean log-likelihood of an image, and its standard error, both in nats.
 
@@ -72,11 +75,14 @@ def mean_and_bar(probabilities):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "00.2-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "00-2-check", "points": 2, "schema_version": 3}
 check("00.2", mean_and_bar)
 ### BEGIN HIDDEN TESTS
 assert check("00.2", mean_and_bar).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("00.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 00.3 Three nodes, found by hand
@@ -87,7 +93,7 @@ assert check("00.2", mean_and_bar).right
 # to $x \sim N(\mu,\sigma^2)$, so that $\mathbb{E}[f(x)]=\sum_i w_i f(x_i)$.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "00.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "00-3", "schema_version": 3}
 def three_nodes(loc, scale):
     """The rule of three nodes for a mean under N(loc, scale^2).
 
@@ -104,11 +110,14 @@ def three_nodes(loc, scale):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "00.3-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "00-3-check", "points": 3, "schema_version": 3}
 check("00.3", three_nodes)
 ### BEGIN HIDDEN TESTS
 assert check("00.3", three_nodes).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("00.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

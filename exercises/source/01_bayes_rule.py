@@ -27,7 +27,7 @@ from vaelib.exercise import check, hint, progress
 # should be.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "01.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "01-1", "schema_version": 3}
 def posterior(prior, likelihood, x):
     """p(z | x), one number for each z.
 
@@ -45,11 +45,14 @@ def posterior(prior, likelihood, x):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "01.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "01-1-check", "points": 1, "schema_version": 3}
 check("01.1", posterior)
 ### BEGIN HIDDEN TESTS
 assert check("01.1", posterior).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("01.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 01.2 One observation after the other
@@ -61,7 +64,7 @@ assert check("01.1", posterior).right
 # Here $m_0$ and $s_0$ are `prior_loc` and `prior_scale`; $s_0$ is a standard deviation. In the notebook they were 0 and 1.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "01.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "01-2", "schema_version": 3}
 def after_all(x, slope, offset, noise_variance, prior_loc, prior_scale):
     """Mean and standard deviation of p(z | x_1, ..., x_N).
 
@@ -83,11 +86,14 @@ def after_all(x, slope, offset, noise_variance, prior_loc, prior_scale):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "01.2-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "01-2-check", "points": 2, "schema_version": 3}
 check("01.2", after_all)
 ### BEGIN HIDDEN TESTS
 assert check("01.2", after_all).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("01.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 01.3 One z for all
@@ -99,7 +105,7 @@ assert check("01.2", after_all).right
 # Write $\log p(x_1,\dots,x_N)$ in nats. There are several ways to it; one uses 01.2.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "01.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "01-3", "schema_version": 3}
 def log_density_together(x, slope, offset, noise_variance):
     """log p(x_1, ..., x_N) where all x_i share one z ~ N(0, 1).
 
@@ -122,11 +128,14 @@ def log_density_together(x, slope, offset, noise_variance):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "01.3-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "01-3-check", "points": 3, "schema_version": 3}
 check("01.3", log_density_together)
 ### BEGIN HIDDEN TESTS
 assert check("01.3", log_density_together).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("01.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

@@ -22,7 +22,7 @@ from vaelib.exercise import check, hint, progress
 # NumPy is enough: write it out, without the package's own function for it.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "02.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "02-1", "schema_version": 3}
 def log_mean_exp(scores):
     """Logarithm of the mean over samples of exp(scores), one for each example.
 
@@ -38,11 +38,14 @@ def log_mean_exp(scores):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "02.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "02-1-check", "points": 1, "schema_version": 3}
 check("02.1", log_mean_exp)
 ### BEGIN HIDDEN TESTS
 assert check("02.1", log_mean_exp).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("02.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 02.2 An estimate of the evidence
@@ -55,7 +58,7 @@ assert check("02.1", log_mean_exp).right
 # So an estimate that is right on average, but scatters otherwise, is noticed, too.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "02.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "02-2", "schema_version": 3}
 def estimate_evidence(x, loc, scale, num_samples, rng):
     """One estimate of p(x) by importance sampling.
 
@@ -78,11 +81,14 @@ def estimate_evidence(x, loc, scale, num_samples, rng):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "02.2-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "02-2-check", "points": 2, "schema_version": 3}
 check("02.2", estimate_evidence)
 ### BEGIN HIDDEN TESTS
 assert check("02.2", estimate_evidence).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("02.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 02.3 Signal to noise, and when samples do not help
@@ -96,7 +102,7 @@ assert check("02.2", estimate_evidence).right
 # complete the square in $k$.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "02.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "02-3", "schema_version": 3}
 def signal_to_noise(loc_p, covariance_p, loc_q, scale_q, num_samples):
     """One over the standard deviation of the mean of S weights p/q, z ~ q; 0 where it is infinite.
 
@@ -119,11 +125,14 @@ def signal_to_noise(loc_p, covariance_p, loc_q, scale_q, num_samples):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "02.3-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "02-3-check", "points": 3, "schema_version": 3}
 check("02.3", signal_to_noise)
 ### BEGIN HIDDEN TESTS
 assert check("02.3", signal_to_noise).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("02.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

@@ -28,17 +28,20 @@ from vaelib.exercise import check, hint, progress
 #
 # Predict their order, from the smallest to the largest. Reason first: which is zero, which has a limit, which has none?
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "03.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "03-1", "schema_version": 3}
 order = ...  # five letters in one word, the smallest first, such as "abcde"
 ### BEGIN SOLUTION
 order = "ebcad"
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "03.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "03-1-check", "points": 1, "schema_version": 3}
 check("03.1", order)
 ### BEGIN HIDDEN TESTS
 assert check("03.1", order).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("03.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 03.2 KL of two tables
@@ -50,7 +53,7 @@ assert check("03.1", order).right
 # infinite, and so should yours be. Use NumPy and `xlogy` (imported above); no loop is needed.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "03.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "03-2", "schema_version": 3}
 def kl_tables(q, p):
     """KL(q || p) of tables, in nats, one for each row.
 
@@ -66,11 +69,14 @@ def kl_tables(q, p):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "03.2-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "03-2-check", "points": 2, "schema_version": 3}
 check("03.2", kl_tables)
 ### BEGIN HIDDEN TESTS
 assert check("03.2", kl_tables).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("03.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 03.3 The Gaussian nearest to a mixture
@@ -82,7 +88,7 @@ assert check("03.2", kl_tables).right
 # paper, from what $\mathrm{KL}(p \,\Vert\, q)$ sees of $p$.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "03.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "03-3", "schema_version": 3}
 def nearest_gaussian(weights, locs, scales):
     """Mean and standard deviation of the Gaussian q with the smallest KL(p || q).
 
@@ -100,11 +106,14 @@ def nearest_gaussian(weights, locs, scales):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "03.3-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "03-3-check", "points": 2, "schema_version": 3}
 check("03.3", nearest_gaussian)
 ### BEGIN HIDDEN TESTS
 assert check("03.3", nearest_gaussian).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("03.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 03.4 What the logarithm of an average loses
@@ -121,7 +130,7 @@ assert check("03.3", nearest_gaussian).right
 # the second draw halve the gap?
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "03.4", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "03-4", "schema_version": 3}
 def jensen_gap(high, low, rate, draws):
     """log E[p_hat] - E[log p_hat] in nats, where p_hat is the average of several draws of w.
 
@@ -143,11 +152,14 @@ def jensen_gap(high, low, rate, draws):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "03.4-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "03-4-check", "points": 3, "schema_version": 3}
 check("03.4", jensen_gap)
 ### BEGIN HIDDEN TESTS
 assert check("03.4", jensen_gap).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("03.4")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

@@ -21,7 +21,7 @@ from vaelib.exercise import check, hint, progress
 # Before you call `check`, call your function with $q=p$. What must come out?
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "04.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "04-1", "schema_version": 3}
 def kl_normal(loc_q, scale_q, loc_p, scale_p):
     """KL(q || p) of two univariate Gaussians, in nats.
 
@@ -37,11 +37,14 @@ def kl_normal(loc_q, scale_q, loc_p, scale_p):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "04.1-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "04-1-check", "points": 2, "schema_version": 3}
 check("04.1", kl_normal)
 ### BEGIN HIDDEN TESTS
 assert check("04.1", kl_normal).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("04.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 04.2 What an encoder pays
@@ -51,7 +54,7 @@ assert check("04.1", kl_normal).right
 # example.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "04.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "04-2", "schema_version": 3}
 def kl_to_prior(loc, log_scale):
     """KL(q || N(0, I)) in nats, one for each example.
 
@@ -67,11 +70,14 @@ def kl_to_prior(loc, log_scale):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "04.2-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "04-2-check", "points": 2, "schema_version": 3}
 check("04.2", kl_to_prior)
 ### BEGIN HIDDEN TESTS
 assert check("04.2", kl_to_prior).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("04.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 04.3 Where the missing logarithm hides
@@ -86,7 +92,7 @@ assert check("04.2", kl_to_prior).right
 # The picture in section 4 of the notebook shows such points.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "04.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "04-3", "schema_version": 3}
 def hiding_place(loc_p, scale_p, nats):
     """Mean and standard deviation of the q at which both formulas give the same number of nats.
 
@@ -103,11 +109,14 @@ def hiding_place(loc_p, scale_p, nats):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "04.3-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "04-3-check", "points": 1, "schema_version": 3}
 check("04.3", hiding_place)
 ### BEGIN HIDDEN TESTS
 assert check("04.3", hiding_place).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("04.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 04.4 Full covariances, from their Cholesky factors
@@ -119,7 +128,7 @@ assert check("04.3", hiding_place).right
 # not. And no matrix need be inverted: which two triangular systems do you solve instead?
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "04.4", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "04-4", "schema_version": 3}
 def kl_full(loc_q, tril_q, loc_p, tril_p):
     """KL(q || p) of two Gaussians in k dimensions, in nats.
 
@@ -138,11 +147,14 @@ def kl_full(loc_q, tril_q, loc_p, tril_p):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "04.4-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "04-4-check", "points": 3, "schema_version": 3}
 check("04.4", kl_full)
 ### BEGIN HIDDEN TESTS
 assert check("04.4", kl_full).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("04.4")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

@@ -20,7 +20,7 @@ from vaelib.terms import KL, E, H, log_E, log_evidence, log_joint, log_lik, log_
 # A line is a term, built from the names imported above. Alone, it is equal to the line above. A pair `(">=", term)` says that
 # the line above is at least this one. A reason may be added: `(">=", term, "a KL is never negative")`.
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05-1", "schema_version": 3}
 to_the_bound = [
     log_evidence,
     ...,  # your lines, and last E(q, log_lik) - KL(q, prior)
@@ -35,16 +35,20 @@ to_the_bound = [
 ]
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "05.1-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "05-1-check", "points": 2, "schema_version": 3}
 check("05.1", to_the_bound)
 ### BEGIN HIDDEN TESTS
 assert check("05.1", to_the_bound).right
 ### END HIDDEN TESTS
 
+# %%
+# hint("05.1")  # stuck? Remove the first # and run
+
 # %% [markdown]
 # ## 05.2 Which line is broken?
 #
-# *Warm-up, 5 minutes.* A lecture note derives the bound like this. One line does not follow from the line above it.
+# *Warm-up, 5 minutes.* A lecture note derives the bound like this. Which is the *first* line that does not follow from
+# the line above it?
 #
 # | line | |
 # |--:|:--|
@@ -54,17 +58,20 @@ assert check("05.1", to_the_bound).right
 # | 3 | ${=\mathbb{E}_q[\log p(x \mid z)] - \mathbb{E}_q[\log q(z) - \log p(z)] + \mathbb{E}_q[\log q(z) - \log p(x \mid z)]}$ |
 # | 4 | ${\ge \mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))}$ |
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05-2", "schema_version": 3}
 broken_line = ...  # a number from 1 to 4
 ### BEGIN SOLUTION
 broken_line = 3
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "05.2-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "05-2-check", "points": 1, "schema_version": 3}
 check("05.2", broken_line)
 ### BEGIN HIDDEN TESTS
 assert check("05.2", broken_line).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("05.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 05.3 Repair a published derivation, and finish it
@@ -82,7 +89,7 @@ assert check("05.2", broken_line).right
 # There it stops, as "intractable". Type the repaired chain, and carry it to the evidence less the bound:
 # $\log p(x) - \left(\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))\right)$. At least five lines, one rule each.
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05-3", "schema_version": 3}
 repaired = [
     KL(q, post),
     E(q, log_q) - E(q, log_post),
@@ -99,11 +106,14 @@ repaired = [
 ]
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "05.3-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "05-3-check", "points": 3, "schema_version": 3}
 check("05.3", repaired)
 ### BEGIN HIDDEN TESTS
 assert check("05.3", repaired).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("05.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

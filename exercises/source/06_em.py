@@ -19,7 +19,7 @@ from vaelib.exercise import check, hint, progress
 # $F(q,\theta)$ after it, in nats, as a function of both. One of the two is not needed. Which?
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "06.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "06-1", "schema_version": 3}
 def bound_after(joint, q):
     """The bound after one E step, in nats.
 
@@ -35,11 +35,14 @@ def bound_after(joint, q):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "06.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "06-1-check", "points": 1, "schema_version": 3}
 check("06.1", bound_after)
 ### BEGIN HIDDEN TESTS
 assert check("06.1", bound_after).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("06.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 06.2 An E step that any q would pass
@@ -55,17 +58,20 @@ assert check("06.1", bound_after).right
 # | D | keep $q$; a $\theta'$ with a higher $\mathbb{E}_q[\log p_{\theta'}(x,z)]$ has $F(q,\theta')>F(q,\theta)$ |
 # | E | by C and D, $\log p_{\theta'}(x)\ge F(q,\theta')>F(q,\theta)=\log p_\theta(x)$: the evidence rises |
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "06.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "06-2", "schema_version": 3}
 broken_line = ...  # a letter from "A" to "E"
 ### BEGIN SOLUTION
 broken_line = "C"  # F has -log q(z) where line B has -log p(z | x): they agree for one q, the posterior
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "06.2-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "06-2-check", "points": 1, "schema_version": 3}
 check("06.2", broken_line)
 ### BEGIN HIDDEN TESTS
 assert check("06.2", broken_line).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("06.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 06.3 One E step of a mixture
@@ -75,7 +81,7 @@ assert check("06.2", broken_line).right
 # narrow as $\sigma_k=10^{-3}$: there every density may round to zero, and the answer must still be right.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "06.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "06-3", "schema_version": 3}
 def e_step(x, weights, loc, scale):
     """Responsibilities of K clusters for N examples.
 
@@ -96,11 +102,14 @@ def e_step(x, weights, loc, scale):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "06.3-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "06-3-check", "points": 2, "schema_version": 3}
 check("06.3", e_step)
 ### BEGIN HIDDEN TESTS
 assert check("06.3", e_step).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("06.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 06.4 One M step of a mixture
@@ -109,7 +118,7 @@ assert check("06.3", e_step).right
 # $\sum_{i,k}r_{ik}\log p(x_i,z{=}k)$ for the mixture of 06.3. Every cluster is round: one variance for all $d$ coordinates.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "06.4", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "06-4", "schema_version": 3}
 def m_step(x, responsibilities):
     """New parameters of K clusters, given how much of each example belongs to each.
 
@@ -130,11 +139,14 @@ def m_step(x, responsibilities):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "06.4-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "06-4-check", "points": 2, "schema_version": 3}
 check("06.4", m_step)
 ### BEGIN HIDDEN TESTS
 assert check("06.4", m_step).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("06.4")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 06.5 What a search may drop
@@ -151,7 +163,7 @@ assert check("06.4", m_step).right
 # an E step?
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "06.5", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "06-5", "schema_version": 3}
 def tops(x, theta, loc, loading, noise_variance):
     """Where F and -KL are highest, in the search over m and in the search over theta.
 
@@ -173,11 +185,14 @@ def tops(x, theta, loc, loading, noise_variance):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "06.5-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "06-5-check", "points": 3, "schema_version": 3}
 check("06.5", tops)
 ### BEGIN HIDDEN TESTS
 assert check("06.5", tops).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("06.5")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

@@ -25,7 +25,7 @@ from vaelib.exercise import check, hint, progress
 # Show that the mean of $g$ is $1$ for every $b$. Then find the variance of $g$ from one sample, as a SymPy expression in
 # `mu`, `sigma` (a standard deviation) and `b`. Which $b$ is best, and what is left then?
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "07.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "07-1", "schema_version": 3}
 mu, sigma, b = sympy.symbols("mu sigma b", real=True)
 variance = ...  # an expression in mu, sigma and b
 ### BEGIN SOLUTION
@@ -33,11 +33,14 @@ variance = ...  # an expression in mu, sigma and b
 variance = (mu - b) ** 2 / sigma**2 + 3 - 1
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "07.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "07-1-check", "points": 1, "schema_version": 3}
 check("07.1", variance)
 ### BEGIN HIDDEN TESTS
 assert check("07.1", variance).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("07.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 07.2 Two gradients from one noise
@@ -54,7 +57,7 @@ assert check("07.1", variance).right
 # | 3 | score function, no baseline | $\sigma$ |
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "07.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "07-2", "schema_version": 3}
 def gradients(loc, scale, frequency, noise):
     """Two estimators of the gradient of E[sin(frequency z)], z ~ N(loc, scale^2), for each noise.
 
@@ -73,11 +76,14 @@ def gradients(loc, scale, frequency, noise):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "07.2-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "07-2-check", "points": 2, "schema_version": 3}
 check("07.2", gradients)
 ### BEGIN HIDDEN TESTS
 assert check("07.2", gradients).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("07.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 07.3 Where f jumps: choose, and defend the choice
@@ -92,7 +98,7 @@ assert check("07.2", gradients).right
 # smallest that a number $b$ allows. That is your defense.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "07.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "07-3", "schema_version": 3}
 def jump_gradient(loc, scale, rng):
     """One unbiased estimate of the gradient of P(z > 0) in loc, z ~ N(loc, scale^2).
 
@@ -113,11 +119,14 @@ def jump_gradient(loc, scale, rng):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "07.3-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "07-3-check", "points": 3, "schema_version": 3}
 check("07.3", jump_gradient)
 ### BEGIN HIDDEN TESTS
 assert check("07.3", jump_gradient).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("07.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

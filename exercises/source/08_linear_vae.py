@@ -29,18 +29,21 @@ ax.set_yticks(np.arange(0.5, 8), minor=True)
 ax.grid(axis="y", which="both", alpha=0.4)
 plt.show()
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "08.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "08-1", "schema_version": 3}
 trained = ...  # a list of four numbers: the noise variance, then three squared lengths
 ### BEGIN SOLUTION
 noise = (2 + 1.5 + 1 + 0.5) / 4  # the mean of the discarded eigenvalues
 trained = [noise, 7 - noise, 4.5 - noise, 3 - noise]
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "08.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "08-1-check", "points": 1, "schema_version": 3}
 check("08.1", trained)
 ### BEGIN HIDDEN TESTS
 assert check("08.1", trained).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("08.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 08.2 What a wide q costs
@@ -50,7 +53,7 @@ assert check("08.1", trained).right
 # $\mathbb{E}_q[\log p(x \mid z)]$ in nats, without sampling and with all constants.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "08.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "08-2", "schema_version": 3}
 def expected_log_likelihood(x, loc, scale, loading, offset, noise_variance):
     """E_q[log N(x; W z + b, c I)] with q = N(loc, diag(scale^2)), in nats, one for each example.
 
@@ -72,11 +75,14 @@ def expected_log_likelihood(x, loc, scale, loading, offset, noise_variance):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "08.2-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "08-2-check", "points": 2, "schema_version": 3}
 check("08.2", expected_log_likelihood)
 ### BEGIN HIDDEN TESTS
 assert check("08.2", expected_log_likelihood).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("08.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 08.3 Latents that survive a loss
@@ -87,7 +93,7 @@ assert check("08.2", expected_log_likelihood).right
 # and the variance of $q(z_j \mid x)$, also of latents that collapse.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "08.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "08-3", "schema_version": 3}
 def survivors(eigenvalues, latents, noise_variance, beta):
     """What training ends at, for each latent; latent j takes direction j.
 
@@ -107,11 +113,14 @@ def survivors(eigenvalues, latents, noise_variance, beta):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "08.3-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "08-3-check", "points": 2, "schema_version": 3}
 check("08.3", survivors)
 ### BEGIN HIDDEN TESTS
 assert check("08.3", survivors).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("08.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 08.4 What a rotation costs
@@ -125,7 +134,7 @@ assert check("08.3", survivors).right
 # $x$. Answer with a SymPy expression in the symbols below, or with a function of the four in this order. Which symbol drops
 # out?
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "08.4", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "08-4", "schema_version": 3}
 lambda_1, lambda_2, noise_variance, angle = sympy.symbols("lambda_1 lambda_2 noise_variance angle", positive=True)
 rotation_gap = ...  # an expression; angle is in radians
 ### BEGIN SOLUTION
@@ -135,11 +144,14 @@ diagonal = (lambda_1 * cosine + lambda_2 * sine) * (lambda_1 * sine + lambda_2 *
 rotation_gap = sympy.log(diagonal / (lambda_1 * lambda_2)) / 2
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "08.4-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "08-4-check", "points": 3, "schema_version": 3}
 check("08.4", rotation_gap)
 ### BEGIN HIDDEN TESTS
 assert check("08.4", rotation_gap).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("08.4")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

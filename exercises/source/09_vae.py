@@ -24,7 +24,7 @@ from vaelib.exercise import check, hint, progress
 # A negative $-\log p(y)$ is no error: a density may exceed 1.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "09.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "09-1", "schema_version": 3}
 def bits_per_pixel(nll, pixels, levels):
     """-log2 P(v) / pixels, where P is the probability of the levels.
 
@@ -41,11 +41,14 @@ def bits_per_pixel(nll, pixels, levels):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "09.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "09-1-check", "points": 1, "schema_version": 3}
 check("09.1", bits_per_pixel)
 ### BEGIN HIDDEN TESTS
 assert check("09.1", bits_per_pixel).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("09.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 09.2 The loss of a batch
@@ -59,7 +62,7 @@ assert check("09.1", bits_per_pixel).right
 # welcome.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "09.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "09-2", "schema_version": 3}
 def loss_per_image(x, logits, loc, log_scale):
     """Minus the bound with one sample z, in nats, for each image.
 
@@ -78,11 +81,14 @@ def loss_per_image(x, logits, loc, log_scale):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "09.2-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "09-2-check", "points": 2, "schema_version": 3}
 check("09.2", loss_per_image)
 ### BEGIN HIDDEN TESTS
 assert check("09.2", loss_per_image).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("09.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 09.3 The beta of a loss, as found
@@ -99,7 +105,7 @@ assert check("09.2", loss_per_image).right
 # names below passes, too.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "09.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "09-3", "schema_version": 3}
 def effective_beta(pixels, latents, kl_weight, noise_variance, batch_size, num_examples):
     """How often the loss counts the KL of an image, where the bound counts it once.
 
@@ -119,11 +125,14 @@ def effective_beta(pixels, latents, kl_weight, noise_variance, batch_size, num_e
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "09.3-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "09-3-check", "points": 3, "schema_version": 3}
 check("09.3", effective_beta)
 ### BEGIN HIDDEN TESTS
 assert check("09.3", effective_beta).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("09.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

@@ -24,7 +24,7 @@ from vaelib.exercise import check, hint, progress
 # one number for each example. Some log-weights are near $-900$, as they are for images. Return a tensor.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "10.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "10-1", "schema_version": 3}
 def weighted_bound(log_weights):
     """The bound with K weights, for each example.
 
@@ -40,11 +40,14 @@ def weighted_bound(log_weights):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "10.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "10-1-check", "points": 1, "schema_version": 3}
 check("10.1", weighted_bound)
 ### BEGIN HIDDEN TESTS
 assert check("10.1", weighted_bound).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("10.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 10.2 Whose fault is the gap?
@@ -59,7 +62,7 @@ assert check("10.1", weighted_bound).right
 # `MultivariateNormal(loc, covariance)` a covariance matrix.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "10.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "10-2", "schema_version": 3}
 def two_gaps(mean, covariance, loc, scale):
     """Approximation gap and amortization gap of q = N(loc, diag(scale^2)), posterior N(mean, covariance).
 
@@ -79,11 +82,14 @@ def two_gaps(mean, covariance, loc, scale):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "10.2-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "10-2-check", "points": 2, "schema_version": 3}
 check("10.2", two_gaps)
 ### BEGIN HIDDEN TESTS
 assert check("10.2", two_gaps).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("10.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 10.3 Weigh, then move
@@ -100,7 +106,7 @@ assert check("10.2", two_gaps).right
 # $\log w$ must be right.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "10.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "10-3", "schema_version": 3}
 def annealed_log_weight(loc, scale, steps, rng):
     """log w of one annealed chain from q = N(loc, scale^2) to the posterior of the toy.
 
@@ -124,11 +130,14 @@ def annealed_log_weight(loc, scale, steps, rng):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "10.3-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "10-3-check", "points": 3, "schema_version": 3}
 check("10.3", annealed_log_weight)
 ### BEGIN HIDDEN TESTS
 assert check("10.3", annealed_log_weight).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("10.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

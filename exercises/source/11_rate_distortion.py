@@ -41,17 +41,20 @@ ax.grid(which="minor", color="0.88")
 ax.set_axisbelow(True)
 plt.show()
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "11.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "11-1", "schema_version": 3}
 best_first = ...  # a word of six letters
 ### BEGIN SOLUTION
 best_first = "EBGACF"
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "11.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "11-1-check", "points": 1, "schema_version": 3}
 check("11.1", best_first)
 ### BEGIN HIDDEN TESTS
 assert check("11.1", best_first).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("11.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 11.2 Who is active?
@@ -63,7 +66,7 @@ assert check("11.1", best_first).right
 # Say which latents are active. One of the two tensors will lead you astray.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "11.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "11-2", "schema_version": 3}
 def active(loc, scale):
     """Which latents are active?
 
@@ -78,11 +81,14 @@ def active(loc, scale):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "11.2-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "11-2-check", "points": 1, "schema_version": 3}
 check("11.2", active)
 ### BEGIN HIDDEN TESTS
 assert check("11.2", active).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("11.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 11.3 Two prices, and what the rate pays for
@@ -101,7 +107,7 @@ assert check("11.2", active).right
 # is not allowed here. Which of the four add up, and to what?
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "11.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "11-3", "schema_version": 3}
 def prices(data, encoder, decoder, prior):
     """Rate, distortion, information and mismatch, in nats.
 
@@ -125,11 +131,14 @@ def prices(data, encoder, decoder, prior):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "11.3-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "11-3-check", "points": 2, "schema_version": 3}
 check("11.3", prices)
 ### BEGIN HIDDEN TESTS
 assert check("11.3", prices).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("11.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 11.4 What beta drowns
@@ -146,7 +155,7 @@ assert check("11.3", prices).right
 # Both are 0 where a direction has no latent, or a collapsed one. Row 1 takes paper: K7 gives the best code.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "11.4", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "11-4", "schema_version": 3}
 def predicted(variances, noise_variance, beta, latents):
     """Rate and variance of the posterior mean, for each direction.
 
@@ -167,11 +176,14 @@ def predicted(variances, noise_variance, beta, latents):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "11.4-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "11-4-check", "points": 3, "schema_version": 3}
 check("11.4", predicted)
 ### BEGIN HIDDEN TESTS
 assert check("11.4", predicted).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("11.4")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

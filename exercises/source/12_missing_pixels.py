@@ -24,7 +24,7 @@ from vaelib.exercise import check, hint, progress
 # Which pixels are missing says nothing of their color. Compute $\log p(x_o)$ of the seen pixels, in nats.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "12.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "12-1", "schema_version": 3}
 def log_seen(pixels, seen, weights, ink):
     """log p(x_o), the log-evidence of the seen pixels.
 
@@ -43,11 +43,14 @@ def log_seen(pixels, seen, weights, ink):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "12.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "12-1-check", "points": 1, "schema_version": 3}
 check("12.1", log_seen)
 ### BEGIN HIDDEN TESTS
 assert check("12.1", log_seen).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("12.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 12.2 What is under the cover
@@ -60,7 +63,7 @@ assert check("12.1", log_seen).right
 # seen ones. `LinearGaussian` has one noise for all, so it will not do; M1 has two routes that both bear the change.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "12.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "12-2", "schema_version": 3}
 def complete(x, seen, loading, offset, noise_variances):
     """Mean and standard deviation of each covered pixel, under p(x_m | x_o).
 
@@ -82,11 +85,14 @@ def complete(x, seen, loading, offset, noise_variances):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "12.2-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "12-2-check", "points": 2, "schema_version": 3}
 check("12.2", complete)
 ### BEGIN HIDDEN TESTS
 assert check("12.2", complete).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("12.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 12.3 Ink or paper
@@ -98,7 +104,7 @@ assert check("12.2", complete).right
 # function is left. Then check the result against Bayes' rule. The answer is $\mathbb{E}[z \mid x]$ as a SymPy
 # expression in `x`, `a`, `c` and `w`.
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "12.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "12-3", "schema_version": 3}
 x, a, c, w = sympy.symbols("x a c w", real=True)
 clean = ...  # an expression in x, a, c and w
 ### BEGIN SOLUTION
@@ -106,11 +112,14 @@ clean = ...  # an expression in x, a, c and w
 clean = a * sympy.tanh(a * x / c + sympy.log(w / (1 - w)) / 2)
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "12.3-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "12-3-check", "points": 2, "schema_version": 3}
 check("12.3", clean)
 ### BEGIN HIDDEN TESTS
 assert check("12.3", clean).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("12.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 12.4 One Metropolis step
@@ -122,7 +131,7 @@ assert check("12.3", clean).right
 # $p(x, z)$ is given at this $x$, a number for each $z$; its sum $p(x)$ is not 1, and nobody needs it. Why not?
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "12.4", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "12-4", "schema_version": 3}
 def step_matrix(joint, encoder):
     """The Metropolis step that makes the encoder's proposals exact, as a matrix.
 
@@ -141,11 +150,14 @@ def step_matrix(joint, encoder):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "12.4-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "12-4-check", "points": 3, "schema_version": 3}
 check("12.4", step_matrix)
 ### BEGIN HIDDEN TESTS
 assert check("12.4", step_matrix).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("12.4")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

@@ -34,17 +34,20 @@ from vaelib.exercise import check, hint, progress
 # - `units`: nats were called bits
 # - `collapse`: a latent says nothing
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "13.1", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "13-1", "schema_version": 3}
 bug = ...  # one of the six words, such as "pixels"
 ### BEGIN SOLUTION
 bug = "latents"
 ### END SOLUTION
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "13.1-check", "points": 1, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "13-1-check", "points": 1, "schema_version": 3}
 check("13.1", bug)
 ### BEGIN HIDDEN TESTS
 assert check("13.1", bug).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("13.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 13.2 Three bugs in an evaluation
@@ -67,7 +70,7 @@ def bound_as_found(log_lik, z, loc, log_var):
     return log_weights.exp().mean(0).log()
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "13.2", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "13-2", "schema_version": 3}
 def bound(log_lik, z, loc, log_var):
     """The importance-weighted bound on log p(x), in nats, for each image.
 
@@ -88,11 +91,14 @@ def bound(log_lik, z, loc, log_var):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "13.2-check", "points": 2, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "13-2-check", "points": 2, "schema_version": 3}
 check("13.2", bound)
 ### BEGIN HIDDEN TESTS
 assert check("13.2", bound).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("13.2")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## 13.3 A KL of a few nanonats
@@ -106,7 +112,7 @@ assert check("13.2", bound).right
 # both, without the KL of the package. In single precision it must agree to 2 %.
 
 
-# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "13.3", "schema_version": 3}
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "13-3", "schema_version": 3}
 def kl_nanonats(mean, log_var):
     """KL(q || N(0, I)) in nanonats (nats times 1e9), for each image; q = N(mean, diag exp(log_var)).
 
@@ -123,11 +129,14 @@ def kl_nanonats(mean, log_var):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "13.3-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "13-3-check", "points": 3, "schema_version": 3}
 check("13.3", kl_nanonats)
 ### BEGIN HIDDEN TESTS
 assert check("13.3", kl_nanonats).right
 ### END HIDDEN TESTS
+
+# %%
+# hint("13.3")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are
