@@ -72,7 +72,7 @@ def test_source_has_every_exercise_with_its_price_and_its_points(source: Path) -
 def test_hint_stands_ready_below_each_check_in_a_cell_that_can_be_edited(source: Path) -> None:
     """The cell with the check is locked: a line in it could not be changed."""
     cells = exercises.for_students(source).cells
-    assert "import check, hint, progress" in next(cell.source for cell in cells if cell.cell_type == "code")
+    assert "import case, check, hint, progress" in next(cell.source for cell in cells if cell.cell_type == "code")
     for cell, below in itertools.pairwise(cells):
         if found := re.match(r'check\("(\d\d\.\d)"', cell.source):
             assert cell.metadata.editable is False

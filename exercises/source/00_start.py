@@ -4,13 +4,15 @@
 # A first round with `check`: it says within a second whether an answer is right, and if not, what it looks like.
 # `hint("00.1")` gives a hint, three in all. Nothing here is graded until you hand it in.
 #
+# After a wrong answer, `case("00.1")` returns the arguments with which your function failed.
+#
 # Notebook: [00_start.ipynb](../notebooks/00_start.ipynb).
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
 import numpy as np
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 00.1 Which estimate is broken?

@@ -5,12 +5,14 @@
 # `hint("01.1")` gives a hint, three in all. The package's own models do not count as an answer: the exercises ask for
 # what they do. Nothing here is graded until you hand it in.
 #
+# After a wrong answer, `case("01.1")` returns the arguments with which your function failed.
+#
 # Notebook: [01_bayes_rule.ipynb](../notebooks/01_bayes_rule.ipynb).
 
 # %% tags=["setup"]
 import numpy as np
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 01.1 Repair the published rule

@@ -4,12 +4,14 @@
 # Tiny numbers, an estimate, and its price. `check` says within a second whether an answer is right, and if not, what it
 # looks like. `hint("02.1")` gives a hint, three in all. Nothing here is graded until you hand it in.
 #
+# After a wrong answer, `case("02.1")` returns the arguments with which your function failed.
+#
 # Notebook: [02_evidence.ipynb](../notebooks/02_evidence.ipynb).
 
 # %% tags=["setup"]
 import numpy as np
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 02.1 The logarithm of a mean of tiny numbers

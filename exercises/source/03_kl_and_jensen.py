@@ -4,13 +4,15 @@
 # A prediction, two functions, and one expectation that can be done exactly. `check` says within a second whether the
 # answer is right, and if not, what it looks like. `hint("03.1")` gives a hint, three in all.
 #
+# After a wrong answer, `case("03.1")` returns the arguments with which your function failed.
+#
 # Notebook: [03_kl_and_jensen.ipynb](../notebooks/03_kl_and_jensen.ipynb).
 
 # %% tags=["setup"]
 import numpy as np
 from scipy.special import xlogy  # xlogy(a, b) is a log b, and 0 where a = 0
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 03.1 From cheap to dear

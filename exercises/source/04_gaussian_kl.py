@@ -4,13 +4,15 @@
 # Derive on paper, then write what you found. `check` says within a second whether it is right, and if not, what it
 # looks like. `hint("04.1")` gives a hint, three in all. If you want to warm up first, begin with 04.3.
 #
+# After a wrong answer, `case("04.1")` returns the arguments with which your function failed.
+#
 # Notebook: [04_gaussian_kl.ipynb](../notebooks/04_gaussian_kl.ipynb).
 
 # %% tags=["setup"]
 import numpy as np
 from scipy.linalg import solve_triangular  # solve_triangular(L, b, lower=True) solves L u = b
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 04.1 One dimension

@@ -8,7 +8,7 @@
 # Notebook: [05_elbo.ipynb](../notebooks/05_elbo.ipynb).
 
 # %% tags=["setup"]
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 from vaelib.terms import KL, E, H, log_E, log_evidence, log_joint, log_lik, log_post, log_prior, log_q, post, prior, q
 
 # %% [markdown]
@@ -45,7 +45,7 @@ assert check("05.1", to_the_bound).right
 # hint("05.1")  # stuck? Remove the first # and run
 
 # %% [markdown]
-# ## 05.2 Which line is broken?
+# ## 05.2 Which line is the first that is broken?
 #
 # *Warm-up, 5 minutes.* A lecture note derives the bound like this. Which is the *first* line that does not follow from
 # the line above it?

@@ -4,12 +4,14 @@
 # The bound is $F(q,\theta)=\mathbb{E}_q[\log p_\theta(x,z)]+\mathrm{H}(q)$. An E step moves $q$, an M step moves $\theta$.
 # `check` says within a second whether an answer is right, and if not, what it looks like; `hint("06.1")` gives a hint.
 #
+# After a wrong answer, `case("06.1")` returns the arguments with which your function failed.
+#
 # Notebook: [06_em.ipynb](../notebooks/06_em.ipynb).
 
 # %% tags=["setup"]
 import numpy as np
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 06.1 The bound after an E step

@@ -5,6 +5,8 @@
 # `check` says within a second whether the answer is right, and if not, what it looks like. `hint("07.1")` gives a hint,
 # three in all.
 #
+# After a wrong answer, `case("07.1")` returns the arguments with which your function failed.
+#
 # Notebook: [07_gradients.ipynb](../notebooks/07_gradients.ipynb).
 
 # %% tags=["setup"]
@@ -12,7 +14,7 @@ import numpy as np
 import sympy
 from scipy.special import ndtr  # ndtr(u) = P(noise < u), the standard normal distribution function
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 07.1 What a straight line costs

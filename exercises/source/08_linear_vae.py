@@ -4,6 +4,8 @@
 # Predict what training will do before anything is trained. `check` says within a second whether an answer is right, and
 # if not, what it looks like; `hint("08.1")` gives a hint, three in all. The letter $c$ is a noise *variance* throughout.
 #
+# After a wrong answer, `case("08.1")` returns the arguments with which your function failed.
+#
 # Notebook: [08_linear_vae.ipynb](../notebooks/08_linear_vae.ipynb).
 
 # %% tags=["setup"]
@@ -11,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import sympy
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 08.1 Before training starts

@@ -4,6 +4,8 @@
 # A loss is right when its units are right: sums, means, nats, bits. `check` tells you within a second;
 # `hint("09.2")` gives a hint, three in all.
 #
+# After a wrong answer, `case("09.2")` returns the arguments with which your function failed.
+#
 # Notebook: [09_vae.ipynb](../notebooks/09_vae.ipynb).
 
 # %% tags=["setup"]
@@ -11,7 +13,7 @@ import math
 
 import torch
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 09.1 Nats of an image, bits of a pixel

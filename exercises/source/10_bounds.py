@@ -4,6 +4,8 @@
 # A bound that survives small weights, the two parts of a gap, and a chain that climbs to $\log p(x)$. `check` says within a
 # second or two whether the answer is right, and if not, what it looks like. `hint("10.1")` gives a hint, three in all.
 #
+# After a wrong answer, `case("10.1")` returns the arguments with which your function failed.
+#
 # Notebook: [10_bounds.ipynb](../notebooks/10_bounds.ipynb).
 
 # %% tags=["setup"]
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 
 from vaelib import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 10.1 A bound that survives small weights

@@ -4,6 +4,8 @@
 # A picture to read, a latent to catch, a rate to take apart, a spectrum to drown. `check` says within a second whether the
 # answer is right, and if not, what it looks like. `hint("11.1")` gives a hint, three in all.
 #
+# After a wrong answer, `case("11.1")` returns the arguments with which your function failed.
+#
 # Notebook: [11_rate_distortion.ipynb](../notebooks/11_rate_distortion.ipynb).
 
 # %% tags=["setup"]
@@ -11,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 11.1 Read the plane

@@ -5,6 +5,8 @@
 # in code. `check` says within a second whether one is right, and if not, what it looks like. `hint("12.1")` gives a hint,
 # three in all.
 #
+# After a wrong answer, `case("12.1")` returns the arguments with which your function failed.
+#
 # Notebook: [12_missing_pixels.ipynb](../notebooks/12_missing_pixels.ipynb).
 
 # %% tags=["setup"]
@@ -12,7 +14,7 @@ import numpy as np
 import sympy
 from scipy.special import logsumexp
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 12.1 Evidence of what is seen

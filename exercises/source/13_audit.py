@@ -4,6 +4,8 @@
 # Three suspects: a table, a function, and a formula that is right on paper. `check` tells you within a second;
 # `hint("13.2")` gives a hint, three in all.
 #
+# After a wrong answer, `case("13.2")` returns the arguments with which your function failed.
+#
 # Notebook: [13_audit.ipynb](../notebooks/13_audit.ipynb).
 
 # %% tags=["setup"]
@@ -11,7 +13,7 @@ import math
 
 import torch
 
-from vaelib.exercise import check, hint, progress
+from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
 # ## 13.1 One number is wrong
