@@ -43,7 +43,7 @@ class Found:
 
     Attributes:
         when: how to tell which of two came last: the platform's count of uploads, then the file's time.
-        key: a hash of whose it is and of all that is in it; equal keys have equal grades, if the seed is equal.
+        key: a hash of where it lay and of all that is in it; equal keys have equal grades, if the seed is equal.
     """
 
     handed_in: HandedIn
@@ -325,7 +325,7 @@ def _copied(chosen: list[tuple[File, tuple[str, ...]]], copies: Path) -> tuple[P
 
 
 def _key(handed_in: HandedIn) -> str:
-    about = [handed_in.student, handed_in.source, handed_in.notebook, handed_in.cells]
+    about = [handed_in.source, handed_in.notebook, handed_in.cells]
     total = hashlib.sha256(json.dumps(about).encode())
     if handed_in.files is not None:
         for path in sorted(handed_in.files.rglob("*")):
@@ -337,5 +337,4 @@ def _key(handed_in: HandedIn) -> str:
 
 def with_student(found: Found, student: str) -> Found:
     """The same notebook under another name, such as the one on the roster."""
-    handed_in = replace(found.handed_in, student=student)
-    return replace(found, handed_in=handed_in, key=_key(handed_in))
+    return replace(found, handed_in=replace(found.handed_in, student=student))

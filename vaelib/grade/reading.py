@@ -80,7 +80,7 @@ def read(content: bytes, name: str) -> Read:
             raise Unreadable(f"This is {kind}. {wanted}.")
     if name.lower().endswith(".py"):
         return _script(*_script_text(content))
-    text, notes = _text(content)
+    text, notes = decoded(content)
     if re.match(r"\s*<(!doctype|html|\?xml|!--)", text, re.IGNORECASE):
         raise Unreadable("This is a web page made from a notebook, or instead of it. Ask for the notebook (.ipynb).")
     if MARK.search(text) and not text.lstrip().startswith("{"):
@@ -99,7 +99,7 @@ def looks_like_a_notebook(content: bytes) -> bool:
 # ---------------------------------------------------------------------------------------------------------- text
 
 
-def _text(content: bytes) -> tuple[str, tuple[str, ...]]:
+def decoded(content: bytes) -> tuple[str, tuple[str, ...]]:
     """The text of a file in any encoding of Unicode, or else in Latin-1, which fits any bytes."""
     encoding = next((encoding for mark, encoding in BOMS if content.startswith(mark)), "")
     for candidate in [encoding] if encoding else ["utf-8", json.detect_encoding(content)]:
@@ -120,7 +120,7 @@ def _script_text(content: bytes) -> tuple[str, tuple[str, ...]]:
             return content.decode(encoding), ()
         except (SyntaxError, UnicodeError, LookupError):
             pass
-    return _text(content)
+    return decoded(content)
 
 
 def _encodable(text: str) -> str:

@@ -1,7 +1,7 @@
 """Whose a file is, by where it lies: a folder for each student, sections of such folders, or one flat folder of files.
 
 What Moodle and Canvas write into names comes first. Otherwise a folder is a student's as soon as files lie in it;
-folders that hold only folders of students are sections, and folders named after exercises or "late" say nothing about people.
+folders that hold only folders of students are sections, and those named after exercises or "late" tell nobody.
 """
 
 from __future__ import annotations
