@@ -315,9 +315,10 @@ def grade(
     import secrets
 
     from vaelib.grade import report
-    from vaelib.grade.grading import GradingError, Options, exercise_numbers
+    from vaelib.grade.grading import Options, exercise_numbers
     from vaelib.grade.grading import grade as run
     from vaelib.grade.marks import CannotGrade
+    from vaelib.grade.shelf import GradingError
     from vaelib.grade.submission import Limits
 
     if keep not in ("best", "last"):

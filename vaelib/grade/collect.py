@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vaelib.grade import which
-from vaelib.grade.names import Person, by_platform
-from vaelib.grade.reading import Read, Unreadable, looks_like_a_notebook, read
-from vaelib.grade.tree import File, Tree, below, tree
+from vaelib.grade.beside import beside
+from vaelib.grade.names import Person
+from vaelib.grade.reading import Read, Unreadable, kind_of, looks_like_a_notebook, read
+from vaelib.grade.tree import File, Tree, because, tree
 from vaelib.grade.whose import Owner, Owners, bare
 
-BESIDE_FILES = 200  # files beside a notebook that are copied for it
-BESIDE_BYTES = 20 << 20
+START = 200_000  # bytes of a file of another name that are looked at
 NAMED = 20  # things of one student that are listed as not understood
 PLAUSIBLE = (".pdf", ".doc", ".docx", ".odt", ".html", ".htm", ".rar", ".7z", ".gz", ".tar", ".tgz", ".bz2", ".xz")
 
@@ -102,6 +102,7 @@ def collect(root: Path, space: Path, exercises: Sequence[str] = ()) -> Collected
     copies.mkdir()
     entries = tree(root, zips)
     owners = Owners(entries, root)
+    packages = {file.parts[:-1] for file in entries.files if file.parts[-1] == "__init__.py"}
     result = Collected()
     candidates: dict[str, list[_Candidate]] = {}
     refused: dict[str, list[tuple[int, Unread]]] = {}  # by student: how surely it is worth a line, and what
@@ -114,7 +115,7 @@ def collect(root: Path, space: Path, exercises: Sequence[str] = ()) -> Collected
     for file in entries.files:
         source = "/".join(file.parts)
         try:
-            got = _candidates(file, owners, entries)
+            got = _candidates(file, owners, packages)
         except (Unreadable, OSError) as error:
             owner = owners.of(file.parts)
             name = owner.file.lower()
@@ -122,7 +123,7 @@ def collect(root: Path, space: Path, exercises: Sequence[str] = ()) -> Collected
             if weight == 1 and owner.home is None and not owner.person.canvas and not name.endswith(PLAUSIBLE):
                 result.unread.append(Unread("", source, str(error)))  # a list or a note of the teacher, as like as not
                 continue
-            why = str(error) if isinstance(error, Unreadable) else f"It cannot be read: {error}."
+            why = str(error) if isinstance(error, Unreadable) else f"It cannot be read: {because(error)}."
             refuse(owner, source, why, weight)
             continue
         for each in got:
@@ -162,18 +163,18 @@ class _Names:
 # ------------------------------------------------------------------------------------------------------- candidates
 
 
-def _candidates(file: File, owners: Owners, entries: Tree) -> list[_Candidate]:
+def _candidates(file: File, owners: Owners, packages: set[tuple[str, ...]]) -> list[_Candidate]:
     """The exercise notebooks in one file; raises Unreadable if there is none, and OSError."""
     owner = owners.of(file.parts)
     name = owner.file.lower()
     script = name.endswith(".py")
-    if script and (*file.parts[:-1], "__init__.py") in {each.parts for each in entries.files}:
+    if script and file.parts[:-1] in packages:
         raise Unreadable("This is a part of a Python package.")
-    content = file.read()
-    if not (".ipynb" in name or script or looks_like_a_notebook(content)):
-        read(content, name)  # says what it is, where that can be said
+    if not (".ipynb" in name or script or looks_like_a_notebook(start := file.start(START))):
+        if known := kind_of(start):
+            raise Unreadable(known)
         raise Unreadable("This is not a notebook.")
-    got = read(content, name)
+    got = read(file.read(), name)
     numbers = which.numbers(got, name)
     if not numbers:
         if which.is_lesson(got):
@@ -264,64 +265,11 @@ def _found(student: str, candidate: _Candidate, entries: Tree, copies: Path, res
     if sum(each.handed_in.source == source for each in result.found):
         source += f" ({candidate.number})"  # one file with the exercises of two notebooks
     notes = [*candidate.read.notes, *which.in_text(candidate.read, candidate.number)]
-    files, said = _beside(candidate, entries, copies)
+    files, said = beside(candidate.file, candidate.owner, entries, copies)
     handed_in = HandedIn(student, source, candidate.number, candidate.read.cells, files, tuple([*notes, *said]))
     if candidate.owner.late:
         result.late.add(student)
     return Found(handed_in, _when(candidate), candidate.owner.late, candidate.attempted, _key(handed_in))
-
-
-def _beside(candidate: _Candidate, entries: Tree, copies: Path) -> tuple[Path | None, list[str]]:
-    """A copy of what lay beside a notebook in its student's folder: helpers, data; never the package itself."""
-    owner, folder = candidate.owner, candidate.file.parts[:-1]
-    if owner.person.canvas and owner.home is None:
-        return _copied(_same_upload(candidate, entries), copies)
-    if owner.home is None or not below(folder, owner.home):
-        return None, []
-    chosen = [
-        (file, file.parts[len(folder) :])
-        for file in entries.files
-        if file != candidate.file and below(file.parts[:-1], folder) and len(file.parts) > len(folder)
-    ]
-    return _copied(chosen, copies)
-
-
-def _same_upload(candidate: _Candidate, entries: Tree) -> list[tuple[File, tuple[str, ...]]]:
-    """In Canvas' flat folder: the files of the same student, under the names that they had."""
-    mine = candidate.owner.person
-    return [
-        (file, (named.rest,))
-        for file in entries.files
-        if file.parts[:-1] == candidate.file.parts[:-1]
-        and file != candidate.file
-        and (named := by_platform(file.parts[-1])) is not None
-        and named.person == mine
-    ]
-
-
-def _copied(chosen: list[tuple[File, tuple[str, ...]]], copies: Path) -> tuple[Path | None, list[str]]:
-    room, notes = BESIDE_BYTES, []
-    target = copies / str(len(list(copies.iterdir())))
-    count = 0
-    for file, parts in chosen:
-        if ".ipynb" in parts[-1].lower() or "vaelib" in {part.lower().removesuffix(".py") for part in parts}:
-            continue
-        if count >= BESIDE_FILES or file.size > room:
-            notes.append(f"{'/'.join(parts)} lay beside the notebook and was not copied: too many files, or too large.")
-            continue
-        try:
-            content = file.read()
-            path = target.joinpath(*parts)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        except OSError as error:
-            notes.append(f"{'/'.join(parts)[:80]} lay beside the notebook and could not be copied: {error.strerror}.")
-            continue
-        room -= len(content)
-        count += 1
-    if len(notes) > 3:
-        notes = [*notes[:3], f"{len(notes) - 3} more files beside the notebook were not copied."]
-    return (target if count else None), notes
 
 
 def _key(handed_in: HandedIn) -> str:

@@ -74,7 +74,23 @@ class Row:
 
     @property
     def notes(self) -> list[str]:
-        """All that is to be known about this row, in words; failed cells of what counts included."""
+        """All that is to be known about this row, in words, and the first errors of what counts."""
+        errors = self.errors
+        more = [f"{len(errors) - 3} more cells raised errors."] if len(errors) > 3 else []
+        return [*self.happened, *errors[:3], *more]
+
+    @property
+    def errors(self) -> list[str]:
+        """What failed in which cell of what counts."""
+        return [
+            f"Code cell {_place(scored.found.handed_in.cells, at)} {text}"
+            for scored in self.counted.values()
+            for at, text in scored.marks.errors.items()
+        ]
+
+    @property
+    def happened(self) -> list[str]:
+        """What happened to this row, but for errors in cells."""
         said: list[str] = []
         if self.missing:
             said.append("Nothing was handed in.")
@@ -83,9 +99,6 @@ class Row:
             if marks.damaged:
                 said.append(f"Could not be run as it is: {marks.damaged}")
             said += [*scored.found.handed_in.notes, *marks.notes]
-            said += [f"Code cell {cell + 1} raised {error}" for cell, error in list(marks.errors.items())[:3]]
-            if len(marks.errors) > 3:
-                said.append(f"{len(marks.errors) - 3} more cells raised errors.")
         said += [f"{each.source}: {each.reason}" if each.source else each.reason for each in self.unread]
         return list(dict.fromkeys([*said, *self.remarks]))
 
@@ -119,6 +132,12 @@ class Gradebook:
     def failed(self) -> list[Row]:
         """Rows in which the grader itself failed."""
         return [row for row in self.rows if any(scored.points is None for scored in row.counted.values())]
+
+
+def _place(cells: Sequence[str], at: int) -> str:
+    """Which cell that is: its number among the code cells, and how it begins."""
+    lines = cells[at].strip().splitlines() if 0 <= at < len(cells) else []
+    return f"{at + 1} (`{lines[0][:60]}`):" if lines else f"{at + 1}:"
 
 
 def points_in(numbers: Iterable[str]) -> int:
@@ -172,8 +191,8 @@ def gradebook(
     """
     rows = {student: Row(student, person, who.get(student)) for student, person in collected.people.items()}
     for listed in order or ():
-        if listed.name not in rows:
-            rows[listed.name] = Row(listed.name, Person(listed.name), listed, missing=True)
+        if listed.shown not in rows:
+            rows[listed.shown] = Row(listed.shown, Person(listed.name), listed, missing=True)
     for found in collected.found:
         marks = results[found.key]
         rows[found.handed_in.student].others.append(Scored(found, marks, points_of(marks, partial)))
@@ -187,7 +206,7 @@ def gradebook(
         if order is not None and row.listed is None:
             row.remarks.append("Not on the roster.")
         row.comment, row.added = comments.get(row.student, ("", 0.0))
-    place = {listed.name: at for at, listed in enumerate(order or ())}
+    place = {listed.shown: at for at, listed in enumerate(order or ())}
     ordered = sorted(rows.values(), key=lambda row: (place.get(row.student, len(place)), row.student.casefold()))
     nobodys = [unread for unread in collected.unread if not unread.student]
     return Gradebook(ordered, numbers, nobodys, list(remarks), seed, version, date, keep, partial)

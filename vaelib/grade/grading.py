@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import tempfile
 import time
@@ -15,20 +14,13 @@ from pathlib import Path
 from vaelib.grade import tables
 from vaelib.grade.collect import Collected, collect, with_student
 from vaelib.grade.gradebook import Gradebook, changes, gradebook, is_ours
-from vaelib.grade.journal import NAME as JOURNAL
 from vaelib.grade.journal import Earlier, Journal
 from vaelib.grade.marks import Marks, grade_all
-from vaelib.grade.pages import prepare, write_pages
+from vaelib.grade.pages import prepare
 from vaelib.grade.roster import Listed, Roster, match, read_roster
+from vaelib.grade.shelf import GradingError, claimed, require_out, require_own, write
 from vaelib.grade.submission import Limits
 from vaelib.tasks import FILES
-
-FILES_WRITTEN = ("class.html", "teacher.html", "feedback_moodle.zip", tables.MOODLE, tables.CANVAS)
-MADE = (tables.GRADES, *FILES_WRITTEN, "feedback")
-
-
-class GradingError(ValueError):
-    """What the teacher can mend, in words."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +93,12 @@ def grade(
         GradingError, OSError: before anything runs. KeyboardInterrupt: passed on, with the results kept.
     """
     require_submissions(submissions)
+    require_out(out, submissions)
     roster = None if options.roster is None else _roster(options.roster)
     comments = _comments(out)
     before, seed_before = _table_before(out)
     prepare()
-    with _claimed(out, submissions) as journal, _space() as space:
+    with claimed(out, submissions) as journal, _space() as space:
         collected = collect(submissions, space, options.exercises)
         if not collected.people and not collected.unread:
             raise GradingError(f"Expected notebooks, scripts or zips in {submissions}, but found none.")
@@ -114,7 +107,7 @@ def grade(
         kept = _kept(options, journal.earlier, collected, seed, version, say)
         journal.begin(seed, version, kept)
         results = _graded(collected, kept, seed, options, journal, progress)
-        matched, unknown = tables.matched_comments(comments, [*collected.people, *(one.name for one in order or ())])
+        matched, unknown = tables.matched_comments(comments, [*collected.people, *(one.shown for one in order or ())])
         book = gradebook(
             collected,
             results,
@@ -130,7 +123,7 @@ def grade(
             date=time.strftime("%Y-%m-%dT%H:%M:%S"),
         )
         changed = changes(book, before)
-        _write(book, changed, roster, out, options.assignment)
+        write(book, changed, roster, out, options.assignment)
         journal.finish()
     return Outcome(book, changed, len(kept), bool(before))
 
@@ -146,6 +139,8 @@ def require_submissions(submissions: Path) -> None:
 
 
 def _roster(path: Path) -> Roster:
+    if not path.is_file():
+        raise GradingError(f"Expected --roster to be a file with the names of the class, but {path} is none.")
     try:
         return read_roster(path)
     except ValueError as error:
@@ -156,7 +151,7 @@ def _comments(out: Path) -> list[tuple[str, str, float]]:
     path = out / tables.COMMENTS
     if not os.path.lexists(path):
         return []
-    _require_own(path, stat.S_ISREG, "a file")
+    require_own(path, stat.S_ISREG, "a file")
     try:
         return tables.read_comments(path)
     except ValueError as error:
@@ -167,72 +162,11 @@ def _table_before(out: Path) -> tuple[dict[str, dict[str, str]], int | None]:
     path = out / tables.GRADES
     if not os.path.lexists(path):
         return {}, None
-    _require_own(path, stat.S_ISREG, "a file")
+    require_own(path, stat.S_ISREG, "a file")
     try:
         return tables.read_grades(path)
     except ValueError as error:
         raise GradingError(str(error)) from None
-
-
-def _require_own(path: Path, wanted: Callable[[int], bool], what: str) -> None:
-    mode = os.lstat(path).st_mode
-    if not wanted(mode):
-        kind = "a link" if stat.S_ISLNK(mode) else "something else"
-        raise GradingError(f"Expected {path} to be {what} that `vaelib grade` wrote, but it is {kind}. Move it away.")
-
-
-@contextmanager
-def _claimed(out: Path, submissions: Path) -> Iterator[Journal]:
-    """The folder, made if need be, looked at and locked."""
-    require_out(out, submissions)
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with Journal(out) as journal:
-            _require_writable(out)
-            yield journal
-    finally:
-        if (out / JOURNAL).stat().st_size == 0:
-            (out / JOURNAL).unlink()
-        for folder in made:  # a grading that never began leaves nothing
-            try:
-                folder.rmdir()
-            except OSError:
-                break
-
-
-def require_out(out: Path, submissions: Path) -> None:
-    """Refuses a folder that is a link, lies among the submissions, or holds files of these names that are not ours.
-
-    Raises:
-        GradingError.
-    """
-    if out.is_symlink():
-        raise GradingError(f"Expected --out to be a folder, but {out} is a link. Give the folder that it leads to.")
-    if out.exists() and not out.is_dir():
-        raise GradingError(f"Expected --out to be a folder, but {out} is a file.")
-    inside, around = out.resolve(), submissions.resolve()
-    if inside == around or around in inside.parents:
-        raise GradingError(f"Expected --out to lie outside the submissions, but {out} is inside {submissions}.")
-    if any(around == inside / name or inside / name in around.parents for name in MADE):
-        raise GradingError(f"Expected submissions that --out does not hold, but {submissions} would be written over.")
-    if not out.exists():
-        return
-    ours = os.path.lexists(out / JOURNAL)
-    for name in (*MADE, JOURNAL, tables.COMMENTS):
-        path = out / name
-        if os.path.lexists(path):
-            _require_own(path, stat.S_ISDIR if name == "feedback" else stat.S_ISREG, "what")
-            if not ours and name not in (tables.GRADES, tables.COMMENTS):
-                raise GradingError(
-                    f"Expected {out} to be free or from an earlier grading, but {path} is there without {JOURNAL}. "
-                    "Choose another folder."
-                )
-
-
-def _require_writable(out: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=out, prefix=".writing-"):
-        pass
 
 
 @contextmanager
@@ -251,7 +185,7 @@ def _on_the_roster(
     if roster is None:
         return None, {}, []
     matched = match(roster, collected.people)
-    new = {shown: matched.who[shown].name if shown in matched.who else shown for shown in collected.people}
+    new = {shown: matched.who[shown].shown if shown in matched.who else shown for shown in collected.people}
     people = dict(collected.people)
     collected.people = {}
     for shown, person in people.items():
@@ -332,43 +266,3 @@ def _graded(
     progress(len(results), total)
     grade_all([found.handed_in for found in waiting.values()], seed, options.limits, options.at_once, done)
     return results
-
-
-# ------------------------------------------------------------------------------------------------------------ writing
-
-
-def _write(book: Gradebook, changed: Sequence[str], roster: Roster | None, out: Path, assignment: str) -> None:
-    """Everything into a fresh folder first; then each file takes its place, and the table before is kept beside it."""
-    with tempfile.TemporaryDirectory(dir=out, prefix=".writing-") as name:
-        fresh = Path(name)
-        tables.write_grades(book, fresh / tables.GRADES)
-        tables.write_moodle(book, roster, fresh / tables.MOODLE)
-        tables.write_canvas(book, roster, fresh / tables.CANVAS, assignment)
-        write_pages(book, changed, fresh)
-        _put_aside(out)
-        for made in MADE:
-            if (fresh / made).exists():
-                os.replace(fresh / made, out / made)
-            elif (out / made).exists():
-                (out / made).unlink()
-    tables.create_comments(book, out / tables.COMMENTS)
-
-
-def _put_aside(out: Path) -> None:
-    """The earlier table and pages get the time they were written at into their names."""
-    table = out / tables.GRADES
-    written = table.stat().st_mtime if table.exists() else time.time()
-    stamp = time.strftime("%Y-%m-%dT%H%M", time.localtime(written))
-    count = 1
-    while any(os.path.lexists(out / name) for name in _aside(stamp, count)):
-        count += 1
-    kept, pages = _aside(stamp, count)
-    if table.exists():
-        shutil.copy2(table, out / kept)
-    if (out / "feedback").exists():
-        os.rename(out / "feedback", out / pages)
-
-
-def _aside(stamp: str, count: int) -> tuple[str, str]:
-    text = stamp if count == 1 else f"{stamp}-{count}"
-    return f"grades.{text}.csv", f"feedback.{text}"

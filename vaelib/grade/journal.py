@@ -46,7 +46,9 @@ class Journal:
         except OSError:
             self.file.close()
             raise OSError(f"Expected {self.path.parent} to be free, but another grading writes into it.") from None
-        self.earlier = _parsed(self.path.read_bytes())
+        content = self.path.read_bytes()
+        self.earlier = _parsed(content)
+        self.foreign = bool(content) and not content.startswith(b'{"seed"')
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -60,22 +60,14 @@ def student_page(row: Row) -> str:
         parts.append(f"<h2>A word from your teacher</h2><p>{escape(row.comment)}</p>")
     if row.late:
         parts.append("<p>It came late.</p>")
-    if row.notes:
-        parts.append("<h2>What happened</h2>" + _list(row.notes))
+    if row.happened:
+        parts.append("<h2>What happened</h2>" + _list(row.happened))
     for id, feedback in row.feedback.items():
         lines = "<br>".join(escape(line) for line in feedback.lines)
         parts.append(f"<h2>{id} {escape(tasks[id].title)}: {escape(feedback.state)}</h2>\n<p>{lines}</p>")
-    for scored in row.counted.values():
-        if scored.marks.errors:
-            cells = ((_place(scored.found.handed_in.cells, at), text) for at, text in scored.marks.errors.items())
-            parts.append("<h2>Cells that raised an error</h2>" + _table(("code cell", "error"), cells))
+    if row.errors:
+        parts.append("<h2>Cells that raised an error</h2>" + _list(row.errors))
     return page(f"Feedback for {row.student}", "\n".join(parts))
-
-
-def _place(cells: Sequence[str], at: int) -> str:
-    """Which cell that is: its number among the code cells, and how it begins."""
-    lines = cells[at].strip().splitlines() if 0 <= at < len(cells) else []
-    return f"{at + 1}: {lines[0][:60]}" if lines else f"{at + 1}"
 
 
 def page_names(students: Iterable[str]) -> dict[str, str]:
@@ -128,20 +120,20 @@ def _mistakes(given: Sequence[Feedback]) -> str:
 
 def _not_graded(book: Gradebook) -> list[str]:
     missing = sum(row.missing for row in book.rows)
-    reasons = Counter(unread.reason.partition(".")[0] for row in book.rows for unread in row.unread)
+    reasons = Counter(_nameless(unread.reason) for row in book.rows for unread in row.unread)
     parts = []
     if reasons or missing:
         parts.append("<h2>Not graded</h2>")
     if missing:
         parts.append(f"<p>{missing} on the roster handed in nothing.</p>")
     if reasons:
-        parts.append(_table(("times", "why"), [(str(count), _nameless(why)) for why, count in reasons.most_common()]))
+        parts.append(_table(("times", "why"), [(str(count), why) for why, count in reasons.most_common()]))
     return parts
 
 
 def _nameless(reason: str) -> str:
-    """A reason without the names of files in it, which may be people's."""
-    return re.sub(r"The entry .* points", "An entry points", reason)
+    """A reason without details, which may hold the names of files, and those may be people's."""
+    return re.sub(r"The entry .* points", "An entry points", re.split(r"[.:](\s|$)", reason)[0])
 
 
 def _picture(counts: dict[str, Counter[str]]) -> str:
@@ -179,7 +171,7 @@ def teacher_page(book: Gradebook, changed: Sequence[str], names: dict[str, str])
     lists = [("Missing", missing), ("Changed since the last time", changed), ("Remarks", book.remarks)]
     parts += [f"<h2>{title}</h2>" + _list(items) for title, items in lists if items]
     linked = "".join(
-        f'<tr><td><a href="feedback/{escape(quote(names[row.student]))}.html">{escape(row.student)}</a></td>'
+        f"<tr><td>{_link(row, names)}</td>"
         f"<td>{number(row.points)}</td><td>{row.possible or ''}</td><td>{'late' if row.late else ''}</td>"
         f"<td>{escape(' '.join(row.notes))}</td></tr>"
         for row in book.rows
@@ -187,6 +179,17 @@ def teacher_page(book: Gradebook, changed: Sequence[str], names: dict[str, str])
     heads = "".join(f"<th>{head}</th>" for head in ("student", "points", "possible", "late", "notes"))
     parts.append(f"<h2>Everybody</h2><table><tr>{heads}</tr>{linked}</table>")
     return page("For the teacher", "\n".join(parts))
+
+
+def _link(row: Row, names: dict[str, str]) -> str:
+    if not has_page(row):
+        return escape(row.student)
+    return f'<a href="feedback/{escape(quote(names[row.student]))}.html">{escape(row.student)}</a>'
+
+
+def has_page(row: Row) -> bool:
+    """Everybody has one who handed in something, or for whom the teacher wrote something."""
+    return not row.missing or bool(row.comment)
 
 
 def _unread_rows(book: Gradebook) -> list[tuple[str, str, str]]:
@@ -204,7 +207,7 @@ def write_pages(book: Gradebook, changed: Sequence[str], out: Path) -> None:
     left out where nothing came from Moodle.
     """
     names = page_names(row.student for row in book.rows)
-    pages = {row.student: student_page(row) for row in book.rows if not row.missing or row.comment}
+    pages = {row.student: student_page(row) for row in book.rows if has_page(row)}
     (out / "feedback").mkdir()
     for student, content in pages.items():
         (out / "feedback" / f"{names[student]}.html").write_text(content, encoding="utf-8")

@@ -72,20 +72,28 @@ def read(content: bytes, name: str) -> Read:
         >>> read(b"# %%\\nx = 1\\n# %% [markdown]\\n# text\\n", "ada.py").cells
         ('x = 1',)
     """
-    if not content.strip(b"\x00\xff\xfe\xef\xbb\xbf \t\r\n"):
-        raise Unreadable("The file is empty." if not content else "The file holds nothing but blanks.")
-    for beginning, kind in KINDS:
-        if content.startswith(beginning):
-            wanted = "Ask for a .zip" if "archive" in kind else "Ask for the notebook itself (.ipynb)"
-            raise Unreadable(f"This is {kind}. {wanted}.")
+    if known := kind_of(content):
+        raise Unreadable(known)
     if name.lower().endswith(".py"):
         return _script(*_script_text(content))
     text, notes = decoded(content)
-    if re.match(r"\s*<(!doctype|html|\?xml|!--)", text, re.IGNORECASE):
-        raise Unreadable("This is a web page made from a notebook, or instead of it. Ask for the notebook (.ipynb).")
     if MARK.search(text) and not text.lstrip().startswith("{"):
         return _script(text, notes)
     return _notebook(text, notes)
+
+
+def kind_of(content: bytes) -> str:
+    """What a file is that is no notebook, by its beginning, as a sentence; empty if that does not tell."""
+    if not content.strip(b"\x00\xff\xfe\xef\xbb\xbf \t\r\n"):
+        return "The file is empty." if not content else "The file holds nothing but blanks."
+    for beginning, kind in KINDS:
+        if content.startswith(beginning):
+            wanted = "Ask for a .zip" if "archive" in kind else "Ask for the notebook itself (.ipynb)"
+            return f"This is {kind}. {wanted}."
+    start = content[:1000].replace(b"\x00", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<!--")):
+        return "This is a web page made from a notebook, or instead of it. Ask for the notebook (.ipynb)."
+    return ""
 
 
 def looks_like_a_notebook(content: bytes) -> bool:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vaelib.grade.grading import MADE, Outcome
+from vaelib.grade.grading import Outcome
+from vaelib.grade.shelf import MADE
 from vaelib.grade.tables import COMMENTS
 
 SHOWN = 20  # lines of one kind; the rest is in teacher.html
@@ -40,10 +41,8 @@ def lines(outcome: Outcome, out: Path) -> list[str]:
     if len(book.numbers) > 1:
         each = {n: sum(n in row.counted for row in book.rows) for n in book.numbers}
         said.append(f"Exercises handed in: {', '.join(f'{n} by {count}' for n, count in each.items())}.")
-    shown = [
-        ": ".join(part for part in (each.student or "(nobody)", each.source, each.reason) if part) for each in unread
-    ]
-    said += _listed("Not understood:", shown)
+    told = [(each.student or "(nobody)", each.source, each.reason) for each in unread]
+    said += _listed("Not understood:", [": ".join(filter(None, parts)) for parts in told])
     said += _listed("Missing:", [", ".join(missing)] if missing else [])
     said += _listed("Remarks:", book.remarks)
     said += _listed("Worth a look:", [f"{row.student}: {note}" for row in book.rows for note in row.odd])

@@ -25,6 +25,12 @@ class Listed:
 
     name: str
     row: Mapping[str, str] = field(default_factory=dict)
+    again: str = ""  # what tells this person from another one of the same name
+
+    @property
+    def shown(self) -> str:
+        """The name, and nobody else's."""
+        return f"{self.name} ({self.again})" if self.again else self.name
 
     def get(self, *heads: str) -> str:
         """The first of these columns that there is, whatever the case of its head."""
@@ -70,13 +76,15 @@ def read_roster(path: Path) -> Roster:
 
 
 def _table(sheet: Sheet, path: Path) -> Roster:
-    people = []
+    people: list[Listed] = []
     for row in sheet.rows:
         listed = Listed("", row)
         first, last = listed.get(*FIRST), listed.get(*LAST)
         name = f"{first} {last}".strip() if first and last else listed.get(*FULL) or f"{first} {last}".strip()
         if plain(name) and name.strip().lower() not in ("points possible", "student, test", "test student"):
-            people.append(Listed(plain(name), row))
+            same = any(other.name == plain(name) for other in people)
+            again = (listed.get(*NUMBER) or str(len(people) + 1)) if same else ""
+            people.append(Listed(plain(name), row, again))
     if not people:
         raise ValueError(f"Expected names in the roster {path}, but its columns {', '.join(sheet.heads)} hold none.")
     heads = {head.strip().lower() for head in sheet.heads}

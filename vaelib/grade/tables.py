@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -54,7 +54,11 @@ def read_grades(path: Path) -> tuple[dict[str, dict[str, str]], int | None]:
             "Was it saved by hand, or by an older version? Move it away, or choose another folder."
         )
     states = {
-        plain(row["student"]): {head: value for head, value in row.items() if head[:1].isdigit() and len(head) == 4}
+        plain(row["student"]): {
+            head.zfill(4): value  # a spreadsheet makes 4.1 of 04.1
+            for head, value in row.items()
+            if re.fullmatch(r"\d?\d\.\d", head)
+        }
         for row in sheet.rows
         if row["student"].strip()
     }
@@ -105,12 +109,9 @@ def matched_comments(
     return matched, remarks
 
 
-def create_comments(book: Gradebook, path: Path) -> bool:
-    """Writes the file for the teacher's comments, with the names, unless there is one; says whether it did."""
-    if os.path.lexists(path):
-        return False
+def write_comments(book: Gradebook, path: Path) -> None:
+    """The file for the teacher's comments, with the names and nothing else."""
     written(path, [["student", "comment", "points"], *([safe(row.student), "", ""] for row in book.rows)])
-    return True
 
 
 # ------------------------------------------------------------------------------------------------------- platforms

@@ -41,13 +41,17 @@ class File:
     size: int
     when: float  # seconds since 1970: when it was last changed
 
-    def read(self) -> bytes:
-        """Its content; raises OSError if it is a link or a pipe by now, or longer than `FILE_LIMIT`."""
+    def start(self, size: int) -> bytes:
+        """Its first bytes; raises OSError if it is a link or a pipe by now."""
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(self.path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError("it is not a regular file any more")
-            content = file.read(FILE_LIMIT + 1)
+            return file.read(size)
+
+    def read(self) -> bytes:
+        """Its content; raises OSError if it is a link or a pipe by now, or longer than `FILE_LIMIT`."""
+        content = self.start(FILE_LIMIT + 1)
         if len(content) > FILE_LIMIT:
             raise OSError(f"it is larger than {FILE_LIMIT // MEGABYTE} MB")
         return content
@@ -95,6 +99,11 @@ def tree(root: Path, space: Path) -> Tree:
     else:
         _Upload(found, space).take(root, (readable(root.name),), 1)
     return found
+
+
+def because(error: Exception) -> str:
+    """What went wrong, without the path of a private copy that an error of the system would tell."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def is_zip(path: Path) -> bool:
@@ -181,7 +190,7 @@ class _Upload:
                 for info in sorted(listed, key=lambda info: not info.filename.lower().endswith(FIRST)):
                     self.entry(archive, info, parts, level)
         except (zipfile.BadZipFile, OSError, ValueError, struct.error, EOFError, NotImplementedError) as error:
-            self.problem(parts, f"This zip cannot be opened: {error}. Was it cut off while it was sent?")
+            self.problem(parts, f"This zip cannot be opened: {because(error)}. Was it cut off while it was sent?")
 
     def entry(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, parts: tuple[str, ...], level: int) -> None:
         inside = [part for part in info.filename.replace("\\", "/").split("/") if part not in ("", ".")]
@@ -214,7 +223,7 @@ class _Upload:
             with archive.open(info) as source:
                 content = source.read(limit + 1)
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
-            self.problem(where, f"This entry of a zip cannot be unpacked: {error}.")
+            self.problem(where, f"This entry of a zip cannot be unpacked: {because(error)}.")
             return
         if len(content) > limit:
             self.problem(where, f"This upload unpacks to more than {_size(ZIP_LIMIT)}; this file was left out.")
