@@ -5,15 +5,22 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
+from vaelib.grade import beside as beside_module
+from vaelib.grade import tree as trees
+from vaelib.grade import which
 from vaelib.grade.collect import Collected, collect
+from vaelib.grade.names import by_file, by_platform, how_alike
+from vaelib.grade.reading import Read, Unreadable, read
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTS = "import numpy as np\nfrom vaelib.exercise import check, hint, progress"
@@ -278,8 +285,18 @@ KINDS: dict[str, tuple[Build, dict[str, list[str]], list[tuple[str, str]]]] = {
         [("ada", "git left unfinished")],
     ),
     "a list": (lambda f: raw(f / "ada" / STEM, "[1, 2]"), {"ada": []}, [("ada", "a notebook has cells")]),
+    "a list in a list in a list": (
+        lambda f: notebook(f / "ada" / STEM, [*CELLS, "kl_normal = " + "[" * 190 + "]" * 190, "(" * 9000]),
+        {"ada": ["04"]},
+        [],
+    ),
+    "data in a cell": (
+        lambda f: notebook(f / "ada" / STEM, [*CELLS, "x = '" + "a" * (6 << 20) + "'"]),
+        {"ada": []},
+        [("ada", "6 MB of code")],
+    ),
     "nested without end": (lambda f: raw(f / "ada" / STEM, "[" * 10**5), {"ada": []}, [("ada", "too deeply")]),
-    "a PDF": (lambda f: raw(f / "ada.pdf", b"%PDF-1.7"), {"ada.pdf": []}, [("ada.pdf", "a PDF")]),
+    "a PDF": (lambda f: raw(f / "ada.pdf", b"%PDF-1.7"), {"ada": []}, [("ada", "a PDF")]),
     "a .rar": (lambda f: raw(f / "ada" / "hw.rar", b"Rar!\x1a"), {"ada": []}, [("ada", ".rar archive")]),
     "one bad cell": (
         lambda f: notebook(f / "ada" / STEM, [IMPORTS, RIGHT_1, 7, {"cell_type": "code"}, CHECK_1]),  # type: ignore
@@ -333,6 +350,94 @@ KINDS: dict[str, tuple[Build, dict[str, list[str]], list[tuple[str, str]]]] = {
         {"ada": ["04"]},
         [],
     ),
+    "one student's folder, with the names as handed out": (
+        lambda f: (notebook(f / STEM), notebook(f / "05_elbo.ipynb", FIVE))[0],
+        {"in": ["04", "05"]},
+        [],
+    ),
+    "the whole course, not in a folder": (lambda f: course(f, {STEM: CELLS}), {"in": ["04"]}, []),
+    "names before, behind and between": (
+        lambda f: [  # type: ignore[arg-type, return-value]
+            notebook(f / name)
+            for name in ("04_gaussian_kl_ada.ipynb", "bob_04_gaussian_kl.ipynb", "04_eve.ipynb", "ex4-max.ipynb")
+        ],
+        {"ada": ["04"], "bob": ["04"], "eve": ["04"], "max": ["04"]},
+        [],
+    ),
+    "numbers of students, and not of exercises": (
+        lambda f: [notebook(f / f"student_0{number}.ipynb") for number in (3, 4, 5)],  # type: ignore
+        {"student 03": ["04"], "student 04": ["04"], "student 05": ["04"]},
+        [],
+    ),
+    "a folder for each sheet, people in it": (
+        lambda f: (notebook(f / "04" / "ada.ipynb"), notebook(f / "05" / "ada" / "05_elbo.ipynb", FIVE))[0],
+        {"ada": ["04", "05"]},
+        [],
+    ),
+    "one zip of everybody's": (
+        lambda f: zipped(f / "all.zip", {f"{who}/{STEM}": as_bytes() for who in ("eve", "bob")}),
+        {"bob": ["04"], "eve": ["04"]},
+        [],
+    ),
+    "Moodle's zip, with zips in it": (
+        lambda f: zipped(f / "Course-Sheet 4-99.zip", {MOODLE + "/hw.zip": nested(1)}),
+        {"Ada Lovelace": ["04"]},
+        [],
+    ),
+    "Canvas' zip": (lambda f: raw(f / "lovelaceada_101_5678_hw.zip", nested(1)), {"lovelaceada": ["04"]}, []),
+    "GitHub Classroom": (
+        lambda f: (notebook(f / "exercise-04-ada" / STEM), raw(f / "exercise-04-ada" / ".git" / "HEAD", "x"))[0],
+        {"ada": ["04"]},
+        [],
+    ),
+    "a folder, a file and a zip of one person": (
+        lambda f: (
+            notebook(f / "ada.ipynb"),
+            notebook(f / "ada" / STEM, OTHER),
+            zipped(f / "ada.zip", {STEM: as_bytes()}),
+        )[0],
+        {"ada": ["04", "04"]},
+        [],
+    ),
+    "one notebook with two sheets": (
+        lambda f: notebook(f / "ada.ipynb", [*CELLS, *(f'check("{id}", x)' for id in ("04.2", "04.3", "05.1")), *FIVE]),
+        {"ada": ["04", "05"]},
+        [],
+    ),
+    "no extension": (lambda f: notebook(f / "ada" / "notebook"), {"ada": ["04"]}, []),
+    "notebook format 2": (
+        lambda f: raw(
+            f / "ada" / STEM,
+            json.dumps({"nbformat": 2, "worksheets": [{"cells": [{"cell_type": "code", "input": c} for c in CELLS]}]}),
+        ),
+        {"ada": ["04"]},
+        [],
+    ),
+    "half of a surrogate pair": (
+        lambda f: raw(f / "ada" / STEM, json.dumps(content([*CELLS, "x = '\ud800'"]))),
+        {"ada": ["04"]},
+        [],
+    ),
+    "a cell that cannot be parsed": (
+        lambda f: notebook(f / "ada.ipynb", [IMPORTS, "def kl_normal(:", 'check("04.1", kl_normal) if']),
+        {"ada": ["04"]},
+        [],
+    ),
+    "a virtual environment": (
+        lambda f: (
+            notebook(f / "ada" / STEM),
+            raw(f / "ada" / "mine" / "pyvenv.cfg", ""),
+            notebook(f / "ada" / "mine" / "x.ipynb", ["1"]),
+        )[0],
+        {"ada": ["04"]},
+        [],
+    ),
+    "a Word document": (lambda f: zipped(f / "ada" / "hw.docx", {"x": "x"}), {"ada": []}, [("ada", "office program")]),
+    "a number without end": (
+        lambda f: raw(f / "ada" / STEM, '{"cells": [' + "1" * 9999),
+        {"ada": []},
+        [("ada", "too long")],
+    ),
     "the teacher's list among them": (
         lambda f: (notebook(f / "ada.ipynb"), raw(f / "roster.csv", "name\nAda\n"))[0],
         {"ada": ["04"]},
@@ -371,3 +476,301 @@ def test_submission_of_this_kind_is_graded_or_listed(kind: str, tmp_path: Path) 
     for student, part in listed:
         assert any(student == who and part in why for who, why in said), said
     assert len(said) == len(listed), said
+
+
+# ----------------------------------------------------------------------------------------------- what comes with it
+
+
+def only(root: Path, tmp_path: Path, *exercises: str) -> Any:
+    """The one notebook that is found."""
+    (found,) = gathered(root, tmp_path / "space", *exercises).found
+    return found
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind, (_, expected, _) in KINDS.items() if [*expected.values()] == [["04"]] and kind != "untouched"],
+)
+def test_cells_are_those_that_were_typed(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    KINDS[kind][0](tmp_path / "in")
+    cells = only(tmp_path / "in", tmp_path).handed_in.cells
+    assert all(isinstance(cell, str) and cell.encode() is not None for cell in cells)
+    if kind != "a cell that cannot be parsed":
+        assert any(RIGHT_1 in cell for cell in cells), cells
+
+
+def test_damaged_cell_costs_itself_and_keeps_the_numbers_of_the_others(tmp_path: Path) -> None:
+    odd = [
+        7,
+        None,
+        [],
+        {"cell_type": "code"},
+        {"cell_type": "code", "source": 3},
+        {"cell_type": "code", "source": ["a", 1]},
+    ]
+    raw(tmp_path / "in" / "ada.ipynb", json.dumps(content([IMPORTS, *odd, RIGHT_1, CHECK_1])))
+    handed_in = only(tmp_path / "in", tmp_path).handed_in
+    assert handed_in.cells == (IMPORTS, *[""] * len(odd), RIGHT_1, CHECK_1)
+    assert sum("could not be read" in note for note in handed_in.notes) == len(odd)
+
+
+def test_what_was_odd_is_noted(tmp_path: Path) -> None:
+    words = {
+        "latin": "read as Latin-1",
+        "utf16": "UTF-16",
+        "language": "for the language julia",
+        "script": "as a script",
+        "text": "`kl_normal` is defined in a cell of text",
+    }
+    notebook(tmp_path / "in" / "latin.ipynb", [*CELLS, "# größer"], encoding="latin-1")
+    notebook(tmp_path / "in" / "utf16.ipynb", encoding="utf-16-be")
+    notebook(tmp_path / "in" / "language.ipynb", metadata={"kernelspec": {"language": "julia"}})
+    raw(tmp_path / "in" / "script.py", percent(CELLS))
+    notebook(tmp_path / "in" / "text.ipynb", [IMPORTS, CHECK_1], text=RIGHT_1)
+    got = gathered(tmp_path / "in", tmp_path / "space")
+    notes = {found.handed_in.student: " ".join(found.handed_in.notes) for found in got.found}
+    assert set(notes) == set(words)
+    for student, part in words.items():
+        assert part in notes[student], notes
+
+
+def test_helper_comes_along_from_its_students_folder_alone(tmp_path: Path) -> None:
+    notebook(tmp_path / "in" / "ada" / "hw" / STEM)
+    raw(tmp_path / "in" / "ada" / "hw" / "helper.py", "mine")
+    raw(tmp_path / "in" / "ada" / "hw" / "data" / "x.csv", "1")
+    raw(tmp_path / "in" / "ada" / "hw" / "vaelib" / "__init__.py", "answers")
+    raw(tmp_path / "in" / "ada" / "hw" / "vaelib.py", "answers")
+    raw(tmp_path / "in" / "bob.ipynb", as_bytes())
+    raw(tmp_path / "in" / "notes.csv", "the teacher's")
+    notebook(tmp_path / "in" / f"lovelaceada_101_5678_{STEM}")
+    raw(tmp_path / "in" / "lovelaceada_101_5679_helper.py", "hers")
+    raw(tmp_path / "in" / "other_102_5679_helper.py", "not hers")
+    got = {found.handed_in.student: found.handed_in for found in gathered(tmp_path / "in", tmp_path / "space").found}
+
+    def beside(student: str) -> dict[str, str]:
+        folder = got[student].files
+        assert folder is not None and tmp_path / "space" in folder.parents
+        return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+    assert beside("ada") == {"helper.py": "mine", "data/x.csv": "1"}
+    assert beside("lovelaceada") == {"helper.py": "hers"}
+    assert got["bob"].files is None
+
+
+def test_copies_are_made_before_anything_runs(tmp_path: Path) -> None:
+    zipped(tmp_path / "in" / "ada.zip", {STEM: as_bytes(), "helper.py": "mine"})
+    found = only(tmp_path / "in", tmp_path)
+    (tmp_path / "in" / "ada.zip").unlink()
+    assert found.handed_in.cells == tuple(CELLS) and (found.handed_in.files / "helper.py").read_text() == "mine"
+    assert not list(tmp_path.rglob("x.ipynb"))
+
+
+def test_files_beside_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook(tmp_path / "in" / "ada" / STEM)
+    for number in range(9):
+        raw(tmp_path / "in" / "ada" / f"{number}.csv", "1" * 100)
+    monkeypatch.setattr(beside_module, "FILES", 4)
+    found = only(tmp_path / "in", tmp_path)
+    assert len(list(found.handed_in.files.iterdir())) == 4
+    assert "2 more files beside the notebook were not copied." in found.handed_in.notes
+    monkeypatch.setattr(beside_module, "BYTES", 250)
+    (tmp_path / "again").mkdir()
+    found = only(tmp_path / "in", tmp_path / "again")
+    assert len(list(found.handed_in.files.iterdir())) == 2
+
+
+def test_upload_is_bounded_in_files_and_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "ENTRIES", 20)
+    monkeypatch.setattr(trees, "ZIP_LIMIT", 5000)
+    zipped(tmp_path / "in" / "ada.zip", {"data.csv": os.urandom(4900), STEM: as_bytes(), "b.csv": os.urandom(900)})
+    for number in range(30):
+        raw(tmp_path / "in" / "bob" / f"{number:02}.csv", "1")
+    notebook(tmp_path / "in" / "eve" / STEM)
+    got = gathered(tmp_path / "in", tmp_path / "space")
+    assert outcome(got) == {"ada": ["04"], "bob": [], "eve": ["04"]}  # notebooks are unpacked first
+    said = " ".join(f"{unread.student}: {unread.reason}" for unread in got.unread)
+    assert "ada: This upload unpacks to more than" in said and "bob: More than 20 files and folders" in said
+
+
+def test_table_of_contents_of_a_zip_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zipped(tmp_path / "in" / "ada.zip", {f"{number}.csv": "1" for number in range(100)})
+    monkeypatch.setattr(trees, "DIRECTORY_LIMIT", 100)
+    (unread,) = gathered(tmp_path / "in", tmp_path / "space").unread
+    assert "too many entries" in unread.reason
+
+
+def test_key_changes_with_the_content_and_not_with_the_time(tmp_path: Path) -> None:
+    def key(name: str) -> str:
+        (tmp_path / name).mkdir()
+        return str(only(tmp_path / "in", tmp_path / name).key)
+
+    notebook(tmp_path / "in" / "ada" / STEM)
+    first = key("1")
+    old(tmp_path / "in" / "ada" / STEM, 1000)
+    assert key("2") == first
+    raw(tmp_path / "in" / "ada" / "helper.py", "x = 1")
+    second = key("3")
+    raw(tmp_path / "in" / "ada" / "helper.py", "x = 2")
+    assert len({first, second, key("4")}) == 3
+
+
+def test_untouched_notebooks_are_left_out_unless_they_are_asked_for(tmp_path: Path) -> None:
+    course(tmp_path / "in" / "Ada", {STEM: CELLS})
+    for name in ("space", "asked"):
+        (tmp_path / name).mkdir()
+    got = collect(tmp_path / "in", tmp_path / "space")
+    assert outcome(got) == {"Ada": ["04"]} and "left out: 00, 01, 02, 03, 05" in got.notes["Ada"][0]
+    assert outcome(collect(tmp_path / "in", tmp_path / "asked", ["04", "05"])) == {"Ada": ["04", "05"]}
+
+
+# ------------------------------------------------------------------------------------------------- which exercises
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "exercises").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_exercises_as_handed_out_are_untouched_and_solutions_are_not(path: Path) -> None:
+    handed_out = read(path.read_bytes(), path.name)
+    solved = read((path.parent / "source" / f"{path.stem}.py").read_bytes(), "x.py")
+    number = path.name[:2]
+    assert which.numbers(handed_out, "x.ipynb") == which.numbers(solved, "x.py") == [number]
+    assert not which.attempted(handed_out, number) and which.attempted(solved, number)
+    assert not which.is_lesson(handed_out) and not which.is_lesson(solved)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_lessons_are_recognized_as_notebooks_and_as_scripts(path: Path) -> None:
+    lesson = read(path.read_bytes(), path.name)
+    assert which.is_lesson(lesson) and which.numbers(lesson, path.name) == []
+    script = read(exported(list(lesson.cells)).encode(), "x.py")
+    assert which.is_lesson(script)
+
+
+@pytest.mark.parametrize(
+    ("cells", "name", "expected"),
+    [
+        ([CHECK_1], "05_elbo.ipynb", ["04"]),
+        (["1 + 1"], "05_elbo.ipynb", ["05"]),
+        (["1 + 1"], "05-elbo (2).ipynb", ["05"]),
+        (["1 + 1"], "ex 4 ada.ipynb", ["04"]),
+        (["1 + 1"], "my notes 3.ipynb", []),
+        (["1 + 1"], "2026-11-04.ipynb", []),
+        ([RIGHT_1], "05 ada.ipynb", ["04"]),
+        (["trained = [1]"], "x.ipynb", ["08"]),
+        (["x.check('04.1', f)"], "x.ipynb", ["04"]),
+        (["check(id='04.1', answer=f)"], "x.ipynb", ["04"]),
+        (["x = !ls\n%time check('04.1', kl_normal)"], "x.ipynb", ["04"]),
+        (["!ls\ncheck('04.1', kl_normal)"], "x.ipynb", ["04"]),
+        (["hint('05.1')\nprint('check(\"05.1\", x)')"], "x.ipynb", []),
+        (["check('99.9', f)"], "x.ipynb", []),
+    ],
+)
+def test_exercises_are_told_by_code_then_by_full_name_then_by_functions(
+    cells: list[str], name: str, expected: list[str]
+) -> None:
+    assert which.numbers(Read(tuple(cells)), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("def kl_normal(*a):\n    raise NotImplementedError", False),
+        ("def kl_normal(*a):\n    pass", False),
+        ("def kl_normal(*a):\n    return ...", False),
+        ("kl_normal = ...", False),
+        ("kl_normal = lambda *a: 0.0", True),
+        ("def kl_normal(*a):\n    x[..., 0] = 1", True),
+        ("def kl_normal(:", True),
+        ("check('04.1', lambda *a: 0.0)", True),
+        ("def mine(*a):\n    return 0.0\ncheck('04.1', mine)", True),
+        ("check('04.1', kl_normal)", False),
+        ("a = b = 1", False),
+    ],
+)
+def test_touched_is_told_from_untouched(cell: str, expected: bool) -> None:
+    assert which.attempted(Read((cell,)), "04") is expected
+
+
+# ------------------------------------------------------------------------------------------------------------ names
+
+
+def test_names_of_platforms_are_taken_apart() -> None:
+    moodle = by_platform("Ada Lovelace_101_assignsubmission_file_04_gaussian_kl.ipynb")
+    assert moodle is not None and moodle.rest == STEM and moodle.person.folder == MOODLE
+    canvas = by_platform("lovelaceada_LATE_101_5678_04_gaussian_kl-2.ipynb")
+    assert canvas is not None and (canvas.rest, canvas.late, canvas.version) == (STEM, True, 2)
+    assert canvas.person.canvas == "101" and canvas.person.name == "lovelaceada"
+    for name in ("ada_2024_04_gaussian_kl.ipynb", "04_gaussian_kl.ipynb", "Ada Lovelace", "ada_1_2_x.ipynb"):
+        assert by_platform(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "student"),
+    [
+        ("04_gaussian_kl - Ada Lovelace.ipynb", "04", "Ada Lovelace"),
+        ("Copy of 04_gaussian_kl - Ada.ipynb", "04", "Ada"),
+        ("04_gaussian_kl (1).ipynb", "04", "04_gaussian_kl (1)"),
+        ("Alex Hwang 04.ipynb", "04", "Alex Hwang"),
+        ("student 07.ipynb", "04", "student 07"),
+        ("04.ipynb", "04", "04"),
+    ],
+)
+def test_student_is_found_in_the_name_of_a_file(name: str, number: str, student: str) -> None:
+    assert by_file(name, number) == student
+
+
+def test_names_are_as_alike_as_they_are() -> None:
+    assert how_alike("Ada Lovelace", "LOVELACE, Ada") == 3
+    assert how_alike("Müller", "Mueller") == how_alike("Müller", "muller") == 3
+    assert how_alike("lovelaceada", "Ada Lovelace") == 2
+    assert how_alike("Ada", "Ada Lovelace") == 1
+    assert how_alike("Ada Smith", "Ada Lovelace") == how_alike("", "Ada") == how_alike("?", "!") == 0
+
+
+def test_old_formats_are_read_as_nbformat_reads_them(tmp_path: Path) -> None:
+    of_format_3(tmp_path / "old.ipynb")
+    converted = nbformat.read(tmp_path / "old.ipynb", as_version=4)
+    cells = tuple(cell.source for cell in converted.cells if cell.cell_type == "code")
+    assert read((tmp_path / "old.ipynb").read_bytes(), "old.ipynb").cells == cells
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00" * 99, os.urandom(999), b"PK\x03\x04" + os.urandom(99), b"{" * 10**6, b'{"a":' * 10**5]
+)
+def test_bytes_of_any_kind_are_refused_in_words(content: bytes, tmp_path: Path) -> None:
+    raw(tmp_path / "in" / "ada" / STEM, content)
+    got = gathered(tmp_path / "in", tmp_path / "space")
+    assert not got.found and [unread.student for unread in got.unread] == ["ada"]
+    with pytest.raises(Unreadable, match=r"\.$"):
+        read(content, STEM)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no sockets of this kind here")
+def test_socket_is_named(tmp_path: Path) -> None:
+    (tmp_path / "in" / "ada").mkdir(parents=True)
+    here = os.getcwd()
+    os.chdir(tmp_path / "in" / "ada")  # its path would be too long
+    try:
+        with socket.socket(socket.AF_UNIX) as end:
+            end.bind("04.ipynb")
+            (unread,) = gathered(tmp_path / "in", tmp_path / "space").unread
+    finally:
+        os.chdir(here)
+    assert "a socket" in unread.reason
+
+
+def test_whatever_one_file_does_to_its_reader_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook(tmp_path / "in" / "ada.ipynb")
+    notebook(tmp_path / "in" / "bob.ipynb", [*CELLS, "boom"])
+    numbers = which.numbers
+
+    def fragile(got: Read, name: str) -> list[str]:
+        if "boom" in got.cells:
+            raise RecursionError
+        return numbers(got, name)
+
+    monkeypatch.setattr(which, "numbers", fragile)
+    got = gathered(tmp_path / "in", tmp_path / "space")
+    assert outcome(got) == {"ada": ["04"], "bob": []}
+    assert got.unread[0].reason == "It could not be understood (RecursionError)."

@@ -442,7 +442,7 @@ def test_killed_grading_leaves_its_results(three: Path) -> None:
 def test_what_the_grader_failed_on_gets_no_zero_and_is_tried_again(three: Path, judge: Judge) -> None:
     notebook(three / "in" / "Bob" / STEM, [*WRONG, "# ours"])
     said = graded(three, code=3)
-    assert "THE GRADER ITSELF FAILED on these, and gave them no grade: Bob." in said
+    assert "NO GRADE could be given to these, and none got a 0 for it: Bob." in said
     row = rows(three / "out" / "grades.csv")["Bob"]
     assert (row["points"], row["04.1"]) == ("", "not graded")
     graded(three, "--resume", code=3)

@@ -104,6 +104,7 @@ def collect(root: Path, space: Path, exercises: Sequence[str] = ()) -> Collected
     owners = Owners(entries, root)
     packages = {file.parts[:-1] for file in entries.files if file.parts[-1] == "__init__.py"}
     result = Collected()
+    read_in: list[_Candidate] = []
     candidates: dict[str, list[_Candidate]] = {}
     refused: dict[str, list[tuple[int, Unread]]] = {}  # by student: how surely it is worth a line, and what
     names = _Names()
@@ -126,8 +127,14 @@ def collect(root: Path, space: Path, exercises: Sequence[str] = ()) -> Collected
             why = str(error) if isinstance(error, Unreadable) else f"It cannot be read: {because(error)}."
             refuse(owner, source, why, weight)
             continue
-        for each in got:
-            candidates.setdefault(names.shown(each.owner.person), []).append(each)
+        except Exception as error:  # whatever is in one file, the others are read
+            refuse(owners.of(file.parts), source, f"It could not be understood ({type(error).__name__}).", 2)
+            continue
+        read_in += got
+        owners.numbers[file.parts] = got[0].number
+    for each in read_in:
+        owner = owners.of(each.file.parts)
+        candidates.setdefault(names.shown(owner.person), []).append(replace(each, owner=owner))
     for parts, reason in entries.problems:
         if parts:
             refuse(owners.of(parts), "/".join(parts), reason, 2)
@@ -180,7 +187,6 @@ def _candidates(file: File, owners: Owners, packages: set[tuple[str, ...]]) -> l
         if which.is_lesson(got):
             raise Unreadable("The wrong file: this is the notebook of the lesson, and not that of the exercises.")
         raise Unreadable("It holds none of the course's exercises.")
-    owner = owners.of(file.parts, numbers[0])
     spare = bool(re.search(r"\.new\d*\.ipynb$", name))
     return [_Candidate(file, owner, got, number, which.attempted(got, number), script, spare) for number in numbers]
 

@@ -12,12 +12,12 @@ from vaelib.grade.roster import Listed
 from vaelib.judge import NOT_ATTEMPTED, NOT_YET, RIGHT, Feedback
 from vaelib.tasks import all_tasks, tasks_of
 
-OURS = "Could not be graded."  # the line of feedback on an exercise that the grader itself failed on
+OURS = "Could not be graded."  # the line of feedback on an exercise of which nothing was learned
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One notebook that was graded. `points` is None where the grader failed, for that is worth no zero."""
+    """One notebook that was graded. `points` is None where nothing could be graded, for that is not a zero."""
 
     found: Found
     marks: Marks
@@ -130,7 +130,7 @@ class Gradebook:
 
     @property
     def failed(self) -> list[Row]:
-        """Rows in which the grader itself failed."""
+        """Rows to which no grade could be given, although a notebook was read."""
         return [row for row in self.rows if any(scored.points is None for scored in row.counted.values())]
 
 
@@ -146,7 +146,7 @@ def points_in(numbers: Iterable[str]) -> int:
 
 
 def points_of(marks: Marks, partial: float = 0.0) -> float | None:
-    """Points of a notebook: all for what is right, a share for a mistake with a name; None if the grader failed.
+    """Points of a notebook: all for what is right, a share for a mistake with a name; None if none can be given.
 
     Args:
         partial: the share of an exercise's points, from 0 to 1, that a named mistake earns.
@@ -162,7 +162,7 @@ def points_of(marks: Marks, partial: float = 0.0) -> float | None:
 
 
 def is_ours(marks: Marks) -> bool:
-    """Did the grader fail, and not the student?"""
+    """Was the grading itself what failed, as far as one can tell?"""
     return any(feedback.lines == (OURS,) for feedback in marks.feedback.values())
 
 

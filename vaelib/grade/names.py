@@ -62,7 +62,7 @@ def by_platform(name: str) -> Named | None:
 
 def by_file(name: str, number: str = "") -> str:
     """The student in the name of a file that lies in a flat folder: "04_gaussian_kl - Ada Lovelace.ipynb" is hers."""
-    stem = re.sub(r"\.(ipynb|py|zip|json|txt|html?)\b.*$", "", name, flags=re.IGNORECASE) or name
+    stem = re.sub(r"\.(ipynb|py|zip|json|txt|html?|pdf|docx?|odt|rar|7z|tgz|tar|gz)\b.*$", "", name, flags=re.I) or name
     return without_exercise(stem, number) or stem
 
 

@@ -163,7 +163,7 @@ def teacher_page(book: Gradebook, changed: Sequence[str], names: dict[str, str])
     parts = [f"<p>Seed {book.seed}, vaelib {escape(book.version)}, {escape(book.date)}.</p>"]
     if book.failed:
         failed = [row.student for row in book.rows if row in book.failed]
-        parts.append("<h2>The grader itself failed on these</h2>" + _list(failed))
+        parts.append("<h2>No grade could be given to these</h2>" + _list(failed))
     if unread:
         parts.append("<h2>Not understood</h2>" + _table(("student", "file", "why"), unread))
     if odd:

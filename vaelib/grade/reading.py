@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import logging
 import re
 import tokenize
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 CELLS = 2000  # more are not read
+CODE = 5 << 20  # letters of code in one notebook
 MARK = re.compile(r"^#\s*%%|^# In\[[\d \xa0*]*\]:?", re.MULTILINE)  # jupytext and VS Code; nbconvert
 TEXT_CELL = re.compile(r"^#\s*%%.*\[(markdown|raw)\]|^#\s*%%.*\bcell_type=.(markdown|raw)")
 BOMS = (
@@ -96,6 +98,13 @@ def kind_of(content: bytes) -> str:
     return ""
 
 
+def _bounded(read: Read) -> Read:
+    size = sum(map(len, read.cells))
+    if size > CODE:
+        raise Unreadable(f"It holds {size / (1 << 20):.0f} MB of code, and not only answers. Are there data in a cell?")
+    return read
+
+
 def looks_like_a_notebook(content: bytes) -> bool:
     """Has the beginning of a file, of any name, the signs of a notebook?"""
     start = content[:4000].replace(b"\x00", b"")
@@ -148,6 +157,8 @@ def _notebook(text: str, notes: tuple[str, ...]) -> Read:
         raise Unreadable("The file is nested too deeply to be a notebook.") from None
     except ValueError as error:
         cut = "The file seems to be cut off" if text.lstrip().startswith("{") else "This is not a notebook"
+        if not isinstance(error, json.JSONDecodeError):
+            raise Unreadable("The file has a number that is too long to be one of a notebook.") from None
         raise Unreadable(f"{cut}: as JSON, {error}. Ask for it again.") from None
     cells, version = _raw_cells(content)
     if len(cells) > CELLS:
@@ -166,7 +177,7 @@ def _notebook(text: str, notes: tuple[str, ...]) -> Read:
             kind, source, labels = _kind(raw), "", []
         (code if kind == "code" else texts).append(_encodable(source))
         tags += labels
-    return Read(tuple(code), tuple(texts), tuple(tags), notes[:20])
+    return _bounded(Read(tuple(code), tuple(texts), tuple(tags), notes[:20]))
 
 
 def _raw_cells(content: Any) -> tuple[list[Any], int]:
@@ -203,12 +214,7 @@ def _kind(raw: Any) -> str:
 def _cell(raw: Any, version: int) -> tuple[str, str, list[str]]:
     """Kind, source and tags of one cell; raises whatever its damage makes it raise."""
     if version < 4:
-        import nbformat
-
-        old = {"nbformat": version, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": [raw]}]}
-        if version == 1:
-            old = {"nbformat": 1, "cells": [raw]}
-        raw = nbformat.convert(nbformat.from_dict(old), 4)["cells"][0]
+        raw = _of_format_4({"outputs": [], **raw}, version)
     kind, source = raw["cell_type"], raw["source"]
     if not isinstance(kind, str):
         raise TypeError(kind)
@@ -216,6 +222,21 @@ def _cell(raw: Any, version: int) -> tuple[str, str, list[str]]:
     metadata = raw.get("metadata")
     labels = metadata.get("tags") if isinstance(metadata, dict) else None
     return kind, source, [label for label in labels if isinstance(label, str)] if isinstance(labels, list) else []
+
+
+def _of_format_4(raw: dict[str, Any], version: int) -> Any:
+    """A cell of an older format, as nbformat converts it; what it says about the cell on the way is not shown."""
+    import nbformat
+
+    about: dict[str, Any] = {"nbformat": version, "nbformat_minor": 0, "metadata": {}}
+    old = about | ({"cells": [raw]} if version == 1 else {"worksheets": [{"cells": [raw]}]})
+    logger = logging.getLogger("traitlets")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        return nbformat.convert(nbformat.from_dict(old), 4)["cells"][0]
+    finally:
+        logger.setLevel(level)
 
 
 # -------------------------------------------------------------------------------------------------------- scripts
@@ -239,4 +260,5 @@ def _script(text: str, notes: tuple[str, ...]) -> Read:
             code.append(rest.strip("\n"))
     if len(code) > CELLS:
         notes = (*notes, f"Of {len(code):,} cells, the first {CELLS:,} were read.")
-    return Read(tuple(code[:CELLS]), tuple(texts[:CELLS]), tuple(tags), (*notes, "It was handed in as a script (.py)."))
+    notes = (*notes, "It was handed in as a script (.py).")
+    return _bounded(Read(tuple(code[:CELLS]), tuple(texts[:CELLS]), tuple(tags), notes))

@@ -50,7 +50,7 @@ def lines(outcome: Outcome, out: Path) -> list[str]:
         said += _listed("Changed:", outcome.changed) or ["Nothing has changed since the last time."]
     if book.failed:
         names = ", ".join(row.student for row in book.failed)
-        said.append(f"THE GRADER ITSELF FAILED on these, and gave them no grade: {names}. Try again with --resume.")
+        said.append(f"NO GRADE could be given to these, and none got a 0 for it: {names}. Try again with --resume.")
     here = [name for name in (*MADE, COMMENTS) if (out / name).exists()]
     said.append(f"In {shlex.quote(str(out))}: {', '.join(here)}.")
     return said

@@ -16,7 +16,10 @@ from vaelib.grade.tree import Tree, ancestors
 from vaelib.grade.which import is_exercise_folder
 
 Parts = tuple[str, ...]
+ENDING = re.compile(r"\.(ipynb|py|zip|pdf|docx?|odt|html?|txt|json|md|rar|7z|tgz|(tar\.)?gz|png|jpe?g)$", re.IGNORECASE)
 SECTION = re.compile(r"(section|group|class|course|tutorial|batch|gruppe|kurs|klasse|groupe|grupo)\b.*", re.IGNORECASE)
+SHEET = r"exercises?|homework|hw|assignment|sheet|week|lab|ex"
+PREFIX = re.compile(rf"^({SHEET})[ _-]?\d{{1,2}}[ _-]+", re.IGNORECASE)  # as GitHub Classroom names folders
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,12 @@ class Owner:
 
 
 class Owners:
-    """Whose is what below a root: `Owners(tree, root).of(parts, number)`."""
+    """Whose is what below a root: `Owners(tree, root).of(parts)`."""
 
     def __init__(self, found: Tree, root: Path) -> None:
         self.root = bare(root.resolve().name)
-        self.given_alone = not root.is_dir()
+        self.is_file = root.is_file() and () not in found.zips
+        self.numbers: dict[Parts, str] = {}  # file -> the exercises in it, as soon as that is known
         self.folders: set[Parts] = set(found.folders)
         self.files: dict[Parts, list[str]] = {}  # folder -> names of what lies in it and is no folder
         every = [file.parts for file in found.files]
@@ -50,8 +54,8 @@ class Owners:
             self.inside.setdefault(folder[:-1], []).append(folder)
         self._containers: dict[Parts, bool] = {}
 
-    def of(self, parts: Parts, number: str = "") -> Owner:
-        """Whose a file or folder is; `number` is that of the exercises in the file, which its name may have, too."""
+    def of(self, parts: Parts) -> Owner:
+        """Whose a file or a folder is."""
         late = any(is_late(part) for part in parts)
         for at, part in enumerate(parts):
             if named := by_platform(part):
@@ -60,12 +64,8 @@ class Owners:
         if self.is_course(()):
             return Owner(Person(self.root), (), late, file=parts[-1])
         home = self._home(parts)
-        if home is not None:
-            shown = [bare(part) for part in home if not is_late(part)]
-            if home in self.zips:
-                shown[-1] = by_file(home[-1], number)
-            return Owner(Person("/".join(shown[len(self.shared) :])), home, late, file=parts[-1])
-        return Owner(Person(self._flat(parts, number)), None, late, file=parts[-1])
+        name = self._flat(parts) if home is None else self._in_folder(home)
+        return Owner(Person(name), home, late, file=parts[-1])
 
     def students(self) -> list[Parts]:
         """The folders that are students', empty ones included."""
@@ -118,34 +118,54 @@ class Owners:
     def _is_section(self, folder: Parts) -> bool:
         return not self._is_evident(folder) and sum(map(self._is_evident, self.inside.get(folder, []))) > 1
 
-    @cached_property
-    def shared(self) -> list[str]:
-        """Folders around all students, which would stand before each name: left out."""
-        around = [[bare(part) for part in home[:-1] if not is_late(part)] for home in self.students()]
-        flat: list[list[str]] = [[] for folder, names in self.files.items() if names and self._home(folder) is None]
-        common: list[str] = []
-        for layer in zip(*around, *flat, strict=False):
-            if len(set(layer)) > 1:
-                break
-            common.append(layer[0])
-        return common
+    # -------------------------------------------------------------------------------------------------------- names
 
-    def _flat(self, parts: Parts, number: str) -> str:
-        """The student in a file's own name; where it says nothing, the zip or the course around it."""
-        stem, own = bare(parts[-1]), by_file(parts[-1], number)
-        around = [part for part in parts[:-1] if not is_late(part) and not is_exercise_folder(part)]
-        around = [bare(part) for part in around][len(self.shared) :]
-        if own == stem and is_exercise_folder(stem):
-            inside = next((parts[:end] for end in range(len(parts) - 1, 0, -1) if parts[:end] in self.zips), None)
-            if inside is not None:
-                own = bare(inside[-1])
-            elif (self.given_alone or any(map(is_exercise_folder, parts[:-1]))) and len(parts) > 1:
-                own = self.root
-            elif self.given_alone and self.root != stem:
-                own = self.root
-        return "/".join([*around, own])
+    def _around(self, folders: Parts) -> list[str]:
+        """Folders as they are shown before a name: sections, but neither "late" nor what is named after exercises."""
+        return [bare(part) for part in folders if not is_late(bare(part)) and not is_exercise_folder(part)]
+
+    @cached_property
+    def _shared(self) -> int:
+        """How many folders are around all students, and so are left out."""
+        around = [self._around(home[:-1]) for home in self.students()]
+        around += [self._around(folder) for folder, names in self.files.items() if names and self._home(folder) is None]
+        count = 0
+        while len({tuple(each[: count + 1]) for each in around}) == 1 and all(len(each) > count for each in around):
+            count += 1
+        return count
+
+    def _in_folder(self, home: Parts) -> str:
+        name = by_file(home[-1]) if home in self.zips else PREFIX.sub("", home[-1]) or home[-1]
+        if self.is_course(home) and name.lower().startswith("vaelib"):  # the course's own folder, in a zip of somebody
+            name = bare(home[-2]) if len(home) > 1 else self.root
+        return "/".join([*self._around(home[:-1])[self._shared :], name])
+
+    def _flat(self, parts: Parts) -> str:
+        """The student in a file's own name; where it says nothing, what is around it."""
+        name = by_file(parts[-1], self.numbers.get(parts, ""))
+        if name != by_file(parts[-1]) and not self._number_is_the_exercises(parts):
+            name = by_file(parts[-1])
+        if name == bare(parts[-1]) and is_exercise_folder(name) and "(" not in name:
+            name = self._nameless(parts)
+        return "/".join([*self._around(parts[:-1])[self._shared :], name])
+
+    def _number_is_the_exercises(self, parts: Parts) -> bool:
+        """Is a number in the names of such files that of their exercises, "ada_04", and not of people, "student_04"?"""
+        alike = [name for name in self.files[parts[:-1]] if _digits(name) == _digits(parts[-1])]
+        return all(by_file(name, self.numbers.get((*parts[:-1], name), "")) != by_file(name) for name in alike)
+
+    def _nameless(self, parts: Parts) -> str:
+        inside = next((parts[:end] for end in range(len(parts) - 1, 0, -1) if parts[:end] in self.zips), None)
+        if inside is not None:
+            return bare(inside[-1])
+        alone = not self.students() and all(is_exercise_folder(bare(name)) for name in self.files[parts[:-1]])
+        return self.root if alone and not self.is_file else bare(parts[-1])
+
+
+def _digits(name: str) -> str:
+    return re.sub(r"\d+", "#", name.casefold())
 
 
 def bare(name: str) -> str:
-    """A name without the ending of a notebook, a script or a zip."""
-    return re.sub(r"\.(ipynb|py|zip)$", "", name, flags=re.IGNORECASE)
+    """A name without the ending of a file that people hand in."""
+    return ENDING.sub("", name) or name
