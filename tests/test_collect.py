@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -265,6 +266,16 @@ KINDS: dict[str, tuple[Build, dict[str, list[str]], list[tuple[str, str]]]] = {
         [],
     ),
     "untouched": (lambda f: notebook(f / "ada" / STEM, STUBS), {"ada": ["04"]}, []),
+    "a platform's folder and a file": (
+        lambda f: (notebook(f / MOODLE / STEM), notebook(f / "Ada Lovelace.ipynb", OTHER))[0],
+        {"Ada Lovelace": ["04", "04"]},
+        [],
+    ),
+    "worked on in the course's new version": (
+        lambda f: (notebook(f / "ada" / STEM, STUBS), notebook(f / "ada" / "04_gaussian_kl.new.ipynb"))[0],
+        {"ada": ["04"]},
+        [],
+    ),
     "the lesson's notebook": (
         lambda f: notebook(f / "ada" / STEM, LESSON),
         {"ada": []},
@@ -774,3 +785,13 @@ def test_whatever_one_file_does_to_its_reader_the_others_are_read(
     got = gathered(tmp_path / "in", tmp_path / "space")
     assert outcome(got) == {"ada": ["04"], "bob": []}
     assert got.unread[0].reason == "It could not be understood (RecursionError)."
+
+
+def test_two_entries_of_one_name_in_a_zip_stay_two(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in" / "ada.zip", "w") as archive:
+        for cells in (CELLS, OTHER, [*OTHER, "1 + 1"]):
+            with pytest.warns(UserWarning) if cells is not CELLS else contextlib.nullcontext():
+                archive.writestr(STEM, json.dumps(content(cells)))
+    found = gathered(tmp_path / "in", tmp_path / "space").found
+    assert len({each.handed_in.source for each in found}) == len({each.handed_in.cells for each in found}) == 3

@@ -569,7 +569,9 @@ def test_names_of_pages_are_short_allowed_and_nobody_elses() -> None:
 
 def test_pages_tell_the_student_the_teacher_and_the_class_what_each_should_see(three: Path, judge: Judge) -> None:
     notebook(three / "in" / "Bob" / STEM, ["import seaborn  # crash", *WRONG, "open('x')"])
-    raw(three / "class.txt", "Ada\nBob\nEve\nZoe Missing\n")
+    raw(three / "class.txt", "Ada\nBob\nEve\nZoe Missing\nZed\n")
+    zipped(three / "in" / "Zed.zip", {"Secret.ipynb": "x"})
+    (three / "in" / "Zed.zip").write_bytes((three / "in" / "Zed.zip").read_bytes().replace(b"Secret", b"secret", 1))
     said = graded(three, "--roster", str(three / "class.txt"))
     out = three / "out"
     own = (out / "feedback" / "Bob.html").read_text()
@@ -584,7 +586,8 @@ def test_pages_tell_the_student_the_teacher_and_the_class_what_each_should_see(t
     whole = (out / "class.html").read_text()
     assert "<svg" in whole and "no logarithm" in whole and "1 on the roster handed in nothing" in whole
     assert "The file is empty" in whole
-    assert not [name for name in ("Ada", "Bob", "Eve", "Zoe") if name in whole]
+    assert "Zed: Zed.zip/Secret.ipynb" in said and "cannot be unpacked: File name in directory 'Secret.ipynb'" in said
+    assert not [name for name in ("Ada", "Bob", "Eve", "Zoe", "Zed", "Secret", "secret") if name in whole]
 
 
 # ------------------------------------------------------------------------------------------------- the real judge

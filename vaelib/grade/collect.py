@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 
 from vaelib.grade import which
@@ -83,7 +83,6 @@ class _Candidate:
     number: str
     attempted: bool
     script: bool
-    spare: bool  # the fresh copy that an update of the course lays beside an edited notebook
 
 
 def collect(root: Path, space: Path, exercises: Sequence[str] = ()) -> Collected:
@@ -162,8 +161,10 @@ class _Names:
         number = person.moodle or person.canvas
         for name in (person.name, f"{person.name} ({number})"):
             known = self.people.setdefault(name, person)
-            if (known.moodle, known.canvas) == (person.moodle, person.canvas):
-                return name
+            if number and not (known.moodle or known.canvas):
+                self.people[name] = known = person
+            if not number or (known.moodle, known.canvas) == (person.moodle, person.canvas):
+                break
         return name
 
 
@@ -187,8 +188,7 @@ def _candidates(file: File, owners: Owners, packages: set[tuple[str, ...]]) -> l
         if which.is_lesson(got):
             raise Unreadable("The wrong file: this is the notebook of the lesson, and not that of the exercises.")
         raise Unreadable("It holds none of the course's exercises.")
-    spare = bool(re.search(r"\.new\d*\.ipynb$", name))
-    return [_Candidate(file, owner, got, number, which.attempted(got, number), script, spare) for number in numbers]
+    return [_Candidate(file, owner, got, number, which.attempted(got, number), script) for number in numbers]
 
 
 def _in_doubt(name: str) -> bool:
@@ -200,8 +200,8 @@ def _kept(
 ) -> list[_Candidate]:
     """Those of one student's notebooks that are graded.
 
-    Copies that are alike count once; a fresh copy of the course beside an edited one does not count; nor do notebooks
-    that nobody touched, if the student worked on another one, unless those exercises were asked for.
+    Copies that are alike count once. Notebooks that nobody touched, such as the new version that the course lays beside
+    an edited one, do not count if the student worked on another one, unless those exercises were asked for.
     """
     notes = result.notes.setdefault(student, [])
     others = sorted({c.number for c in candidates} - wanted) if chosen else []
@@ -219,7 +219,7 @@ def _kept(
             by_number.setdefault(candidate.number, []).append(candidate)
     kept: list[_Candidate] = []
     for several in by_number.values():
-        good = [c for c in several if c.attempted and not c.spare] or [c for c in several if c.attempted]
+        good = [c for c in several if c.attempted]
         kept += good or several[:1]
     worked = [c for c in kept if c.attempted]
     if not chosen:
@@ -268,8 +268,12 @@ def _list_unread(
 
 def _found(student: str, candidate: _Candidate, entries: Tree, copies: Path, result: Collected) -> Found:
     source = "/".join(candidate.file.parts)
-    if sum(each.handed_in.source == source for each in result.found):
-        source += f" ({candidate.number})"  # one file with the exercises of two notebooks
+    taken = {each.handed_in.source for each in result.found}
+    names = [
+        source,
+        f"{source} ({candidate.number})",
+    ]  # one file with the exercises of two notebooks; or two of one name
+    source = next(name for name in chain(names, (f"{names[1]} {n}" for n in count(2))) if name not in taken)
     notes = [*candidate.read.notes, *which.in_text(candidate.read, candidate.number)]
     files, said = beside(candidate.file, candidate.owner, entries, copies)
     handed_in = HandedIn(student, source, candidate.number, candidate.read.cells, files, tuple([*notes, *said]))
