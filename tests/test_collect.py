@@ -260,6 +260,11 @@ KINDS: dict[str, tuple[Build, dict[str, list[str]], list[tuple[str, str]]]] = {
         {"Ada": ["04"]},
         [],
     ),
+    "the course's folder in a folder called course": (
+        lambda f: (course(f / "Course" / "vaelib", {STEM: CELLS}), notebook(f / "bob" / STEM))[0],
+        {"Course": ["04"], "bob": ["04"]},
+        [],
+    ),
     "the whole course, untouched": (
         lambda f: (course(f / "Ada", {}), notebook(f / "bob" / STEM))[0],
         {"Ada": ["04"], "bob": ["04"]},

@@ -304,13 +304,13 @@ def test_roster_finds_a_name_in_its_spellings(
     (tmp_path / "roster").write_bytes(roster.encode(encoding))
     matched = match(read_roster(tmp_path / "roster"), {shown: Person(shown)})
     assert (matched.who[shown].name if shown in matched.who else None) == name
-    assert name is not None or f"{shown} is not on the roster." in matched.remarks
+    assert name is not None or f"Not on the roster: {shown}." in matched.remarks
 
 
 def test_roster_orders_the_table_and_says_who_is_missing_and_who_is_not_on_it(three: Path, judge: Judge) -> None:
     raw(three / "class.txt", "Zoe\nBob\nLovelace, Ada\n")
     said = graded(three, "--roster", str(three / "class.txt"))
-    assert "Missing:   Zoe" in said and "Eve is not on the roster." in said
+    assert "Missing:   Zoe" in said and "Not on the roster: Eve." in said
     assert "Ada was taken for Lovelace, Ada on the roster." in said
     found = rows(three / "out" / "grades.csv")
     assert list(found) == ["Zoe", "Bob", "Lovelace, Ada", "Eve"]

@@ -137,7 +137,8 @@ def match(roster: Roster, people: Mapping[str, Person]) -> Matched:
         if len(fit) == 1 and sum(fit[0] in others for others in fits.values()) == 1:
             matched.who[shown] = fit[0]
             matched.remarks.append(f"{shown} was taken for {fit[0].name} on the roster.")
-    matched.remarks += [f"{shown} is not on the roster." for shown in unmatched()]
+    if strangers := unmatched():
+        matched.remarks.append(f"Not on the roster: {', '.join(strangers)}.")
     return matched
 
 

@@ -137,7 +137,8 @@ class Owners:
     def _in_folder(self, home: Parts) -> str:
         name = by_file(home[-1]) if home in self.zips else PREFIX.sub("", home[-1]) or home[-1]
         if self.is_course(home) and name.lower().startswith("vaelib"):  # the course's own folder, in a zip of somebody
-            name = bare(home[-2]) if len(home) > 1 else self.root
+            around = self._around(home[:-1])
+            return "/".join(around[self._shared :] or around[-1:] or [self.root])
         return "/".join([*self._around(home[:-1])[self._shared :], name])
 
     def _flat(self, parts: Parts) -> str:
