@@ -294,9 +294,19 @@ def evaluate(
 @app.command()
 @explain_errors
 def grade(
-    submissions: Annotated[Path, typer.Argument(help="A folder of notebooks, or of a folder for each student")],
-    out: Annotated[Path, typer.Option(help="Folder for grades.csv, class.html and feedback/")],
-    seed: Annotated[int | None, typer.Option(min=0, help="Of the questions [default: a new one]")] = None,
+    submissions: Annotated[Path, typer.Argument(help="A folder, a zip or a notebook, just as they came")],
+    out: Annotated[Path, typer.Option(help="Folder for grades.csv, class.html, teacher.html, feedback/ and more")],
+    exercise: Annotated[
+        list[str] | None, typer.Option(metavar="NN", help="Grade these exercises only, such as 04; may be repeated")
+    ] = None,
+    roster: Annotated[Path | None, typer.Option(help="The class: names, or what Moodle or Canvas export")] = None,
+    keep: Annotated[str, typer.Option(help="Which of several notebooks counts: best or last")] = "best",
+    partial: Annotated[float, typer.Option(min=0, max=1, help="Share of the points for a mistake with a name")] = 0.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Grade only what is new or changed since")] = False,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the questions [default: that of the grading before, or a new one]")
+    ] = None,
+    assignment: Annotated[str, typer.Option(help="The head of the column in canvas.csv")] = "",
     at_once: Annotated[int | None, typer.Option(min=1, help="Submissions at a time [default: the cores]")] = None,
     seconds: Annotated[float, typer.Option(min=1, help="That the cells of a submission may take")] = 120.0,
     memory: Annotated[float, typer.Option(min=1, help="GiB that a submission may take")] = 4.0,
@@ -304,28 +314,58 @@ def grade(
     """Grade exercises: scores, a page of feedback for each student, and the mistakes of the class."""
     import secrets
 
-    from vaelib.grade.marks import grade as run
-    from vaelib.grade.marks import write_csv
-    from vaelib.grade.pages import write_pages
+    from vaelib.grade import report
+    from vaelib.grade.grading import Options, exercise_numbers
+    from vaelib.grade.grading import grade as run
+    from vaelib.grade.marks import CannotGrade
+    from vaelib.grade.shelf import GradingError
     from vaelib.grade.submission import Limits
-    from vaelib.progress import progress_bar
 
-    if not submissions.is_dir():
-        _fail(f"Expected a folder of submissions, but got {submissions}.")
-    count = len(list(submissions.rglob("*.ipynb")))
-    limits = Limits(cells=seconds, memory=int(memory * 2**30))
-    seed = secrets.randbelow(10**6) if seed is None else seed
+    if keep not in ("best", "last"):
+        _fail(f"Expected --keep to be best or last, but got {keep!r}.")
     try:
-        with progress_bar("grading", count) as advance:
-            marks = run(submissions, seed=seed, limits=limits, at_once=at_once, done=advance)
-    except ValueError as error:
-        _fail(str(error))
-    out.mkdir(parents=True, exist_ok=True)
-    write_csv(marks, out / "grades.csv")
-    write_pages(marks, out)
-    unread = sum(bool(mark.damaged) for mark in marks)
-    typer.echo(f"{len(marks)} submissions graded, {unread} of them could not be run to the end; seed {seed}.")
-    typer.echo(f"{out / 'grades.csv'}, {out / 'class.html'}, {out / 'feedback'}")
+        options = Options(
+            exercises=exercise_numbers(exercise or []),
+            seed=seed,
+            keep=keep,
+            partial=partial,
+            resume=resume,
+            roster=roster,
+            assignment=assignment,
+            at_once=at_once,
+            limits=Limits(cells=seconds, memory=int(memory * 2**30)),
+        )
+        with progress_bar("grading", 100) as advance:
+            outcome = run(
+                submissions,
+                out,
+                options,
+                version=_version(),
+                fresh_seed=lambda: secrets.randbelow(10**6),
+                say=report.say,
+                progress=lambda done, total: advance(100 * done // max(total, 1)),
+            )
+    except GradingError as error:
+        _fail(report.printable(str(error)))
+    except CannotGrade as error:
+        report.say(f"NOTHING MORE IS GRADED: the grader itself failed, not the students. {error}")
+        raise typer.Exit(3) from None
+    except KeyboardInterrupt:
+        report.say("Stopped; what is graded is kept. Go on with the same command and --resume.")
+        raise
+    for line in report.lines(outcome, out):
+        report.say(line)
+    raise typer.Exit(3 if outcome.book.failed else 0)
+
+
+def _version() -> str:
+    """Of the package, as it is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("vaelib")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 A_FEW = 50  # examples for what takes long

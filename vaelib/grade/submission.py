@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from vaelib.grade import wire
+from vaelib.grade.collect import HandedIn
 from vaelib.reply import SECONDS, TOTAL, Arguments, NoReply, Reply
 from vaelib.task import Task
 
@@ -43,13 +44,13 @@ class Ended(Exception):
 
 @dataclass
 class Submission:
-    """`with Submission(path, tasks) as submission`: its process runs until the end of the block.
+    """`with Submission(handed_in, tasks) as submission`: its process runs until the end of the block.
 
     Attributes:
         errors: cell -> the error it raised. ended: cell -> why it ended the process. damaged: why it cannot be read.
     """
 
-    path: Path
+    handed_in: HandedIn
     tasks: list[Task]
     limits: Limits = field(default_factory=Limits)
     errors: dict[int, str] = field(default_factory=dict)
@@ -102,7 +103,10 @@ class Submission:
         self._read, write_replies = os.pipe()
         self._folder = tempfile.TemporaryDirectory(prefix="vaelib-grade-")
         copy = Path(self._folder.name) / "submission.ipynb"  # so that it does not learn where the others lie
-        shutil.copy(self.path, copy)
+        cells = [{"cell_type": "code", "source": cell} for cell in self.handed_in.cells]
+        copy.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+        if self.handed_in.files is not None:
+            shutil.copytree(self.handed_in.files, self._folder.name, dirs_exist_ok=True)
         command = [sys.executable, "-m", "vaelib.grade.worker", str(copy)]
         command += [str(read_questions), str(write_replies), json.dumps(sorted(self.ended))]
         root = Path(__file__).resolve().parents[2]
