@@ -35,28 +35,25 @@ def log_excess(growth: Array, log_ratio: Array) -> Array:
 
 
 def log_ratio(a: Array, b: Array) -> Array:
-    """log(a / b) for a, b > 0, also where the quotient over- or underflows: there log a - log b.
+    """log(a / b) for a, b > 0, also where the quotient over- or underflows, and where its slope would.
 
-    Elsewhere the quotient keeps more digits: log a - log b of two large numbers that are close is a small difference.
+    log a - log b, but where the two are within a factor of 1000: there their difference would lose digits.
     """
-    log = namespace(a).log
-    quotient = a / b
-    safe = (quotient > _tiny(quotient)) & (quotient < INFINITY)
-    by_quotient = log(where(safe, a, 1.0) / where(safe, b, 1.0))
-    return where(safe, by_quotient, log(where(safe, 1.0, a)) - log(where(safe, 1.0, b)))
+    log, quotient = namespace(a).log, a / b
+    near = (quotient > 1e-3) & (quotient < 1e3)
+    by_quotient = log(where(near, a, 1.0) / where(near, b, 1.0))
+    return where(near, by_quotient, log(where(near, 1.0, a)) - log(where(near, 1.0, b)))
 
 
 def log_product_of_ratios(a: Array, b: Array, c: Array, d: Array) -> Array:
-    """log((a / b) (c / d)), as `log_ratio`: by the product where neither it nor a factor leaves the range of floats."""
+    """log((a / b) (c / d)), as `log_ratio`."""
     first, second = a / b, c / d
     product = first * second
-    safe = (product > _tiny(product)) & (product < INFINITY)
-    for factor in (first, second):
-        safe = safe & (factor > _tiny(factor)) & (factor < INFINITY)
-    inside = [where(safe, each, 1.0) for each in (a, b, c, d)]
-    outside = [where(safe, 1.0, each) for each in (a, b, c, d)]
+    near = (product > 1e-3) & (product < 1e3) & (first > 1e-100) & (first < 1e100)
+    inside = [where(near, each, 1.0) for each in (a, b, c, d)]
+    outside = [where(near, 1.0, each) for each in (a, b, c, d)]
     by_product = namespace(product).log(inside[0] / inside[1] * (inside[2] / inside[3]))
-    return where(safe, by_product, log_ratio(*outside[:2]) + log_ratio(*outside[2:]))
+    return where(near, by_product, log_ratio(*outside[:2]) + log_ratio(*outside[2:]))
 
 
 def log_slope(p: Array) -> Array:

@@ -51,6 +51,7 @@ from vaelib._special import (
 Formula = Callable[..., Array]
 POSITIVE = ("scale", "rate", "concentration", "distance")
 FINITE = ("loc", "covariance", "factor")
+LARGE_LOG = 600.0  # of a ratio; beyond, the ratio itself is not formed
 
 
 def of_parameters(formula: Formula) -> Formula:
@@ -257,7 +258,7 @@ def gamma(concentration_q: Array, rate_q: Array, concentration_p: Array, rate_p:
     split into what the means and what the concentrations contribute.
     """
     means = _gamma_means(concentration_q, rate_q, concentration_p, rate_p)
-    return concentration_p * means + _gamma_of_mean_one(concentration_q, concentration_p)
+    return means + _gamma_of_mean_one(concentration_q, concentration_p)
 
 
 def _gamma_means(concentration_q: Array, rate_q: Array, concentration_p: Array, rate_p: Array) -> Array:
@@ -265,14 +266,17 @@ def _gamma_means(concentration_q: Array, rate_q: Array, concentration_p: Array, 
     change_of_rate = (rate_p - rate_q) / rate_q
     small_changes = change_of_concentration + (1.0 + change_of_concentration) * change_of_rate
     log_r = log_product_of_ratios(concentration_q, concentration_p, rate_p, rate_q)
-    growth = where(abs(change_of_concentration) < 0.5, small_changes, namespace(log_r).expm1(log_r))
-    return log_excess(growth, log_r)
+    xp, large = namespace(log_r), log_r > LARGE_LOG
+    growth = where(abs(change_of_concentration) < 0.5, small_changes, xp.expm1(where(large, 0.0, log_r)))
+    excess = log_excess(where(large, 0.0, growth), where(large, 0.0, log_r))
+    beyond = xp.exp(where(large, log_r + xp.log(concentration_p), 0.0)) - concentration_p * (1.0 + log_r)
+    return where(large, beyond, concentration_p * excess)
 
 
 @of_parameters
 @in_double
 def gamma_means(concentration_q: Array, rate_q: Array, concentration_p: Array, rate_p: Array) -> Array:
-    r"""r - 1 - log r, with r = (a_q / b_q) / (a_p / b_p), the ratio of the means of two Gammas."""
+    r"""a_p (r - 1 - log r), with r = (a_q / b_q) / (a_p / b_p): what the means of two Gammas contribute to their KL."""
     return _gamma_means(concentration_q, rate_q, concentration_p, rate_p)
 
 
@@ -291,7 +295,7 @@ def _gamma_of_mean_one(a_q: Array, a_p: Array, shift: int = 10) -> Array:
     k = positions(shift, like=a_q)
     steps_q, steps_p = a_q[..., None] + k, a_p[..., None] + k  # (..., n)
     total = total + log_excess(change[..., None] / steps_q, log_ratio(steps_p, steps_q)).sum(-1)
-    return total + growth**2 * _stirling_curvature(1.0 / x_q, 1.0 / x_p)
+    return total + growth * (growth * _stirling_curvature(1.0 / x_q, 1.0 / x_p))
 
 
 def _stirling_curvature(w: Array, u: Array) -> Array:
