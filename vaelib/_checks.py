@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vaelib._arrays import Array, Shape, diagonal, is_tensor, namespace, transpose
-from vaelib._door import as_arrays, precision, settled, trusted
+from vaelib._door import as_arrays, as_numpy, precision, settled, trusted
 
 # ---------------------------------------------------------------------------------------------------------- values
 
@@ -69,6 +69,15 @@ def positive(name: str, array: Array, hint: str = "") -> None:
             _refuse_unless((array > 0) & (array < math.inf), array, name, "finite and > 0 everywhere", hint)
 
 
+def number(name: str, value: Any) -> float:
+    """One finite real number."""
+    (array,) = as_numpy(**{name: value})
+    if array.ndim:
+        raise ValueError(f"Expected `{name}` to be one number, but got shape {array.shape}.")
+    finite(name, array)
+    return float(array)
+
+
 def binary(name: str, array: Array, hint: str = "") -> None:
     """Every entry is 0 or 1."""
     if can_look(array):
@@ -85,11 +94,17 @@ def probability(name: str, array: Array, hint: str = "") -> None:
         _refuse_unless((array >= 0) & (array <= 1), array, name, "between 0 and 1", hint)
 
 
+def strictly_between(name: str, array: Array, low: float, high: float, hint: str = "") -> None:
+    """Every entry is > low and < high."""
+    if can_look(array):
+        rule = f"strictly between {low:g} and {high:g}"
+        _refuse_unless((array > low) & (array < high), array, name, rule, hint)
+
+
 def uniform_noise(array: Array) -> None:
     """Every entry is strictly between 0 and 1, as `transform` needs it where it inverts a distribution function."""
-    if can_look(array):
-        hint = "It is uniform noise here, not normal; draw_noise(sample_shape, rng=rng) makes the right kind."
-        _refuse_unless((array > 0) & (array < 1), array, "noise", "strictly between 0 and 1", hint)
+    hint = "It is uniform noise here, not normal; draw_noise(sample_shape, rng=rng) makes the right kind."
+    strictly_between("noise", array, 0.0, 1.0, hint)
 
 
 def table(name: str, value: Any) -> Array:

@@ -1,4 +1,4 @@
-"""The one door for arrays and sizes: what comes in becomes an array of real numbers of one kind, or is refused in words.
+"""The one door for arrays and sizes: what comes becomes an array of real numbers of one kind, or is refused in words.
 
 NumPy would turn much into numbers that means none: a masked entry, the imaginary part's absence, None, a date, the text
 "1.5". Each is refused here, by the name of the argument, before anything is computed.
@@ -67,17 +67,27 @@ def as_integers(name: str, value: Any, like: Array) -> Array:
     Raises:
         TypeError: `value` holds something else, floats and booleans included.
     """
-    raw = value.detach() if is_tensor(value) else _raw(name, value)
-    dtype = str(raw.dtype).removeprefix("torch.")
-    if not dtype.startswith(("int", "uint")):
-        raise TypeError(f"Expected `{name}` to hold integers, which category counted from 0, but got dtype {dtype}.")
-    if is_tensor(raw) and is_tensor(like):
-        return raw.to(device=like.device, dtype=sys.modules["torch"].int64)
-    if is_tensor(raw):
-        _require_dense(name, raw, {name: raw})
-        raw = raw.cpu().numpy()
-    whole = np.minimum(raw, np.iinfo(np.int64).max).astype(np.int64)
-    return sys.modules["torch"].tensor(whole, device=like.device) if is_tensor(like) else whole
+    torch = sys.modules.get("torch")
+    if is_tensor(value):
+        if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:  # type: ignore[union-attr]
+            raise _no_integers(name, "dtype " + str(value.dtype).removeprefix("torch."))
+        _require_dense(name, value, {name: value})
+        if is_tensor(like):
+            return value.detach().to(device=like.device, dtype=torch.int64)  # type: ignore[union-attr]
+        value = value.detach().cpu().numpy()
+    raw = _raw(name, value)
+    if raw.dtype.kind == "O" and all(isinstance(item, numbers.Integral) for item in raw.ravel().tolist()):
+        raw = _from_objects(name, value, raw)
+    elif raw.dtype.kind not in "iu":
+        was_array = isinstance(value, np.ndarray | np.generic | list | tuple)
+        raise _no_integers(name, f"dtype {raw.dtype}" if was_array else described(value))
+    with np.errstate(all="ignore"):
+        whole = np.clip(raw, -(2.0**62), 2.0**62).astype(np.int64)  # far beyond any size, which a check will say
+    return torch.tensor(whole, device=like.device) if is_tensor(like) else whole  # type: ignore[union-attr]
+
+
+def _no_integers(name: str, got: str) -> TypeError:
+    return TypeError(f"Expected `{name}` to hold integers, which category counted from 0, but got {got}.")
 
 
 def count(name: str, value: Any, least: int = 0) -> int:

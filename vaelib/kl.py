@@ -77,7 +77,7 @@ def of_parameters(formula: Formula) -> Formula:
         return formula(*arrays)
 
     quietly = quiet(checked)
-    quietly.__wrapped__ = formula  # type: ignore[attr-defined]
+    quietly.__wrapped__ = formula
     return quietly
 
 

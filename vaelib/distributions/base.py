@@ -86,9 +86,10 @@ class Distribution(ABC):
         """
         result = p._expected_surprise(self) if isinstance(p, Distribution) else None
         if result is None:
+            kind = type(p).__name__ if isinstance(p, Distribution) else described(p)
             raise TypeError(
                 f"Expected a pair of distributions with a closed-form cross-entropy, but got q = {type(self).__name__}"
-                f" and p = {type(p).__name__ if isinstance(p, Distribution) else described(p)}. Estimate it: -p.log_prob(q.sample(n, rng=rng)).mean(0)."
+                f" and p = {kind}. Estimate it: -p.log_prob(q.sample(n, rng=rng)).mean(0)."
             )
         return result
 

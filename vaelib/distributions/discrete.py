@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vaelib import _checks
-from vaelib._arrays import Array, Shape, broadcast_to, is_tensor, namespace, special, take_along_last, where
+from vaelib._arrays import Array, Shape, broadcast_to, is_tensor, namespace, special, take_along_last, to_double, where
 from vaelib._door import as_arrays, as_integers, quiet
 from vaelib._special import finite_log, log_normalize, log_of, log_sigmoid, weighted
 from vaelib.distributions.base import Distribution
@@ -187,9 +187,9 @@ class Categorical(Distribution):
     def log_prob(self, x: Array) -> Array:
         """log p(x) in nats, for integers x of shape (..., *batch_shape) or one that broadcasts with it."""
         log_probs = self.log_probs
+        x = as_integers("x", x, like=log_probs if is_tensor(log_probs) else x)
         if is_tensor(x) and not is_tensor(log_probs):
-            (log_probs, _) = as_arrays(logits=log_probs, x=x)
-        x = as_integers("x", x, like=log_probs)
+            log_probs, _ = as_arrays(logits=log_probs, x=to_double(x))
         size = log_probs.shape[-1]
         _checks.category("x", x, size)
         shape = _checks.broadcastable(**{"x": x, "logits[..., 0]": log_probs[..., 0]})

@@ -262,7 +262,7 @@ class MultivariateNormal(Distribution):
     def _expected_surprise(self, q: Any) -> Array | None:
         if not isinstance(q, DiagonalNormal | MultivariateNormal):
             return None
-        mean, factor_q, loc, factor = as_arrays(q=q.mean, cholesky_of_q=q.cholesky, loc=self.loc, cholesky=self.cholesky)
+        mean, factor_q, loc, factor = as_arrays(q=q.mean, factor_of_q=q.cholesky, loc=self.loc, factor=self.cholesky)
         check_vector("loc of q", mean, loc)
         spread = (solve_lower(factor, factor_q) ** 2).sum(-1).sum(-1)  # tr(S_p^-1 S_q)
         gap = (solve_lower_vector(factor, mean - loc) ** 2).sum(-1)

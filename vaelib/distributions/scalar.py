@@ -182,7 +182,8 @@ class Gamma(Distribution):
         _checks.broadcastable(q=rate_q, p=rate)
         # log_prob, with E log x = log(mean) - shortfall
         shortfall = log_minus_digamma(a_q)
-        return log_ratio(a_q, rate_q) - shortfall - self._log_height(a) + gamma_means(a_q, rate_q, a, rate) + a * shortfall
+        log_mean = log_ratio(a_q, rate_q)
+        return log_mean - shortfall - self._log_height(a) + gamma_means(a_q, rate_q, a, rate) + a * shortfall
 
 
 @dataclass(frozen=True, eq=False)
