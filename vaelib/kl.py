@@ -219,8 +219,7 @@ def of_probabilities(q: Array, p: Array, log_q: Array, log_p: Array) -> Array:
     growth = where(near, p - q, 0.0) / where(near, q, 1.0)
     close = q * log_excess(growth, namespace(q).log1p(growth))
     slope = finite_log(log_q) - finite_log(log_p)
-    possible = (log_p > -INFINITY) & (log_q > -INFINITY)
-    far = weighted(q, where(possible, slope, INFINITY), slope) + (p - q)
+    far = weighted(q, finite_log(log_q) - log_p, slope) + (p - q)
     return where(near, close, far)
 
 
