@@ -77,7 +77,7 @@ def show_verification(
         console.print(_published_table(published))
     seconds = time.perf_counter() - start
     if json_file is not None:
-        json_file.write_text(json.dumps(as_json(results, published, seconds), indent=2) + "\n")
+        json_file.write_text(json.dumps(as_json(results, published, seconds), indent=2) + "\n", encoding="utf-8")
     _print_failures(console, results, published)
     summary = Summary(
         identities=len(results),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vaelib._door import as_numpy, count, quiet
+from vaelib._printable import printable
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Estimate:
         if np.ndim(self.value):
             return f"array of shape {np.shape(self.value)}, error at most {np.max(self.error):.1e}"
         text = f"{float(self.value):.10g} \N{PLUS-MINUS SIGN} {float(self.error):.1e}"
-        return text if self.num_samples is None else f"{text} ({self.num_samples:,} samples)"
+        return printable(text if self.num_samples is None else f"{text} ({self.num_samples:,} samples)")
 
 
 def _estimate(other: Any) -> Estimate:
