@@ -10,8 +10,8 @@ import functools
 import numbers
 import operator
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -22,7 +22,14 @@ from vaelib._arrays import Array, Shape, is_tensor
 WANTED = "real numbers: a number, a list, an array or a tensor"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-trusted: ContextVar[bool] = ContextVar("trusted", default=False)  # set by `_checks.unchecked`
+
+class _State(threading.local):
+    """Of each thread; a compiler can read it, which it cannot do with a ContextVar."""
+
+    trusted = False  # set by `_checks.unchecked`
+
+
+state = _State()
 
 
 def as_arrays(**named: Any) -> tuple[Array, ...]:
@@ -148,10 +155,9 @@ def quiet(function: Function) -> Function:
 
     @functools.wraps(function)
     def quietly(*args: Any, **kwargs: Any) -> Any:
-        torch = sys.modules.get("torch")
+        first, torch = args[0] if args else None, sys.modules.get("torch")
         if torch is not None and (
-            (args and (isinstance(args[0], torch.Tensor) or isinstance(getattr(args[0], "_like", None), torch.Tensor)))
-            or torch.compiler.is_compiling()
+            isinstance(first, torch.Tensor) or getattr(first, "of_tensors", False) or torch.compiler.is_compiling()
         ):
             return function(*args, **kwargs)
         with np.errstate(all="ignore"):
@@ -162,8 +168,10 @@ def quiet(function: Function) -> Function:
 
 def settled() -> bool:
     """Has a caller vouched for its arrays (`_checks.unchecked`), or is a compiler tracing, which cannot look?"""
+    if state.trusted:
+        return True
     torch = sys.modules.get("torch")
-    return torch is not None and (torch.compiler.is_compiling() or trusted.get())
+    return torch is not None and torch.compiler.is_compiling()
 
 
 # ------------------------------------------------------------------------------------------------------------ tensors
@@ -180,7 +188,11 @@ def _alike(values: tuple[Any, ...]) -> bool:
     for value in values[1:]:
         if not isinstance(value, torch.Tensor) or value.dtype is not dtype:
             return False
-    return settled() or all(_is_dense(torch, value) and value.device == values[0].device for value in values)
+    return (
+        state.trusted
+        or settled()
+        or all(_is_dense(torch, value) and value.device == values[0].device for value in values)
+    )
 
 
 def _is_dense(torch: Any, tensor: Array) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from vaelib import _checks
 from vaelib._arrays import is_tensor, namespace
-from vaelib._door import as_arrays, as_numpy, count, described, quiet
+from vaelib._door import as_arrays, as_numpy, count, described, quiet, settled
 from vaelib.distributions import Distribution
 from vaelib.estimate import Estimate
 
@@ -31,12 +31,7 @@ def elbo(log_likelihood: Any, kl: Any, beta: Any = 1.0) -> Any:
 
     Source: Kingma and Welling 2014, equation (3); Higgins et al. 2017 for beta.
     """
-    if isinstance(log_likelihood, Estimate) or isinstance(kl, Estimate):
-        return log_likelihood - beta * kl
-    if isinstance(beta, float):  # most often; it need not become a tensor
-        log_likelihood, kl = as_arrays(log_likelihood=log_likelihood, kl=kl)
-        _checks.agree(log_likelihood=log_likelihood, kl=kl)
-    else:
+    if not (settled() or isinstance(log_likelihood, Estimate) or isinstance(kl, Estimate)):
         log_likelihood, kl, beta = as_arrays(log_likelihood=log_likelihood, kl=kl, beta=beta)
         _checks.agree(log_likelihood=log_likelihood, kl=kl, beta=beta)
     return log_likelihood - beta * kl

@@ -28,6 +28,7 @@ class Distribution(ABC):
         noise: what `transform` expects: "normal", "uniform" (on the open unit interval) or "gumbel".
     """
 
+    of_tensors = False  # what the parameters are, once they are stored
     support: ClassVar[str]
     noise: ClassVar[str]
 
@@ -134,3 +135,4 @@ class Distribution(ABC):
         """Set fields of a frozen dataclass, once, while it is made."""
         for name, value in parameters.items():
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "of_tensors", is_tensor(value))

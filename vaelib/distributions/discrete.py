@@ -93,11 +93,14 @@ class Bernoulli(Distribution):
         if self._given is not None:
             x, probs = as_arrays(x=x, probs=self._given)
             _checks.broadcastable(x=x, probs=probs)
-            _require_bits(given, x)
+            _checks.binary("x", x, GREY)
+            _require_exact_bits(given, x)
             return where(x == 1.0, log_of(probs), _log_complement(probs))
         x, logits = as_arrays(x=x, logits=self.logits)
         _checks.broadcastable(x=x, logits=logits)
-        _require_bits(given, x)
+        _checks.binary("x", x, GREY)
+        if given is not x:
+            _require_exact_bits(given, x)
         sign = 2.0 * x
         sign -= 1.0  # in place: a pass over all pixels less
         return log_sigmoid(sign * logits)
@@ -224,9 +227,8 @@ def _log_complement(p: Array) -> Array:
     return where(small, namespace(p).log1p(-where(small, p, 0.0)), log_of(1.0 - where(small, 0.0, p)))
 
 
-def _require_bits(given: Array, x: Array) -> None:
+def _require_exact_bits(given: Array, x: Array) -> None:
     """0 or 1 in the precision in which it came, too: a grey 1e-50 becomes 0 in float32."""
-    _checks.binary("x", x, GREY)
-    if given is not x and is_tensor(x) and not is_tensor(given):
+    if is_tensor(x) and not is_tensor(given):
         (exact,) = as_arrays(x=given)
         _checks.binary("x", exact, GREY)
