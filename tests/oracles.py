@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import mpmath as mp
@@ -16,6 +16,7 @@ DIGITS = 60
 def exact(function: Callable[..., Number], digits: int = DIGITS) -> Callable[..., Number]:
     """Run at so many digits, on arguments (numbers, vectors, matrices) taken to be exactly what they are as doubles."""
 
+    @wraps(function)
     def high_precision(*arguments: Any) -> Number:
         with mp.workdps(digits):
             return function(*(_convert(argument) for argument in arguments))

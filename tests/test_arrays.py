@@ -14,7 +14,8 @@ import scipy.linalg
 import scipy.special
 import torch
 
-from vaelib import _arrays
+from vaelib import _arrays, kl
+from vaelib._door import as_arrays, as_integers, precision
 
 RNG = np.random.default_rng(0)
 MATRIX = RNG.normal(size=(2, 3, 3))
@@ -32,49 +33,82 @@ def test_namespace_follows_the_arguments() -> None:
 
 
 def test_module_does_not_import_torch() -> None:
-    code = "import sys; from vaelib import _arrays; _arrays.as_arrays(1.0, [2]); print('torch' in sys.modules)"
+    code = "import sys; from vaelib import _door; _door.as_arrays(a=1.0, b=[2]); print('torch' in sys.modules)"
     root = Path(__file__).resolve().parent.parent
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
 
 
+def arrays_of(*values: Any) -> tuple[Any, ...]:
+    return as_arrays(**{f"v{i}": value for i, value in enumerate(values)})
+
+
 def test_numbers_and_arrays_become_float64() -> None:
-    for value in _arrays.as_arrays(1, [2, 3], np.float32(0.5), np.arange(3), True):
+    for value in arrays_of(1, [2, 3], np.float32(0.5), np.arange(3), True):
         assert isinstance(value, np.ndarray)
         assert value.dtype == np.float64
 
 
 def test_anything_beside_a_tensor_becomes_a_tensor_of_its_dtype() -> None:
-    tensor = torch.ones(2, dtype=torch.float16)
+    tensor = torch.ones(2)
     view = np.broadcast_to(np.arange(3.0), (2, 3))  # read-only, which torch would warn about
-    arrays = _arrays.as_arrays(1, tensor, [2, 3], view, torch.arange(2), torch.tensor([True]), np.float64(0.3))
-    assert all(array.dtype == torch.float16 for array in arrays)
+    arrays = arrays_of(1, tensor, [2, 3], view, torch.arange(2), torch.tensor([True]), np.float64(0.3))
+    assert all(array.dtype == torch.float32 for array in arrays)
     assert arrays[1] is tensor
     assert arrays[3].tolist() == view.tolist()
 
 
-def test_tensors_are_promoted_to_the_widest_dtype() -> None:
+def test_tensors_are_promoted_to_the_widest_dtype_and_at_least_to_single() -> None:
     single, double = torch.ones(2), torch.ones(2, dtype=torch.float64)
-    assert [array.dtype for array in _arrays.as_arrays(single, double, 1.0)] == [torch.float64] * 3
-    assert _arrays.as_arrays(single, single)[0] is single
-    assert [array.dtype for array in _arrays.as_arrays(torch.arange(2), torch.arange(3))] == [torch.float32] * 2
-    bfloat = torch.ones(2, dtype=torch.bfloat16)  # logits of an autocast network beside float32 pixels
-    assert _arrays.as_arrays(bfloat, single)[0].dtype == torch.float32
+    assert [array.dtype for array in arrays_of(single, double, 1.0)] == [torch.float64] * 3
+    assert arrays_of(single, single)[0] is single
+    for half in (torch.float16, torch.bfloat16):  # logits of an autocast network, alone and beside float32 pixels
+        assert arrays_of(torch.ones(2, dtype=half))[0].dtype == torch.float32
+        assert arrays_of(torch.ones(2, dtype=half), single)[0].dtype == torch.float32
+
+
+def test_default_dtype_of_torch_decides_nothing() -> None:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert [array.dtype for array in arrays_of(torch.arange(2), torch.arange(3))] == [torch.float32] * 2
+        certain = torch.tensor([float("inf"), 0.5], dtype=torch.float32)
+        assert kl.bernoulli(certain, certain).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(before)
 
 
 def test_conversion_keeps_the_gradient() -> None:
     leaf = torch.ones(2, requires_grad=True)
-    (converted, _) = _arrays.as_arrays(leaf, torch.ones(2, dtype=torch.float64))
+    (converted, _) = arrays_of(leaf, torch.ones(2, dtype=torch.float64))
     converted.sum().backward()
     assert leaf.grad is not None
     assert not _arrays.detach(converted).requires_grad
     assert _arrays.detach(VECTOR) is VECTOR
 
 
-def test_integers_keep_their_dtype() -> None:
-    assert _arrays.as_integers([0, 2], like=VECTOR).dtype == np.int64
-    assert _arrays.as_integers(np.array([0, 2], dtype=np.uint8), like=torch.ones(2)).dtype == torch.uint8
-    assert _arrays.as_integers(torch.tensor([0, 2]), like=VECTOR).tolist() == [0, 2]
+def test_tensors_on_two_devices_are_refused_with_both() -> None:
+    class Elsewhere(torch.Tensor):  # a GPU that every machine has
+        device = torch.device("cuda:0")
+
+    elsewhere = torch.ones(2).as_subclass(Elsewhere)
+    with pytest.raises(ValueError, match="Expected `a` and `b` to be on one device, but got cpu and cuda:0"):
+        as_arrays(a=torch.ones(2), b=elsewhere)
+
+
+def test_integers_become_int64_of_the_kind_of_another() -> None:
+    assert as_integers("x", [0, 2], like=VECTOR).dtype == np.int64
+    assert as_integers("x", np.array([0, 2], dtype=np.uint8), like=torch.ones(2)).dtype == torch.int64
+    assert as_integers("x", torch.tensor([0, 2]), like=VECTOR).tolist() == [0, 2]
+    assert as_integers("x", np.array([2**64 - 1], dtype=np.uint64), like=VECTOR)[0] > 2**60  # does not wrap around
+
+
+def test_precision_is_that_of_what_came() -> None:
+    single, double = float(np.finfo(np.float32).eps), float(np.finfo(float).eps)
+    for value in (np.float32([0.1]), torch.ones(2), [np.float32(0.1)], np.ones(2, ">f4")):
+        assert precision(value) == single
+    for value in ([0.1], 0.3, np.ones(2), torch.ones(2, dtype=torch.float64), [1, 0], np.ones(2, np.longdouble)):
+        assert precision(value) == double
 
 
 BRIDGES: dict[str, Callable[[Callable[..., Any]], Any]] = {

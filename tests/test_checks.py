@@ -12,6 +12,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vaelib import _checks
+from vaelib._door import as_integers
 
 INF, NAN = math.inf, math.nan
 KINDS = [np.asarray, lambda v: torch.as_tensor(np.asarray(v)), lambda v: torch.tensor(v, dtype=torch.float32)]
@@ -30,7 +31,7 @@ each_kind = pytest.mark.parametrize("make", KINDS, ids=["numpy", "torch", "float
         (_checks.binary, [[0.0, 1.0], [1.0, -0.0]]),
         (_checks.binary, 1.0),
         (_checks.probability, [0.0, 0.4, 1.0]),
-        (_checks.simplex, [[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]]),
+        (_checks.table, [[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]]),
         (_checks.categorical_logits, [[0.0, -INF], [3.0, 1e4]]),
         (_checks.covariance, [[2.0, 0.3], [0.3, 1.0]]),
     ],
@@ -60,13 +61,13 @@ def test_good_argument_passes(check: Callable[..., None], good: Any, make: Calla
         (_checks.binary, [1.0, INF], r"but got inf at index \(1,\)"),
         (_checks.probability, [0.1, -0.2], r"Expected `name` to be between 0 and 1, but got -0.2 at index \(1,\)"),
         (
-            _checks.simplex,
+            _checks.table,
             [[0.5, 0.5], [0.3, 0.6]],
             r"`name.sum\(-1\)` to be 1, but got 0.9.* at index \(1,\) .* Divide",
         ),
-        (_checks.simplex, [1.2, -0.2], r"Expected `name` to be >= 0 everywhere, but got -0.2 at index \(1,\)"),
-        (_checks.simplex, [0.5, NAN], r"Expected `name` to be >= 0 everywhere, but got nan"),
-        (_checks.simplex, 1.0, r"Expected `name` to have a last axis, which holds the probabilities of the values"),
+        (_checks.table, [1.2, -0.2], r"Expected `name` to be >= 0 everywhere, but got -0.2 at index \(1,\)"),
+        (_checks.table, [0.5, NAN], r"Expected `name` to be >= 0 everywhere, but got nan"),
+        (_checks.table, 1.0, r"Expected `name` to have a last axis, which holds the probabilities of the values"),
         (_checks.categorical_logits, [0.0, INF], r"below \+inf everywhere, but got inf .* exclude the others"),
         (_checks.categorical_logits, [[0.0], [-INF]], r"`name.max\(-1\)` to be finite, but got -inf at index \(1,\)"),
         (_checks.covariance, [1.0, 2.0], r"Expected `name` to be square in its last two axes, but got shape \(2,\)"),
@@ -106,7 +107,7 @@ def test_category_is_an_integer_below_the_size() -> None:
         with pytest.raises(ValueError, match=r"but got -1 at index \(0,\)"):
             _checks.category("x", make(np.array([-1, 2])), 4)
         with pytest.raises(TypeError, match=r"Expected `x` to hold integers, .* but got dtype float64"):
-            _checks.category("x", make(np.array([0.0, 1.0])), 4)
+            as_integers("x", make(np.array([0.0, 1.0])), like=make(np.zeros(2)))
 
 
 def test_covariance_is_symmetric_to_rounding_in_its_own_precision() -> None:

@@ -28,6 +28,7 @@ from vaelib import (
     Normal,
     kl_divergence,
 )
+from vaelib._door import described
 from vaelib.distributions import Distribution
 from vaelib.distributions.divergence import CLOSED_FORMS
 
@@ -621,7 +622,8 @@ def test_float32_kl_stays_positive_and_close_to_float64() -> None:
     ],
 )
 def test_pair_without_closed_form_is_refused_with_the_list(q: Any, p: Any) -> None:
-    message = f"got q = {type(q).__name__} and p = {type(p).__name__}. These have one: Normal-Normal, DiagonalNormal-"
+    kinds = [type(d).__name__ if isinstance(d, Distribution) else described(d) for d in (q, p)]
+    message = f"got q = {kinds[0]} and p = {kinds[1]}. These have one: Normal-Normal, DiagonalNormal-"
     with pytest.raises(TypeError, match=message) as error:
         kl_divergence(q, p)
     for family_q, family_p in CLOSED_FORMS:

@@ -68,7 +68,7 @@ def test_samples_for_power_scales_and_is_at_least_two() -> None:
     [
         ((0.0, 1.0), "`effect` and `deviation` to be > 0, but got 0.0 and 1.0"),
         ((0.1, -1.0), "to be > 0, but got 0.1 and -1.0"),
-        ((0.1, float("nan")), "to be > 0"),
+        ((0.1, float("nan")), "`deviation` to be finite"),
         ((0.1, 1.0, 1.0), "`power` to be at least 0.5 and below 1, but got 1.0"),
         ((0.1, 1.0, 0.3), "but got 0.3"),
     ],

@@ -2,7 +2,7 @@
 
 torch is never imported here. A tensor can only come from a caller who has imported torch, so torch is looked up among
 the loaded modules. Where NumPy and torch know a function by one name, callers take it from `namespace` (or `special`);
-the few that differ are bridged below.
+the few that differ are bridged below. How values become arrays is the business of `vaelib._door`.
 """
 
 from __future__ import annotations
@@ -33,45 +33,6 @@ def special(*values: Any) -> Any:
     return sys.modules["torch"].special if any(is_tensor(value) for value in values) else scipy.special
 
 
-def as_arrays(*values: Any) -> tuple[Array, ...]:
-    """Floating-point arrays of one kind: tensors as soon as one value is a tensor, else float64 NumPy arrays.
-
-    Numbers, lists and NumPy arrays beside a tensor take its dtype and device; tensors of several floating dtypes are
-    promoted to the widest; tensors of integers or booleans become floating.
-    """
-    if _alike(values):
-        return values
-    tensors = [value for value in values if is_tensor(value)]
-    if not tensors:
-        return tuple(np.asarray(value, dtype=np.float64) for value in values)
-    torch = sys.modules["torch"]
-    floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
-    dtype = floating[0] if floating else torch.get_default_dtype()
-    for other in floating[1:]:
-        dtype = dtype if other == dtype else torch.promote_types(dtype, other)
-    return tuple(_as_tensor(torch, value, dtype, tensors[0].device) for value in values)
-
-
-def _alike(values: tuple[Any, ...]) -> bool:
-    """Are these floating-point tensors of one dtype already? Training asks six times a step."""
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(values[0], torch.Tensor) or not values[0].is_floating_point():
-        return False
-    for value in values:
-        if not isinstance(value, torch.Tensor) or value.dtype is not values[0].dtype:
-            return False
-    return True
-
-
-def _as_tensor(torch: Any, value: Any, dtype: Any, device: Any) -> Array:
-    if is_tensor(value):
-        return value if value.dtype == dtype else value.to(dtype)
-    if isinstance(value, int | float):
-        return torch.full((), value, dtype=dtype, device=device)  # filled where it lives: nothing to copy to a GPU
-    # as float64 and writable, whatever came: a list, an array, a broadcast view
-    return torch.tensor(np.array(value, dtype=np.float64), dtype=dtype, device=device)
-
-
 def is_single(array: Array) -> bool:
     """True for a tensor of less than double precision. NumPy arrays are double here, always."""
     return is_tensor(array) and array.dtype != sys.modules["torch"].float64
@@ -80,13 +41,6 @@ def is_single(array: Array) -> bool:
 def to_double(array: Array) -> Array:
     """A tensor in double precision."""
     return array.to(sys.modules["torch"].float64)
-
-
-def as_integers(index: Any, like: Array) -> Array:
-    """`index` as an array of the kind and on the device of `like`; its dtype is kept, for a check to judge."""
-    if is_tensor(like):
-        return sys.modules["torch"].as_tensor(index, device=like.device)
-    return np.asarray(index)
 
 
 def broadcast(*arrays: Array) -> tuple[Array, ...]:

@@ -12,27 +12,24 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from vaelib._arrays import Array, Shape, diagonal, is_tensor, namespace, transpose
+from vaelib._door import as_arrays, as_numpy, precision, settled, state
 
 # ---------------------------------------------------------------------------------------------------------- values
-
-
-_trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 
 
 @contextmanager
 def unchecked() -> Iterator[None]:
     """Values are not looked at inside; shapes still are."""
-    token = _trusted.set(True)
+    before, state.trusted = state.trusted, True
     try:
         yield
     finally:
-        _trusted.reset(token)
+        state.trusted = before
 
 
 def can_look(array: Array) -> bool:
@@ -40,7 +37,7 @@ def can_look(array: Array) -> bool:
     if not is_tensor(array):
         return True
     torch = sys.modules["torch"]
-    if torch.compiler.is_compiling() or _trusted.get() or not array.is_cpu:
+    if settled() or not array.is_cpu:
         return False
     if type(array) not in (torch.Tensor, torch.nn.Parameter):  # a fake tensor, say
         return False
@@ -72,13 +69,21 @@ def positive(name: str, array: Array, hint: str = "") -> None:
             _refuse_unless((array > 0) & (array < math.inf), array, name, "finite and > 0 everywhere", hint)
 
 
+def number(name: str, value: Any) -> float:
+    """One finite real number."""
+    (array,) = as_numpy(**{name: value})
+    if array.ndim:
+        raise ValueError(f"Expected `{name}` to be one number, but got shape {array.shape}.")
+    finite(name, array)
+    return float(array)
+
+
 def binary(name: str, array: Array, hint: str = "") -> None:
     """Every entry is 0 or 1."""
     if can_look(array):
-        if is_tensor(array):  # x - x^2 is zero at 0 and 1 alone; masks and all() take eight times as long
-            flat = array.detach().reshape(-1)
-            defect = sys.modules["torch"].addcmul(flat, flat, flat, value=-1)
-            if float(defect.dot(defect)) == 0:
+        if is_tensor(array):  # x - x^2 is zero at 0 and 1 alone; masks and all() take three times as long
+            torch, flat = sys.modules["torch"], array.detach()
+            if not torch.count_nonzero(torch.addcmul(flat, flat, flat, value=-1)):
                 return
         _refuse_unless((array == 0) | (array == 1), array, name, "0 or 1 everywhere", hint)
 
@@ -89,25 +94,39 @@ def probability(name: str, array: Array, hint: str = "") -> None:
         _refuse_unless((array >= 0) & (array <= 1), array, name, "between 0 and 1", hint)
 
 
+def strictly_between(name: str, array: Array, low: float, high: float, hint: str = "") -> None:
+    """Every entry is > low and < high."""
+    if can_look(array):
+        rule = f"strictly between {low:g} and {high:g}"
+        _refuse_unless((array > low) & (array < high), array, name, rule, hint)
+
+
 def uniform_noise(array: Array) -> None:
     """Every entry is strictly between 0 and 1, as `transform` needs it where it inverts a distribution function."""
-    if can_look(array):
-        hint = "It is uniform noise here, not normal; draw_noise(sample_shape, rng=rng) makes the right kind."
-        _refuse_unless((array > 0) & (array < 1), array, "noise", "strictly between 0 and 1", hint)
+    hint = "It is uniform noise here, not normal; draw_noise(sample_shape, rng=rng) makes the right kind."
+    strictly_between("noise", array, 0.0, 1.0, hint)
 
 
-def simplex(name: str, array: Array) -> None:
-    """Entries are >= 0 and sum to 1 along the last axis, to 1e-8 (100 eps in lower precision)."""
+def table(name: str, value: Any) -> Array:
+    """Rows of probabilities as an array: >= 0, with sums of 1 to within 1e-8.
+
+    What comes in lower precision may be off by its rounding, and is divided by its sums.
+    """
+    (array,) = as_arrays(**{name: value})
     last_axis(name, array, "the probabilities of the values")
+    not_empty(name, array, "the probabilities of the values")
+    eps = precision(value)
+    total = array.sum(-1)
     if can_look(array):
         _refuse_unless(array >= 0, array, name, ">= 0 everywhere", "Did you pass logits?")
-        total = array.sum(-1)
-        tolerance = max(1e-8, 100 * _eps(array))
+        tolerance = 1e-8 if eps < 1e-8 else 1e-5 + 4 * eps
         _refuse_unless(abs(total - 1) <= tolerance, total, f"{name}.sum(-1)", "1", "Divide each row by its sum.")
+    return array if eps < 1e-8 else array / total[..., None]
 
 
 def categorical_logits(name: str, array: Array) -> None:
     """No NaN, no +inf, and some finite entry in every row."""
+    not_empty(name, array, "the categories")
     not_nan(name, array)
     if can_look(array):
         hint = "An excluded value has logit -inf; for a certain value, exclude the others."
@@ -116,19 +135,23 @@ def categorical_logits(name: str, array: Array) -> None:
         _refuse_unless(largest > -math.inf, largest, f"{name}.max(-1)", "finite", "Every value is excluded.")
 
 
-def covariance(name: str, matrix: Array) -> None:
-    """Square in its last two axes, finite, symmetric to rounding, with variances > 0 on the diagonal."""
+def covariance(name: str, matrix: Array, eps: float | None = None) -> None:
+    """Square in its last two axes, finite, symmetric to rounding, with variances > 0 on the diagonal.
+
+    `eps` is that of the precision in which the matrix came; None: the one it has.
+    """
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2]:
         raise ValueError(
             f"Expected `{name}` to be square in its last two axes, but got shape {tuple(matrix.shape)}."
             " For independent coordinates use DiagonalNormal(loc, scale)."
         )
+    not_empty(name, matrix, "the coordinates")
     finite(name, matrix)
     if can_look(matrix):
         variances = diagonal(matrix)
         _refuse_unless(variances > 0, variances, f"diagonal of {name}", "> 0 everywhere", "Variances stand there.")
         scale = variances**0.5
-        allowed = _eps(matrix) ** 0.5 * scale[..., :, None] * scale[..., None, :]
+        allowed = (_eps(matrix) if eps is None else eps) ** 0.5 * scale[..., :, None] * scale[..., None, :]
         hint = "If only rounding is to blame, pass (A + A.T) / 2."
         _refuse_unless(abs(matrix - transpose(matrix)) <= allowed, matrix, name, "symmetric", hint)
 
@@ -143,9 +166,6 @@ def positive_definite(name: str, smallest_eigenvalue: float) -> ValueError:
 
 def category(name: str, array: Array, size: int) -> None:
     """Integers from 0 to size - 1."""
-    dtype = str(array.dtype).removeprefix("torch.")
-    if not dtype.startswith(("int", "uint")):
-        raise TypeError(f"Expected `{name}` to hold integers, which category counted from 0, but got dtype {dtype}.")
     if can_look(array):
         good = (array >= 0) & (array < size)
         _refuse_unless(good, array, name, f"between 0 and {size - 1}", "Categories count from 0.")
@@ -213,6 +233,29 @@ def last_axis(name: str, array: Array, holds: str) -> None:
     """There is a last axis, which holds the event or the categories."""
     if array.ndim == 0:
         raise ValueError(f"Expected `{name}` to have a last axis, which holds {holds}, but got a single number.")
+
+
+def not_empty(name: str, array: Array, holds: str) -> None:
+    """The last axis, which holds the event or the categories, has at least one entry."""
+    if array.shape[-1] == 0:
+        raise ValueError(
+            f"Expected `{name}` to have a last axis of at least one entry, which holds {holds}, but got shape"
+            f" {tuple(array.shape)}. Is a mask empty?"
+        )
+
+
+def agree(**arrays: Array) -> None:
+    """One of the named arrays has the common shape of all: none is spread against another, (n,) against (n, 1)."""
+    shapes = [tuple(array.shape) for array in arrays.values()]
+    if all(shape == shapes[0] for shape in shapes):
+        return
+    common = broadcastable(**arrays)
+    if common not in shapes:
+        names = " and ".join(f"`{name}`" for name in arrays)
+        raise ValueError(
+            f"Expected {names} to have one shape, but got {' and '.join(map(str, shapes))}, which would make {common}."
+            " Drop or add an axis of size 1: a[:, 0] or a[:, None]."
+        )
 
 
 def event_size(name: str, array: Array, size: int) -> None:

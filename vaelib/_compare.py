@@ -135,11 +135,11 @@ def measure(evaluate: Callable[[Any], Any], witness: Any, copies: list[Any]) -> 
     """Value of a line, and its allowance: 16 x the largest change over the copies + 64 eps |value| + its own error."""
     with np.errstate(all="ignore"):
         result = evaluate(witness)
-        estimate = result if isinstance(result, Estimate) else Estimate(result)
-        if estimate.value is None:
+        if result is None:
             raise TypeError("Expected a line to return a number or an array, but got None. Is a `return` missing?")
-        if isinstance(estimate.value, str) or np.iscomplexobj(estimate.value):
-            raise TypeError(f"Expected a line to return real numbers, but got {estimate.value!r}.")
+        if isinstance(result, str) or np.iscomplexobj(result):
+            raise TypeError(f"Expected a line to return real numbers, but got {result!r}.")
+        estimate = result if isinstance(result, Estimate) else Estimate(result)
         value = np.asarray(estimate.value, dtype=float)
         if value.size == 0:
             raise ValueError(f"Expected a line with at least one entry, but got shape {value.shape}. Is a mask empty?")

@@ -15,6 +15,8 @@ import numpy as np
 from vaelib._arrays import Array, is_largest, is_tensor, namespace, special, where
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+LOG_2 = math.log(2.0)
+INFINITY = float("inf")
 
 
 def log_excess(growth: Array, log_ratio: Array) -> Array:
@@ -30,6 +32,53 @@ def log_excess(growth: Array, log_ratio: Array) -> Array:
     v = u * u
     series = u * (small - v * (2 / 3 + v * (2 / 5 + v * (2 / 7 + v * (2 / 9)))))
     return where(small == growth, series, growth - log_ratio)
+
+
+def log_ratio(a: Array, b: Array) -> Array:
+    """log(a / b) for a, b > 0, also where the quotient over- or underflows, and where its slope would.
+
+    log a - log b, but where the two are within a factor of 1000: there their difference would lose digits.
+    """
+    log, quotient = namespace(a).log, a / b
+    near = (quotient > 1e-3) & (quotient < 1e3)
+    by_quotient = log(where(near, a, 1.0) / where(near, b, 1.0))
+    return where(near, by_quotient, log(where(near, 1.0, a)) - log(where(near, 1.0, b)))
+
+
+def log_product_of_ratios(a: Array, b: Array, c: Array, d: Array) -> Array:
+    """log((a / b) (c / d)), as `log_ratio`."""
+    first, second = a / b, c / d
+    product = first * second
+    near = (product > 1e-3) & (product < 1e3) & (first > 1e-100) & (first < 1e100)
+    inside = [where(near, each, 1.0) for each in (a, b, c, d)]
+    outside = [where(near, 1.0, each) for each in (a, b, c, d)]
+    by_product = namespace(product).log(inside[0] / inside[1] * (inside[2] / inside[3]))
+    return where(near, by_product, log_ratio(*outside[:2]) + log_ratio(*outside[2:]))
+
+
+def log_slope(p: Array) -> Array:
+    r"""log p for p >= 0, but finite at 0: log t + p / t with t the smallest normal number.
+
+    It is there for its slope, 1 / t: the slope of log at the nearest p inside, huge and finite, so that what stands
+    before it on the way of a gradient, such as a saturated sigmoid whose slope is 0, makes 0 of it and not NaN.
+    """
+    inside = p > 0.0
+    t = _tiny(p)
+    return where(inside, namespace(p).log(where(inside, p, 1.0)), math.log(t) + where(inside, 0.0, p) / t)
+
+
+def log_of(p: Array) -> Array:
+    """log p for p >= 0, -inf at 0; the slope there is that of `log_slope`."""
+    return log_slope(p) + where(p > 0.0, 0.0 * p, -INFINITY)
+
+
+def finite_log(log_p: Array) -> Array:
+    """`log_p`, and in place of -inf the logarithm of the smallest normal number: for slopes."""
+    return where(log_p > -INFINITY, log_p, math.log(_tiny(log_p)))
+
+
+def _tiny(like: Array) -> float:
+    return float(namespace(like).finfo(like.dtype).tiny)
 
 
 def exp_excess(x: Array) -> Array:
@@ -48,9 +97,12 @@ def log_sigmoid(x: Array) -> Array:
     return -np.logaddexp(0.0, -x)
 
 
-def weighted(weight: Array, value: Array) -> Array:
-    """weight * value, where weight 0 makes nothing of an infinite value: 0 log 0 = 0."""
-    return weight * where(weight > 0, value, 0.0)
+def weighted(weight: Array, value: Array, slope: Array | float = 0.0) -> Array:
+    """weight * value, where weight 0 makes nothing of an infinite value: 0 log 0 = 0.
+
+    `slope` is the derivative in the weight where it is 0.
+    """
+    return weight * where(weight > 0, value, slope)
 
 
 def log_normalize(logits: Array) -> Array:

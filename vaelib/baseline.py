@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vaelib import _checks
+from vaelib._door import as_numpy, count, described, quiet
+
 Array = NDArray[Any]
 
 
@@ -18,6 +21,21 @@ class BernoulliMixture:
     log_weights: Array  # (components,)
     probs: Array  # (components, pixels), strictly between 0 and 1
 
+    def __post_init__(self) -> None:
+        log_weights, probs = as_numpy(log_weights=self.log_weights, probs=self.probs)
+        if probs.ndim != 2 or log_weights.shape != probs.shape[:1]:
+            raise ValueError(
+                "Expected `log_weights` of shape (components,) and `probs` of shape (components, pixels), but got"
+                f" {log_weights.shape} and {probs.shape}."
+            )
+        _checks.not_nan("log_weights", log_weights)
+        inside = "It makes some x impossible; smooth it."
+        _checks.strictly_between("probs", probs, 0.0, 1.0, inside)
+        single = isinstance(self.probs, np.ndarray) and self.probs.dtype == np.float32  # precise enough, and fast
+        object.__setattr__(self, "log_weights", log_weights)
+        object.__setattr__(self, "probs", self.probs if single else probs)
+
+    @quiet
     def log_joint(self, x: Array) -> Array:
         """log weight_k + log p(x | k), (examples, components), in nats.
 
@@ -26,21 +44,24 @@ class BernoulliMixture:
         log_odds = np.log(self.probs) - np.log1p(-self.probs)
         all_black = np.log1p(-self.probs).sum(1)
         dtype = self.probs.dtype
-        return np.asarray(x, dtype) @ log_odds.T + (all_black + self.log_weights).astype(dtype)
+        return _binary(x, self.probs.shape[1]).astype(dtype, copy=False) @ log_odds.T + (
+            all_black + self.log_weights
+        ).astype(dtype)
 
     def log_prob(self, x: Array) -> Array:
         """log p(x) in nats, (examples,), for binary x (examples, pixels)."""
-        x = _binary(x, self.probs.shape[1])
         return _log_sum_exp(self.log_joint(x))[:, 0]
 
 
+@quiet
 def independent_pixels(x: Array, *, smoothing: float = 1.0) -> BernoulliMixture:
     """Each pixel by itself: its mean, with `smoothing` examples added half of which are white."""
-    x = _binary(x)
+    x, smoothing = _binary(x), _checks.number("smoothing", smoothing)
     probs = (x.sum(0) + 0.5 * smoothing) / (len(x) + smoothing)
     return BernoulliMixture(np.zeros(1), probs[None])
 
 
+@quiet
 def fit_mixture(
     x: Array,
     components: int = 200,
@@ -66,6 +87,9 @@ def fit_mixture(
     Source: Bishop 2006, section 9.3.3.
     """
     x = _binary(x).astype(np.float32)
+    components, iterations = count("components", components), count("iterations", iterations)
+    smoothing = _checks.number("smoothing", smoothing)
+    _checks.generator(rng, x)
     if not 1 <= components <= len(x):
         raise ValueError(f"Expected `components` to be between 1 and the {len(x)} examples, but got {components}.")
     mean = independent_pixels(x).probs[0]
@@ -76,9 +100,16 @@ def fit_mixture(
     return mixture
 
 
+@quiet
 def em_step(mixture: BernoulliMixture, x: Array, mean: Array, smoothing: float) -> BernoulliMixture:
     """One E and one M step; `mean` (pixels,) is what the imaginary examples look like."""
+    if not isinstance(mixture, BernoulliMixture):
+        raise TypeError(f"Expected `mixture` to be a BernoulliMixture, but got {described(mixture)}.")
+    smoothing = _checks.number("smoothing", smoothing)
     log_joint = mixture.log_joint(x)
+    x = _binary(x).astype(mixture.probs.dtype, copy=False)
+    (mean,) = as_numpy(mean=mean)
+    _checks.event_size("mean", mean, mixture.probs.shape[1])
     responsibilities = np.exp(log_joint - _log_sum_exp(log_joint))  # (examples, components)
     counts = responsibilities.sum(0, dtype=np.float64) + smoothing
     white = responsibilities.T @ x + smoothing * mean
@@ -95,8 +126,9 @@ def _log_sum_exp(a: Array) -> Array:
 
 
 def _binary(x: Array, pixels: int | None = None) -> Array:
-    x = np.asarray(x)
-    if x.ndim != 2 or x.shape[1] != (pixels or x.shape[1]):
+    if type(x) is not np.ndarray or x.dtype.kind not in "fiub":  # what is an array keeps its dtype: bytes are small
+        (x,) = as_numpy(x=x)
+    if x.ndim != 2 or x.shape[1] != (pixels or x.shape[1]) or x.size == 0:
         raise ValueError(f"Expected `x` to have shape (examples, {pixels or 'pixels'}), but got {x.shape}.")
     if not ((x == 0) | (x == 1)).all():
         raise ValueError(

@@ -11,6 +11,7 @@ import numpy as np
 from vaelib import _compare
 from vaelib._compare import Comparison, Value, Verdict, compose, judge, measure, minus, perturbed
 from vaelib._latex import plain
+from vaelib._printable import printable
 from vaelib.montecarlo import sample_mean
 from vaelib.report import Report, Row
 
@@ -86,7 +87,7 @@ class Line:
             raise ValueError(f"Expected `equality` on a line with a value, but {self.latex!r} has samples. Use `gap`.")
 
     def __repr__(self) -> str:
-        return f"Line({self.relation} {plain(self.latex)})"
+        return printable(f"Line({self.relation} {plain(self.latex)})")
 
     @property
     def latex(self) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from vaelib._door import as_numpy, count, quiet
+from vaelib._printable import printable
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -27,12 +30,31 @@ class Estimate:
     error: Any = 0.0
     num_samples: int | None = None
 
+    def __post_init__(self) -> None:
+        """What is a float stays one; anything else becomes an array of real numbers, or is refused."""
+        for name in ("value", "error"):
+            given = getattr(self, name)
+            if not isinstance(given, float) and not (type(given) is np.ndarray and given.dtype == np.float64):
+                (array,) = as_numpy(**{name: given})
+                object.__setattr__(self, name, array[()])
+        if self.num_samples is not None and not (type(self.num_samples) is int and self.num_samples >= 0):
+            object.__setattr__(self, "num_samples", count("num_samples", self.num_samples))
+        if np.ndim(self.error) and np.shape(self.error) != np.shape(self.value):
+            raise ValueError(
+                f"Expected `error` to be one number or of the shape of `value`, {np.shape(self.value)}, but got"
+                f" {np.shape(self.error)}."
+            )
+
     __array_ufunc__ = None  # `array + estimate` is this class's business, not NumPy's
 
+    @quiet
     def __add__(self, other: Any) -> Estimate:
-        if isinstance(other, Estimate):
-            return Estimate(self.value + other.value, self.error + other.error, _fewest(self, other))
-        return Estimate(self.value + other, self.error, self.num_samples)
+        other = _estimate(other)
+        values = np.shape(self.value), np.shape(other.value)
+        if values[0] != values[1] and np.broadcast_shapes(*values) not in values:
+            raise ValueError(f"Expected two Estimates of one shape, but got {values[0]} and {values[1]}.")
+        value, error = self.value + other.value, self.error + other.error
+        return Estimate(value, error + np.zeros(np.shape(value)) if np.ndim(error) else error, _fewest(self, other))
 
     __radd__ = __add__
 
@@ -40,27 +62,40 @@ class Estimate:
         return Estimate(-self.value, self.error, self.num_samples)
 
     def __sub__(self, other: Any) -> Estimate:
-        return self + (-other)
+        return self + (-_estimate(other))
 
     def __rsub__(self, other: Any) -> Estimate:
         return (-self) + other
 
+    @quiet
     def __mul__(self, constant: float) -> Estimate:
         if isinstance(constant, Estimate):
             raise TypeError("Expected a number to multiply an Estimate by, but got another. Products are not defined.")
-        return Estimate(self.value * constant, self.error * abs(constant), self.num_samples)
+        (factor,) = as_numpy(constant=constant)
+        if factor.ndim and factor.shape != np.shape(self.value):
+            raise ValueError(
+                f"Expected `constant` to be a number, or of the shape of the Estimate, {np.shape(self.value)}, but got"
+                f" {factor.shape}."
+            )
+        return Estimate(self.value * factor[()], self.error * abs(factor[()]), self.num_samples)
 
     __rmul__ = __mul__
 
+    @quiet
     def __truediv__(self, constant: float) -> Estimate:
         if isinstance(constant, Estimate):
             raise TypeError("Expected a number to divide an Estimate by, but got another. Quotients are not defined.")
-        return self * (1.0 / constant)
+        (divisor,) = as_numpy(constant=constant)
+        inverse: Any = 1.0 / divisor
+        return self * inverse
 
     def __float__(self) -> float:
         """The value alone, where it is one number."""
+        if np.ndim(self.value):
+            raise TypeError(f"Expected an Estimate of one number, but got one of shape {np.shape(self.value)}.")
         return float(self.value)
 
+    @quiet
     def log(self) -> Estimate:
         """Natural logarithm; the error becomes relative: error / value. NaN where the value is not positive."""
         value = np.asarray(self.value, dtype=float)
@@ -74,7 +109,11 @@ class Estimate:
         if np.ndim(self.value):
             return f"array of shape {np.shape(self.value)}, error at most {np.max(self.error):.1e}"
         text = f"{float(self.value):.10g} \N{PLUS-MINUS SIGN} {float(self.error):.1e}"
-        return text if self.num_samples is None else f"{text} ({self.num_samples:,} samples)"
+        return printable(text if self.num_samples is None else f"{text} ({self.num_samples:,} samples)")
+
+
+def _estimate(other: Any) -> Estimate:
+    return other if isinstance(other, Estimate) else Estimate(other)
 
 
 def _fewest(a: Estimate, b: Estimate) -> int | None:

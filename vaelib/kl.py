@@ -1,17 +1,23 @@
-"""Closed forms of KL(q || p), in nats, as functions of the parameters (NumPy or torch arrays of one kind).
+"""Closed forms of KL(q || p), in nats, as functions of the parameters (numbers, lists, NumPy or torch arrays).
 
 Each is arranged so that it keeps its digits as q nears p, where the textbook form is a small difference of large
 numbers: as a sum of terms that are >= 0, or, for Gaussians in single precision, by taking the difference in double.
 Two building blocks recur: r - 1 - log r (`log_excess`) and e^x - 1 - x (`exp_excess`), the distances of the logarithm
-and of the exponential from their tangents.
+and of the exponential from their tangents. Where the ratio r leaves the range of floats, its logarithm does not
+(`log_ratio`): KL is infinite only where it is larger than every float, or q gives mass to what p excludes.
 
 For distributions, `vaelib.kl_divergence(q, p)` is the door.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
+from collections.abc import Callable
+from typing import Any
 
+from vaelib import _checks
 from vaelib._arrays import (
     Array,
     diagonal,
@@ -25,21 +31,69 @@ from vaelib._arrays import (
     transpose,
     where,
 )
+from vaelib._door import as_arrays, quiet
 from vaelib._special import (
+    INFINITY,
     STIRLING,
     exp_excess,
+    finite_log,
     log_excess,
     log_minus_digamma,
     log_normalize,
+    log_product_of_ratios,
+    log_ratio,
     log_sigmoid,
     odd_series,
     stirling_remainder,
     weighted,
 )
 
-INFINITY = float("inf")
+Formula = Callable[..., Array]
+POSITIVE = ("scale", "rate", "concentration", "distance")
+FINITE = ("loc", "covariance", "factor")
+LARGE_LOG = 600.0  # of a ratio; beyond, the ratio itself is not formed
 
 
+def of_parameters(formula: Formula) -> Formula:
+    """A formula for arrays of one kind as a function that converts what comes, and checks it by its name.
+
+    `__wrapped__` is the bare formula, for parameters that a distribution has checked already.
+    """
+    signature = inspect.signature(formula)
+
+    @functools.wraps(formula)
+    def checked(*args: Any, **kwargs: Any) -> Array:
+        named = signature.bind(*args, **kwargs).arguments
+        arrays = as_arrays(**named)
+        for name, array in zip(named, arrays, strict=True):
+            if name.startswith(POSITIVE):
+                _checks.positive(name, array)
+            elif name.startswith(FINITE):
+                _checks.finite(name, array)
+            else:
+                _checks.not_nan(name, array)
+        if "factor_q" not in named:  # matrices beside vectors
+            _checks.broadcastable(**dict(zip(named, arrays, strict=True)))
+        return formula(*arrays)
+
+    quietly = quiet(checked)
+    quietly.__wrapped__ = formula
+    return quietly
+
+
+def in_double(formula: Formula) -> Formula:
+    """Single precision goes through double, where none of its ratios over- or underflows, and no digit is lost."""
+
+    @functools.wraps(formula)
+    def computed(*arrays: Array) -> Array:
+        if not is_single(arrays[0]):
+            return formula(*arrays)
+        return formula(*(to_double(array) for array in arrays)).to(arrays[0].dtype)
+
+    return computed
+
+
+@of_parameters
 def normal(loc_q: Array, scale_q: Array, loc_p: Array, scale_p: Array) -> Array:
     r"""(r - 1 - log r) + (r - 1)^2 / 2 + g^2 / 2, with r = sigma_q / sigma_p and g = (mu_q - mu_p) / sigma_p.
 
@@ -52,10 +106,14 @@ def normal(loc_q: Array, scale_q: Array, loc_p: Array, scale_p: Array) -> Array:
         scales = 0.5 * (ratio * ratio - 1.0) - namespace(ratio).log(ratio)
         return namespace(ratio).addcmul(scales.to(scale_q.dtype), standardized_gap, standardized_gap, value=0.5)
     growth = (scale_q - scale_p) / scale_p  # r - 1
-    log_ratio = namespace(scale_q).log(scale_q / scale_p)  # log r
-    return log_excess(growth, log_ratio) + 0.5 * (growth * growth + standardized_gap * standardized_gap)
+    return _gaussians(growth, log_ratio(scale_q, scale_p), standardized_gap)
 
 
+def _gaussians(growth: Array, log_r: Array, standardized_gap: Array) -> Array:
+    return log_excess(growth, log_r) + 0.5 * (growth * growth + standardized_gap * standardized_gap)
+
+
+@of_parameters
 def multivariate_normal(
     loc_q: Array, covariance_q: Array, factor_q: Array, loc_p: Array, covariance_p: Array, factor_p: Array
 ) -> Array:
@@ -63,11 +121,20 @@ def multivariate_normal(
 
     With the lower-triangular L_p^-1 L_q = I + E and r_i = 1 + E_ii, the bracket is |E|^2 + 2 sum_i (r_i - 1 - log r_i).
     """
+    _require_square(covariance_q, factor_q, covariance_p, factor_p)
+    _checks.event_size("loc_q", loc_q, factor_q.shape[-1])
+    _checks.event_size("loc_p", loc_p, factor_q.shape[-1])
     change = _relative_change(covariance_q, factor_q, covariance_p, factor_p)  # E
-    log_ratio = namespace(factor_q).log(diagonal(factor_q) / diagonal(factor_p))
-    excess = log_excess(diagonal(change), log_ratio).sum(-1)
+    log_r = log_ratio(diagonal(factor_q), diagonal(factor_p))
+    excess = log_excess(diagonal(change), log_r).sum(-1)
     standardized_gap = solve_lower_vector(factor_p, loc_q - loc_p)
     return excess + 0.5 * ((change**2).sum(-1).sum(-1) + (standardized_gap**2).sum(-1))
+
+
+def _require_square(*matrices: Array) -> None:
+    shapes = [tuple(matrix.shape) for matrix in matrices]
+    if any(len(shape) < 2 or shape[-2:] != shapes[0][-1:] * 2 for shape in shapes):
+        raise ValueError(f"Expected covariances and factors of shape (..., d, d) with one d, but got {shapes}.")
 
 
 def _relative_change(covariance_q: Array, factor_q: Array, covariance_p: Array, factor_p: Array) -> Array:
@@ -78,16 +145,17 @@ def _relative_change(covariance_q: Array, factor_q: Array, covariance_p: Array, 
     gives them to E.
     """
     change = solve_lower(factor_p, factor_q - factor_p)
-    left = solve_lower(factor_p, covariance_q - covariance_p)
+    near = (abs(change) < 0.005).all(-1).all(-1)[..., None, None]
+    left = solve_lower(factor_p, where(near, covariance_q - covariance_p, 0.0))
     symmetric = solve_lower(factor_p, transpose(left))  # M
-    near = (abs(symmetric) < 0.01).all(-1).all(-1)[..., None, None]
     small = where(near, change, 0.0)
-    remainder = where(near, symmetric, 0.0) - small @ transpose(small)
+    remainder = symmetric - small @ transpose(small)
     lower_half = namespace(change).tril(remainder)
     lower_half = lower_half - 0.5 * namespace(change).triu(lower_half)
     return where(near, lower_half, change)
 
 
+@of_parameters
 def bernoulli(logits_q: Array, logits_p: Array) -> Array:
     r"""s log(s/t) + (1 - s) log((1 - s)/(1 - t)), with s = sigmoid(logits_q), t = sigmoid(logits_p).
 
@@ -96,7 +164,7 @@ def bernoulli(logits_q: Array, logits_p: Array) -> Array:
     """
     xp = namespace(logits_q)
     certain = xp.isinf(logits_p)
-    if_certain = where(logits_q == logits_p, 0.0, INFINITY)
+    if_certain = where(logits_q == logits_p, xp.zeros_like(logits_p), INFINITY)
     logits_q, logits_p = where(certain, 0.0, logits_q), where(certain, 0.0, logits_p)
     s, complement = special(logits_q).expit(logits_q), special(logits_q).expit(-logits_q)
 
@@ -109,6 +177,7 @@ def bernoulli(logits_q: Array, logits_p: Array) -> Array:
     return where(certain, if_certain, where(near, close, far))
 
 
+@of_parameters
 def categorical(logits_q: Array, logits_p: Array) -> Array:
     r"""sum_i q_i log(q_i / p_i), with 0 log 0 = 0; infinite where p excludes (logit -inf) what q does not.
 
@@ -116,6 +185,8 @@ def categorical(logits_q: Array, logits_p: Array) -> Array:
     less the logarithm of the mass that p gives to what q allows.
     """
     xp = namespace(logits_q)
+    _checks.last_axis("logits_q", logits_q, "the categories")
+    _checks.event_size("logits_p", logits_p, logits_q.shape[-1])
     allowed, excluded = logits_q > -INFINITY, logits_p == -INFINITY
     impossible = (allowed & excluded).any(-1)
     logits_p = where(allowed & excluded, 0.0, logits_p)  # any number: such a row is infinite in the end
@@ -137,36 +208,75 @@ def categorical(logits_q: Array, logits_p: Array) -> Array:
     return where(impossible, INFINITY, where(near, close, far))
 
 
+@of_parameters
+def of_probabilities(q: Array, p: Array, log_q: Array, log_p: Array) -> Array:
+    r"""q log(q/p) + p - q >= 0, elementwise: summed over all values, KL(q || p), since q and p sum to one.
+
+    For probabilities that are known as such, zeros among them: 0 log 0 = 0, and infinite where p excludes what q does
+    not. The slope in q is log(q/p); where q or p is 0, that of the nearest positive float in its place.
+    """
+    near = abs(p - q) < 0.5 * q
+    growth = where(near, p - q, 0.0) / where(near, q, 1.0)
+    close = q * log_excess(growth, namespace(q).log1p(growth))
+    slope = finite_log(log_q) - finite_log(log_p)
+    far = weighted(q, finite_log(log_q) - log_p, slope) + (p - q)
+    return where(near, close, far)
+
+
+@of_parameters
+@in_double
 def laplace(loc_q: Array, scale_q: Array, loc_p: Array, scale_p: Array) -> Array:
-    r"""(r - 1 - log r) + r (e^-t - 1 + t), with r = b_q / b_p and t = |mu_q - mu_p| / b_q."""
-    ratio = scale_q / scale_p
-    distance = abs(loc_q - loc_p) / scale_q
-    return log_excess((scale_q - scale_p) / scale_p, namespace(ratio).log(ratio)) + ratio * exp_excess(-distance)
+    r"""(r - 1 - log r) + r (e^-t - 1 + t), with r = b_q / b_p and t = |mu_q - mu_p| / b_q.
+
+    For t > 0.1 the last term is |mu_q - mu_p| / b_p + r (e^-t - 1), which neither a large t nor a small r harms.
+    """
+    gap, ratio = abs(loc_q - loc_p), scale_q / scale_p
+    in_range = (ratio > 0.0) & (ratio < INFINITY)  # beyond it the rest alone is what counts
+    r = where(in_range, where(in_range, scale_q, 0.0) / where(in_range, scale_p, 1.0), 0.0)
+    near, moderate = gap < 0.1 * scale_q, gap < 1e3 * scale_q
+    t = where(moderate, gap, 0.0) / where(moderate, scale_q, 1.0)
+    series = exp_excess(where(near, -t, 0.0))
+    decay = where(moderate, namespace(t).expm1(-t), -1.0)
+    kinked = where(near, r * series, gap / scale_p + r * decay)
+    return log_excess((scale_q - scale_p) / scale_p, log_ratio(scale_q, scale_p)) + kinked
 
 
+@of_parameters
+@in_double
 def exponential(rate_q: Array, rate_p: Array) -> Array:
     r"""r - 1 - log r, with r = rate_p / rate_q, the ratio of the means."""
-    return log_excess((rate_p - rate_q) / rate_q, namespace(rate_q).log(rate_p / rate_q))
+    return log_excess((rate_p - rate_q) / rate_q, log_ratio(rate_p, rate_q))
 
 
+@of_parameters
+@in_double
 def gamma(concentration_q: Array, rate_q: Array, concentration_p: Array, rate_p: Array) -> Array:
     r"""a_p (r - 1 - log r) + KL(Gamma(a_q, a_q) || Gamma(a_p, a_p)), with r the ratio of the means.
 
     The textbook's (a_q - a_p) psi(a_q) - log Gamma(a_q) + log Gamma(a_p) + a_p log(b_q/b_p) + a_q (b_p - b_q)/b_q,
     split into what the means and what the concentrations contribute.
     """
-    means = gamma_means(concentration_q, rate_q, concentration_p, rate_p)
-    return concentration_p * means + _gamma_of_mean_one(concentration_q, concentration_p)
+    means = _gamma_means(concentration_q, rate_q, concentration_p, rate_p)
+    return means + _gamma_of_mean_one(concentration_q, concentration_p)
 
 
-def gamma_means(concentration_q: Array, rate_q: Array, concentration_p: Array, rate_p: Array) -> Array:
-    r"""r - 1 - log r, with r = (a_q / b_q) / (a_p / b_p), the ratio of the means of two Gammas."""
-    ratio = concentration_q / concentration_p * (rate_p / rate_q)
+def _gamma_means(concentration_q: Array, rate_q: Array, concentration_p: Array, rate_p: Array) -> Array:
     change_of_concentration = (concentration_q - concentration_p) / concentration_p
     change_of_rate = (rate_p - rate_q) / rate_q
     small_changes = change_of_concentration + (1.0 + change_of_concentration) * change_of_rate
-    growth = where(abs(change_of_concentration) < 0.5, small_changes, ratio - 1.0)
-    return log_excess(growth, namespace(ratio).log(ratio))
+    log_r = log_product_of_ratios(concentration_q, concentration_p, rate_p, rate_q)
+    xp, large = namespace(log_r), log_r > LARGE_LOG
+    growth = where(abs(change_of_concentration) < 0.5, small_changes, xp.expm1(where(large, 0.0, log_r)))
+    excess = log_excess(where(large, 0.0, growth), where(large, 0.0, log_r))
+    beyond = xp.exp(where(large, log_r + xp.log(concentration_p), 0.0)) - concentration_p * (1.0 + log_r)
+    return where(large, beyond, concentration_p * excess)
+
+
+@of_parameters
+@in_double
+def gamma_means(concentration_q: Array, rate_q: Array, concentration_p: Array, rate_p: Array) -> Array:
+    r"""a_p (r - 1 - log r), with r = (a_q / b_q) / (a_p / b_p): what the means of two Gammas contribute to their KL."""
+    return _gamma_means(concentration_q, rate_q, concentration_p, rate_p)
 
 
 def _gamma_of_mean_one(a_q: Array, a_p: Array, shift: int = 10) -> Array:
@@ -176,15 +286,15 @@ def _gamma_of_mean_one(a_q: Array, a_p: Array, shift: int = 10) -> Array:
     Gamma(a) = Gamma(a + n) / (a (a + 1) ... (a + n - 1)) and Stirling's series at x = a + n, every term is the distance
     of a logarithm or of a power of x from its tangent at a_q.
     """
-    log, change = namespace(a_q).log, a_p - a_q
+    change = a_p - a_q
     x_q, x_p = a_q + shift, a_p + shift
     growth = change / x_q
-    total = (0.5 - shift) * log_excess(growth, log(x_p / x_q))
-    total = total - a_p * log_excess(-shift * growth / a_p, log(x_p / x_q * (a_q / a_p)))
+    total = (0.5 - shift) * log_excess(growth, log_ratio(x_p, x_q))
+    total = total - a_p * log_excess(-shift * growth / a_p, log_product_of_ratios(x_p, x_q, a_q, a_p))
     k = positions(shift, like=a_q)
     steps_q, steps_p = a_q[..., None] + k, a_p[..., None] + k  # (..., n)
-    total = total + log_excess(change[..., None] / steps_q, log(steps_p / steps_q)).sum(-1)
-    return total + growth**2 * _stirling_curvature(1.0 / x_q, 1.0 / x_p)
+    total = total + log_excess(change[..., None] / steps_q, log_ratio(steps_p, steps_q)).sum(-1)
+    return total + growth * (growth * _stirling_curvature(1.0 / x_q, 1.0 / x_p))
 
 
 def _stirling_curvature(w: Array, u: Array) -> Array:
@@ -205,15 +315,24 @@ def _stirling_curvature(w: Array, u: Array) -> Array:
 # Against another family: what no parameter of p can remove, and the distance of q's moments from those of the best p.
 
 
+@of_parameters
+@in_double
 def laplace_normal(loc_q: Array, scale_q: Array, loc_p: Array, scale_p: Array) -> Array:
     r"""(log pi - 1)/2, the KL to the Gaussian of equal mean and variance, + the KL from that Gaussian to p."""
-    return 0.5 * (math.log(math.pi) - 1.0) + normal(loc_q, math.sqrt(2.0) * scale_q, loc_p, scale_p)
+    deviation = math.sqrt(2.0) * scale_q
+    to_p = _gaussians((deviation - scale_p) / scale_p, log_ratio(deviation, scale_p), (loc_q - loc_p) / scale_p)
+    return 0.5 * (math.log(math.pi) - 1.0) + to_p
 
 
+@of_parameters
+@in_double
 def gamma_normal(concentration: Array, rate: Array, loc: Array, scale: Array) -> Array:
     r"""The KL to the Gaussian of equal mean and variance, about 1 / (3 a), + the KL from that Gaussian to p."""
-    deviation = namespace(rate).sqrt(concentration) / rate
-    return _gamma_non_normality(concentration) + normal(concentration / rate, deviation, loc, scale)
+    xp = namespace(rate)
+    root = xp.sqrt(concentration)
+    log_r = log_product_of_ratios(root, rate, xp.ones_like(scale), scale)
+    to_p = _gaussians((root / rate - scale) / scale, log_r, (concentration / rate - loc) / scale)
+    return _gamma_non_normality(concentration) + to_p
 
 
 def _gamma_non_normality(a: Array) -> Array:
@@ -225,12 +344,13 @@ def _gamma_non_normality(a: Array) -> Array:
     return where(large, series, 0.5 - (y - 1.0) * log_minus_digamma(y) - stirling_remainder(y))
 
 
+@of_parameters
+@in_double
 def normal_laplace(distance: Array, scale_q: Array, scale_p: Array) -> Array:
     r"""log(2/pi) + 1/2 + log(D / (sigma_q sqrt(2/pi))) + (r - 1 - log r), with D = E_q|x - mu_p| and r = D / b_p.
 
     The logarithm of D is >= 0, since the mean distance is least from q's own mean.
     """
-    log = namespace(scale_q).log
     floor = math.log(2.0 / math.pi) + 0.5
-    off_center = log(distance / (math.sqrt(2.0 / math.pi) * scale_q))
-    return floor + off_center + log_excess((distance - scale_p) / scale_p, log(distance / scale_p))
+    off_center = log_ratio(distance, math.sqrt(2.0 / math.pi) * scale_q)
+    return floor + off_center + log_excess((distance - scale_p) / scale_p, log_ratio(distance, scale_p))

@@ -13,6 +13,8 @@ from itertools import product
 import numpy as np
 from scipy.special import logsumexp, roots_hermitenorm, roots_legendre
 
+from vaelib import _checks
+from vaelib._door import as_numpy, count, quiet, require_function
 from vaelib.estimate import Estimate
 
 Array = np.ndarray
@@ -20,31 +22,36 @@ Integrand = Callable[[Array], Array]
 _remembered = lru_cache(maxsize=128)  # rules, not results; perturbed intervals would pile up without a bound
 
 
+@quiet
 def trapezoid(f: Integrand, a: float, b: float, n: int = 500) -> Estimate:
     """Integral of f over [a, b] with 2 n intervals of width h = (b - a) / (2 n).
 
     For a smooth integrand that has decayed at both ends the error falls faster than any power of h: the rule to take
     for a density that is not Gaussian. At a kink it falls like h^2 only.
     """
-    nodes, weights = _trapezoid_rule(*_interval(a, b), n)
+    nodes, weights = _trapezoid_rule(*_interval(a, b), count("n", n, least=1))
     values = _values(f, nodes)
     return _fine_and_coarse(_weighted(weights, values), _weighted(2 * weights[::2], values[::2]))
 
 
+@quiet
 def log_trapezoid(log_f: Integrand, a: float, b: float, n: int = 500) -> Estimate:
     """Logarithm of the integral of exp(log_f) over [a, b], by `trapezoid`, safe against underflow."""
-    nodes, weights = _trapezoid_rule(*_interval(a, b), n)
+    nodes, weights = _trapezoid_rule(*_interval(a, b), count("n", n, least=1))
     values = _values(log_f, nodes)
     fine = logsumexp(values, axis=0, b=_column(weights, values))
     coarse = logsumexp(values[::2], axis=0, b=_column(2 * weights[::2], values))
     return _fine_and_coarse(fine, coarse)
 
 
+@quiet
 def gauss_legendre(f: Integrand, a: float, b: float, panels: int = 15, n: int = 24) -> Estimate:
     """Integral of f over [a, b]: n Gauss-Legendre nodes on each of 2 `panels` panels of equal width."""
-    return _fine_and_coarse(*(_weighted(w, _values(f, z)) for z, w in _panel_rules(*_interval(a, b), panels, n)))
+    rules = _panel_rules(*_interval(a, b), *_counts(panels, n))
+    return _fine_and_coarse(*(_weighted(w, _values(f, z)) for z, w in rules))
 
 
+@quiet
 def log_gauss_legendre(log_f: Integrand, a: float, b: float, panels: int = 15, n: int = 24) -> Estimate:
     """Logarithm of the integral of exp(log_f) over [a, b], by `gauss_legendre`."""
 
@@ -52,14 +59,18 @@ def log_gauss_legendre(log_f: Integrand, a: float, b: float, panels: int = 15, n
         values = _values(log_f, nodes)
         return logsumexp(values, axis=0, b=_column(weights, values))
 
-    return _fine_and_coarse(*(rule(z, w) for z, w in _panel_rules(*_interval(a, b), panels, n)))
+    return _fine_and_coarse(*(rule(z, w) for z, w in _panel_rules(*_interval(a, b), *_counts(panels, n))))
 
 
+@quiet
 def gauss_hermite(f: Integrand, loc: float, scale: float, n: int = 32) -> Estimate:
     """E[f(z)] for z ~ N(loc, scale^2) with 2 n nodes: exact for polynomials of degree up to 4 n - 1.
 
     Trust it for integrands that are polynomial, or Gaussian of about this center and width; elsewhere `trapezoid`.
     """
+
+    loc, scale = _checks.number("loc", loc), _checks.number("scale", scale)
+    n = count("n", n, least=1)
 
     def rule(n: int) -> Array:
         nodes, weights = _hermite_rule(n)
@@ -68,6 +79,7 @@ def gauss_hermite(f: Integrand, loc: float, scale: float, n: int = 32) -> Estima
     return _fine_and_coarse(rule(2 * n), rule(n))
 
 
+@quiet
 def gauss_hermite_multivariate(f: Integrand, loc: Array, scale_tril: Array, n: int = 4) -> Estimate:
     """E[f(z)] for z ~ N(loc, L L^T) on the product grid of 2 n nodes for each of the k coordinates of L^-1 (z - loc).
 
@@ -76,7 +88,13 @@ def gauss_hermite_multivariate(f: Integrand, loc: Array, scale_tril: Array, n: i
         loc: shape (k,). scale_tril: the lower Cholesky factor L, shape (k, k).
         n: the grid has (2 n)^k nodes; meant for k up to 4.
     """
-    loc, scale_tril = np.asarray(loc), np.asarray(scale_tril)
+    loc, scale_tril = as_numpy(loc=loc, scale_tril=scale_tril)
+    if loc.ndim != 1 or scale_tril.shape != (loc.size, loc.size) or loc.size == 0:
+        raise ValueError(
+            "Expected `loc` of shape (k,) and `scale_tril` of shape (k, k), but got"
+            f" {loc.shape} and {scale_tril.shape}."
+        )
+    n = count("n", n, least=1)
 
     def rule(n: int) -> Array:
         nodes, weights = _hermite_rule(n)
@@ -87,15 +105,17 @@ def gauss_hermite_multivariate(f: Integrand, loc: Array, scale_tril: Array, n: i
     return _fine_and_coarse(rule(2 * n), rule(n))
 
 
+@quiet
 def enumerate_states(f: Integrand, num_states: int) -> Estimate:
     """Sum of f over the states 0, ..., num_states - 1: exact, so the error is 0."""
-    values = _values(f, np.arange(num_states))
+    values = _values(f, np.arange(count("num_states", num_states, least=1)))
     return Estimate(values.sum(axis=0), np.zeros(values.shape[1:])[()])
 
 
 def _values(f: Integrand, nodes: Array) -> Array:
     """The integrand at the nodes, one entry (or row) for each."""
-    values = np.asarray(f(nodes))
+    require_function("f", f)
+    (values,) = as_numpy(**{"f(z)": f(nodes)})
     if values.shape[:1] != nodes.shape[:1]:
         raise ValueError(
             f"Expected the integrand to return shape ({len(nodes)}, ...), one entry for each node, but got "
@@ -105,9 +125,14 @@ def _values(f: Integrand, nodes: Array) -> Array:
 
 
 def _interval(a: float, b: float) -> tuple[float, float]:
-    if not (np.isfinite(a) and np.isfinite(b) and a < b):
+    (start,), (end,) = as_numpy(a=a), as_numpy(b=b)
+    if start.ndim or end.ndim or not (np.isfinite(start) and np.isfinite(end) and start < end):
         raise ValueError(f"Expected a finite interval with a < b, but got a = {a}, b = {b}.")
-    return float(a), float(b)
+    return float(start), float(end)
+
+
+def _counts(panels: int, n: int) -> tuple[int, int]:
+    return count("panels", panels, least=1), count("n", n, least=1)
 
 
 def _column(weights: Array, values: Array) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 
 from vaelib._compare import Comparison, Verdict, worst_verdict
 from vaelib._latex import for_table, plain, prose, width
+from vaelib._printable import printable
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,11 @@ class Report:
         table: list[tuple[str, ...]] = [_HEAD]
         for index, verdict, sign, latex, *rest in self._cells():
             table.append((index, verdict, _SIGNS.get(sign, (sign, ""))[0] + plain(latex), *rest))
+        table = [tuple(printable(cell) for cell in row) for row in table]
         widths = [max(width(cell) for cell in column) for column in zip(*table, strict=True)]
         lines = ["  ".join(c + " " * (w - width(c)) for c, w in zip(row, widths, strict=True)) for row in table]
         notes = [f"Line {i}: {row.note}" for i, row in enumerate(self.rows) if row.note]
-        return "\n".join(line.rstrip() for line in [self._title(), *lines, *notes])
+        return "\n".join(line.rstrip() for line in [printable(self._title()), *lines, *map(printable, notes)])
 
     def _repr_markdown_(self) -> str:
         lines = [f"**{prose(self._title())}**", "", _markdown(_HEAD), "|--:|:--|:--|:--|--:|--:|--:|"]
@@ -140,7 +142,8 @@ class SlipTable:
         return self.results[index]
 
     def __repr__(self) -> str:
-        return "\n".join(f"line {line}, {outcome}: {name}. {says}" for line, outcome, name, says in self._cells())
+        lines = (f"line {line}, {outcome}: {name}. {says}" for line, outcome, name, says in self._cells())
+        return printable("\n".join(lines))
 
     def _repr_markdown_(self) -> str:
         head = [_markdown(("line", "outcome", "slip", "what the check would say")), "|--:|:--|:--|:--|"]

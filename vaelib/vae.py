@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vaelib._door import as_arrays, count, described, settled
 from vaelib.distributions import Bernoulli, DiagonalNormal, Normal, kl_divergence
 
 LOG_SCALE_BOUND = 7.0  # scales stay within e^-7 and e^7, a millionfold range: no exp overflows, no variance vanishes
@@ -134,6 +135,8 @@ class VAE(nn.Module):
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x | z) in nats, summed over pixels: x (batch, pixels), z (..., batch, latent_dim) -> (..., batch)."""
+        if not settled():
+            x, z = self._input("x", x, self.pixels), self._input("z", z, self.latent_dim)
         return self.decoder(z).log_prob(x).sum(-1)
 
     def expected_log_likelihood(self, x: Tensor, q: DiagonalNormal) -> Tensor:
@@ -149,6 +152,8 @@ class VAE(nn.Module):
                 "Expected a linear Gaussian decoder, for which the expectation has a closed form, but got "
                 f"{'a Bernoulli decoder' if self.decoder.bernoulli else 'hidden layers'}. Sample it: objective elbo."
             )
+        if not isinstance(q, DiagonalNormal):
+            raise TypeError(f"Expected `q` to be a DiagonalNormal of vaelib, but got {described(q)}.")
         assert isinstance(self.decoder.out, nn.Linear)
         loading, scale = self.decoder.out.weight, self.decoder.scale  # (pixels, latent_dim), ()
         spread = q.variance @ (loading**2).sum(0)  # tr(W S W^T), (batch,)
@@ -161,11 +166,12 @@ class VAE(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, *, rng: torch.Generator) -> Tensor:
         """n draws of x, (n, pixels): z from the prior, then x from the decoder. `rng` lives on the model's device."""
-        z = self.prior.sample(n, rng=rng)
+        z = self.prior.sample(count("n", n), rng=rng)
         return self.decode(z).sample(rng=rng)
 
     def _input(self, name: str, value: Any, size: int) -> Tensor:
-        tensor = torch.as_tensor(value, dtype=self.prior_loc.dtype, device=self.device)
+        beside = {} if isinstance(value, Tensor) else {"the model": self.prior_loc}
+        tensor = as_arrays(**{name: value}, **beside)[0].to(device=self.device, dtype=self.prior_loc.dtype)
         if tensor.ndim < 1 or tensor.shape[-1] != size:
             raise ValueError(
                 f"Expected `{name}` to have a last axis of size {size}, but got shape {tuple(tensor.shape)}."

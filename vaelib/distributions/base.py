@@ -8,23 +8,38 @@ from typing import Any, ClassVar
 
 from vaelib import _checks
 from vaelib._arrays import Array, Shape, detach, is_tensor, namespace
+from vaelib._door import as_shape, described, quiet
 
-INFINITY = float("inf")
+QUIET = (  # what computes
+    "log_prob entropy transform _expected_surprise mean_distance sample "
+    "mean variance covariance cholesky probs log_probs"
+).split()
 
 
 class Distribution(ABC):
     """A batch of independent distributions of one family; a frozen dataclass of its parameters.
 
     Parameters are broadcast against each other. NumPy parameters (and numbers, and lists) become float64; tensors keep
-    their dtype, device and gradient, and a number beside a tensor takes the tensor's.
+    their dtype, device and gradient, and a number beside a tensor takes the tensor's. Tensors in half precision become
+    float32, and so do the results.
 
     Attributes:
         support: where a draw lies: "real", "positive", "binary", "index" or "vector".
         noise: what `transform` expects: "normal", "uniform" (on the open unit interval) or "gumbel".
     """
 
+    of_tensors = False  # what the parameters are, once they are stored
     support: ClassVar[str]
     noise: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        """NumPy's error state is the caller's own: no method raises or warns because of it."""
+        for name in QUIET:
+            member = cls.__dict__.get(name)
+            if isinstance(member, property) and member.fget is not None:
+                setattr(cls, name, property(quiet(member.fget), doc=member.__doc__))
+            elif callable(member):
+                setattr(cls, name, quiet(member))
 
     @property
     @abstractmethod
@@ -63,6 +78,7 @@ class Distribution(ABC):
         Where the map is smooth, gradients flow to the parameters: this is the reparameterization.
         """
 
+    @quiet
     def cross_entropy(self, p: Distribution) -> Array:
         """-E_q[log p(x)] in nats, of the batch shape, for this q; infinite where q puts mass where p has none.
 
@@ -71,9 +87,10 @@ class Distribution(ABC):
         """
         result = p._expected_surprise(self) if isinstance(p, Distribution) else None
         if result is None:
+            kind = type(p).__name__ if isinstance(p, Distribution) else described(p)
             raise TypeError(
                 f"Expected a pair of distributions with a closed-form cross-entropy, but got q = {type(self).__name__}"
-                f" and p = {type(p).__name__}. Estimate it: -p.log_prob(q.sample(n, rng=rng)).mean(0)."
+                f" and p = {kind}. Estimate it: -p.log_prob(q.sample(n, rng=rng)).mean(0)."
             )
         return result
 
@@ -81,6 +98,7 @@ class Distribution(ABC):
     def _expected_surprise(self, q: Any) -> Array | None:
         """-E_q[log p(x)] for this p; None where there is no closed form."""
 
+    @quiet
     def draw_noise(self, sample_shape: int | Shape = (), *, rng: Any) -> Array:
         """Independent standard noise of the kind and shape that `transform` expects.
 
@@ -89,7 +107,7 @@ class Distribution(ABC):
             rng: numpy.random.Generator for NumPy parameters, torch.Generator (on their device) for tensors.
         """
         _checks.generator(rng, self._like)
-        shape = as_shape(sample_shape) + tuple(self._like.shape)
+        shape = as_shape("sample_shape", sample_shape) + tuple(self._like.shape)
         if is_tensor(self._like):
             torch = sys.modules["torch"]
             draw = torch.randn if self.noise == "normal" else torch.rand
@@ -103,6 +121,7 @@ class Distribution(ABC):
         noise = noise + (noise == 0) * (0.25 * float(xp.finfo(noise.dtype).eps))
         return -xp.log(-xp.log(noise)) if self.noise == "gumbel" else noise
 
+    @quiet
     def sample(self, sample_shape: int | Shape = (), *, rng: Any) -> Array:
         """Independent draws of shape (*sample_shape, *batch_shape, *event_shape), without a gradient.
 
@@ -116,8 +135,4 @@ class Distribution(ABC):
         """Set fields of a frozen dataclass, once, while it is made."""
         for name, value in parameters.items():
             object.__setattr__(self, name, value)
-
-
-def as_shape(sample_shape: int | Shape) -> Shape:
-    """A number of draws as a shape."""
-    return (sample_shape,) if isinstance(sample_shape, int) else tuple(sample_shape)
+        object.__setattr__(self, "of_tensors", is_tensor(value))

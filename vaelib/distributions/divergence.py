@@ -5,52 +5,79 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vaelib import _checks, kl
-from vaelib._arrays import Array, as_arrays
+from vaelib._arrays import Array
+from vaelib._door import as_arrays, described, quiet
 from vaelib.distributions.base import Distribution
 from vaelib.distributions.discrete import Bernoulli, Categorical
 from vaelib.distributions.gaussian import DiagonalNormal, MultivariateNormal, Normal, check_vector
 from vaelib.distributions.scalar import Exponential, Gamma, Laplace
 
 
+def _bare(closed_form: Callable[..., Array]) -> Callable[..., Array]:
+    """The formula without its checks: a distribution has checked its parameters."""
+    return closed_form.__wrapped__  # type: ignore[attr-defined]
+
+
 def _elementwise(closed_form: Callable[..., Array], *names: str) -> Callable[[Distribution, Distribution], Array]:
     """`closed_form` on the named parameters of q, then of p."""
+    formula = _bare(closed_form)
 
     def divergence(q: Distribution, p: Distribution) -> Array:
-        arrays = as_arrays(*(getattr(q, name) for name in names), *(getattr(p, name) for name in names))
+        of_q, of_p = ({f"{name} of {d}": getattr(at, name) for name in names} for d, at in (("q", q), ("p", p)))
+        arrays = as_arrays(**of_q, **of_p)
         _checks.broadcastable(q=arrays[0], p=arrays[len(names)])
-        return closed_form(*arrays)
+        return formula(*arrays)
 
     return divergence
 
 
+def _bernoulli(q: Bernoulli, p: Bernoulli) -> Array:
+    if q.knows_logits and p.knows_logits:
+        return _of_logits(q, p)
+    terms = [
+        _bare(kl.of_probabilities)(*_alike(q=q_x, p=p_x, log_q=log_q_x, log_p=log_p_x))
+        for (q_x, log_q_x), (p_x, log_p_x) in zip(q.outcomes, p.outcomes, strict=True)
+    ]
+    return terms[0] + terms[1]
+
+
 def _categorical(q: Categorical, p: Categorical) -> Array:
-    logits_q, logits_p = as_arrays(q.logits, p.logits)
-    _checks.event_size("logits of q", logits_q, logits_p.shape[-1])
-    _checks.broadcastable(q=logits_q, p=logits_p)
-    return kl.categorical(logits_q, logits_p)
+    _checks.event_size("logits of q", q.logits, p.logits.shape[-1])
+    if q.knows_logits and p.knows_logits:
+        return _bare(kl.categorical)(*_alike(q=q.logits, p=p.logits))
+    arrays = _alike(q=q.probs, p=p.probs, log_q=q.log_probs, log_p=p.log_probs)
+    return _bare(kl.of_probabilities)(*arrays).sum(-1)
+
+
+def _alike(**named: Array) -> tuple[Array, ...]:
+    """Arrays of one kind, the first of q and the second of p."""
+    arrays = as_arrays(**named)
+    _checks.broadcastable(q=arrays[0], p=arrays[1])
+    return arrays
 
 
 def _independent_coordinates(q: DiagonalNormal, p: DiagonalNormal) -> Array:
-    arrays = as_arrays(q.loc, q.scale, p.loc, p.scale)
+    arrays = as_arrays(loc_q=q.loc, scale_q=q.scale, loc_p=p.loc, scale_p=p.scale)
     check_vector("loc of q", arrays[0], arrays[2])
-    return kl.normal(*arrays).sum(-1)
+    return _normal(*arrays).sum(-1)
 
 
 def _full_covariance(q: DiagonalNormal | MultivariateNormal, p: DiagonalNormal | MultivariateNormal) -> Array:
-    arrays = as_arrays(q.loc, q.covariance, q.cholesky, p.loc, p.covariance, p.cholesky)
+    of_q = {"loc_q": q.loc, "covariance_q": q.covariance, "factor_q": q.cholesky}
+    arrays = as_arrays(**of_q, loc_p=p.loc, covariance_p=p.covariance, factor_p=p.cholesky)
     check_vector("loc of q", arrays[0], arrays[3])
-    return kl.multivariate_normal(*arrays)
+    return _bare(kl.multivariate_normal)(*arrays)
 
 
 def _normal_laplace(q: Normal, p: Laplace) -> Array:
-    distance, scale_q, scale_p = as_arrays(q.mean_distance(p.loc), q.scale, p.scale)
-    return kl.normal_laplace(distance, scale_q, scale_p)
+    return _bare(kl.normal_laplace)(*as_arrays(distance=q.mean_distance(p.loc), scale_q=q.scale, scale_p=p.scale))
 
 
 def _gamma_normal(q: Gamma, p: Normal) -> Array:
-    concentration, rate, loc, scale = as_arrays(q.concentration, q.rate, p.loc, p.scale)
-    _checks.broadcastable(q=rate, p=loc)
-    return kl.gamma_normal(concentration, rate, loc, scale)
+    rate, loc, concentration, scale = _alike(
+        rate_q=q.rate, loc_p=p.loc, concentration_q=q.concentration, scale_p=p.scale
+    )
+    return _bare(kl.gamma_normal)(concentration, rate, loc, scale)
 
 
 def _infinite(q: Distribution, p: Distribution) -> Array:
@@ -58,6 +85,8 @@ def _infinite(q: Distribution, p: Distribution) -> Array:
     return q.cross_entropy(p)
 
 
+_normal = _bare(kl.normal)
+_of_logits = _elementwise(kl.bernoulli, "logits")
 _gamma = _elementwise(kl.gamma, "concentration", "rate")
 
 CLOSED_FORMS: dict[tuple[type, type], Callable[..., Array]] = {
@@ -66,7 +95,7 @@ CLOSED_FORMS: dict[tuple[type, type], Callable[..., Array]] = {
     (DiagonalNormal, MultivariateNormal): _full_covariance,
     (MultivariateNormal, DiagonalNormal): _full_covariance,
     (MultivariateNormal, MultivariateNormal): _full_covariance,
-    (Bernoulli, Bernoulli): _elementwise(kl.bernoulli, "logits"),
+    (Bernoulli, Bernoulli): _bernoulli,
     (Categorical, Categorical): _categorical,
     (Laplace, Laplace): _elementwise(kl.laplace, "loc", "scale"),
     (Gamma, Gamma): _gamma,
@@ -84,6 +113,7 @@ CLOSED_FORMS: dict[tuple[type, type], Callable[..., Array]] = {
 }
 
 
+@quiet
 def kl_divergence(q: Distribution, p: Distribution) -> Array:
     r"""KL(q || p) = E_q[log q(x) - log p(x)], in nats.
 
@@ -104,8 +134,9 @@ def kl_divergence(q: Distribution, p: Distribution) -> Array:
     closed_form = CLOSED_FORMS.get((type(q), type(p)))
     if closed_form is None:
         pairs = ", ".join(f"{a.__name__}-{b.__name__}" for a, b in CLOSED_FORMS)
+        kinds = [type(d).__name__ if isinstance(d, Distribution) else described(d) for d in (q, p)]
         raise TypeError(
-            f"Expected a pair (q, p) with a closed-form KL, but got q = {type(q).__name__} and p = {type(p).__name__}."
+            f"Expected a pair (q, p) with a closed-form KL, but got q = {kinds[0]} and p = {kinds[1]}."
             f" These have one: {pairs}. Normal is a batch of scalars; DiagonalNormal has its event on the last axis."
         )
     return closed_form(q, p)

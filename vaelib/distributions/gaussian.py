@@ -10,7 +10,6 @@ from vaelib import _checks
 from vaelib._arrays import (
     Array,
     Shape,
-    as_arrays,
     broadcast,
     broadcast_to,
     detach,
@@ -22,14 +21,16 @@ from vaelib._arrays import (
     solve_lower_vector,
     special,
     transpose,
+    where,
 )
+from vaelib._door import as_arrays, precision, quiet
 from vaelib._special import HALF_LOG_2PI
 from vaelib.distributions.base import Distribution
 
 
 def location_and_scale(loc: Array, scale: Array) -> tuple[Array, Array]:
     """Both as arrays of one kind and shape; loc finite, scale finite and > 0."""
-    loc, scale = as_arrays(loc, scale)
+    loc, scale = as_arrays(loc=loc, scale=scale)
     _checks.broadcastable(loc=loc, scale=scale)
     _checks.finite("loc", loc)
     _checks.positive("scale", scale, "Did you pass log_scale?")
@@ -76,16 +77,22 @@ class Normal(LocationScale):
     def variance(self) -> Array:
         return self.scale**2
 
+    @property
+    def _deviation(self) -> Array:
+        return self.scale
+
     def mean_distance(self, point: Array) -> Array:
         """E|x - point|, the mean of a folded normal."""
-        loc, scale, point = as_arrays(self.loc, self.scale, point)
+        loc, scale, point = as_arrays(loc=self.loc, scale=self.scale, point=point)
         _checks.broadcastable(point=point, loc=loc)
         gap = loc - point
-        bell = namespace(gap).exp(-0.5 * (gap / scale) ** 2)
-        return math.sqrt(2.0 / math.pi) * scale * bell + gap * special(gap).erf(gap / scale * math.sqrt(0.5))
+        near = abs(gap) < 40.0 * scale  # beyond, the folded side has less mass than any float
+        u = where(near, gap, 0.0) / where(near, scale, 1.0)
+        folded = math.sqrt(2.0 / math.pi) * scale * namespace(u).exp(-0.5 * u * u)
+        return where(near, folded + gap * special(u).erf(u * math.sqrt(0.5)), abs(gap))
 
     def log_prob(self, x: Array) -> Array:
-        x, loc, scale = as_arrays(x, self.loc, self.scale)
+        x, loc, scale = as_arrays(x=x, loc=self.loc, scale=self.scale)
         _checks.broadcastable(x=x, loc=loc)
         return -0.5 * ((x - loc) / scale) ** 2 - namespace(scale).log(scale) - HALF_LOG_2PI
 
@@ -93,16 +100,16 @@ class Normal(LocationScale):
         return namespace(self.scale).log(self.scale) + HALF_LOG_2PI + 0.5
 
     def transform(self, noise: Array) -> Array:
-        noise, loc, scale = as_arrays(noise, self.loc, self.scale)
+        noise, loc, scale = as_arrays(noise=noise, loc=self.loc, scale=self.scale)
         _checks.broadcastable(noise=noise, loc=loc)
         return loc + scale * noise
 
     def _expected_surprise(self, q: Any) -> Array | None:
         if q.support not in ("real", "positive"):
             return None
-        mean, variance, loc, scale = as_arrays(q.mean, q.variance, self.loc, self.scale)
+        mean, deviation, loc, scale = as_arrays(q=q.mean, scale_of_q=q._deviation, loc=self.loc, scale=self.scale)
         _checks.broadcastable(q=mean, p=loc)
-        return namespace(scale).log(scale) + HALF_LOG_2PI + 0.5 * (variance + (mean - loc) ** 2) / scale**2
+        return namespace(scale).log(scale) + HALF_LOG_2PI + _half_square(mean, deviation, loc, scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +166,7 @@ class DiagonalNormal(Distribution):
         return diagonal_matrix(self.scale)
 
     def log_prob(self, x: Array) -> Array:
-        x, loc, scale = as_arrays(x, self.loc, self.scale)
+        x, loc, scale = as_arrays(x=x, loc=self.loc, scale=self.scale)
         check_vector("x", x, loc)
         standardized = (x - loc) / scale
         return -0.5 * (standardized**2).sum(-1) - namespace(scale).log(scale).sum(-1) - HALF_LOG_2PI * loc.shape[-1]
@@ -168,16 +175,17 @@ class DiagonalNormal(Distribution):
         return namespace(self.scale).log(self.scale).sum(-1) + (HALF_LOG_2PI + 0.5) * self.loc.shape[-1]
 
     def transform(self, noise: Array) -> Array:
-        noise, loc, scale = as_arrays(noise, self.loc, self.scale)
+        noise, loc, scale = as_arrays(noise=noise, loc=self.loc, scale=self.scale)
         check_vector("noise", noise, loc)
         return loc + scale * noise
 
     def _expected_surprise(self, q: Any) -> Array | None:
         if not isinstance(q, DiagonalNormal | MultivariateNormal):
             return None
-        mean, variance, loc, scale = as_arrays(q.mean, q.variance, self.loc, self.scale)
+        deviation = q.scale if isinstance(q, DiagonalNormal) else q.variance**0.5
+        mean, deviation, loc, scale = as_arrays(q=q.mean, scale_of_q=deviation, loc=self.loc, scale=self.scale)
         check_vector("loc of q", mean, loc)
-        surprise = namespace(scale).log(scale) + 0.5 * (variance + (mean - loc) ** 2) / scale**2
+        surprise = namespace(scale).log(scale) + _half_square(mean, deviation, loc, scale)
         return surprise.sum(-1) + HALF_LOG_2PI * loc.shape[-1]
 
 
@@ -200,11 +208,13 @@ class MultivariateNormal(Distribution):
     support = "vector"
     noise = "normal"
 
+    @quiet
     def __post_init__(self) -> None:
-        loc, covariance = as_arrays(self.loc, self.covariance)
+        eps = precision(self.covariance)
+        loc, covariance = as_arrays(loc=self.loc, covariance=self.covariance)
         _checks.last_axis("loc", loc, "the coordinates (a batch of scalars is a Normal)")
         _checks.finite("loc", loc)
-        _checks.covariance("covariance", covariance)
+        _checks.covariance("covariance", covariance, max(eps, precision(covariance)))
         _checks.event_size("loc", loc, covariance.shape[-1])
         batch = _checks.broadcastable(**{"loc[..., 0]": loc[..., 0], "covariance[..., 0, 0]": covariance[..., 0, 0]})
         covariance = 0.5 * (covariance + transpose(covariance))
@@ -236,7 +246,7 @@ class MultivariateNormal(Distribution):
         return diagonal(self.covariance)
 
     def log_prob(self, x: Array) -> Array:
-        x, loc, factor = as_arrays(x, self.loc, self.cholesky)
+        x, loc, factor = as_arrays(x=x, loc=self.loc, cholesky=self.cholesky)
         check_vector("x", x, loc)
         standardized = solve_lower_vector(factor, x - loc)
         return -0.5 * (standardized**2).sum(-1) - _log_det(factor) - HALF_LOG_2PI * loc.shape[-1]
@@ -245,18 +255,23 @@ class MultivariateNormal(Distribution):
         return _log_det(self.cholesky) + (HALF_LOG_2PI + 0.5) * self.loc.shape[-1]
 
     def transform(self, noise: Array) -> Array:
-        noise, loc, factor = as_arrays(noise, self.loc, self.cholesky)
+        noise, loc, factor = as_arrays(noise=noise, loc=self.loc, cholesky=self.cholesky)
         check_vector("noise", noise, loc)
         return loc + matvec(factor, noise)
 
     def _expected_surprise(self, q: Any) -> Array | None:
         if not isinstance(q, DiagonalNormal | MultivariateNormal):
             return None
-        mean, factor_q, loc, factor = as_arrays(q.mean, q.cholesky, self.loc, self.cholesky)
+        mean, factor_q, loc, factor = as_arrays(q=q.mean, factor_of_q=q.cholesky, loc=self.loc, factor=self.cholesky)
         check_vector("loc of q", mean, loc)
         spread = (solve_lower(factor, factor_q) ** 2).sum(-1).sum(-1)  # tr(S_p^-1 S_q)
         gap = (solve_lower_vector(factor, mean - loc) ** 2).sum(-1)
         return 0.5 * (spread + gap) + _log_det(factor) + HALF_LOG_2PI * loc.shape[-1]
+
+
+def _half_square(mean: Array, deviation: Array, loc: Array, scale: Array) -> Array:
+    """E[(x - loc)^2] / (2 scale^2); squared last, since the square of a small scale may be 0."""
+    return 0.5 * ((deviation / scale) ** 2 + ((mean - loc) / scale) ** 2)
 
 
 def check_vector(name: str, x: Array, loc: Array) -> None:

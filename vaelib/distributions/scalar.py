@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +10,20 @@ from typing import Any
 import scipy.special
 
 from vaelib import _checks
-from vaelib._arrays import Array, Shape, as_arrays, broadcast, broadcast_to, is_tensor, namespace, where
-from vaelib._special import HALF_LOG_2PI, log_excess, log_minus_digamma, stirling_remainder
-from vaelib.distributions.base import INFINITY, Distribution, as_shape
+from vaelib._arrays import Array, Shape, broadcast, broadcast_to, is_tensor, namespace, special, where
+from vaelib._door import as_arrays, as_shape
+from vaelib._special import (
+    HALF_LOG_2PI,
+    INFINITY,
+    LOG_2,
+    log_excess,
+    log_minus_digamma,
+    log_product_of_ratios,
+    log_ratio,
+    log_slope,
+    stirling_remainder,
+)
+from vaelib.distributions.base import Distribution
 from vaelib.distributions.gaussian import LocationScale
 from vaelib.kl import gamma_means
 
@@ -34,23 +46,29 @@ class Laplace(LocationScale):
     def variance(self) -> Array:
         return 2.0 * self.scale**2
 
+    @property
+    def _deviation(self) -> Array:
+        return math.sqrt(2.0) * self.scale
+
     def mean_distance(self, point: Array) -> Array:
         """E|x - point|."""
-        loc, scale, point = as_arrays(self.loc, self.scale, point)
+        loc, scale, point = as_arrays(loc=self.loc, scale=self.scale, point=point)
         _checks.broadcastable(point=point, loc=loc)
         gap = abs(loc - point)
-        return gap + scale * namespace(gap).exp(-gap / scale)
+        near = gap < 1e3 * scale  # beyond, the exponential is less than any float
+        u = where(near, gap, 0.0) / where(near, scale, 1.0)
+        return gap + where(near, scale * namespace(u).exp(-u), 0.0)
 
     def log_prob(self, x: Array) -> Array:
-        x, loc, scale = as_arrays(x, self.loc, self.scale)
+        x, loc, scale = as_arrays(x=x, loc=self.loc, scale=self.scale)
         _checks.broadcastable(x=x, loc=loc)
-        return -abs(x - loc) / scale - namespace(scale).log(2.0 * scale)
+        return -abs(x - loc) / scale - namespace(scale).log(scale) - LOG_2
 
     def entropy(self) -> Array:
-        return namespace(self.scale).log(2.0 * self.scale) + 1.0
+        return namespace(self.scale).log(self.scale) + (LOG_2 + 1.0)
 
     def transform(self, noise: Array) -> Array:
-        noise, loc, scale = as_arrays(noise, self.loc, self.scale)
+        noise, loc, scale = as_arrays(noise=noise, loc=self.loc, scale=self.scale)
         _checks.broadcastable(noise=noise, loc=loc)
         _checks.uniform_noise(noise)
         lower = noise < 0.5
@@ -60,8 +78,8 @@ class Laplace(LocationScale):
     def _expected_surprise(self, q: Any) -> Array | None:
         if q.support != "real":
             return None
-        distance, scale = as_arrays(q.mean_distance(self.loc), self.scale)
-        return distance / scale + namespace(scale).log(2.0 * scale)
+        distance, scale = as_arrays(q=q.mean_distance(self.loc), scale=self.scale)
+        return distance / scale + namespace(scale).log(scale) + LOG_2
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +102,7 @@ class Gamma(Distribution):
     noise = "uniform"
 
     def __post_init__(self) -> None:
-        concentration, rate = as_arrays(self.concentration, self.rate)
+        concentration, rate = as_arrays(concentration=self.concentration, rate=self.rate)
         _checks.broadcastable(concentration=concentration, rate=rate)
         _checks.positive("concentration", concentration)
         _checks.positive("rate", rate, "It is 1 / scale.")
@@ -103,22 +121,31 @@ class Gamma(Distribution):
     def variance(self) -> Array:
         return self.concentration / self.rate**2
 
+    @property
+    def _deviation(self) -> Array:
+        return namespace(self.rate).sqrt(self.concentration) / self.rate
+
     def log_prob(self, x: Array) -> Array:
-        x, a, rate = as_arrays(x, self.concentration, self.rate)
+        x, a, rate = as_arrays(x=x, concentration=self.concentration, rate=self.rate)
         _checks.broadcastable(x=x, rate=rate)
-        log = namespace(x).log
         inside = ~(x <= 0.0)  # NaN stays NaN
         y = where(inside, x, 1.0)
-        ratio = rate * y / a
-        density = self._log_height(a) - log(y) - a * log_excess((rate * y - a) / a, log(ratio))
-        at_zero = where(a < 1.0, INFINITY, where(a > 1.0, -INFINITY, log(rate)))
+        log_r = log_product_of_ratios(rate, a, y, namespace(y).ones_like(y))
+        density = self._log_height(a) - namespace(y).log(y) - a * log_excess((rate * y - a) / a, log_r)
+        at_zero = self._log_prob_at_zero(where(x == 0.0, x, 0.0), a, rate)
         return where(inside, density, where(x == 0.0, at_zero, -INFINITY))
+
+    @staticmethod
+    def _log_prob_at_zero(x: Array, a: Array, rate: Array) -> Array:
+        """log p(0), which is finite for a = 1 alone. Where a slope is infinite, it is that at the smallest float."""
+        slope = a * namespace(a).log(rate) + (a - 1.0) * log_slope(x) - rate * x - special(a).gammaln(a)
+        return where(a < 1.0, INFINITY, where(a > 1.0, -INFINITY, slope))
 
     def entropy(self) -> Array:
         return self._expected_surprise(self)
 
     def transform(self, noise: Array) -> Array:
-        noise, concentration, rate = as_arrays(noise, self.concentration, self.rate)
+        noise, concentration, rate = as_arrays(noise=noise, concentration=self.concentration, rate=self.rate)
         _checks.broadcastable(noise=noise, rate=rate)
         if is_tensor(noise):
             raise NotImplementedError(
@@ -130,7 +157,7 @@ class Gamma(Distribution):
 
     def sample(self, sample_shape: int | Shape = (), *, rng: Any) -> Array:
         _checks.generator(rng, self.rate)
-        shape = as_shape(sample_shape) + self.batch_shape
+        shape = as_shape("sample_shape", sample_shape) + self.batch_shape
         if is_tensor(self.rate):
             concentration, rate = self.concentration.detach(), self.rate.detach()
             # what torch.distributions draws with; nothing public takes a generator
@@ -144,17 +171,19 @@ class Gamma(Distribution):
 
     def _expected_surprise(self, q: Any) -> Array | None:
         if q.support == "real":  # mass below zero, where p has none
-            mean, rate = as_arrays(q.mean, self.rate)
+            mean, rate = as_arrays(q=q.mean, rate=self.rate)
             _checks.broadcastable(q=mean, p=rate)
             return 0.0 * (mean + rate) + INFINITY
         if not isinstance(q, Gamma):
             return None
-        a_q, rate_q, a, rate = as_arrays(q.concentration, q.rate, self.concentration, self.rate)
+        a_q, rate_q, a, rate = as_arrays(
+            concentration_q=q.concentration, rate_q=q.rate, concentration=self.concentration, rate=self.rate
+        )
         _checks.broadcastable(q=rate_q, p=rate)
-        log = namespace(a).log
         # log_prob, with E log x = log(mean) - shortfall
         shortfall = log_minus_digamma(a_q)
-        return log(a_q / rate_q) - shortfall - self._log_height(a) + a * (gamma_means(a_q, rate_q, a, rate) + shortfall)
+        log_mean = log_ratio(a_q, rate_q)
+        return log_mean - shortfall - self._log_height(a) + gamma_means(a_q, rate_q, a, rate) + a * shortfall
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,12 +200,12 @@ class Exponential(Gamma):
     rate: Array
 
     def __post_init__(self) -> None:
-        (rate,) = as_arrays(self.rate)
+        (rate,) = as_arrays(rate=self.rate)
         _checks.positive("rate", rate, "It is 1 / mean.")
         self._store(concentration=namespace(rate).ones_like(rate), rate=rate)
 
     def log_prob(self, x: Array) -> Array:
-        x, rate = as_arrays(x, self.rate)
+        x, rate = as_arrays(x=x, rate=self.rate)
         _checks.broadcastable(x=x, rate=rate)
         return where(x < 0.0, -INFINITY, namespace(rate).log(rate) - rate * x)
 
@@ -184,7 +213,7 @@ class Exponential(Gamma):
         return 1.0 - namespace(self.rate).log(self.rate)
 
     def transform(self, noise: Array) -> Array:
-        noise, rate = as_arrays(noise, self.rate)
+        noise, rate = as_arrays(noise=noise, rate=self.rate)
         _checks.broadcastable(noise=noise, rate=rate)
         _checks.uniform_noise(noise)
         return -namespace(noise).log1p(-noise) / rate
