@@ -31,7 +31,7 @@ test: $(TOOLS) ## lint, types, tests and notebooks
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadfile
 
 teach: $(READY) ## like make lab, with the session plans in work/notebooks/teach
 	@$(PY) tools/lab.py --teach $(ARGS)
