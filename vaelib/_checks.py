@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from vaelib._arrays import Array, Shape, diagonal, is_tensor, namespace, transpose
-from vaelib._door import as_arrays, as_numpy, precision, settled, state
+from vaelib._door import as_arrays, as_numpy, precision
+from vaelib._surroundings import settled, state
 
 # ---------------------------------------------------------------------------------------------------------- values
 

@@ -6,34 +6,23 @@ NumPy would turn much into numbers that means none: a masked entry, the imaginar
 
 from __future__ import annotations
 
-import functools
 import numbers
 import operator
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from vaelib._arrays import Array, Shape, is_tensor
+from vaelib._surroundings import settled, state
 
 WANTED = "real numbers: a number, a list, an array or a tensor"
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class _State(threading.local):
-    """Of each thread; a compiler can read it, which it cannot do with a ContextVar."""
-
-    trusted = False  # set by `_checks.unchecked`
-
-
-state = _State()
 
 
 def as_arrays(**named: Any) -> tuple[Array, ...]:
-    """Floating-point arrays of one kind: tensors as soon as one value is a tensor, else float64 NumPy arrays.
+    """Floating-point arrays of one kind: tensors as soon as one value is a tensor, otherwise NumPy's.
 
     Numbers, lists and NumPy arrays beside a tensor take its dtype and device; tensors of several floating dtypes are
     promoted to the widest, and at least to float32: in half precision a log-probability overflows or loses its digits.
@@ -101,7 +90,7 @@ def count(name: str, value: Any, least: int = 0) -> int:
     """A whole number, NumPy's included, that is at least `least`.
 
     Raises:
-        TypeError: it is no whole number. ValueError: it is too small.
+        TypeError: it is not a whole number. ValueError: it is too small.
     """
     try:
         if isinstance(value, bool | np.bool_):
@@ -144,34 +133,6 @@ def precision(value: Any) -> float:
 
 
 _EPS = float(np.finfo(np.float64).eps)
-
-
-def quiet(function: Function) -> Function:
-    """`function` with NumPy's floating-point errors off, whatever `np.seterr` says outside.
-
-    An exponential that underflows to 0 is right, and so is the infinity of a logarithm of 0; the result speaks for
-    itself. Tensors know no such state: where the first argument is one, or made of them, nothing is done.
-    """
-
-    @functools.wraps(function)
-    def quietly(*args: Any, **kwargs: Any) -> Any:
-        first, torch = args[0] if args else None, sys.modules.get("torch")
-        if torch is not None and (
-            isinstance(first, torch.Tensor) or getattr(first, "of_tensors", False) or torch.compiler.is_compiling()
-        ):
-            return function(*args, **kwargs)
-        with np.errstate(all="ignore"):
-            return function(*args, **kwargs)
-
-    return quietly  # type: ignore[return-value]
-
-
-def settled() -> bool:
-    """Has a caller vouched for its arrays (`_checks.unchecked`), or is a compiler tracing, which cannot look?"""
-    if state.trusted:
-        return True
-    torch = sys.modules.get("torch")
-    return torch is not None and torch.compiler.is_compiling()
 
 
 # ------------------------------------------------------------------------------------------------------------ tensors

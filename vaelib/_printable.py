@@ -19,7 +19,7 @@ _GREEK = re.compile(r"GREEK (SMALL|CAPITAL) LETTER (?:FINAL )?(\w+)")
 
 
 def printable(text: str, encoding: str | None = None) -> str:
-    """`text` as it is, if the encoding (standard output's, unless one is named) has all of it; else spelled in ASCII.
+    """`text` as it is where the encoding (standard output's, unless one is named) has all of it, or spelled in ASCII.
 
     Example:
         printable("log σ² ≤ ½", "ascii") == "log sigma^2 <= (1/2)"

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaelib import _checks
-from vaelib._door import as_numpy, count, described, quiet
+from vaelib._door import as_numpy, count, described
+from vaelib._surroundings import quiet
 
 Array = NDArray[Any]
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from vaelib._door import as_numpy, count, quiet
+from vaelib._door import as_numpy, count
 from vaelib._printable import printable
+from vaelib._surroundings import quiet
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from vaelib._arrays import (
     transpose,
     where,
 )
-from vaelib._door import as_arrays, quiet
+from vaelib._door import as_arrays
 from vaelib._special import (
     INFINITY,
     STIRLING,
@@ -47,6 +47,7 @@ from vaelib._special import (
     stirling_remainder,
     weighted,
 )
+from vaelib._surroundings import quiet
 
 Formula = Callable[..., Array]
 POSITIVE = ("scale", "rate", "concentration", "distance")

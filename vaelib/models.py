@@ -16,7 +16,8 @@ import numpy as np
 from scipy.special import logsumexp
 
 from vaelib import _checks
-from vaelib._door import as_integers, as_numpy, count, described, quiet
+from vaelib._door import as_integers, as_numpy, count, described
+from vaelib._surroundings import quiet
 from vaelib.distributions import (
     Bernoulli,
     Categorical,

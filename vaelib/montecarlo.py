@@ -9,7 +9,8 @@ from scipy.special import ndtri
 
 from vaelib import _checks
 from vaelib._compare import Z_THRESHOLD
-from vaelib._door import as_numpy, described, quiet
+from vaelib._door import as_numpy, described
+from vaelib._surroundings import quiet
 from vaelib.estimate import Estimate
 
 

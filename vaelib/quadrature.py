@@ -14,7 +14,8 @@ import numpy as np
 from scipy.special import logsumexp, roots_hermitenorm, roots_legendre
 
 from vaelib import _checks
-from vaelib._door import as_numpy, count, quiet, require_function
+from vaelib._door import as_numpy, count, require_function
+from vaelib._surroundings import quiet
 from vaelib.estimate import Estimate
 
 Array = np.ndarray

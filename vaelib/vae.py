@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vaelib._door import as_arrays, count, described, settled
+from vaelib._door import as_arrays, count, described
+from vaelib._surroundings import settled
 from vaelib.distributions import Bernoulli, DiagonalNormal, Normal, kl_divergence
 
 LOG_SCALE_BOUND = 7.0  # scales stay within e^-7 and e^7, a millionfold range: no exp overflows, no variance vanishes

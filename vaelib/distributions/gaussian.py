@@ -23,8 +23,9 @@ from vaelib._arrays import (
     transpose,
     where,
 )
-from vaelib._door import as_arrays, precision, quiet
+from vaelib._door import as_arrays, precision
 from vaelib._special import HALF_LOG_2PI
+from vaelib._surroundings import quiet
 from vaelib.distributions.base import Distribution
 
 
