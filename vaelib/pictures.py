@@ -14,6 +14,7 @@ from torch import Tensor
 from vaelib import checkpoint, plots
 from vaelib.data import Data
 from vaelib.evaluate import held_out_pixels
+from vaelib.surroundings import ordinary
 from vaelib.vae import VAE
 
 if TYPE_CHECKING:
@@ -31,21 +32,23 @@ HOW = {
 }
 
 
+@ordinary()
 @torch.no_grad()
 def draw_run(folder: Path, model: VAE, data: Data, mode: str, history: Sequence[dict[str, Any]]) -> list[Path]:
     """Draw all four into `folder`; their paths. Nothing is picked by eye: the first test examples of each class."""
     pixels = held_out_pixels(data, mode)
     limits = (0.0, 1.0) if model.decoder.bernoulli else (float(pixels.min()), float(pixels.max()))
-    figures = {
-        "reconstructions.png": _reconstructions(model, data, pixels, mode, limits),
-        "samples.png": _samples(model, data, limits),
-        "latent.png": _latent(model, data, pixels),
-        "curves.png": _curves(data, mode, history),
-    }
-    for name, figure in figures.items():
-        buffer = io.BytesIO()
-        plots.save(buffer, figure)
-        checkpoint.write(folder / name, buffer.getvalue())
+    with plots.plain():
+        figures = {
+            "reconstructions.png": _reconstructions(model, data, pixels, mode, limits),
+            "samples.png": _samples(model, data, limits),
+            "latent.png": _latent(model, data, pixels),
+            "curves.png": _curves(data, mode, history),
+        }
+        for name, figure in figures.items():
+            buffer = io.BytesIO()
+            plots.save(buffer, figure)
+            checkpoint.write(folder / name, buffer.getvalue())
     return [folder / name for name in figures]
 
 
