@@ -62,7 +62,7 @@ BOTH: list[tuple[Spoil, str]] = [  # whether it is resumed or loaded
     (put("config", [1]), "its 'config' is not settings"),
     (put("data", "sha256", 5), "its 'data' is not the shape and the SHA-256"),
     (put("data", "image_shape", [3, "x"]), "its 'data' is not"),
-    (put("data", "image_shape", []), "'encoder.body.0.weight' in its model is .* not float32 of shape"),
+    (put("data", "image_shape", []), "its 'data' is not"),
     (put("data", "unit", [0.0, 0.0]), "its 'data' is not"),
     (put("data", {}), "its 'data' is not"),
     (put("model", "decoder.out.bias", 3.0), "its 'model' is not a tensor for each name"),

@@ -24,9 +24,11 @@ PIXELS = 6
 
 
 def values(seed: int = 0, n: int = 120) -> np.ndarray:
-    """Numbers near 0 with a spread near 1, that two latents explain in part."""
+    """Numbers around 0 with a spread of 1 in their first 100 rows, that two latents explain in part."""
     rng = np.random.default_rng(seed)
-    return rng.standard_normal((n, 2)) @ rng.standard_normal((2, PIXELS)) + 0.3 * rng.standard_normal((n, PIXELS))
+    x = rng.standard_normal((n, 2)) @ rng.standard_normal((2, PIXELS)) + 0.3 * rng.standard_normal((n, PIXELS))
+    mean, spread = center_and_spread(x[:100])
+    return (x - mean.mean()) / spread
 
 
 def data(factor: float = 1.0, offset: float = 0.0, dtype: Any = np.float32) -> Data:
@@ -87,15 +89,13 @@ OTHERS = [(65535.0, 0.0), (1e-5, 0.0), (1e30, 0.0), (1.0, 1000.0), (1e-3, -7.0)]
 
 
 @pytest.mark.parametrize(("factor", "offset"), OTHERS)
-def test_data_in_another_unit_are_fitted_as_well_and_the_likelihood_is_in_their_own(
-    factor: float, offset: float
-) -> None:
-    plain, other = trained(epochs=60), trained(factor, offset, np.float64, epochs=60)
+def test_data_in_another_unit_are_fitted_alike_and_the_likelihood_is_in_their_own(factor: float, offset: float) -> None:
+    plain, other = trained(), trained(factor, offset, np.float64)
     shift = PIXELS * math.log(factor)
     for name in ("train_elbo", "test_elbo", "train_objective", "test_log_likelihood"):
-        assert other.history[-1][name] + shift == pytest.approx(plain.history[-1][name], abs=0.6)
-    assert other.history[-1]["test_kl"] == pytest.approx(plain.history[-1]["test_kl"], abs=0.6)
-    assert other.history[-1]["decoder_scale"] / factor == pytest.approx(plain.history[-1]["decoder_scale"], rel=0.2)
+        assert other.history[-1][name] + shift == pytest.approx(plain.history[-1][name], abs=1e-3)
+    assert other.history[-1]["test_kl"] == pytest.approx(plain.history[-1]["test_kl"], abs=1e-3)
+    assert other.history[-1]["decoder_scale"] / factor == pytest.approx(plain.history[-1]["decoder_scale"], rel=1e-3)
     assert not other.history[-1]["decoder_scale_at_bound"] and other.history[-1]["test_saturated"] == 0
 
 
@@ -106,7 +106,7 @@ def test_what_fits_is_left_as_it_is() -> None:
 
 
 def test_standardizing_is_said(recwarn: pytest.WarningsRecorder) -> None:
-    with pytest.warns(UserWarning, match=r"standardized, \(x - .*\) / 1\.1.*in the unit of the data all the same"):
+    with pytest.warns(UserWarning, match=r"standardized, \(x - .*\) / 1e\+05.*in the unit of the data all the same"):
         fit(config(epochs=1), data(1e5))
     recwarn.clear()
     fit(config(epochs=1), data())
@@ -125,7 +125,7 @@ def test_kept_model_takes_and_gives_the_unit_of_the_data(tmp_path: Path) -> None
     torch.testing.assert_close(model.encode(x).loc, state.model.encode(x).loc.detach())
     p = model.decode(model.encode(x).loc)
     error = (p.mean.double() - x).square().mean().sqrt().item()
-    assert error < 0.8 * there.test.std() and p.scale.item() == pytest.approx(error, rel=0.5)
+    assert error < 0.8 * there.test.std() and p.scale.max().item() == pytest.approx(error, rel=0.5)
     drawn = model.sample(2000, rng=torch.Generator().manual_seed(0)).double()
     assert drawn.mean().item() == pytest.approx(there.train.mean(), abs=0.2 * there.train.std())
     assert (drawn - drawn.mean(0)).square().mean().sqrt().item() == pytest.approx(there.train.std(0).mean(), rel=0.3)
@@ -179,7 +179,7 @@ def test_run_in_another_unit_resumes_bit_for_bit(tmp_path: Path) -> None:
 def test_fixed_scale_is_in_the_unit_of_the_data() -> None:
     state = fit(config(decoder_scale=3e4, epochs=1), data(1e5))
     p = state.model.decode(torch.zeros(1, 2))
-    assert p.scale.item() == pytest.approx(3e4) and state.model.learned_scale is None
+    assert p.scale.max().item() == p.scale.min().item() == pytest.approx(3e4) and state.model.learned_scale is None
     assert "decoder_scale" not in state.history[-1]
 
 
@@ -205,13 +205,15 @@ def test_numbers_beyond_single_precision_are_refused_by_hand_too() -> None:
 
 def nearly_constant() -> Data:
     """Pixels that are exactly the same but for one: the best scale is far below the bound."""
-    x = np.zeros((100, 400), np.float32)
+    x = np.zeros((100, 40), np.float32)
     x[:, 0] = np.random.default_rng(0).integers(0, 2, 100)
-    return Data("own.npy", x[:80], x[80:], (400,), 1.0)
+    return Data("own.npy", x[:80], x[80:], (40,), 1.0)
 
 
 def test_scale_at_its_bound_is_reported_at_each_epoch_and_at_the_end() -> None:
-    settings = config(hidden=(), latent_dim=1, epochs=250, learning_rate=0.03, schedule="cosine", layer_norm=False)
+    settings = config(
+        hidden=(), latent_dim=1, batch_size=80, schedule="cosine", epochs=150, learning_rate=0.1, layer_norm=False
+    )
     with pytest.warns(UserWarning, match=r"The decoder's scale, .*, is at its bound: .*decoder_scale"):
         state = fit(settings, nearly_constant())
     assert state.history[-1]["decoder_scale_at_bound"] is True and state.history[0]["decoder_scale_at_bound"] is False

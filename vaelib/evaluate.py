@@ -19,7 +19,7 @@ from vaelib.distributions import DiagonalNormal, Normal, kl_divergence
 from vaelib.elbo import elbo, importance_weighted_bound
 from vaelib.estimate import Estimate
 from vaelib.state import as_judged
-from vaelib.surroundings import cores, ordinary, precision, threads
+from vaelib.surroundings import cores, ordinary, threads
 from vaelib.vae import VAE, saturation
 
 ROWS = 2**15  # latents that are decoded at once,
@@ -242,6 +242,7 @@ def bits_per_dimension(nll: Estimate, pixels: int, levels: int | None = None) ->
     return bits if levels is None else bits + math.log2(levels)
 
 
+@ordinary()
 def held_out_pixels(data: Data, mode: str) -> Tensor:
     """The test set as a model trained in that mode is judged on it, (examples, pixels), on the CPU, in the data's unit.
 
@@ -281,7 +282,7 @@ def evaluate(
     columns: list[Tensor] = []
     units: list[Tensor] = []
     draws: list[Tensor] = []
-    with threads(cores()), precision():
+    with threads(cores()):
         for some in x.split(min(EXAMPLES, at_once(model))):
             some = some.to(model.device)
             q = model.encode(some)
@@ -343,7 +344,10 @@ def optimal_variance(model: VAE, x: Tensor, *, samples: int = 100, seed: int = 0
     for some in x.split(max(1, at_once(model) // samples)):
         some = some.to(model.device)
         z = model.encode(some).sample(samples, rng=rng)
-        found.append((some.double() - model.decode(z).mean).square().mean((0, -1)))
+        error = (
+            model.unit.inward(some.double()) - model.decoder(z).mean
+        )  # in the networks' unit, for the sake of digits
+        found.append((model.unit.scale * error).square().mean((0, -1)))
     return mean(torch.cat(found).cpu().numpy())
 
 

@@ -39,6 +39,7 @@ def _data(value: object) -> bool:
     shape, unit = value.get("image_shape"), value.get("unit", [0.0, 1.0])
     return (
         isinstance(shape, list)
+        and bool(shape)
         and all(_count(size) and size for size in shape)
         and isinstance(value.get("sha256"), str)
         and isinstance(unit, list)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -19,6 +20,8 @@ try:
     import matplotlib
 except ValueError:  # of a backend that it does not know; what is drawn here goes into files, and needs no window
     del os.environ["MPLBACKEND"]
+    for _half in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        del sys.modules[_half]
     import matplotlib
 
     os.environ["MPLBACKEND"] = str(_backend)
@@ -180,8 +183,8 @@ def curve(
     ends = sorted(((float(values[-1]), name, color) for name, (values, color, _) in parts.items()), key=lambda e: e[0])
     for (value, name, color), offset in zip(ends, range(-6 * (len(ends) - 1), 99, 12), strict=False):
         text = f" {name} {value:.2f}"
-        at, how = (epochs[-1], value), {"va": "center", "color": color, "annotation_clip": False}
-        ax.annotate(text, at, (3, offset), "data", "offset points", **how)
+        how: dict[str, Any] = {"va": "center", "color": color, "annotation_clip": False}
+        ax.annotate(text, (epochs[-1], value), (3, offset), "data", "offset points", **how)
     if best is not None:
         ax.axvline(best, color="0.5", linewidth=1, linestyle=(0, (4, 3)), zorder=0)
         text, where = f"best: {best} ", (best, 0.02)

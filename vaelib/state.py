@@ -22,7 +22,7 @@ from vaelib._spoken import option
 from vaelib.config import CHOICES, RunError, TrainConfig, beta, learning_rate
 from vaelib.data import TRAIN_SEED, Data, binarization, binarize_once, dequantize_once, rounds_away, validation_split
 from vaelib.objectives import Objective
-from vaelib.surroundings import ordinary
+from vaelib.surroundings import ordinary, threads
 from vaelib.unit import Unit, center_and_spread, suited_to
 from vaelib.vae import VAE, start_at
 
@@ -92,12 +92,13 @@ class TrainState:
 
 
 @ordinary()
+@threads(1)  # products are rounded by their number
 def init(config: TrainConfig, data: Data) -> TrainState:
     """The state before the first step. What `config` leaves open ("auto") is decided here.
 
     With a Gaussian decoder, pixels that are not dequantized are standardized if their unit suits no network: if their
-    root mean squared distance from the mean image of the training set is below 0.02 or above 50, or their mean is more
-    than 50 of these away from 0. All others are taken as they are. See `vaelib.unit`.
+    root mean squared distance from the mean image of the training set is below 0.1 or above 50, or their mean is more
+    than 10 of these away from 0. All others are taken as they are. See `vaelib.unit`.
 
     Raises:
         RunError, DataError: the device is missing, data and decoder do not fit each other, or memory does not suffice.

@@ -16,8 +16,8 @@ CPU = torch.device("cpu")
 def ordinary() -> Iterator[None]:
     """PyTorch and NumPy as they are in a fresh process; what the caller had set is back afterwards.
 
-    The default dtype and device, inference mode and `no_grad`, autocast, and NumPy's errors. What costs time at each
-    operation is undone only where it was set. Also a decorator: `@ordinary()`.
+    The default dtype and device, inference mode and `no_grad`, autocast, the precision of matrix products, and NumPy's
+    errors. What costs time at each operation is undone only where it was set. Also a decorator: `@ordinary()`.
     """
     before = torch.get_default_dtype()
     with ExitStack() as stack:
@@ -29,6 +29,7 @@ def ordinary() -> Iterator[None]:
         for kind in ("cpu", "cuda"):
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(precision())
         torch.set_default_dtype(torch.float32)
         stack.callback(torch.set_default_dtype, before)
         yield

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,6 @@ def fit(
     with (
         asked_to_stop() as stop,
         threads(threads_for(state)),
-        precision(state.config.tf32),
         nullcontext() if folder is None else folder.locked(),
     ):
         if folder is not None:
@@ -148,7 +147,8 @@ def remarks(state: TrainState) -> list[str]:
 @ordinary()
 def start(state: TrainState) -> Run:
     """How the run executes its steps; recording one on a GPU belongs to it."""
-    return runner(state)
+    with precision(state.config.tf32):
+        return runner(state)
 
 
 @ordinary()
@@ -180,6 +180,8 @@ def run_epoch(
     """
     started = time.perf_counter()
     before = copy.deepcopy(snapshot(state))
+    products = ExitStack()
+    products.enter_context(precision(state.config.tf32))
     try:
         while state.position < state.batches:
             if stop():
@@ -197,6 +199,8 @@ def run_epoch(
         bad = state.step - state.position + int(state.first_bad_step)
         restore(state, before)
         raise blame(state, bad) or error from error
+    finally:
+        products.close()
     state.epoch, state.position = state.epoch + 1, 0
     shift = state.unit.log_jacobian(state.train.shape[1])
     scale = state.model.learned_scale

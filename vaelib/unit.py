@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-FITTING = (0.02, 50.0)  # root mean squared distances from the mean image that networks take as they are
-FAR = 50.0  # distances from 0, in these, from which on an offset is taken off
+FITTING = (0.1, 50.0)  # root mean squared distances from the mean image that networks take as they are
+FAR = 10.0  # distances from 0, in these, from which on an offset is taken off
 
 
 @dataclass(frozen=True)
