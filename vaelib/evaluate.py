@@ -19,7 +19,7 @@ from vaelib.distributions import DiagonalNormal, Normal, kl_divergence
 from vaelib.elbo import elbo, importance_weighted_bound
 from vaelib.estimate import Estimate
 from vaelib.state import as_judged
-from vaelib.surroundings import cores, ordinary, threads
+from vaelib.surroundings import ordinary, threads
 from vaelib.vae import VAE, saturation
 
 ROWS = 2**15  # latents that are decoded at once,
@@ -282,7 +282,7 @@ def evaluate(
     columns: list[Tensor] = []
     units: list[Tensor] = []
     draws: list[Tensor] = []
-    with threads(cores()):
+    with threads():
         for some in x.split(min(EXAMPLES, at_once(model))):
             some = some.to(model.device)
             q = model.encode(some)
@@ -344,9 +344,7 @@ def optimal_variance(model: VAE, x: Tensor, *, samples: int = 100, seed: int = 0
     for some in x.split(max(1, at_once(model) // samples)):
         some = some.to(model.device)
         z = model.encode(some).sample(samples, rng=rng)
-        error = (
-            model.unit.inward(some.double()) - model.decoder(z).mean
-        )  # in the networks' unit, for the sake of digits
+        error = model.unit.inward(some.double()) - model.decoder(z).mean
         found.append((model.unit.scale * error).square().mean((0, -1)))
     return mean(torch.cat(found).cpu().numpy())
 

@@ -92,7 +92,7 @@ class TrainState:
 
 
 @ordinary()
-@threads(1)  # products are rounded by their number
+@threads()  # products are rounded by their number
 def init(config: TrainConfig, data: Data) -> TrainState:
     """The state before the first step. What `config` leaves open ("auto") is decided here.
 

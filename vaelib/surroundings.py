@@ -47,10 +47,10 @@ def precision(tf32: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """So many CPU threads, and as many as before afterwards."""
+def threads(count: int | None = None) -> Iterator[None]:
+    """So many CPU threads, or as many as `cores`; and as many as before afterwards."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(count or cores())
     try:
         yield
     finally:

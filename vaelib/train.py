@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,27 +180,24 @@ def run_epoch(
     """
     started = time.perf_counter()
     before = copy.deepcopy(snapshot(state))
-    products = ExitStack()
-    products.enter_context(precision(state.config.tf32))
     try:
-        while state.position < state.batches:
-            if stop():
-                return None
-            with explained(state, before):
-                take(state, run)
-            if state.step % LOOK_EVERY == 0:
-                _require(int(state.first_bad_step) > state.position)
-            if save is not None:
-                save(state)
-        _require(int(state.first_bad_step) > state.position)
-        train = (state.sums / len(state.train)).tolist()
-        judged = {name: held_out_terms(state, name) for name in state.held_out}
+        with precision(state.config.tf32):
+            while state.position < state.batches:
+                if stop():
+                    return None
+                with explained(state, before):
+                    take(state, run)
+                if state.step % LOOK_EVERY == 0:
+                    _require(int(state.first_bad_step) > state.position)
+                if save is not None:
+                    save(state)
+            _require(int(state.first_bad_step) > state.position)
+            train = (state.sums / len(state.train)).tolist()
+            judged = {name: held_out_terms(state, name) for name in state.held_out}
     except ArithmeticError as error:
         bad = state.step - state.position + int(state.first_bad_step)
         restore(state, before)
         raise blame(state, bad) or error from error
-    finally:
-        products.close()
     state.epoch, state.position = state.epoch + 1, 0
     shift = state.unit.log_jacobian(state.train.shape[1])
     scale = state.model.learned_scale
