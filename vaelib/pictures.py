@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,8 +97,15 @@ def _latent(model: VAE, data: Data, pixels: Tensor) -> Figure:
 def _curves(data: Data, mode: str, history: Sequence[dict[str, Any]]) -> Figure:
     figure = plots.figure(12.0, 3.6)
     plots.curves(figure.subplots(1, 3), history)
-    figure.suptitle(f"{Path(data.name).name}; pixels {HOW[mode]}", x=0.01, ha="left", fontsize=11, color="0.35")
+    figure.suptitle(
+        f"{_legible(Path(data.name).name)}; pixels {HOW[mode]}", x=0.01, ha="left", fontsize=11, color="0.35"
+    )
     return figure
+
+
+def _legible(name: str) -> str:
+    """A file's name as text to draw: whatever its bytes are where it was read, and no dollar sign begins LaTeX."""
+    return os.fsencode(name).decode("utf-8", "replace").replace("$", r"\$")
 
 
 def _one_of_each(data: Data) -> list[int]:

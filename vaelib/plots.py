@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -47,8 +48,12 @@ def save(file: BinaryIO, drawing: Figure) -> None:
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Matplotlib's own looks inside, whatever the process or a matplotlibrc has set: fonts, LaTeX, sizes."""
-    with context("default"):
+    """Matplotlib's own looks inside, whatever the process or a matplotlibrc has set: fonts, LaTeX, sizes.
+
+    A letter that its font lacks, in the name of a file, is drawn as a box without a warning.
+    """
+    with context("default"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
         yield
 
 

@@ -136,7 +136,7 @@ def _is_beside(key: str, arrays: dict[str, Array], train_key: str) -> bool:
     """Is that array something measured of each example, not images? Nor may its name be a known one misspelled."""
     array, train = arrays[key], arrays[train_key]
     one_each = array.ndim > 0 and array.ndim < train.ndim and len(array) == len(train)
-    return one_each and not difflib.get_close_matches(key.lower(), KNOWN_KEYS, 1)
+    return one_each and not difflib.get_close_matches(key.lower(), KNOWN_KEYS, 1, 0.75)
 
 
 def _labels(arrays: dict[str, Array], key: str | None, examples: int, path: Path) -> Array | None:
