@@ -21,7 +21,7 @@ PACKAGE = "vaelib"
 
 # (floor, modules); a package of many files, such as ledger, is one entry
 FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
-    (0, frozenset({"_arrays", "_latex", "_printable", "_spoken", "_surroundings"})),
+    (0, frozenset({"_arrays", "_latex", "_printable", "_quiet", "_spoken"})),
     (0, frozenset({"_door"})),
     (0, frozenset({"_checks", "_special", "estimate"})),
     (0, frozenset({"_compare"})),

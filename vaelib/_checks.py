@@ -18,7 +18,7 @@ import numpy as np
 
 from vaelib._arrays import Array, Shape, diagonal, is_tensor, namespace, transpose
 from vaelib._door import as_arrays, as_numpy, precision
-from vaelib._surroundings import settled, state
+from vaelib._quiet import settled, state
 
 # ---------------------------------------------------------------------------------------------------------- values
 

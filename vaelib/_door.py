@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vaelib._arrays import Array, Shape, is_tensor
-from vaelib._surroundings import settled, state
+from vaelib._quiet import settled, state
 
 WANTED = "real numbers: a number, a list, an array or a tensor"
 

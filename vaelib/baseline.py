@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vaelib import _checks
 from vaelib._door import as_numpy, count, described
-from vaelib._surroundings import quiet
+from vaelib._quiet import quiet
 
 Array = NDArray[Any]
 

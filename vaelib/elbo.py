@@ -10,7 +10,7 @@ import numpy as np
 from vaelib import _checks
 from vaelib._arrays import is_tensor, namespace
 from vaelib._door import as_arrays, as_numpy, count, described
-from vaelib._surroundings import quiet, settled
+from vaelib._quiet import quiet, settled
 from vaelib.distributions import Distribution
 from vaelib.estimate import Estimate
 

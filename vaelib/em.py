@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 
 from vaelib import _checks
 from vaelib._door import as_numpy, count, described
-from vaelib._surroundings import quiet
+from vaelib._quiet import quiet
 from vaelib.distributions import MultivariateNormal
 from vaelib.models import LOG_2PI, LinearGaussian
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from vaelib._door import as_numpy, count
 from vaelib._printable import printable
-from vaelib._surroundings import quiet
+from vaelib._quiet import quiet
 
 
 @dataclass(frozen=True)

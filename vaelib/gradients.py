@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from vaelib import _checks
 from vaelib._arrays import Array
 from vaelib._door import as_arrays, as_numpy, described, require_function
-from vaelib._surroundings import quiet
+from vaelib._quiet import quiet
 from vaelib.distributions import DiagonalNormal, Normal
 from vaelib.estimate import Estimate
 from vaelib.montecarlo import sample_mean

@@ -32,6 +32,7 @@ from vaelib._arrays import (
     where,
 )
 from vaelib._door import as_arrays
+from vaelib._quiet import quiet
 from vaelib._special import (
     INFINITY,
     STIRLING,
@@ -47,7 +48,6 @@ from vaelib._special import (
     stirling_remainder,
     weighted,
 )
-from vaelib._surroundings import quiet
 
 Formula = Callable[..., Array]
 POSITIVE = ("scale", "rate", "concentration", "distance")

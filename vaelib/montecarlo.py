@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from vaelib import _checks
 from vaelib._compare import Z_THRESHOLD
 from vaelib._door import as_numpy, described
-from vaelib._surroundings import quiet
+from vaelib._quiet import quiet
 from vaelib.estimate import Estimate
 
 

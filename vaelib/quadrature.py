@@ -15,7 +15,7 @@ from scipy.special import logsumexp, roots_hermitenorm, roots_legendre
 
 from vaelib import _checks
 from vaelib._door import as_numpy, count, require_function
-from vaelib._surroundings import quiet
+from vaelib._quiet import quiet
 from vaelib.estimate import Estimate
 
 Array = np.ndarray

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelib._door import as_arrays, count, described
-from vaelib._surroundings import settled
+from vaelib._quiet import settled
 from vaelib.distributions import Bernoulli, DiagonalNormal, Normal, kl_divergence
 from vaelib.unit import Unit
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from vaelib import _checks
 from vaelib._arrays import Array, Shape, detach, is_tensor, namespace
 from vaelib._door import as_shape, described
-from vaelib._surroundings import quiet
+from vaelib._quiet import quiet
 
 QUIET = (  # what computes
     "log_prob entropy transform _expected_surprise mean_distance sample "

@@ -14,8 +14,8 @@ from typing import Any
 from vaelib import _checks
 from vaelib._arrays import Array, Shape, broadcast_to, is_tensor, namespace, special, take_along_last, to_double, where
 from vaelib._door import as_arrays, as_integers
+from vaelib._quiet import quiet
 from vaelib._special import finite_log, log_normalize, log_of, log_sigmoid, weighted
-from vaelib._surroundings import quiet
 from vaelib.distributions.base import Distribution
 
 GREY = "Binarize grey values explicitly; on them this is not the density of anything."

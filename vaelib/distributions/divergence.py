@@ -7,7 +7,7 @@ from collections.abc import Callable
 from vaelib import _checks, kl
 from vaelib._arrays import Array
 from vaelib._door import as_arrays, described
-from vaelib._surroundings import quiet
+from vaelib._quiet import quiet
 from vaelib.distributions.base import Distribution
 from vaelib.distributions.discrete import Bernoulli, Categorical
 from vaelib.distributions.gaussian import DiagonalNormal, MultivariateNormal, Normal, check_vector

@@ -24,8 +24,8 @@ from vaelib._arrays import (
     where,
 )
 from vaelib._door import as_arrays, precision
+from vaelib._quiet import quiet
 from vaelib._special import HALF_LOG_2PI
-from vaelib._surroundings import quiet
 from vaelib.distributions.base import Distribution
 
 
