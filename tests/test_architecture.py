@@ -31,6 +31,7 @@ FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (3, frozenset({"em", "gradients", "terms"})),
     (4, frozenset({"diagrams", "ledger", "plots"})),
     (4, frozenset({"verify"})),
+    (5, frozenset({"forbidden"})),
     (5, frozenset({"reply", "task"})),
     (5, frozenset({"judge", "tasks"})),
     (5, frozenset({"exercise"})),

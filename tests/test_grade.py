@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from vaelib.cli import app
 from vaelib.grade import wire
+from vaelib.grade.limits import Limits
 from vaelib.grade.marks import POINTS, Marks, grade, student_of, tasks_in, write_csv
 from vaelib.grade.pages import class_page, student_page
-from vaelib.grade.submission import Limits
 from vaelib.judge import Feedback
 from vaelib.reply import NoReply, Reply, Seed, Tensor
 from vaelib.tasks import tasks_of

@@ -304,10 +304,10 @@ def grade(
     """Grade exercises: scores, a page of feedback for each student, and the mistakes of the class."""
     import secrets
 
+    from vaelib.grade.limits import Limits
     from vaelib.grade.marks import grade as run
     from vaelib.grade.marks import write_csv
     from vaelib.grade.pages import write_pages
-    from vaelib.grade.submission import Limits
     from vaelib.progress import progress_bar
 
     if not submissions.is_dir():

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import json
 import os
 import re
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from vaelib.grade.submission import Asked, Limits, Submission
-from vaelib.judge import NOT_ATTEMPTED, RIGHT, Feedback, judge
+from vaelib.grade.collect import HandedIn
+from vaelib.grade.limits import Limits
+from vaelib.grade.pool import Graded, Pool
+from vaelib.judge import RIGHT, Feedback
 from vaelib.task import Task
 from vaelib.tasks import FILES, all_tasks, tasks_of
 
@@ -31,6 +33,8 @@ class Marks:
     output: str = ""
     seconds: float = 0.0
     megabytes: float = 0.0
+    notes: tuple[str, ...] = ()  # what happened, in words
+    odd: tuple[str, ...] = ()  # what is worth a look, in words
 
     @property
     def points(self) -> int:
@@ -61,38 +65,66 @@ def grade(
     notebooks = [path for path in found if not path.name.startswith("._") and path.is_file()]  # macOS leaves such
     if not notebooks:
         raise ValueError(f"Expected notebooks (*.ipynb) in {folder}, but found none.")
-    with ThreadPoolExecutor(at_once or os.cpu_count() or 1) as pool:
-        futures = [pool.submit(grade_one, path, folder, seed, limits or Limits()) for path in notebooks]
-        for count, _ in enumerate(as_completed(futures), start=1):
-            done(count)
-        return [future.result() for future in futures]
+    handed_in = [_handed_in(path, folder) for path in notebooks]
+    count = iter(range(1, len(handed_in) + 1))
+    return grade_all(handed_in, seed, limits, at_once, lambda _: done(next(count)))
 
 
-def grade_one(path: Path, folder: Path, seed: int, limits: Limits) -> Marks:
+def _handed_in(path: Path, folder: Path) -> HandedIn:
+    cells: tuple[str, ...] = ()
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        read = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        cells = tuple("".join(cell["source"]) for cell in read if cell.get("cell_type") == "code")
+    notebook = next((task.id[:2] for task in tasks_in(path)), "00")
+    return HandedIn(student_of(path, folder), str(path), notebook, cells)
+
+
+def grade_all(
+    submissions: list[HandedIn],
+    seed: int,
+    limits: Limits | None = None,
+    at_once: int | None = None,
+    done: Callable[[Marks], None] = lambda marks: None,
+) -> list[Marks]:
+    """The marks of all submissions, in their order.
+
+    Args:
+        seed: of the questions; choose it after the submissions are in.
+        at_once: how many are graded at a time; by default as many as there are cores.
+        done: called with the marks of each as soon as they are there.
+
+    Raises:
+        CannotGrade: no submission can be run here; that is nobody's mark.
+    """
+    pool = Pool(submissions, seed, limits or Limits(), at_once or os.cpu_count() or 1)
+    marks: dict[int, Marks] = {}
+    for index, graded in pool.results():
+        marks[index] = _marks(submissions[index], graded)
+        done(marks[index])
+    return [marks[index] for index in range(len(submissions))]
+
+
+def grade_one(handed_in: HandedIn, seed: int, limits: Limits | None = None) -> Marks:
     """The marks of one submission; whatever it does ends here."""
-    started = time.monotonic()
-    tasks = tasks_in(path)
-    marks = Marks(student_of(path, folder), path)
-    try:
-        with Submission(path, tasks, limits) as submission:
-            feedback = {task.id: replace(judge(task, Asked(submission, task), seed), task=task.id) for task in tasks}
-            errors = submission.errors | {
-                cell: f"This cell was given up: {why}." for cell, why in submission.ended.items()
-            }
-            marks = replace(
-                marks,
-                feedback=feedback,
-                errors=errors,
-                damaged=submission.damaged,
-                output=submission.output.decode(errors="replace"),
-                megabytes=submission.peak_megabytes(),
-            )
-    except Exception as error:  # one submission must not end the grading of the others
-        blank = Feedback(NOT_ATTEMPTED, ("Could not be graded.",))
-        marks = replace(
-            marks, feedback=dict.fromkeys((t.id for t in tasks), blank), damaged=f"{type(error).__name__}: {error}"
-        )
-    return replace(marks, seconds=time.monotonic() - started)
+    (marks,) = grade_all([handed_in], seed, limits, at_once=1)
+    return marks
+
+
+def _marks(handed_in: HandedIn, graded: Graded) -> Marks:
+    story = graded.story
+    given_up = {cell: f"This cell was given up: {why}." for cell, why in story.ended.items()}
+    return Marks(
+        handed_in.student,
+        Path(handed_in.source),
+        graded.feedback,
+        errors=dict(sorted((story.errors | given_up).items())),
+        damaged=story.damaged,
+        output=story.output.decode(errors="replace"),
+        seconds=graded.seconds,
+        megabytes=story.megabytes,
+        notes=(*handed_in.notes, *graded.notes, *story.forbidden),
+        odd=tuple(story.odd),
+    )
 
 
 def tasks_in(path: Path) -> list[Task]:
