@@ -39,6 +39,8 @@ KINDS: dict[str, Kind] = {
             "vaelib.elbo.bound_terms",
             "scipy.special.rel_entr",
             "scipy.special.kl_div",
+            "scipy.special.cython_special.rel_entr",
+            "scipy.special.cython_special.kl_div",
             "scipy.stats.entropy",
             "torch.distributions.kl",
             "torch.distributions.kl.kl_divergence",

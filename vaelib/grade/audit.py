@@ -44,6 +44,7 @@ def watch(note: Callable[[str], None], own: Path, package: Path) -> None:
     readable += [f"/proc/{os.getpid()}"]
     readable += [each for each in (os.environ.get("VAELIB_DATA"), sysconfig.get_path("stdlib")) if each]
     folder, library = os.path.realpath(own), os.path.realpath(sysconfig.get_path("stdlib"))
+    copy = str(package)
     made: set[str] = set()
     busy = False
 
@@ -81,7 +82,7 @@ def watch(note: Callable[[str], None], own: Path, package: Path) -> None:
 
     def of_student(frame: FrameType) -> bool:
         name = frame.f_code.co_filename
-        return name.startswith("<cell ") or within(os.path.abspath(name), [folder])
+        return name.startswith("<cell ") or (within(os.path.abspath(name), [folder]) and not name.startswith(copy))
 
     def by_student() -> bool:
         """Is a student's code the cause, with nothing but Python's own library, and no import, between?"""
@@ -89,10 +90,14 @@ def watch(note: Callable[[str], None], own: Path, package: Path) -> None:
             name = frame.f_code.co_filename
             if of_student(frame):
                 return True
-            of_python = name.startswith(library) and "-packages" not in name
+            of_python = name.startswith((library, copy)) and "-packages" not in name
             if name.startswith("<frozen importlib") or not (of_python or name.startswith("<")):
                 return False
         return False
+
+    def by_shell() -> bool:
+        """Is it a command of the shell, `!command`?"""
+        return any(frame.f_code.co_filename.startswith(copy) for frame in frames()[:8]) and while_asked()
 
     def while_asked() -> bool:
         """Is a student's code on the way at all, and no library being imported?"""
@@ -124,10 +129,10 @@ def watch(note: Callable[[str], None], own: Path, package: Path) -> None:
         text = _plain(words).removeprefix("/bin/sh -c ").strip()
         if text.startswith(HARMLESS) and not any(sign in text for sign in ";&|`$<>"):
             return ""
-        return f"It started a process: {text[:100]}." if while_asked() else ""
+        return f"It started a process: {text[:100]}." if by_student() or by_shell() else ""
 
     def forked(event: str, given: tuple[Any, ...]) -> str:
-        return "It forked a process." if while_asked() else ""
+        return "It forked a process." if by_student() else ""
 
     def connected(event: str, given: tuple[Any, ...]) -> str:
         text = ", ".join(_plain(part) for part in given if isinstance(part, str | bytes | tuple | int))[:100]
@@ -175,10 +180,8 @@ def watch(note: Callable[[str], None], own: Path, package: Path) -> None:
 
 
 def _of_others(path: str) -> bool:
-    """A file of another process, or a vaelib that is not the copy in use."""
+    """A file of a vaelib that is not the copy in use."""
     parts = Path(path).parts
-    if path.startswith("/proc/"):
-        return len(parts) > 3 and parts[3] in ("mem", "environ", "fd", "cmdline", "maps")
     return "vaelib" in parts and ("tasks" in parts or path.endswith(("judge.py", "exercise.py")))
 
 

@@ -96,7 +96,7 @@ class Notebook:
                 statement = ast.unparse(node).splitlines()[0][:80] if isinstance(node, _IMPORTS) else _line(index, node)
                 failure = Failure(index, statement, said(error), rest, self.removal.explains(error) or self.why(error))
                 failures.append(failure)
-                self.failed |= dict.fromkeys(bound(node), failure)
+                self.failed |= dict.fromkeys(bound(node), self.missing(error) or failure)  # the first cause
             else:
                 for name in bound(node) if self.failed else ():
                     self.failed.pop(name, None)

@@ -26,7 +26,7 @@ class Marks:
     """What one submission is worth."""
 
     student: str
-    path: Path
+    source: str
     feedback: dict[str, Feedback] = field(default_factory=dict)  # by exercise
     errors: dict[int, str] = field(default_factory=dict)  # by cell
     damaged: str = ""
@@ -115,7 +115,7 @@ def _marks(handed_in: HandedIn, graded: Graded) -> Marks:
     given_up = {cell: f"This cell was given up: {why}." for cell, why in story.ended.items()}
     return Marks(
         handed_in.student,
-        Path(handed_in.source),
+        handed_in.source,
         graded.feedback,
         errors=dict(sorted((story.errors | given_up).items())),
         damaged=story.damaged,
@@ -163,7 +163,7 @@ def write_csv(marks: list[Marks], path: Path) -> None:
         for mark in marks:
             cells = [cell for id in ids for cell in _cells(mark.feedback.get(id))]
             writer.writerow(
-                [_safe(mark.student), _safe(readable(mark.path.name)), mark.points, mark.possible, *cells, mark.damaged]
+                [_safe(mark.student), _safe(readable(Path(mark.source).name)), mark.points, mark.possible, *cells, mark.damaged]
             )
 
 

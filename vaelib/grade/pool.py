@@ -79,7 +79,7 @@ class Judge:
             how["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP  # Ctrl-C is not for it
         root = str(PACKAGE.parent)
         paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        command = [sys.executable, "-X", "utf8", "-m", "vaelib.grade.bench", str(os.getpid())]
+        command = [sys.executable, "-P", "-X", "utf8", "-m", "vaelib.grade.bench", str(os.getpid())]
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         self.process = subprocess.Popen(command, bufsize=0, env=os.environ | {"PYTHONPATH": paths}, **pipes, **how)
         self.channel = Channel(self.process, wire.TRUSTED)
