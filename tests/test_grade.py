@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import tempfile
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from vaelib.grade import wire
 from vaelib.grade.collect import collect
 from vaelib.grade.gradebook import points_of
+from vaelib.grade.limits import Limits
 from vaelib.grade.marks import Marks, grade_all, grade_one
-from vaelib.grade.submission import Limits
-from vaelib.reply import NoReply, Reply, Seed, Tensor
 
 IMPORTS = "import numpy as np\nfrom vaelib.exercise import check, hint, progress"
 RIGHT_1 = """def kl_normal(loc_q, scale_q, loc_p, scale_p):
@@ -59,6 +53,9 @@ SUBMISSIONS: dict[str, tuple[list[str] | str, str, str]] = {
     "right": ([IMPORTS, RIGHT_1, CHECK_1, RIGHT_2, CHECK_2], "right", "right"),
     "wrong": ([IMPORTS, WRONG_1, CHECK_1, RIGHT_2, CHECK_2], "not yet", "right"),
     "stubs": ([IMPORTS, STUBS, CHECK_1, CHECK_2], "not attempted", "not attempted"),
+    "broken-json": ('{"cells": [', "not attempted", "not attempted"),
+    "empty": ("", "not attempted", "not attempted"),
+    "no-notebook": ("[1, 2]", "not attempted", "not attempted"),
     "missing-cell": ([IMPORTS, RIGHT_1, CHECK_1], "right", "not attempted"),
     "no-check": ([IMPORTS, RIGHT_1, RIGHT_2], "right", "right"),
     "cheats-check": (
@@ -132,7 +129,7 @@ def marks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Marks]:
         write(folder / name / "04_gaussian_kl.ipynb", cells)
     write(folder / "renamed" / "my homework (final).ipynb", SUBMISSIONS["right"][0])
     limits = Limits(cells=8.0, question=2.0, exercise=5.0, processor=40, memory=2 << 30)
-    found = collect(folder, Path(tempfile.mkdtemp())).found
+    found = collect(folder, tmp_path_factory.mktemp("space")).found
     return {mark.student: mark for mark in grade_all([each.handed_in for each in found], 20261122, limits, 2)}
 
 
@@ -150,7 +147,7 @@ def test_details_of_what_went_wrong_are_told(marks: dict[str, Marks]) -> None:
     assert points_of(marks["renamed"]) == 4
     assert marks["wrong"].feedback["04.1"].mistake == "no logarithm"
     assert marks["cheats-check"].feedback["04.1"].mistake == "no logarithm"
-    assert "vaelib.kl_divergence was called" in str(marks["forbidden"].feedback["04.1"])
+    assert "this exercise asks you to write the KL divergence yourself" in str(marks["forbidden"].feedback["04.1"])
     assert "interrupted" in str(marks["loops-when-asked"].feedback["04.1"])
     assert "SyntaxError" in marks["syntax-error"].errors[1]
     assert "too long" in marks["loops"].errors[2] and "status 0" in marks["exits"].errors[2]
@@ -166,73 +163,6 @@ def test_nothing_that_a_submission_started_is_left(marks: dict[str, Marks]) -> N
             assert process.read_bytes() != b"sleep\x00600\x00"
         except OSError:
             continue
-
-
-# ------------------------------------------------------------------------------------------------------- what travels
-
-
-def test_arguments_travel_unchanged() -> None:
-    arguments = {
-        "a": 1.5,
-        "n": 3,
-        "word": "up",
-        "seed": Seed(7),
-        "x": np.arange(6.0).reshape(2, 3),
-        "k": np.array([1, 2]),
-        "t": Tensor(np.float32([[1, 2]])),
-        "zero": np.zeros((0, 2)),
-    }
-    described, payload = wire.packed(arguments)
-    again = wire.unpacked(json.loads(json.dumps(described)), payload)
-    assert list(again) == list(arguments)
-    for name, value in arguments.items():
-        if isinstance(value, np.ndarray):
-            assert again[name].dtype == value.dtype and again[name].shape == value.shape
-            np.testing.assert_array_equal(again[name], value)
-        elif isinstance(value, Tensor):
-            np.testing.assert_array_equal(again[name].array, value.array)
-        else:
-            assert again[name] == value
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [Reply(np.float64(2.0)), Reply(np.ones((2, 3)), "float32"), Reply(np.ones(2), error=np.array(0.1)), Reply("up")],
-)
-def test_replies_travel_unchanged(reply: Reply) -> None:
-    again = wire.unpacked_reply(*wire.packed_reply(reply))
-    assert again.precision == reply.precision and np.all(again.value == reply.value)
-    assert np.shape(again.value) == np.shape(reply.value)
-    assert (again.error is None) == (reply.error is None)
-
-
-@pytest.mark.parametrize(
-    ("header", "payload"),
-    [
-        ({}, b""),
-        ({"shape": [2]}, b"123"),
-        ({"shape": "x"}, b""),
-        ({"shape": [-1, 3]}, b"12345678"),
-        ({"shape": [10**9]}, b""),
-    ],
-)
-def test_nonsense_from_a_submission_is_refused(header: dict[str, Any], payload: bytes) -> None:
-    with pytest.raises(wire.Broken):
-        wire.unpacked_reply(header, payload)
-
-
-def test_message_of_more_than_a_megabyte_is_neither_sent_nor_read() -> None:
-    with pytest.raises(ValueError, match="at most"):
-        wire.send(io.BytesIO(), {}, b"x" * (wire.LIMIT + 1))
-    head = wire._HEAD.pack(10, wire.LIMIT)
-    with pytest.raises(wire.Broken):
-        wire.receive(io.BytesIO(head).read)
-
-
-def test_problem_becomes_no_reply_of_a_known_kind() -> None:
-    with pytest.raises(NoReply) as caught:
-        wire.unpacked_reply({"problem": "right", "text": "x" * 1000}, b"")
-    assert caught.value.kind == "raised" and len(caught.value.text) == 300
 
 
 @pytest.mark.slow

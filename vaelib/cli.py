@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vaelib._printable import printable
 from vaelib._spoken import at_a_shell, quoted
 from vaelib.progress import Bar, progress_bar
 from vaelib.terminal import require_told, say, steady, warn
@@ -346,9 +347,10 @@ def grade(
     from vaelib.grade import report
     from vaelib.grade.grading import Options, exercise_numbers
     from vaelib.grade.grading import grade as run
-    from vaelib.grade.marks import CannotGrade
+    from vaelib.grade.isolation import CannotGrade
+    from vaelib.grade.limits import Limits
+    from vaelib.grade.pool import conditions
     from vaelib.grade.shelf import GradingError
-    from vaelib.grade.submission import Limits
 
     if keep not in ("best", "last"):
         _fail(f"Expected --keep to be best or last, but got {keep!r}.")
@@ -364,6 +366,7 @@ def grade(
             at_once=at_once,
             limits=Limits(cells=seconds, memory=int(memory * 2**30)),
         )
+        report.say(str(conditions(options.limits)))
         with progress_bar("grading", 100) as advance:
             outcome = run(
                 submissions,
@@ -375,7 +378,7 @@ def grade(
                 progress=lambda done, total: advance(100 * done // max(total, 1)),
             )
     except GradingError as error:
-        _fail(report.printable(str(error)))
+        _fail(printable(str(error)))
     except CannotGrade as error:
         report.say(f"NOTHING MORE IS GRADED: the grader itself failed, not the students. {error}")
         raise typer.Exit(3) from None

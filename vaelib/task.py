@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vaelib.derivation import Derivation
+from vaelib.forbidden import KINDS
 from vaelib.terms import Term
 from vaelib.values import quoted
 
@@ -71,7 +72,7 @@ class Task:
         hints: three, each says more than the one before; questions, and none says the answer.
         mistakes: wrong answers that are known.
         next: what to do after an answer that is wrong in no known way.
-        forbidden: names that would give the answer away ("vaelib.kl_divergence"): used in grading.
+        forbidden: kinds of things that would give the answer away ("kl"); in grading they are not there.
     """
 
     id: str
@@ -91,6 +92,9 @@ class Task:
             )
         if len(self.hints) != 3:
             raise ValueError(f"Expected three hints for {self.id}, but got {len(self.hints)}.")
+        if unknown := [kind for kind in self.forbidden if kind not in KINDS]:
+            known = ", ".join(KINDS)
+            raise ValueError(f"Expected what {self.id} forbids to be of the kinds {known}, but got {unknown[0]!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,11 @@ from vaelib.grade import tables
 from vaelib.grade.collect import Collected, collect, with_student
 from vaelib.grade.gradebook import Gradebook, changes, gradebook, is_ours
 from vaelib.grade.journal import Earlier, Journal
+from vaelib.grade.limits import Limits
 from vaelib.grade.marks import Marks, grade_all
 from vaelib.grade.pages import prepare
 from vaelib.grade.roster import Listed, Roster, match, read_roster
 from vaelib.grade.shelf import GradingError, claimed, require_out, require_own, write
-from vaelib.grade.submission import Limits
 from vaelib.tasks import FILES
 
 

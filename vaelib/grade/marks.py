@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from vaelib.grade.collect import HandedIn
-from vaelib.grade.submission import Asked, Limits, Submission
-from vaelib.judge import NOT_ATTEMPTED, Feedback, judge
-from vaelib.tasks import tasks_of
+from vaelib.grade.limits import Limits
+from vaelib.grade.pool import Graded, Pool
+from vaelib.judge import Feedback
 
 POINTS = {"warm-up": 1, "core": 2, "stretch": 3}
 
 
-class CannotGrade(Exception):
-    """The grader itself failed: no student is to blame, and none gets a 0 for it."""
-
-
 @dataclass(frozen=True)
 class Marks:
-    """What came of one submission."""
+    """What one submission is worth."""
 
     student: str
     source: str
@@ -33,49 +27,52 @@ class Marks:
     seconds: float = 0.0
     megabytes: float = 0.0
     notes: tuple[str, ...] = ()  # what happened, in words
-    odd: tuple[str, ...] = ()  # what looked odd
+    odd: tuple[str, ...] = ()  # what is worth a look, in words
 
 
 def grade_all(
-    handed_in: Sequence[HandedIn],
+    submissions: list[HandedIn],
     seed: int,
-    limits: Limits,
+    limits: Limits | None = None,
     at_once: int | None = None,
     done: Callable[[Marks], None] = lambda marks: None,
 ) -> list[Marks]:
-    """Grades them all, several at a time; `done` is called with each result as it comes."""
-    pool = ThreadPoolExecutor(at_once or os.cpu_count() or 1)
-    try:
-        futures = [pool.submit(grade_one, each, seed, limits) for each in handed_in]
-        for future in as_completed(futures):
-            done(future.result())
-        return [future.result() for future in futures]
-    finally:
-        pool.shutdown(cancel_futures=True)
+    """The marks of all submissions, in their order.
+
+    Args:
+        seed: of the questions; choose it after the submissions are in.
+        at_once: how many are graded at a time; by default as many as there are cores.
+        done: called with the marks of each as soon as they are there.
+
+    Raises:
+        CannotGrade: no submission can be run here; that is nobody's mark.
+    """
+    pool = Pool(submissions, seed, limits or Limits(), at_once or os.cpu_count() or 1)
+    marks: dict[int, Marks] = {}
+    for index, graded in pool.results():
+        marks[index] = _marks(submissions[index], graded)
+        done(marks[index])
+    return [marks[index] for index in range(len(submissions))]
 
 
-def grade_one(handed_in: HandedIn, seed: int, limits: Limits) -> Marks:
+def grade_one(handed_in: HandedIn, seed: int, limits: Limits | None = None) -> Marks:
     """The marks of one submission; whatever it does ends here."""
-    started = time.monotonic()
-    tasks = list(tasks_of(handed_in.notebook).values())
-    marks = Marks(handed_in.student, handed_in.source, notes=handed_in.notes)
-    try:
-        with Submission(handed_in, tasks, limits) as submission:
-            feedback = {task.id: replace(judge(task, Asked(submission, task), seed), task=task.id) for task in tasks}
-            errors = submission.errors | {
-                cell: f"This cell was given up: {why}." for cell, why in submission.ended.items()
-            }
-            marks = replace(
-                marks,
-                feedback=feedback,
-                errors=errors,
-                damaged=submission.damaged,
-                output=submission.output.decode(errors="replace"),
-                megabytes=submission.peak_megabytes(),
-            )
-    except Exception as error:  # one submission must not end the grading of the others
-        blank = Feedback(NOT_ATTEMPTED, ("Could not be graded.",))
-        marks = replace(
-            marks, feedback=dict.fromkeys((t.id for t in tasks), blank), damaged=f"{type(error).__name__}: {error}"
-        )
-    return replace(marks, seconds=time.monotonic() - started)
+    (marks,) = grade_all([handed_in], seed, limits, at_once=1)
+    return marks
+
+
+def _marks(handed_in: HandedIn, graded: Graded) -> Marks:
+    story = graded.story
+    given_up = {cell: f"This cell was given up: {why}." for cell, why in story.ended.items()}
+    return Marks(
+        handed_in.student,
+        handed_in.source,
+        graded.feedback,
+        errors=dict(sorted((story.errors | given_up).items())),
+        damaged=story.damaged,
+        output=story.output.decode(errors="replace"),
+        seconds=graded.seconds,
+        megabytes=story.megabytes,
+        notes=(*handed_in.notes, *graded.notes, *story.forbidden),
+        odd=tuple(story.odd),
+    )

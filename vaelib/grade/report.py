@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vaelib._printable import printable
 from vaelib.grade.grading import Outcome
 from vaelib.grade.shelf import MADE
 from vaelib.grade.tables import COMMENTS
 
 SHOWN = 20  # lines of one kind; the rest is in teacher.html
-
-
-def printable(text: str) -> str:
-    """A text that this terminal can show: what its encoding lacks becomes a question mark."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return text.encode(encoding, "replace").decode(encoding)
 
 
 def say(text: str) -> None:

@@ -1,73 +1,94 @@
-"""One submission, asked from outside: its process, the limits on it, and what it replies."""
+"""One submission, asked from outside: its processes, the limits on them, and what they reply."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
-import select
 import shutil
 import signal
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
-from vaelib.grade import wire
+from vaelib.grade import box, isolation, wire
+from vaelib.grade.channel import Channel, Ended
 from vaelib.grade.collect import HandedIn
-from vaelib.reply import SECONDS, TOTAL, Arguments, NoReply, Reply
+from vaelib.grade.isolation import CannotGrade
+from vaelib.grade.limits import Limits, peak_megabytes, processes_of_this_user
+from vaelib.reply import Arguments, NoReply, Reply
 from vaelib.task import Task
 
 RESTARTS = 5  # processes for one submission: a cell that ends the process is skipped in the next
-OUTPUT = 64 << 10  # bytes of what a submission prints that are kept
+STARTING = 120.0  # seconds until a process must say that it is there
+ODD = 20  # notes of what looked odd that are kept
+CODE = "import sys; sys.path[:0] = [{copy!r}]; sys.path[1:] = {path!r}; from vaelib.grade.worker import main; main()"
+SPARE = 512  # processes that a submission may start, beyond those that the user has already
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Of one submission: seconds for its cells, a question, an exercise, of the processor in all; bytes of memory."""
-
-    cells: float = 120.0
-    question: float = SECONDS
-    exercise: float = TOTAL
-    processor: int = 300
-    memory: int = 4 << 30
+@cache
+def font_lists() -> list[Path]:
+    """The list of fonts that Matplotlib has made on this machine, so that no submission need make its own."""
+    try:
+        return sorted(Path(importlib.import_module("matplotlib").get_cachedir()).glob("fontlist-*.json"))
+    except (ImportError, OSError, RuntimeError):
+        return []
 
 
-class Ended(Exception):
-    """The process is no more, or says nothing any more."""
+@dataclass
+class Story:
+    """What happened to a submission, gathered over all its processes.
+
+    Attributes:
+        errors: cell -> the first error in it. ended: cell -> why it ended the process. odd: what is worth a look.
+        touched: something that an exercise does not allow was missed by a cell.
+    """
+
+    errors: dict[int, str] = field(default_factory=dict)
+    ended: dict[int, str] = field(default_factory=dict)
+    damaged: str = ""
+    odd: list[str] = field(default_factory=list)
+    forbidden: list[str] = field(default_factory=list)
+    output: bytes = b""
+    megabytes: float = 0.0
+
+    def note(self, text: str) -> None:
+        if text not in self.odd and len(self.odd) < ODD:
+            self.odd.append(text)
 
 
 @dataclass
 class Submission:
-    """`with Submission(handed_in, tasks) as submission`: its process runs until the end of the block.
+    """`with Submission(handed_in, kinds) as submission`: a process that runs until the end of the block.
 
-    Attributes:
-        errors: cell -> the error it raised. ended: cell -> why it ended the process. damaged: why it cannot be read.
+    Args:
+        handed_in: the cells, and the files that lay beside them.
+        kinds: what is not there while it runs, of vaelib.forbidden.
+        kind: how it is kept apart, of isolation.available().
+        story: of the submission, shared by all its processes.
     """
 
     handed_in: HandedIn
-    tasks: list[Task]
+    kinds: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    errors: dict[int, str] = field(default_factory=dict)
-    ended: dict[int, str] = field(default_factory=dict)
-    damaged: str = ""
-    output: bytes = b""
-    _process: subprocess.Popen[bytes] | None = None
+    kind: str = isolation.PLAIN
+    story: Story = field(default_factory=Story)
+    unset: list[str] = field(default_factory=list)
+    _channel: Channel | None = None
     _starts: int = 0
+    _asked_so_far: int = 0
     _spent: dict[str, float] = field(default_factory=dict)
-    _peak: float = 0.0
 
     def __enter__(self) -> Submission:
         self._start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stop()
+        self.stop()
 
     # ------------------------------------------------------------------------------------------------- the process
 
@@ -75,168 +96,169 @@ class Submission:
         """Starts the process and runs its cells; a cell that ends it is skipped next time."""
         while self._starts < RESTARTS:
             self._starts += 1
+            self._launch()
             running = -1
             try:
-                self._launch()
                 until = time.monotonic() + self.limits.cells
-                header, _ = self._receive(until)
-                if "damaged" in header:
-                    self.damaged = str(header["damaged"])
-                    self._stop()
-                    return
-                self._send({"forbidden": sorted({name for task in self.tasks for name in task.forbidden})})
+                begin = {"cells": self.handed_in.cells, "skipped": sorted(self.story.ended), "kinds": self.kinds}
+                self._send(until, begin)
                 while "ready" not in (header := self._receive(until)[0]):
-                    running = int(header.get("cell", running))
-                    if "error" in header:
-                        self.errors[running] = str(header["error"])
+                    running = self._at(header, running)
                 return
-            except (Ended, wire.Broken, TypeError, ValueError) as reason:
-                self._stop()
-                if running in self.ended or running < 0:
-                    self.damaged = str(reason)
+            except (Ended, wire.Broken, ValueError) as reason:
+                why = self._why(reason)
+                self.stop()
+                if running in self.story.ended or running < 0:
+                    self.story.damaged = why
                     return
-                self.ended[running] = str(reason)
-        self.damaged = f"{RESTARTS} processes ended while its cells ran"
+                self.story.ended[running] = why
+        self.story.damaged = f"{RESTARTS} processes ended while its cells ran"
+
+    def _at(self, header: dict[str, Any], running: int) -> int:
+        """Notes what is said of a cell; the cell that runs now."""
+        cell = header.get("cell")
+        if type(cell) is not int or not 0 <= cell < len(self.handed_in.cells):
+            return running
+        if forbidden := wire.text(header.get("forbidden", "")):
+            if forbidden not in self.story.forbidden and len(self.story.forbidden) < ODD:
+                self.story.forbidden.append(forbidden)
+        elif "error" in header:
+            self.story.errors.setdefault(cell, wire.text(header["error"]))
+        return cell
 
     def _launch(self) -> None:
-        read_questions, self._write = os.pipe()
-        self._read, write_replies = os.pipe()
-        self._folder = tempfile.TemporaryDirectory(prefix="vaelib-grade-")
-        copy = Path(self._folder.name) / "submission.ipynb"  # so that it does not learn where the others lie
-        cells = [{"cell_type": "code", "source": cell} for cell in self.handed_in.cells]
-        copy.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+        """A process that has said that it is there; CannotGrade if none does, for then nobody can be graded."""
+        for attempt in (1, 2, 3):
+            self._folder = isolation.new_folder()
+            try:
+                self._fill(self._folder)
+                inside = Path(isolation.INSIDE) if self.kind == isolation.SANDBOX else self._folder
+                code = CODE.format(copy=str(inside / "package"), path=isolation.library_path())
+                self._process = isolation.start(self.kind, self._folder, code, self._settings())
+                self._channel = Channel(self._process)
+                header, _ = self._receive(time.monotonic() + STARTING)
+                if header.get("hello") is not True:
+                    raise wire.Broken("no greeting")
+                self.unset = [wire.text(each) for each in header.get("unset", [])]
+                return
+            except (Ended, wire.Broken, OSError) as reason:
+                self.stop()
+                said = self._last_words() or str(reason)
+                if attempt == 3:
+                    raise CannotGrade(f"The process that runs a submission does not start here: {said}") from reason
+
+    def _fill(self, folder: Path) -> None:
+        box.write(box.files(self.kinds), folder / "package")
+        (folder / "work").mkdir()
         if self.handed_in.files is not None:
-            shutil.copytree(self.handed_in.files, self._folder.name, dirs_exist_ok=True)
-        command = [sys.executable, "-m", "vaelib.grade.worker", str(copy)]
-        command += [str(read_questions), str(write_replies), json.dumps(sorted(self.ended))]
-        root = Path(__file__).resolve().parents[2]
-        keep = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT", "VAELIB_DATA") if name in os.environ}
-        one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-        self._process = subprocess.Popen(
-            command,
-            cwd=self._folder.name,
-            env=keep | one | {"PYTHONPATH": str(root), "MPLBACKEND": "Agg", "HOME": self._folder.name},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(read_questions, write_replies),
-            start_new_session=True,
-            preexec_fn=self._limit,
+            ours = shutil.ignore_patterns(box.NAME)
+            shutil.copytree(self.handed_in.files, folder / "work", symlinks=True, dirs_exist_ok=True, ignore=ours)
+
+        if any("matplotlib" in cell or "plots" in cell for cell in self.handed_in.cells):
+            for found in font_lists():
+                (folder / "home").mkdir(exist_ok=True)
+                shutil.copy(found, folder / "home")
+
+    def _settings(self) -> str:
+        now = processes_of_this_user()
+        parent = 0 if self.kind == isolation.SANDBOX else os.getpid()
+        return json.dumps(
+            {"limits": asdict(self.limits), "processes": now + SPARE if now else 0, "parent": parent},
         )
-        os.close(read_questions)
-        os.close(write_replies)
-        assert self._process.stdout is not None
-        self._listener = threading.Thread(target=self._keep_output, args=(self._process.stdout,), daemon=True)
-        self._listener.start()
 
-    def _limit(self) -> None:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (self.limits.memory, self.limits.memory))
-        resource.setrlimit(resource.RLIMIT_CPU, (self.limits.processor, self.limits.processor + 5))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, 64 << 20))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-    def _keep_output(self, stream: IO[bytes]) -> None:
-        """Reads what is printed, so that the process does not wait, and keeps the beginning."""
-        with stream:
-            while chunk := stream.read1(1 << 16):  # type: ignore[attr-defined]
-                if len(self.output) < OUTPUT:
-                    self.output += chunk[: OUTPUT - len(self.output)]
-
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """Ends the process and all that it started."""
-        if self._process is None:
+        if self._channel is None:
             return
         self.peak_megabytes()
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-        self._process.wait()
-        self._listener.join(5)
-        self._process = None
-        os.close(self._write)
-        os.close(self._read)
-        self._folder.cleanup()
+        isolation.stop(self._process)
+        self._channel.close()
+        self._printed = self._channel.printed
+        if not self.story.output:
+            self.story.output = self._printed
+        self._channel = None
+        isolation.remove(self._folder)
 
     def peak_megabytes(self) -> float:
         """The most memory that one of its processes held so far, where the system tells (Linux)."""
-        try:
-            status = Path(f"/proc/{self._process.pid}/status").read_text() if self._process else ""
-            held = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-            self._peak = max(self._peak, int(held.split()[1]) / 1024)
-        except (OSError, StopIteration):
-            pass
-        return self._peak
+        if self._channel is not None:
+            self.story.megabytes = max(self.story.megabytes, peak_megabytes(self._process.pid))
+        return self.story.megabytes
+
+    def _last_words(self) -> str:
+        lines = wire.text(getattr(self, "_printed", b"").decode(errors="replace"), 2000).strip().splitlines()
+        return lines[-1] if lines else ""
 
     # -------------------------------------------------------------------------------------------------- messages
 
-    def _send(self, header: dict[str, Any], payload: bytes = b"") -> None:
-        try:
-            with os.fdopen(os.dup(self._write), "wb") as file:
-                wire.send(file, header, payload)
-        except OSError as error:
-            raise Ended("the process ended") from error
+    def _send(self, until: float, header: dict[str, Any], payload: bytes = b"") -> None:
+        assert self._channel is not None
+        self._channel.send(until, header, payload)
 
-    def _receive(self, until: float) -> tuple[dict[str, Any], bytes]:
-        return wire.receive(self._reader(until))
+    def _receive(self, until: float) -> wire.Message:
+        """The next message that is no note."""
+        assert self._channel is not None
+        while True:
+            header, payload = self._channel.receive(until)
+            if "odd" not in header:
+                return header, payload
+            self.story.note(wire.text(header["odd"]))
 
-    def _reader(self, until: float) -> Callable[[int], bytes]:
-        def read(size: int) -> bytes:
-            content = b""
-            while len(content) < size:
-                left = until - time.monotonic()
-                if left <= 0 or not select.select([self._read], [], [], left)[0]:
-                    raise Ended("it took too long")
-                chunk = os.read(self._read, size - len(content))
-                if not chunk:
-                    raise Ended(self._why_it_ended())
-                content += chunk
-            return content
-
-        return read
-
-    def _why_it_ended(self) -> str:
-        assert self._process is not None
+    def _why(self, reason: Exception) -> str:
+        """Why the process can be used no longer, in words."""
+        if "closed" not in str(reason):
+            return str(reason)
         try:
             status = self._process.wait(5)
-        except subprocess.TimeoutExpired:
+        except Exception:  # it goes on without its pipes
             return "it closed its pipe"
-        if status == -signal.SIGXCPU or status == -signal.SIGKILL:
+        killed = {-signal.SIGKILL, 128 + signal.SIGKILL} if hasattr(signal, "SIGKILL") else set()
+        if hasattr(signal, "SIGXCPU"):
+            killed |= {-signal.SIGXCPU, 128 + signal.SIGXCPU}
+        if status in killed:
             return "it was ended by a limit on processor or memory"
         return f"the process ended with status {status}"
 
     def ask(self, task: Task, arguments: Arguments) -> Reply:
         described, payload = wire.packed(arguments)
-        return wire.unpacked_reply(*self._asked(task, {"arguments": described, "lines": False}, payload))
+        return self._asked(task, {"arguments": described, "lines": False}, payload, wire.unpacked_reply)
 
     def ask_lines(self, task: Task) -> list[tuple[str, str]]:
-        header, payload = self._asked(task, {"arguments": {}, "lines": True})
-        if "lines" not in header:
-            wire.unpacked_reply(header, payload)
-            raise wire.Broken("no lines")
-        lines = header["lines"]
-        if not isinstance(lines, list) or not all(isinstance(line, list) and len(line) == 2 for line in lines):
-            raise wire.Broken("lines that are none")
-        return [(str(relation), str(text)[:2000]) for relation, text in lines[:100]]
+        return self._asked(task, {"arguments": {}, "lines": True}, b"", wire.unpacked_lines)
 
-    def _asked(self, task: Task, question: dict[str, Any], payload: bytes = b"") -> tuple[dict[str, Any], bytes]:
+    def _asked(
+        self,
+        task: Task,
+        question: dict[str, Any],
+        payload: bytes,
+        unpack: Callable[[dict[str, Any], bytes], Any],
+    ) -> Any:
         if self._spent.get(task.id, 0.0) > self.limits.exercise:
             raise NoReply("too slow", f"All questions together took more than {self.limits.exercise:g} s.")
-        if self._process is None:
-            raise NoReply("not attempted", f"The notebook could not be run: {self.damaged}.")
-        about = {"id": task.id, "name": task.name, "forbidden": task.forbidden, "seconds": self.limits.question}
+        if self._channel is None:
+            raise NoReply("not attempted", f"The notebook could not be run: {self.story.damaged}.")
+        self._asked_so_far += 1
+        about = {"of": self._asked_so_far, "id": task.id, "name": task.name, "seconds": self.limits.question}
         started = time.monotonic()
+        until = started + self.limits.question + 5
         try:
-            self._send(question | about, payload)
-            return self._receive(started + self.limits.question + 5)
-        except (Ended, wire.Broken) as reason:
-            self._stop()
-            self._start()  # for the other exercises
-            raise NoReply("raised", f"While it was asked, {reason}.") from None
+            self._send(until, question | about, payload)
+            while (said := self._receive(until))[0].get("of") != self._asked_so_far:
+                pass  # no reply to this question
+            return unpack(*said)
+        except wire.Broken as reason:
+            raise NoReply("no number", f"What came back is {reason}.") from None
+        except Ended as reason:
+            why = self._why(reason)
+            self.restart()
+            raise NoReply("raised", f"While it was asked, {why}.") from None
         finally:
             self._spent[task.id] = self._spent.get(task.id, 0.0) + time.monotonic() - started
+
+    def restart(self) -> None:
+        """Another process, for the other exercises."""
+        self.stop()
+        self._start()
 
 
 @dataclass(frozen=True)
@@ -247,13 +269,7 @@ class Asked:
     task: Task
 
     def ask(self, arguments: Arguments) -> Reply:
-        try:
-            return self.submission.ask(self.task, arguments)
-        except wire.Broken as reason:
-            raise NoReply("no number", f"What came back is {reason}.") from None
+        return self.submission.ask(self.task, arguments)
 
     def lines(self) -> list[tuple[str, str]]:
-        try:
-            return self.submission.ask_lines(self.task)
-        except wire.Broken as reason:
-            raise NoReply("no number", f"What came back is {reason}.") from None
+        return self.submission.ask_lines(self.task)

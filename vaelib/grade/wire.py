@@ -1,6 +1,7 @@
 """What travels between the grader and the process of a submission: lengths, JSON, and numbers as float64 bytes.
 
-Never pickle, never code: whatever a submission writes here is read as data, at most a megabyte of it.
+Never pickle, never code: whatever a submission writes here is read as data, at most a megabyte of it at a time. What is
+no message, in whatever way, is `Broken`, and nothing else is raised.
 """
 
 from __future__ import annotations
@@ -8,41 +9,49 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from vaelib.reply import PRECISIONS, Arguments, NoReply, Reply, Seed, Tensor
 
-LIMIT = 1 << 20  # bytes of one message
-_HEAD = struct.Struct("!II")  # lengths of header and payload
+LIMIT = 1 << 20  # bytes of one message from a submission
+TRUSTED = 64 << 20  # of one message to it, or between the grader's own processes
+HEAD = struct.Struct("!II")  # lengths of header and payload
 KINDS = ("not attempted", "raised", "too slow", "no number", "not allowed")
+Message = tuple[dict[str, Any], bytes]
 
 
 class Broken(Exception):
     """What came is no message."""
 
 
-def send(file: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None:
+def encoded(header: dict[str, Any], payload: bytes = b"", limit: int = LIMIT) -> bytes:
+    """A message as bytes; raises ValueError if it is too long to be sent."""
     content = json.dumps(header).encode()
-    if len(content) + len(payload) > LIMIT:
-        raise ValueError(f"Expected a message of at most {LIMIT} bytes, but got {len(content) + len(payload)}.")
-    file.write(_HEAD.pack(len(content), len(payload)) + content + payload)
-    file.flush()
+    if len(content) + len(payload) > limit:
+        raise ValueError(f"Expected a message of at most {limit} bytes, but got {len(content) + len(payload)}.")
+    return HEAD.pack(len(content), len(payload)) + content + payload
 
 
-def receive(read: Callable[[int], bytes]) -> tuple[dict[str, Any], bytes]:
-    """One message; `read(n)` gives n bytes, or raises EOFError."""
-    header_size, payload_size = _HEAD.unpack(read(_HEAD.size))
-    if header_size + payload_size > LIMIT:
-        raise Broken("a message of more than a megabyte")
+def receive(read: Callable[[int], bytes], limit: int = LIMIT) -> Message:
+    """One message; `read(n)` gives n bytes, or raises."""
+    header_size, payload_size = HEAD.unpack(read(HEAD.size))
+    if header_size + payload_size > limit:
+        raise Broken(f"a message of more than {limit >> 20} MB")
     try:
         header = json.loads(read(header_size))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # too deep, or a number of too many digits
         raise Broken("a message that is no JSON") from error
     if not isinstance(header, dict):
         raise Broken("a message that is no object")
     return header, read(payload_size)
+
+
+def text(value: Any, most: int = 300) -> str:
+    """What a submission sent, as text that can be written to any file: lone surrogates become escapes."""
+    given = value if isinstance(value, str) else f"({type(value).__name__})"
+    return given[:most].encode("utf-8", "backslashreplace").decode()[: 2 * most]
 
 
 # ------------------------------------------------------------------------------------------------------- questions
@@ -101,18 +110,29 @@ def packed_reply(reply: Reply) -> tuple[dict[str, Any], bytes]:
 def unpacked_reply(header: dict[str, Any], payload: bytes) -> Reply:
     """The reply in a message from a submission, which may be anything; raises NoReply or Broken."""
     if "problem" in header:
-        kind = header["problem"] if header["problem"] in KINDS else "raised"
-        raise NoReply(kind, str(header.get("text", ""))[:300])
+        kind = next((kind for kind in KINDS if kind == header["problem"]), "raised")
+        raise NoReply(kind, text(header.get("text", "")))
     if "word" in header:
-        return Reply(str(header["word"])[:200])
+        return Reply(text(header["word"], 200))
     try:
         shape = tuple(int(size) for size in header["shape"])
         numbers = np.frombuffer(payload, "<f8")
-        if header.get("error"):
+        if header.get("error") is True:
             value, error = (part.reshape(shape) for part in np.split(numbers, 2))
         else:
             value, error = numbers.reshape(shape), None
-    except (KeyError, TypeError, ValueError) as problem:
+        precision = str(header.get("precision"))
+    except Exception as problem:  # whatever it is: it was sent to be a problem
         raise Broken("a reply whose shape and bytes do not fit") from problem
-    precision = header.get("precision")
     return Reply(value, precision if precision in PRECISIONS else "float64", error)
+
+
+def unpacked_lines(header: dict[str, Any], payload: bytes) -> list[tuple[str, str]]:
+    """The lines of a derivation in a message from a submission: (relation, term as typed)."""
+    if "lines" not in header:
+        unpacked_reply(header, payload)
+        raise Broken("no lines")
+    lines = header["lines"]
+    if not isinstance(lines, list) or not all(isinstance(line, list) and len(line) == 2 for line in lines):
+        raise Broken("lines that are none")
+    return [(text(relation, 20), text(term, 2000)) for relation, term in lines[:100]]

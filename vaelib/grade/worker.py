@@ -1,168 +1,133 @@
-"""Runs one submission: its code cells, then questions, until the pipe is closed. Started by `submission` alone.
+"""The process of one submission: runs its code cells, then answers questions, until nobody asks any more.
 
-    python -m vaelib.grade.worker NOTEBOOK READ WRITE SKIPPED
-
-READ and WRITE are numbers of open pipes, SKIPPED the cells that ended an earlier process, as JSON.
+Questions come through standard input, replies go through standard output, and what the submission prints goes to
+standard error. It knows no answer, and nothing that it says is more than a value to be judged elsewhere.
 """
 
 from __future__ import annotations
 
-import ast
-import importlib
+import contextlib
 import json
 import os
 import sys
-import traceback
-from collections.abc import Callable
+import threading
 from pathlib import Path
-from types import ModuleType
 from typing import Any, BinaryIO
 
-from vaelib.grade import wire
-from vaelib.reply import Answer, NoReply
-
-asked_now: list[str] = []  # names that the question under way does not allow
-
-
-class Recorded:
-    """What `check` returns here: nothing is judged inside."""
-
-    right = False
-    state = "recorded"
-
-    def __repr__(self) -> str:
-        return "recorded, not judged"
+from vaelib.grade import audit, stand_in, wire
+from vaelib.grade.cells import Notebook, said
+from vaelib.grade.limits import Limits, die_with_the_one_who_started_this, limit_this_process
+from vaelib.grade.removal import Removal
+from vaelib.reply import Answer, NoReply, is_blank
 
 
-class Session:
-    """The namespace of a submission, and what it passed to `check`."""
+class Output:
+    """Sends messages, each whole, from whatever thread."""
 
-    def __init__(self) -> None:
-        self.answers: dict[str, list[Any]] = {}
-        self.namespace: dict[str, Any] = {"__name__": "__main__", "display": lambda *_: None}
-        stand_in = ModuleType("vaelib.exercise")  # nothing here may know an answer
-        vars(stand_in).update(check=self.check, hint=lambda *_: None, progress=lambda *_, **__: None)
-        sys.modules["vaelib.exercise"] = stand_in
-        sys.modules["vaelib.tasks"] = None  # type: ignore[assignment] # importing it raises
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self._lock = threading.RLock()
 
-    def check(self, id: str, answer: Any, seed: int = 0) -> Recorded:
-        self.answers.setdefault(str(id), []).append(answer)
-        return Recorded()
-
-    def run(self, source: str) -> str:
-        """Runs one cell; the last line of the error, if there is one."""
-        try:
-            if source.lstrip().startswith(("%%bash", "%%sh", "%%html", "%%javascript", "%%writefile")):
-                return ""
-            tree = ast.parse("\n".join(_without_magic(line) for line in source.splitlines()))
-            exec(compile(tree, "<submission>", "exec"), self.namespace)
-        except BaseException:
-            return traceback.format_exc(limit=0).strip().splitlines()[-1][:300]
-        return ""
-
-    def answer(self, id: str, name: str) -> Any:
-        """What was checked under the exercise's id, of several what has its name; else what has its name."""
-        checked, named = self.answers.get(id, []), self.namespace.get(name)
-        if not checked or any(answer is named for answer in checked):
-            return named
-        return checked[-1]
+    def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
+        content = wire.encoded(header, payload)
+        with self._lock:
+            self._target.write(content)
+            self._target.flush()
 
 
-def _without_magic(line: str) -> str:
-    """A line that only IPython understands (%time, !ls, help?) is left out."""
-    text = line.strip()
-    return "" if text.startswith(("%", "!", "?")) or text.endswith("?") else line
+def main() -> None:
+    """Started by `isolation.start` with its settings as JSON."""
+    settings = json.loads(sys.argv[1])
+    parent = settings["parent"]
+    if parent:
+        die_with_the_one_who_started_this(parent)
+    source, output = _take_over_pipes()
+    sys.argv[:] = ["notebook"]
+    unset = limit_this_process(Limits(**settings["limits"]), settings["processes"])
+    output.send({"hello": True, "unset": unset})
+
+    begin, _ = wire.receive(_exactly(source), wire.TRUSTED)
+    kinds = tuple(begin["kinds"])
+    notebook = Notebook(Removal(kinds))
+    own = Path.cwd()
+    sys.path.insert(0, str(own))
+    audit.watch(lambda text: output.send({"odd": text[:300]}), own.parent, Path(stand_in.__file__).parents[2])
+    for index, cell in enumerate(begin["cells"]):
+        output.send({"cell": index})
+        failures = [] if index in begin["skipped"] else notebook.run(index, cell)
+        for failure in [f for f in failures if not f.forbidden][:1]:  # at most one of each is told
+            output.send({"cell": index, "error": str(failure)[:300]})
+        for failure in [f for f in failures if f.forbidden][:1]:
+            output.send({"cell": index, "forbidden": failure.forbidden[:300]})
+    _flush()
+    output.send({"ready": True})
+    with contextlib.suppress(EOFError):
+        while True:
+            question, payload = wire.receive(_exactly(source), wire.TRUSTED)
+            _reply(notebook, output, question, payload)
+            _flush()
+    os._exit(0)  # whatever waits for the end of the process
 
 
-def code_cells(path: Path) -> list[str]:
-    """Sources of the code cells; a notebook that is damaged has none."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell.get("cell_type") == "code"]
+def _take_over_pipes() -> tuple[BinaryIO, Output]:
+    """Keeps the pipes under numbers of their own; what is printed, by whatever library, goes to standard error."""
+    source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    os.close(nothing)
+    return source, Output(target)
 
 
-def forbid(names: list[str]) -> None:
-    """Calls of these raise while a question is asked that does not allow them: "vaelib.kl_divergence", or a method."""
-    for name in names:
-        owner, attribute = _found(name)
-        original = getattr(owner, attribute)
-        guarded = _guarded(name, original)
-        setattr(owner, attribute, guarded)
-        if not isinstance(owner, type):  # the same function under the package's other names
-            for other in list(sys.modules.values()):
-                if getattr(other, "__name__", "").split(".")[0] == name.split(".")[0]:
-                    for alias in [key for key, value in vars(other).items() if value is original]:
-                        setattr(other, alias, guarded)
-
-
-def _found(name: str) -> tuple[Any, str]:
-    """The module or class that has it, and its name there."""
-    path, _, attribute = name.rpartition(".")
-    try:
-        return importlib.import_module(path), attribute
-    except ModuleNotFoundError:
-        owner, inner = _found(path)
-        return getattr(owner, inner), attribute
-
-
-def _guarded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        if name in asked_now:
-            raise NoReply("not allowed", f"{name} was called: this exercise asks for what it does.")
-        return original(*args, **kwargs)
-
-    return guarded
-
-
-def serve(session: Session, source: BinaryIO, target: BinaryIO) -> None:
-    """Answers questions until there are no more."""
-
+def _exactly(source: BinaryIO) -> Any:
     def read(size: int) -> bytes:
         content = source.read(size)
         if len(content) < size:
             raise EOFError
         return content
 
-    while True:
-        try:
-            question, payload = wire.receive(read)
-        except EOFError:
-            return
-        answer = Answer(session.answer(question["id"], question["name"]), question["seconds"])
-        asked_now[:] = question["forbidden"]
-        try:
-            if question["lines"]:
-                wire.send(target, {"lines": answer.lines()})
-            else:
-                wire.send(target, *wire.packed_reply(answer.ask(wire.unpacked(question["arguments"], payload))))
-        except NoReply as reason:
-            wire.send(target, {"problem": reason.kind, "text": reason.text[:300]})
-        except ValueError as error:  # too large to be sent
-            wire.send(target, {"problem": "no number", "text": str(error)[:300]})
-        finally:
-            asked_now.clear()
+    return read
 
 
-def main() -> None:
-    path, read, write, skipped = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
-    target = os.fdopen(write, "wb")
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):
+            stream.flush()
+
+
+def _reply(notebook: Notebook, output: Output, question: dict[str, Any], payload: bytes) -> None:
+    """Sends what the answer says to one question, or why it says nothing; nothing that it does raises."""
+    name, of = question["name"], {"of": question["of"]}
     try:
-        cells = code_cells(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        wire.send(target, {"damaged": f"{type(error).__name__}: {error}"[:300]})
-        return
-    source = os.fdopen(read, "rb")
-    wire.send(target, {"cells": len(cells)})
-    begin, _ = wire.receive(source.read)
-    forbid(begin["forbidden"])
-    session = Session()
-    for index, cell in enumerate(cells):
-        wire.send(target, {"cell": index})
-        raised = "" if index in skipped else session.run(cell)
-        if raised:
-            wire.send(target, {"cell": index, "error": raised})
-    wire.send(target, {"ready": True})
-    serve(session, source, target)
+        answer = Answer(_answer(notebook, question["id"], name), question["seconds"])
+        if is_blank(answer.content) and (failure := notebook.absent(name)) is not None:
+            kind = "not allowed" if failure.forbidden else "not attempted"
+            raise NoReply(kind, failure.forbidden or f"There is no `{name}`. {failure}")
+        if question["lines"]:
+            output.send(of | {"lines": answer.lines()})
+        else:
+            header, content = wire.packed_reply(answer.ask(wire.unpacked(question["arguments"], payload)))
+            output.send(of | header, content)
+    except NoReply as reason:
+        output.send(of | _problem(notebook, reason, reason.__cause__))
+    except BaseException as error:  # an odd object, or a reply that is too long to be sent
+        output.send(of | {"problem": "no number", "text": said(error)[:300]})
 
 
-if __name__ == "__main__":
-    main()
+def _answer(notebook: Notebook, id: str, name: str) -> Any:
+    """What was checked under the exercise's id, of several what has its name; otherwise what has its name."""
+    checked, named = stand_in.checked.get(id, []), notebook.namespace.get(name)
+    if not checked or any(answer is named for answer in checked):
+        return named
+    return checked[-1]
+
+
+def _problem(notebook: Notebook, reason: NoReply, cause: BaseException | None) -> dict[str, Any]:
+    """The reason with what led to it: a name that is missing since an earlier statement failed, or is forbidden."""
+    kind, text = reason.kind, reason.text
+    failure = notebook.missing(cause)
+    if cause is not None and (forbidden := notebook.removal.explains(cause) or notebook.why(cause)):
+        kind, text = "not allowed", forbidden
+    elif failure is not None:
+        text = f"{said(cause)}, since {failure}" if cause is not None else text
+    return {"problem": kind, "text": text[:300]}

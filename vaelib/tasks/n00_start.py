@@ -147,7 +147,7 @@ TEST_SET = Compute(
         "These numbers are your draws. How far does one of them scatter, and how far the mean of N of them?",
     ),
     next="Take two images of one pixel, with probabilities 1/2 and 1/4, and work both numbers out by hand.",
-    forbidden=("vaelib.montecarlo.sample_mean",),
+    forbidden=("mean",),
 )
 
 
@@ -236,7 +236,7 @@ THREE_NODES = Compute(
         "Divide the equation for the fourth moment by that for the second: what is left? And how does x come from u?",
     ),
     next="Put your nodes and weights for N(0, 1) into the means of 1, u^2 and u^4: they should be 1, 1 and 3.",
-    forbidden=("numpy.polynomial.hermite_e.hermegauss",),
+    forbidden=("hermite",),
 )
 
 TASKS = (WHICH_IS_BROKEN, TEST_SET, THREE_NODES)

@@ -80,7 +80,7 @@ REPAIRED = Compute(
         "Which two numbers multiply to p(x, z)? And what do these products add up to over z?",
     ),
     next="Take two rows and count: of 100 cases, how many show this x, and how many of those have which z?",
-    forbidden=("vaelib.DiscreteLatent",),
+    forbidden=("table",),
 )
 
 
@@ -196,7 +196,7 @@ AFTER_ALL = Compute(
         "Complete the square in z: what stands before z^2, what before z, and how do mean and width follow?",
     ),
     next="Take one observation with slope 1, offset 0 and every variance 1: the mean is halfway to x.",
-    forbidden=("vaelib.LinearGaussian",),
+    forbidden=("linear",),
 )
 
 
@@ -298,7 +298,7 @@ TOGETHER = Compute(
         "What are mean, variances and covariances of x_1, ..., x_N? The noises are independent: what is shared?",
     ),
     next="Take two observations: write down the 2 by 2 covariance of x_1 and x_2, or predict x_2 from x_1.",
-    forbidden=("vaelib.LinearGaussian",),
+    forbidden=("linear",),
 )
 
 TASKS = (REPAIRED, AFTER_ALL, TOGETHER)

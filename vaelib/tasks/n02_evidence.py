@@ -94,7 +94,7 @@ TINY = Compute(
         "Which number makes every exponential at most 1, and one of them 1? Must it be the same for all columns?",
     ),
     next="Take one column with scores 0 and 1, then the same with 1000 subtracted: how must the result change?",
-    forbidden=("vaelib.elbo.importance_weighted_bound",),
+    forbidden=("importance",),
 )
 
 
@@ -286,7 +286,7 @@ ESTIMATE = Sample(
         "The weights differ from draw to draw. What of them is p(x) on average: their sum, mean, or exp of a mean log?",
     ),
     next="Let q be the posterior, N(4/9, 1/9) at x = 1: then every weight is p(x), and nothing scatters.",
-    forbidden=("vaelib.elbo.importance_weighted_bound",),
+    forbidden=("importance",),
 )
 
 

@@ -114,7 +114,7 @@ ONE_DIMENSION = Compute(
         "Write log q(z) - log p(z) as three terms: normalizers, q's square, p's square. What is the mean of each?",
     ),
     next="Set q = p: every right formula gives zero there. Then move one number at a time.",
-    forbidden=("vaelib.kl_divergence",),
+    forbidden=("kl",),
 )
 
 
@@ -205,7 +205,7 @@ TO_THE_PRIOR = Compute(
         "The coordinates are independent: what does that do to the KL, and which axis holds the latents?",
     ),
     next="Take one example with one latent, and put in loc = 0, log_scale = 0: what must come out?",
-    forbidden=("vaelib.kl_divergence",),
+    forbidden=("kl",),
 )
 
 
@@ -302,7 +302,7 @@ HIDING_PLACE = Compute(
         "With that scale of q put in, only one term of the KL is not yet zero: which one, and when is it `nats`?",
     ),
     next="Take p = N(0, 1) and two nats, and put your point into both formulas.",
-    forbidden=("vaelib.kl_divergence",),
+    forbidden=("kl",),
 )
 
 
@@ -481,7 +481,7 @@ FULL_COVARIANCES = Compute(
         "With u = L_p^-1 v, what is the squared length of u? Put in the gap of the means, then the columns of L_q.",
     ),
     next="Put in two identity matrices first, then one diagonal one: the answer is a sum of two numbers of 04.1.",
-    forbidden=("vaelib.kl_divergence",),
+    forbidden=("kl",),
 )
 
 TASKS = (ONE_DIMENSION, TO_THE_PRIOR, HIDING_PLACE, FULL_COVARIANCES)

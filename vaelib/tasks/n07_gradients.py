@@ -233,7 +233,7 @@ TWO_GRADIENTS = Compute(
         "With z held fixed, what is d/dscale of -log scale - (z - loc)^2 / (2 scale^2)? Insert z only after that.",
     ),
     next="Take loc = 0, scale = 1, one noise, and write the four numbers down by hand.",
-    forbidden=("vaelib.gradients.pathwise", "vaelib.gradients.score_function", "vaelib.gradients.score"),
+    forbidden=("gradients",),
 )
 
 

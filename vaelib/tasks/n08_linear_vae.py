@@ -215,7 +215,7 @@ WITH_THE_TRACE = Compute(
         "What is the covariance of W z, and what is its trace, if the latents of q are independent?",
     ),
     next="Take d = k = 1 and x = W loc + b: the residual at the mean is zero. What is left besides the normalizer?",
-    forbidden=("vaelib.models.LinearGaussian",),
+    forbidden=("linear",),
 )
 
 # ------------------------------------------------------------------------------------- what survives a loss, 08.3
@@ -417,7 +417,7 @@ ROTATED = Compute(
         "Which two numbers stand on the diagonal of the rotated M? What must they be at 0 and at 90 degrees?",
     ),
     next="At angle 0 the columns are orthogonal: what must the gap be there? Then try 45 degrees by hand.",
-    forbidden=("vaelib.models.LinearGaussian", "vaelib.kl_divergence"),
+    forbidden=("linear", "kl"),
 )
 
 TASKS = (BEFORE_TRAINING, WITH_THE_TRACE, WHAT_SURVIVES, ROTATED)

@@ -97,7 +97,7 @@ BITS = Compute(
         "Density times volume is a probability. What does minus its logarithm become, for one pixel, in bits?",
     ),
     next="Take a density of 1 everywhere, nll = 0: no level is better than another. How many bits name one?",
-    forbidden=("vaelib.evaluate.bits_per_dimension",),
+    forbidden=("bits",),
 )
 
 # ----------------------------------------------------------------------------------------------- the loss of a batch
@@ -242,7 +242,7 @@ LOSS = Compute(
         "What is the variance in terms of log_scale? And what is log(1 - sigmoid(a)), written with softplus?",
     ),
     next="Take one image with one pixel and one latent, all zeros but x = 1: which number must come out?",
-    forbidden=("vaelib.kl_divergence",),
+    forbidden=("kl",),
 )
 
 # --------------------------------------------------------------------------------------- the beta of a loss as found

@@ -319,7 +319,7 @@ SURGERY = Compute(
         "Into log q(z|x)/p(z), put the aggregate twice, once above and once below: what do the two means say?",
     ),
     next="Take two x and two z with the numbers shown, and fill in the four tables by hand.",
-    forbidden=("vaelib.kl_divergence", "vaelib.ledger.k_rate.kl_table", "vaelib.ledger.k_rate.entropy_table"),
+    forbidden=("kl",),
 )
 
 

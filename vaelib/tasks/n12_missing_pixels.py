@@ -627,7 +627,7 @@ STEP = Compute(
         "Off the diagonal all is said. What is left of each row, and in which two ways can the chain be at i again?",
     ),
     next="Take two states and fill in the four entries by hand; each row must add up to 1.",
-    forbidden=("vaelib.ledger.m_missing.move", "vaelib.ledger.m_missing.metropolis"),
+    forbidden=("chain",),
 )
 
 TASKS = (EVIDENCE, COMPLETE, CLEAN, STEP)
