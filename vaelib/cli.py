@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vaelib._printable import printable
 from vaelib._spoken import at_a_shell, quoted
 from vaelib.progress import Bar, progress_bar
 from vaelib.terminal import require_told, say, steady, warn
@@ -366,7 +365,7 @@ def grade(
             at_once=at_once,
             limits=Limits(cells=seconds, memory=int(memory * 2**30)),
         )
-        report.say(str(conditions(options.limits)))
+        say(str(conditions(options.limits)))
         with progress_bar("grading", 100) as advance:
             outcome = run(
                 submissions,
@@ -374,19 +373,19 @@ def grade(
                 options,
                 version=_version(),
                 fresh_seed=lambda: secrets.randbelow(10**6),
-                say=report.say,
+                say=say,
                 progress=lambda done, total: advance(100 * done // max(total, 1)),
             )
     except GradingError as error:
-        _fail(printable(str(error)))
+        _fail(str(error))
     except CannotGrade as error:
-        report.say(f"NOTHING MORE IS GRADED: the grader itself failed, not the students. {error}")
+        say(f"NOTHING MORE IS GRADED: the grader itself failed, not the students. {error}")
         raise typer.Exit(3) from None
     except KeyboardInterrupt:
-        report.say("Stopped; what is graded is kept. Go on with the same command and --resume.")
+        say("Stopped; what is graded is kept. Go on with the same command and --resume.")
         raise
     for line in report.lines(outcome, out):
-        report.say(line)
+        say(line)
     raise typer.Exit(3 if outcome.book.failed else 0)
 
 

@@ -15,7 +15,7 @@ from vaelib.reply import Respondent
 from vaelib.report import Row
 from vaelib.task import Derive, Mistake
 from vaelib.terms import Term, parse
-from vaelib.values import printable
+from vaelib.values import one_line
 
 
 def derived(task: Derive, answer: Respondent, seed: int) -> Feedback:
@@ -28,7 +28,7 @@ def derived(task: Derive, answer: Respondent, seed: int) -> Feedback:
         try:
             lines.append(Line(parse(text), relation=relation))
         except ValueError as error:
-            return not_yet(f"Line {index} is not a term.", printable(str(error), 400), then=task.next)
+            return not_yet(f"Line {index} is not a term.", one_line(str(error), 400), then=task.next)
     return _on_the_way(task, lines, seed)
 
 

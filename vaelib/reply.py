@@ -37,7 +37,7 @@ from vaelib.values import (
     is_blank,
     is_symbolic,
     kind_of,
-    printable,
+    one_line,
     quoted,
 )
 
@@ -242,4 +242,4 @@ def where_it_was_raised(error: BaseException) -> str:
         if not own:
             return text
         source = (own[-1].line or linecache.getline(own[-1].filename, own[-1].lineno or 0)).strip()
-        return f"{text} (line {own[-1].lineno} of {own[-1].name}: `{printable(source)}`)" if source else text
+        return f"{text} (line {own[-1].lineno} of {own[-1].name}: `{one_line(source)}`)" if source else text

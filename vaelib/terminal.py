@@ -9,6 +9,8 @@ from typing import TextIO
 
 import typer
 
+from vaelib._printable import printable
+
 _lost: list[str] = []  # why standard output could not be written, first of all
 
 
@@ -32,7 +34,7 @@ def say(text: str) -> None:
     if _lost:
         return
     try:
-        typer.echo(text)
+        typer.echo(printable(text))
     except (OSError, ValueError) as error:
         _lost.append(getattr(error, "strerror", None) or str(error))
         with contextlib.suppress(OSError, ValueError):  # or the interpreter tries once more, on its way out
@@ -42,7 +44,7 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """A line on standard error, if there is one."""
     with contextlib.suppress(OSError, ValueError):
-        typer.echo(text, err=True)
+        typer.echo(printable(text, getattr(sys.stderr, "encoding", None)), err=True)
 
 
 def require_told(done: str) -> None:

@@ -64,10 +64,10 @@ def quoted(value: Any, form: Callable[[Any], str] = repr) -> str:
         raise
     except BaseException:
         return f"an object of type {kind_of(value)}"
-    return printable(text)
+    return one_line(text)
 
 
-def printable(text: str, longest: int = LONGEST) -> str:
+def one_line(text: str, longest: int = LONGEST) -> str:
     """One line of at most `longest` letters: no line breaks, no control characters, nothing that cannot be encoded."""
     start = str.encode(text[: 4 * longest], "utf-8", "backslashreplace").decode()
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in start).split())
@@ -76,7 +76,7 @@ def printable(text: str, longest: int = LONGEST) -> str:
 
 def kind_of(value: Any) -> str:
     try:
-        return printable(type(value).__name__, 60)
+        return one_line(type(value).__name__, 60)
     except (KeyboardInterrupt, TooSlow):
         raise
     except BaseException:
@@ -107,7 +107,7 @@ def as_reply(value: Any, arguments: Arguments | None = None) -> Reply:
     with explained("The value could not be read"):
         word = _as_word(value)
         if word is not None:
-            return Reply(printable(word))
+            return Reply(one_line(word))
         if type(value) is Estimate:
             return Reply(_array(value.value, arguments)[0], "float64", _array(value.error, arguments)[0])
         return Reply(*_array(value, arguments))

@@ -6,16 +6,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from vaelib._printable import printable
 from vaelib.grade.grading import Outcome
 from vaelib.grade.shelf import MADE
 from vaelib.grade.tables import COMMENTS
 
 SHOWN = 20  # lines of one kind; the rest is in teacher.html
-
-
-def say(text: str) -> None:
-    print(printable(text), flush=True)
 
 
 def lines(outcome: Outcome, out: Path) -> list[str]:
