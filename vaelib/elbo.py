@@ -55,11 +55,12 @@ def importance_weighted_bound(log_weights: Any, axis: int = 0) -> Any:
     logarithms: that would be the ELBO.
     """
     (log_weights,) = as_arrays(log_weights=log_weights)
-    axis = count("axis", axis, least=-log_weights.ndim)
-    if not axis < log_weights.ndim or log_weights.shape[axis] == 0:
-        raise ValueError(
-            f"Expected `log_weights` to have samples along axis {axis}, but got shape {tuple(log_weights.shape)}."
-        )
+    if not settled():
+        axis = count("axis", axis, least=-log_weights.ndim)
+        if not axis < log_weights.ndim or log_weights.shape[axis] == 0:
+            raise ValueError(
+                f"Expected `log_weights` to have samples along axis {axis}, but got shape {tuple(log_weights.shape)}."
+            )
     if is_tensor(log_weights):
         return namespace(log_weights).logsumexp(log_weights, dim=axis) - float(np.log(log_weights.shape[axis]))
     largest = np.max(log_weights, axis=axis, keepdims=True)
