@@ -21,7 +21,7 @@ PACKAGE = "vaelib"
 
 # (floor, modules); a package of many files, such as ledger, is one entry
 FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
-    (0, frozenset({"_arrays", "_latex", "estimate"})),
+    (0, frozenset({"_arrays", "_latex", "_rounding", "estimate"})),
     (0, frozenset({"_checks", "_compare", "_special"})),
     (1, frozenset({"kl", "montecarlo", "quadrature", "report"})),
     (1, frozenset({"derivation", "distributions"})),

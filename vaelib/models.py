@@ -25,7 +25,7 @@ from vaelib.distributions import (
     kl_divergence,
 )
 from vaelib.estimate import Estimate
-from vaelib.quadrature import enumerate_states, log_gauss_legendre, log_trapezoid, trapezoid
+from vaelib.quadrature import enumerate_states, log_gauss_legendre, log_trapezoid, over_the_line
 
 Array = np.ndarray
 LOG_2PI = float(np.log(2 * np.pi))
@@ -214,7 +214,8 @@ class _ScalarLatent:
         return self.log_joint(x, z) - log_gauss_legendre(lambda u: self.log_joint(x, u), *self.latent_range).value
 
     def integrate(self, f: Callable[[Array], Array]) -> Estimate:
-        return trapezoid(f, *self.latent_range)
+        """Integral of f over the line. Raises DoesNotConverge if f does not decay."""
+        return over_the_line(f, *self.latent_range)
 
 
 @dataclass(frozen=True, eq=False)

@@ -777,11 +777,13 @@ C24 = Derivation(
             r"\mathbb{E}_{q}[\log q - \log p;\ p \gt 0] + Q(p = 0) \cdot \infty",
             split_at_the_edge,
             reason="split at the edge of p: the second part has mass",
+            infinite=True,
         ),
         Line(
             r"\mathrm{KL}(q \,\Vert\, p) = \infty",
             lambda w: side_by_side([kl_divergence(*w.tables), kl_divergence(w.q_line, w.p_line)]),
             reason="definition of KL, as computed by the package",
+            infinite=True,
         ),
     ),
     slips=(

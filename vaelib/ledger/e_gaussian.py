@@ -757,11 +757,13 @@ E9 = Derivation(
             r"\tfrac{1}{g^2}\left[\tfrac12\delta u - \tfrac{u^3}{3} - \tfrac{u^5}{5} - \cdots + \tfrac{(\mu_q-\mu_p)^2}{2\sigma_p^2}\right],\quad u = \tfrac{\delta}{2+\delta}",
             series,
             reason="log(1 + delta) = 2 atanh u: no cancellation in float64",
+            relative=True,
         ),
         Line(
             r"\tfrac{1}{g^2}\,\mathrm{KL}(q \,\Vert\, p)",
             lambda w: kl_divergence(w.q, w.p) / w.growth**2,
             reason="the package's kl_divergence(q, p) in float64",
+            relative=True,
         ),
     ),
     slips=(
