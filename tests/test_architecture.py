@@ -23,6 +23,7 @@ PACKAGE = "vaelib"
 FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (0, frozenset({"_arrays", "_latex", "_rounding", "estimate"})),
     (0, frozenset({"_checks", "_compare", "_special"})),
+    (0, frozenset({"_judging"})),
     (1, frozenset({"kl", "montecarlo", "quadrature", "report"})),
     (1, frozenset({"derivation", "distributions"})),
     (2, frozenset({"models"})),

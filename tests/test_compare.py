@@ -16,11 +16,11 @@ from vaelib._compare import (
     Value,
     Verdict,
     compose,
-    judge,
     measure,
     minus,
     worst_verdict,
 )
+from vaelib._judging import judge
 from vaelib._rounding import perturbed
 from vaelib.distributions import MultivariateNormal, Normal
 from vaelib.estimate import Estimate

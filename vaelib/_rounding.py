@@ -1,4 +1,4 @@
-"""What rounding may do to a line: copies of a witness that differ in the last digits, and the size of a line's jumps."""
+"""What rounding may do to a line: copies of a witness that differ in the last digits, and how far a line jumps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EPS = float(np.finfo(float).eps)
 NUM_COPIES = 4  # perturbed copies of a witness
 PERTURBATION = 4 * EPS  # relative change of every float in a copy
 WALKS = (1e-12, 1e-9, 1e-6, 1e-4)  # relative step of a walk away from the witness
-STEPS = np.arange(-4, 5)
+STEPS = range(-4, 5)
 _SPREAD = {4: float(np.sqrt(70)), 6: float(np.sqrt(924))}  # of a difference of independent errors, by its order
 STILL = 4 * EPS  # the jump, relative to max(1, |value|), of a line that did not move at all
 
@@ -57,7 +57,7 @@ def jumps(evaluate: Callable[[Any], np.ndarray], witness: Any) -> np.ndarray:
         value = np.asarray(evaluate(witness), dtype=float)
         found = np.zeros(value.shape)
         still, smooth = np.ones(value.shape, bool), np.zeros(value.shape, bool)
-        for key, size in enumerate(np.repeat(WALKS, 2)):
+        for key, size in enumerate(size for size in WALKS for _ in range(2)):
             copies = (perturbed(witness, np.random.default_rng(key), size, times) for times in STEPS)
             try:
                 values = np.stack([np.asarray(evaluate(copy), dtype=float) for copy in copies])

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vaelib import _compare
-from vaelib._compare import INEQUALITIES, Comparison, Value, Verdict, compose, judge, measure, minus
+from vaelib._compare import INEQUALITIES, RELATIONS, Comparison, Value, Verdict, compose, measure, minus
+from vaelib._judging import judge
 from vaelib._latex import plain
 from vaelib._rounding import NUM_COPIES, perturbed
 from vaelib.montecarlo import largest_share, sample_mean
@@ -80,8 +80,8 @@ class Line:
     infinite: bool = False
 
     def __post_init__(self) -> None:
-        if self.relation not in _compare.RELATIONS:
-            known = ", ".join(_compare.RELATIONS)
+        if self.relation not in RELATIONS:
+            known = ", ".join(RELATIONS)
             raise ValueError(f"Expected `relation` to be one of {known}, but got {self.relation!r}.")
         sources = [self.value is not None or not isinstance(self.formula, str), self.samples is not None]
         if not any(sources):
