@@ -442,7 +442,7 @@ class _Check:
 
     def _with_shown(self, j: int, row: Row, comparisons: list[Comparison], i: int) -> Row:
         """The row with its value and comparison on witness i; a note says so if it breaks only on another one."""
-        if row.note.startswith("ill-typed"):
+        if row.note.startswith(("ill-typed", "no value")):
             return row
         here = comparisons[i] if i < len(comparisons) else None
         note = row.note

@@ -119,10 +119,14 @@ class MultivariatePair:
 
     @classmethod
     def draw(cls, rng: Rng, k: int = 3, *, kind: str = GENERIC) -> MultivariatePair:
+        sides = _two_sides(rng, k, kind)
+        correlations = [generic_correlation(rng, k) for _ in sides]
+        if kind == "near":
+            correlations[1] = correlations[0]
         return cls(
             *(
-                MultivariateNormal(loc, np.outer(scale, scale) * generic_correlation(rng, k))
-                for loc, scale in _two_sides(rng, k, kind)
+                MultivariateNormal(loc, np.outer(scale, scale) * correlation)
+                for (loc, scale), correlation in zip(sides, correlations, strict=True)
             )
         )
 
@@ -170,12 +174,12 @@ class LinearWitness:
         _, x = model.sample(1, rng=rng)
         q = MultivariateNormal(away_from_zero(rng, 0.3, 1.2, (k,)), generic_covariance(rng, k))
         if kind == "near":
-            unit = rng.uniform(0.1, 0.2)
+            unit = rng.uniform(0.01, 0.02)
             model = LinearGaussian(unit * model.loading, unit * model.offset, unit**2 * model.noise_variance)
             x = model.likelihood(away_from_zero(rng, 1.5, 2.5, (1, k))).transform(rng.standard_normal((1, d)))
             exact = model.posterior(x[0])
-            moved = exact.loc + away_from_zero(rng, 0.03, 0.1, (k,)) * np.sqrt(exact.variance)
-            q = MultivariateNormal(moved, exact.covariance * rng.uniform(1.05, 1.2))
+            moved = exact.loc + away_from_zero(rng, 0.02, 0.05, (k,)) * np.sqrt(exact.variance)
+            q = MultivariateNormal(moved, exact.covariance * rng.uniform(1.03, 1.08))
         elif kind != GENERIC:
             q = MultivariateNormal(
                 away_from_zero(rng, 3.0, 4.0, (k,)) if kind == "far" else q.loc,
@@ -201,9 +205,12 @@ class CurvedWitness:
         )
         variance = generic_noise_variance(rng)
         if kind == "near":
-            loading, curvature, offset = (rng.uniform(0.1, 0.2) * part for part in parts)
-            model = CurvedGaussian(loading, 0.3 * curvature, offset, 0.02 * variance)
-            x = model.likelihood(away_from_zero(rng, 1.5, 2.5)).transform(rng.standard_normal(d))
+            z, width = away_from_zero(rng, 1.5, 2.5), rng.uniform(0.12, 0.2)  # of the posterior
+            loading, curvature, offset = (rng.uniform(0.02, 0.05) * part for part in parts)
+            curvature = 0.3 * np.abs(curvature) * np.sign(loading * z)  # the decoder does not turn back near z
+            slope = loading + curvature * z
+            model = CurvedGaussian(loading, curvature, offset, float(slope @ slope) / (width**-2 - 1))
+            x = model.likelihood(z).transform(rng.standard_normal(d))
             return cls(model, x, _near(rng, nearest_normal(model, x)))
         model = CurvedGaussian(*parts, variance)
         _, x = model.sample(1, rng=rng)
@@ -266,8 +273,8 @@ def nearest_normal(model: CurvedGaussian | ScalarBernoulli, x: Array) -> Normal:
 
 def _near(rng: Rng, q: Normal) -> Normal:
     """A few percent of its width away."""
-    scale = q.scale * np.exp(away_from_zero(rng, 0.03, 0.1))
-    return Normal(q.loc + away_from_zero(rng, 0.03, 0.1) * q.scale, scale)
+    scale = q.scale * np.exp(away_from_zero(rng, 0.02, 0.05))
+    return Normal(q.loc + away_from_zero(rng, 0.02, 0.05) * q.scale, scale)
 
 
 def _scalar_q(rng: Rng, kind: str) -> Normal:
