@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -322,7 +323,7 @@ def inside_the_groups(w: TablePair) -> float:
 C11 = Derivation(
     "C11",
     "Pinsker's inequality: a small KL means a small difference",
-    draw=lambda rng: TablePair.draw(rng, (5,)),
+    draw=partial(TablePair.draw, shape=(5,)),
     assumptions="TV is half the sum of |p - q|; KL in nats; q > 0 wherever p > 0",
     source="Pinsker 1964; Cover and Thomas 2006, lemma 11.6.1",
     lines=(
