@@ -21,10 +21,11 @@ PACKAGE = "vaelib"
 
 # (floor, modules); a package of many files, such as ledger, is one entry
 FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
-    (0, frozenset({"_arrays", "_latex", "_printable", "_quiet", "_spoken"})),
+    (0, frozenset({"_arrays", "_latex", "_printable", "_quiet", "_rounding", "_spoken"})),
     (0, frozenset({"_door"})),
     (0, frozenset({"_checks", "_special", "estimate"})),
     (0, frozenset({"_compare"})),
+    (0, frozenset({"_judging"})),
     (1, frozenset({"kl", "montecarlo", "quadrature", "report"})),
     (1, frozenset({"derivation", "distributions"})),
     (2, frozenset({"models"})),

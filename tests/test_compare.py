@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,12 +16,12 @@ from vaelib._compare import (
     Value,
     Verdict,
     compose,
-    judge,
     measure,
     minus,
-    perturbed,
     worst_verdict,
 )
+from vaelib._judging import judge
+from vaelib._rounding import perturbed
 from vaelib.distributions import MultivariateNormal, Normal
 from vaelib.estimate import Estimate
 from vaelib.witnesses import (
@@ -47,14 +47,15 @@ class Witness:
     n: int = 3
 
 
-def exact(value: Any, allowance: Any = 0.0) -> Value:
+def exact(value: Any, allowance: Any = 0.0, **more: Any) -> Value:
     value = np.asarray(value, dtype=float)
-    return Value(value, np.broadcast_to(np.asarray(allowance, dtype=float), value.shape))
+    return Value(value, np.broadcast_to(np.asarray(allowance, dtype=float), value.shape), **more)
 
 
-def sampled(value: Any, standard_error: Any) -> Value:
+def sampled(value: Any, standard_error: Any, resolution: float | None = 1.0, **more: Any) -> Value:
     value = np.asarray(value, dtype=float)
-    return Value(value, np.zeros(value.shape), np.broadcast_to(np.asarray(standard_error, dtype=float), value.shape))
+    error = np.broadcast_to(np.asarray(standard_error, dtype=float), value.shape)
+    return Value(value, np.zeros(value.shape), error, resolution=resolution, **more)
 
 
 def stepped(fine: float, coarse: float, order: int) -> Value:
@@ -368,9 +369,20 @@ def test_nan_breaks_every_relation(relation: str, other: float) -> None:
 
 
 @pytest.mark.parametrize("infinity", [np.inf, -np.inf])
-def test_same_infinity_is_equal(infinity: float) -> None:
+@pytest.mark.parametrize("relation", ["=", ">=", "<=", ">", "<", "!="])
+def test_same_infinity_decides_nothing(relation: str, infinity: float) -> None:
+    alone = judge(relation, exact(infinity), exact(infinity))
+    assert alone.verdict is INCONCLUSIVE and not alone.decides and "same infinity at every entry" in alone.note
+    below = {"=": 1.0, ">=": 0.0, "<=": 2.0, ">": 0.0, "<": 2.0, "!=": 0.0}[relation]
+    assert judge(relation, exact([infinity, 1.0]), exact([infinity, below])).verdict is HOLDS
+    wrong = {"=": 0.0, ">=": 2.0, "<=": 0.0, ">": 1.0, "<": 1.0, "!=": 1.0}[relation]
+    assert judge(relation, exact([infinity, 1.0]), exact([infinity, wrong])).verdict is BROKEN
+
+
+def test_infinity_that_is_claimed_is_equal() -> None:
     for relation, verdict in (("=", HOLDS), (">=", HOLDS), ("<=", HOLDS), (">", BROKEN), ("<", BROKEN), ("!=", BROKEN)):
-        assert judge(relation, exact(infinity), exact(infinity)).verdict is verdict
+        assert judge(relation, exact(np.inf), exact(np.inf, infinite=True)).verdict is verdict
+    assert judge("=", exact(np.inf), exact(1.0, infinite=True)).verdict is BROKEN
 
 
 def test_infinite_and_finite_differ() -> None:
@@ -386,7 +398,7 @@ def test_allowance_beyond_the_resolution_is_inconclusive_unless_the_difference_i
     assert judge(">=", exact(1.0, 2e-6), exact(0.9)).verdict is HOLDS
     assert judge(">", exact(1.0, 2e-6), exact(0.9)).verdict is HOLDS
     assert judge("=", exact(1.0, 0.9e-6), exact(1.0)).verdict is HOLDS
-    assert judge("=", exact(1.0, 2e-6), exact(1.0), resolution=1e-5).verdict is HOLDS
+    assert judge("=", exact(1.0, 2e-6), exact(1.0, resolution=1e-5)).verdict is HOLDS
 
 
 def test_resolution_is_relative_to_large_values_and_absolute_below_one() -> None:
@@ -464,19 +476,41 @@ def test_proportional_allowance_is_relative() -> None:
 def test_same_argmin_means_a_constant_difference() -> None:
     objective = np.array([3.0, 1.0, 4.0, 1.5, 9.0])
     assert judge("same_argmin", exact(objective, 1e-14), exact(objective - 17, 1e-14)).verdict is HOLDS
-    assert judge("same_argmin", exact(objective, 1e-14), exact(2 * objective, 1e-14)).verdict is BROKEN
-    bent = objective - 17
-    bent[3] += 1e-3
-    assert judge("same_argmin", exact(objective, 1e-14), exact(bent, 1e-14)).verdict is BROKEN
     assert judge("same_argmin", exact(objective, 1e-3), exact(objective)).verdict is INCONCLUSIVE
     assert judge("same_argmin", exact(objective, 1e-14), exact([1.0, 2.0, np.nan, 3.0, 4.0])).verdict is BROKEN
+
+
+def test_difference_that_is_not_constant_refutes_an_argmin_only_where_another_entry_is_best() -> None:
+    objective = np.array([3.0, 1.0, 4.0, 1.5, 9.0])
+    twice = judge("same_argmin", exact(objective, 1e-14), exact(2 * objective, 1e-14))
+    assert (
+        twice.verdict is INCONCLUSIVE and "not shown" in twice.note and "of these 5 the same one is least" in twice.note
+    )
+    bent = objective - 17
+    bent[3] -= 0.501  # now below the second entry
+    result = judge("same_argmin", exact(objective, 1e-14), exact(bent, 1e-14))
+    assert result.verdict is BROKEN and result.note == "another one is least"
+    assert judge("same_argmin", exact(objective, 1e-14), exact(bent, 0.01)).verdict is INCONCLUSIVE  # within reach
+    assert judge("up_to_constant", exact(objective, 1e-14), exact(2 * objective, 1e-14)).verdict is BROKEN
+
+
+def test_largest_and_least_are_told_apart() -> None:
+    objective = np.array([3.0, 1.0, 4.0, 1.5, 9.0])
+    curved = exact(objective**2, 1e-14)
+    assert judge("same_argmax", exact(objective, 1e-14), curved).verdict is INCONCLUSIVE
+    turned = exact(-objective, 1e-14)
+    assert judge("same_argmin", exact(objective, 1e-14), turned).verdict is BROKEN
+    at_one_end = exact([3.0, 1.0, 4.0, 1.5, 1.2], 1e-14)  # the same least, another largest
+    assert judge("same_argmin", exact(objective, 1e-14), at_one_end).verdict is INCONCLUSIVE
+    assert judge("same_argmax", exact(objective, 1e-14), at_one_end).verdict is BROKEN
 
 
 def test_same_argmin_allows_for_the_error_of_the_entry_it_refers_to() -> None:
     objective = np.array([3.0, 1.0, 4.0, 1.5, 9.0])
     off = objective + 1.5 * A * np.array([0, 0, 1, 0, 0])
     assert judge("same_argmin", exact(objective, A), exact(off)).verdict is HOLDS
-    assert judge("same_argmin", exact(objective, A), exact(objective + 2.5 * (off - objective))).verdict is BROKEN
+    assert judge("up_to_constant", exact(objective, A), exact(off)).verdict is HOLDS
+    assert judge("up_to_constant", exact(objective, A), exact(objective + 2.5 * (off - objective))).verdict is BROKEN
 
 
 def test_same_argmin_index_is_that_of_the_array() -> None:
@@ -491,7 +525,7 @@ def test_same_infinity_agrees_with_any_constant() -> None:
     above = exact([np.inf, 3.0, 1.0, 4.0, 1.5, 9.0], 1e-14)
     assert judge("same_argmin", above, exact([np.inf, 13.0, 11.0, 14.0, 11.5, 19.0], 1e-14)).verdict is HOLDS
     assert judge("same_argmin", above, exact([0.0, 13.0, 11.0, 14.0, 11.5, 19.0], 1e-14)).verdict is BROKEN
-    assert judge("same_argmin", above, exact([np.inf, 13.0, 11.0, 14.0, 11.5, 18.0], 1e-14)).verdict is BROKEN
+    assert judge("up_to_constant", above, exact([np.inf, 13.0, 11.0, 14.0, 11.5, 18.0], 1e-14)).verdict is BROKEN
 
 
 @pytest.mark.parametrize(("relation", "least"), [("proportional", 2), ("same_argmin", 5)])
@@ -532,8 +566,24 @@ def test_sampled_inequality_counts_the_violation_only() -> None:
     assert judge(">=", sampled(0.7, 0.1), exact(1.0)).verdict is HOLDS
 
 
-def test_sampled_line_is_never_inconclusive_and_exact_agreement_has_z_zero() -> None:
-    assert judge("=", sampled(1.0, 10.0), exact(1.0)).verdict is HOLDS
+def test_sampled_line_without_power_is_inconclusive_with_the_reason() -> None:
+    result = judge("=", sampled(1.0, 10.0), exact(1.0))
+    assert result.verdict is INCONCLUSIVE and "4.5 standard errors are 45" in result.note
+    assert judge("=", sampled(1.0, 10.0), exact(100.0)).verdict is BROKEN
+    assert judge(">=", sampled(100.0, 10.0), exact(1.0)).verdict is HOLDS  # far enough above
+    assert judge("=", sampled(1.0, 0.02, resolution=None), exact(1.0)).verdict is HOLDS  # 0.1, unless it is stated
+    assert judge("=", sampled(1.0, 0.03, resolution=None), exact(1.0)).verdict is INCONCLUSIVE
+    assert judge("=", sampled(10.0, 0.1, resolution=None), exact(10.0)).verdict is HOLDS  # relative to large values
+
+
+def test_one_sample_that_carries_the_variance_decides_nothing() -> None:
+    for below in (1.0, 7.0):
+        result = judge("=", sampled(1.0, 0.1, carried=np.asarray(0.6)), exact(below))
+        assert result.verdict is INCONCLUSIVE and "one sample carries 60% of the variance" in result.note
+    assert judge("=", sampled(1.0, 0.1, carried=np.asarray(0.1)), exact(1.0)).verdict is HOLDS
+
+
+def test_exact_agreement_of_a_sample_mean_has_z_zero() -> None:
     result = judge("=", sampled(0.0, 0.0), exact(0.0))
     assert result.verdict is HOLDS and result.error == 0 and result.ratio == 0
 
@@ -547,25 +597,26 @@ def test_sampled_same_argmin_and_proportional_keep_their_standard_error() -> Non
     noisy = objective + np.array([0.1, -0.1, 0.2, 0.0, -0.2])
     for relation in ("same_argmin", "proportional"):
         assert judge(relation, sampled(noisy, 0.1), exact(objective)).verdict is HOLDS
-        assert judge(relation, sampled(noisy, 0.01), exact(objective)).verdict is BROKEN
         assert judge(relation, sampled(noisy, 0.01), exact(objective)).allowance == 4.5
+    assert judge("proportional", sampled(noisy, 0.01), exact(objective)).verdict is BROKEN
+    assert judge("up_to_constant", sampled(noisy, 0.01), exact(objective)).verdict is BROKEN
 
 
 def test_step_error_must_shrink_at_its_order() -> None:
     """Error 8e-4 at h: at h/2 an error of order 2 is 2e-4, of order 1 is 4e-4; a wrong formula's stays."""
-    truth = exact(1.0)
-    assert judge("=", stepped(1 + 2e-4, 1 + 8e-4, 2), truth, 1e-2).verdict is HOLDS
-    assert judge("=", truth, stepped(1 + 2e-4, 1 + 8e-4, 2), 1e-2).verdict is HOLDS
-    assert judge("=", stepped(1 + 2.9e-4, 1 + 8e-4, 2), truth, 1e-2).verdict is HOLDS
-    assert judge("=", stepped(1 + 3.1e-4, 1 + 8e-4, 2), truth, 1e-2).verdict is BROKEN
-    assert judge("=", stepped(1 + 4e-4, 1 + 8e-4, 2), truth, 1e-2).verdict is BROKEN
-    assert judge("=", stepped(1 + 4e-4, 1 + 8e-4, 1), truth, 1e-2).verdict is HOLDS
-    assert judge("=", stepped(1 + 8e-4, 1 + 8e-4, 1), truth, 1e-2).verdict is BROKEN
+    truth = exact(1.0, resolution=1e-2)
+    assert judge("=", stepped(1 + 2e-4, 1 + 8e-4, 2), truth).verdict is HOLDS
+    assert judge("=", truth, stepped(1 + 2e-4, 1 + 8e-4, 2)).verdict is HOLDS
+    assert judge("=", stepped(1 + 2.9e-4, 1 + 8e-4, 2), truth).verdict is HOLDS
+    assert judge("=", stepped(1 + 3.1e-4, 1 + 8e-4, 2), truth).verdict is BROKEN
+    assert judge("=", stepped(1 + 4e-4, 1 + 8e-4, 2), truth).verdict is BROKEN
+    assert judge("=", stepped(1 + 4e-4, 1 + 8e-4, 1), truth).verdict is HOLDS
+    assert judge("=", stepped(1 + 8e-4, 1 + 8e-4, 1), truth).verdict is BROKEN
 
 
 def test_two_stepped_lines_are_judged_by_the_lower_order() -> None:
     above, below = stepped(1 + 2e-4, 1 + 8e-4, 2), stepped(1 - 2e-4, 1 - 4e-4, 1)
-    result = judge("=", above, below, 1e-2)
+    result = judge("=", above, replace(below, resolution=1e-2))
     assert result.verdict is HOLDS
     assert result.allowance == pytest.approx(1.5 * 1.2e-3 / 2)
 

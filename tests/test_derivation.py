@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vaelib._compare import Verdict, measure, perturbed
+from vaelib._compare import Verdict, measure
+from vaelib._rounding import perturbed
 from vaelib.derivation import Derivation, IllTyped, Line, Slip
 from vaelib.distributions import Normal
 from vaelib.estimate import Estimate
@@ -324,10 +325,10 @@ def noisy(shift: float = 0.0, deviation: float = 1.0) -> Callable[[Two, np.rando
 
 
 def test_sample_mean_is_judged_by_z_and_a_shift_is_broken() -> None:
-    report = chain(START, Line("m", samples=noisy(), num_samples=400)).check(4)
+    report = chain(START, Line("m", samples=noisy(), num_samples=400, resolution=0.5)).check(4)
     assert report.holds
     assert report.rows[1].comparison.allowance == 4.5 and 0 < report.rows[1].comparison.error < 4.5
-    shifted = chain(START, Line("m", samples=noisy(0.5), num_samples=400)).check(4)
+    shifted = chain(START, Line("m", samples=noisy(0.5), num_samples=400, resolution=0.5)).check(4)
     assert shifted.broken == (1,)
     assert shifted.rows[1].comparison.error == pytest.approx(0.5 * np.sqrt(1600), rel=0.2)  # that of the retry
 
@@ -339,7 +340,7 @@ def test_retry_at_four_n_decides_and_both_are_reported() -> None:
         calls.append(n)
         return product(w) + rng.standard_normal(n) + (1.0 if n == 400 else 0.0)
 
-    report = chain(START, Line("m", samples=unlucky, num_samples=400)).check(1)
+    report = chain(START, Line("m", samples=unlucky, num_samples=400, resolution=0.5)).check(1)
     assert report.holds and calls == [400, 1600]
     assert "|z| = 2" in report.rows[1].note and "at 400 samples" in report.rows[1].note
     assert report.rows[1].note.endswith("at 1,600")
@@ -352,7 +353,7 @@ def test_retry_of_a_broken_line_is_reported_too_and_there_is_only_one() -> None:
         calls.append(n)
         return noisy(1.0)(w, rng, n)
 
-    report = chain(START, Line("m", samples=wrong, num_samples=400)).check(1)
+    report = chain(START, Line("m", samples=wrong, num_samples=400, resolution=0.5)).check(1)
     assert report.broken == (1,) and calls == [400, 1600]
     assert "at 400 samples" in report.rows[1].note and "at 1,600" in report.rows[1].note
 
@@ -365,7 +366,7 @@ def test_retry_on_one_witness_is_reported_even_if_another_has_the_larger_z() -> 
         shift = {(1.0, 400): 1.0, (1.0, 1600): 0.0, (2.0, 400): 0.1}[w.a, n]  # |z| = 20, then 0; |z| = 2
         return product(w) + spread + shift
 
-    report = chain(START, Line("m", samples=unlucky, num_samples=400)).check(witnesses)
+    report = chain(START, Line("m", samples=unlucky, num_samples=400, resolution=0.5)).check(witnesses)
     assert report.holds
     assert report.rows[1].comparison.error == pytest.approx(2.0, rel=0.01)
     assert "|z| = 19.97 at 400 samples, 0.00 at 1,600" in report.rows[1].note
@@ -378,12 +379,12 @@ def test_lucky_line_is_not_sampled_again() -> None:
         calls.append(n)
         return noisy()(w, rng, n)
 
-    assert chain(START, Line("m", samples=count, num_samples=400)).check(3).holds
+    assert chain(START, Line("m", samples=count, num_samples=400, resolution=0.5)).check(3).holds
     assert calls == [400] * 3
 
 
 def test_sample_mean_is_no_anchor_where_an_exact_line_stands_above() -> None:
-    sampled = Line("m", samples=noisy(), num_samples=100)
+    sampled = Line("m", samples=noisy(), num_samples=100, resolution=0.5)
     report = chain(START, sampled, Line("a b", by_logarithms)).check(2)
     assert report.rows[2].compared_with == 0
     almost = Line("a b + 1e-9", plus(1e-9))
@@ -391,7 +392,7 @@ def test_sample_mean_is_no_anchor_where_an_exact_line_stands_above() -> None:
 
 
 def test_sample_mean_is_the_anchor_where_nothing_exact_stands_above() -> None:
-    sampled = Line("m", samples=noisy(), num_samples=400)
+    sampled = Line("m", samples=noisy(), num_samples=400, resolution=0.5)
     assert verdicts(sampled, START) == (HOLDS, HOLDS)
     assert verdicts(sampled, Line("a b + 1", plus(1.0)))[1] is BROKEN
 
@@ -407,7 +408,9 @@ def test_two_sampled_lines_are_independent() -> None:
         return samples
 
     chain(
-        START, Line("m", samples=record("first"), num_samples=100), Line("m", samples=record("second"), num_samples=100)
+        START,
+        Line("m", samples=record("first"), num_samples=100, resolution=0.5),
+        Line("m", samples=record("second"), num_samples=100, resolution=0.5),
     ).check(1)
     assert len(seen) == 4
     assert not np.array_equal(seen["first100"], seen["second100"])
@@ -415,20 +418,22 @@ def test_two_sampled_lines_are_independent() -> None:
 
 
 def test_sampled_inequality_may_state_its_gap() -> None:
-    below = {"samples": noisy(-1.0), "num_samples": 400, "relation": ">="}
+    below = {"samples": noisy(-1.0), "num_samples": 400, "resolution": 0.5, "relation": ">="}
     assert verdicts(START, Line("m", **below, gap=lambda w: 1.0))[1] is HOLDS
     assert verdicts(START, Line("m", **below, gap=lambda w: 2.0))[1] is BROKEN
 
 
 def test_sample_mean_cannot_be_the_anchor_of_a_case_of_equality() -> None:
-    sampled = Line("m", samples=lambda w, rng, n: (w.a + w.b) / 2 + rng.standard_normal(n), num_samples=400)
+    sampled = Line(
+        "m", samples=lambda w, rng, n: (w.a + w.b) / 2 + rng.standard_normal(n), num_samples=400, resolution=0.5
+    )
     with pytest.raises(TypeError, match="'m' is a sample mean"):
         verdicts(sampled, Line("g", geometric, relation=">=", equality=equal_numbers))
 
 
 def test_samples_of_the_wrong_number_are_refused() -> None:
     with pytest.raises(ValueError, match=r"return 400 samples \(first axis\), but got shape \(3, 400\)"):
-        chain(START, Line("m", samples=lambda w, rng, n: np.ones((3, n)), num_samples=400)).check(1)
+        chain(START, Line("m", samples=lambda w, rng, n: np.ones((3, n)), num_samples=400, resolution=0.5)).check(1)
 
 
 def test_sampled_slips_are_rejected_with_common_randomness() -> None:
@@ -436,7 +441,7 @@ def test_sampled_slips_are_rejected_with_common_randomness() -> None:
         Slip(1, "shifted", "It looks like ...", samples=noisy(0.5)),
         Slip(1, "exactly wrong", "...", value=plus(0.1)),
     )
-    report = chain(START, Line("m", samples=noisy(), num_samples=400), slips=slips).check(2)
+    report = chain(START, Line("m", samples=noisy(), num_samples=400, resolution=0.5), slips=slips).check(2)
     assert all(result.rejected and result.tried == 1 for result in report.slips)
 
 

@@ -68,18 +68,21 @@ ESTIMATORS = [
     ("distributions.gaussian", "return loc + matvec(factor, noise)", "return loc + noise", "F8"),
 ]
 CHECKER = [
-    ("_compare", '"=": ~(size <= allowance),', '"=": size < 0,', "F1"),
-    ("_compare", '"<=": ~(difference <= allowance),', '"<=": size < 0,', "A C F"),
-    ("_compare", '">": ~(difference > allowance),', '">": size < 0,', "C"),
-    ("_compare", '"!=": ~(size > allowance),', '"!=": size < 0,', "C4"),
-    ("_compare", "bad = ~(error <= allowance)", "bad = error < 0", "F4 F10"),
+    ("_judging", '"=": ~(size <= allowance),', '"=": size < 0,', "F1"),
+    ("_judging", '"<=": ~(margin >= -allowance),', '"<=": size < 0,', "A C F"),
+    ("_judging", '">": ~(margin > allowance),', '">": size < 0,', "C"),
+    ("_judging", '"!=": ~(size > allowance),', '"!=": size < 0,', "C4"),
+    ("_judging", "bad = ~(error <= allowance)", "bad = error < 0", "F4 F10"),
     ("_compare", "SAFETY = 16", "SAFETY = 10**12", "F1"),
     ("_compare", "Z_THRESHOLD = 4.5", "Z_THRESHOLD = 1e9", "F8 F12"),
     ("_compare", "ORDER_SLACK = 1.5", "ORDER_SLACK = 1e9", "F5 E8"),
+    ("_judging", "BROKEN or relative or above.sampled", "BROKEN or above.sampled", "N7"),
+    ("_judging", " & (not (above.infinite or below.infinite))", "", "C24"),
+    ("_judging", "if np.any(best[0] & best[1]):", "if True:", "F4 F10"),
     ("derivation", "if line.gap is not None:", "if False:", "F2"),
     ("derivation", "if line.equality is not None and i == 0 and", "if False and", "C1"),
     ("derivation", "if verdict is Verdict.BROKEN:\n                return SlipResult", "if False:\n                return SlipResult", "F1"),
-    ("derivation", "return replace(half, coarse=coarse.value, order=line.order)", "return replace(half, coarse=100 * coarse.value, order=line.order)", "F5 E8"),
+    ("derivation", "replace(half, coarse=coarse.value, order=line.order)", "replace(half, coarse=100 * coarse.value, order=line.order)", "F5 E8"),
 ]
 GRADIENTS = [
     ("gradients", "return Gradients(along, along * noise)", "return Gradients(along, along)", "H1"),
@@ -191,7 +194,7 @@ def test_a_harmless_change_leaves_the_command_content() -> None:
 @pytest.mark.parametrize("number", range(len(MUTATIONS)), ids=[f"{m}-{i}" for i, (m, *_) in enumerate(MUTATIONS)])
 def test_planted_error_is_rejected_by_verify(number: int) -> None:
     module, old, new, ids = MUTATIONS[number]
-    result = run("tests/mutate.py", module, old, new, "--", "verify", *ids.split())
+    result = run("tests/mutate.py", module, old, new, "--", "verify", "--jobs", "1", *ids.split())
     assert result.returncode != NOT_ONCE, result.stderr
     assert result.returncode == 1, f"survived: {module}: {old!r} -> {new!r} ({ids})\n{result.stdout}{result.stderr}"
     assert "Traceback" not in result.stderr, result.stderr

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from scipy.special import gamma
 
 from vaelib.quadrature import (
+    DoesNotConverge,
     enumerate_states,
     gauss_hermite,
     gauss_hermite_multivariate,
     gauss_legendre,
     log_gauss_legendre,
     log_trapezoid,
+    over_the_line,
     trapezoid,
 )
 
@@ -260,3 +262,41 @@ def test_integrand_that_works_in_place_is_refused_and_spoils_nothing(rule: Any) 
 def test_interval_may_be_given_as_arrays_without_axes() -> None:
     assert trapezoid(lambda z: z, np.array(0.0), np.array(2.0)).value == pytest.approx(2.0)
     assert gauss_hermite(lambda z: z, np.array(0.5), np.array(2.0)).value == pytest.approx(0.5)
+
+
+# ------------------------------------------------------------------------------------------------------- the whole line
+
+
+def test_integral_over_the_line_is_the_trapezoid_where_the_integrand_has_decayed() -> None:
+    calls: list[int] = []
+
+    def bell(z: np.ndarray) -> np.ndarray:
+        calls.append(len(z))
+        return np.exp(-(z**2) / 2)
+
+    whole = over_the_line(bell, -14, 14)
+    assert whole == trapezoid(bell, -14, 14) and len(calls) == 2  # no second range is tried
+    assert whole.value == pytest.approx(np.sqrt(2 * np.pi), rel=1e-14)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_integral_that_does_not_converge_is_refused_in_words(power: float) -> None:
+    message = r"converges, but it does not: .* over \[-14, 14\], .* over \[-21, 21\], .* over \[-31\.5, 31\.5\]"
+    with pytest.raises(DoesNotConverge, match=message):
+        over_the_line(lambda z: (1 + np.abs(z)) ** -power, -14, 14)
+    with pytest.raises(DoesNotConverge, match=message):
+        over_the_line(lambda z: np.stack([np.exp(-(z**2)), (1 + np.abs(z)) ** -power], axis=1), -14, 14)
+    with pytest.raises(DoesNotConverge, match="inf"), np.errstate(over="ignore"):
+        over_the_line(lambda z: np.exp(10 * z**2), -14, 14)
+
+
+@pytest.mark.parametrize("power", [1.25, 1.5, 2.0])
+def test_integral_that_decays_slowly_states_what_may_be_missing(power: float) -> None:
+    exact = 2 / (power - 1)
+    found = over_the_line(lambda z: (1 + np.abs(z)) ** -power, -14, 14)
+    assert abs(found.value - exact) < found.error < 4 * abs(found.value - exact)
+
+
+def test_posterior_wider_than_the_range_is_noticed() -> None:
+    found = over_the_line(lambda z: np.exp(-(z**2) / 50), -14, 14)
+    assert found.error > abs(found.value - np.sqrt(50 * np.pi)) > 1e-4

@@ -164,7 +164,7 @@ def test_notes_are_a_list_after_an_empty_line() -> None:
 
 
 def test_sampled_line_shows_z_and_its_threshold() -> None:
-    line = Line("m", samples=lambda w, rng, n: w.a + rng.standard_normal(n), num_samples=100)
+    line = Line("m", samples=lambda w, rng, n: w.a + rng.standard_normal(n), num_samples=100, resolution=1)
     row = cells(check(ONE, line))[2]
     assert row[5].startswith("z = ") and row[6] == "4.5"
     below = cells(check(line, ONE))[2]
@@ -195,6 +195,43 @@ def test_signs_of_constant_relations() -> None:
     assert rows[2][2] == r"$\propto f$"
     rows = cells(check(five, Line("f", lambda w: 2 + np.arange(1.0, 6.0), relation="same_argmin")))
     assert rows[2][2] == r"$\text{same argmin: } f$"
+    rows = cells(check(five, Line("f", lambda w: 2 + np.arange(1.0, 6.0), relation="same_argmax")))
+    assert rows[2][2] == r"$\text{same argmax: } f$"
+    rows = cells(check(five, Line("f", lambda w: 2 + np.arange(1.0, 6.0), relation="up_to_constant")))
+    assert rows[2][2] == r"$= \text{const} + f$"
+
+
+def test_inequality_shows_both_sides_and_what_is_left_between_them() -> None:
+    witnesses = [Numbers(1.0, np.array([5.0, 1.25, 3.0]))]
+    below = Line("a", lambda w: w.a, relation=">=")
+    row = cells(check(Line("v", lambda w: w.v), below, witnesses=witnesses))[2]
+    assert row[5] == "1.25 ≥ 1, slack 0.25"  # the entry where least is left
+    strict = check(ONE, Line("v", lambda w: w.v, relation="<"), witnesses=witnesses)
+    assert "1 < 1.25, slack 0.25" in str(strict)
+    row = cells(check(Line("v", lambda w: w.v), Line("2", lambda w: 2.0, relation=">="), witnesses=witnesses))[2]
+    assert row[1] == "**BROKEN**" and row[5] == "0.75"
+
+
+def test_limit_and_sample_mean_are_shown_as_approximate() -> None:
+    limit = Line("b", lambda w, h: w.a + h**2, step=1e-2, resolution=1e-2)
+    mean = Line("m", samples=lambda w, rng, n: w.a + rng.standard_normal(n))
+    rows = cells(check(ONE, limit, SAME, mean))
+    assert [row[2] for row in rows[2:]] == [r"$\approx b$", r"$\approx a$", r"$\approx m$"]
+    assert "≈ b" in str(check(ONE, limit))
+
+
+def test_summary_is_one_line() -> None:
+    report = check(ONE, SAME)
+    assert report.summary.startswith("T1 holds on 3 witnesses; largest difference 0, allowed")
+    slip = Slip(1, "one more", "It looks like one was added.", UP.value)
+    assert check(ONE, UP, slips=(slip,)).summary == "T1 is broken at line 1, on 3 witnesses: " + slip.says
+    sampled = check(ONE, Line("m", samples=lambda w, rng, n: w.a + rng.standard_normal(n)), witnesses=1)
+    assert re.fullmatch(r"T1 holds on 1 witness; largest \|z\| \d\.\d*, allowed 4\.5", sampled.summary)
+
+
+def test_table_is_there_for_the_asking() -> None:
+    report = check(ONE, UP)
+    assert str(report.table) == str(report) and report.table._repr_markdown_() == report._repr_markdown_()
 
 
 @pytest.mark.parametrize("derivation", LEDGER, ids=lambda d: d.id)
@@ -206,7 +243,7 @@ def test_report_of_every_derivation_of_the_ledger_is_legible(derivation: Derivat
     assert {len(row) for row in cells(report)} == {7}
     assert not re.search(r"(?<!\\)<", report._repr_markdown_())
     for row in cells(report)[1:]:
-        assert len(row[4]) <= 24 and len(row[5]) <= 11 and len(row[6]) <= 9
+        assert len(row[4]) <= 24 and len(row[5]) <= (36 if "slack" in row[5] else 11) and len(row[6]) <= 9
 
 
 def test_slips_show_themselves_as_a_table() -> None:

@@ -204,3 +204,16 @@ def test_name_of_an_identity_is_shown_at_any_width(width: int) -> None:
     shown = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     first_words = LEDGER["F1"].title.split()[:2]
     assert all(word in shown for word in ("F1", "holds", *first_words)), shown
+
+
+def test_several_processes_find_the_same_in_the_same_order() -> None:
+    ids = ["C1", "E1", "A1"]
+    alone, together = (list(verify(ids, draws=2, jobs=jobs)) for jobs in (1, 2))
+    assert [replace(r, seconds=0.0) for r in alone] == [replace(r, seconds=0.0) for r in together]
+    assert [r.id for r in together] == ids
+
+
+def test_an_error_in_another_process_is_reported_as_here() -> None:
+    unknown = list(verify(["A1", "A2"], draws=0, jobs=2))  # no witness at all
+    assert [r.verdict for r in unknown] == ["broken", "broken"]
+    assert all("at least one witness" in r.note for r in unknown)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vaelib.distributions import kl_divergence
+from vaelib.derivation import draw_witnesses
+from vaelib.distributions import Categorical, kl_divergence
 from vaelib.elbo import bound_terms
 from vaelib.witnesses import (
     BernoulliWitness,
@@ -216,3 +217,73 @@ def test_draws_are_reproducible_and_differ() -> None:
         same = [np.asarray(kind.draw(np.random.default_rng(5)).q.loc) for _ in range(2)]
         np.testing.assert_array_equal(*same)
         assert not np.array_equal(same[0], np.asarray(kind.draw(np.random.default_rng(6)).q.loc))
+
+
+# ---------------------------------------------------------------------------------------------------- special witnesses
+
+FAMILIES = [NormalPair, DiagonalPair, MultivariatePair, DiscreteWitness, LinearWitness, CurvedWitness, BernoulliWitness]
+
+
+def special(family: Any, kind: str, number: int = 60) -> list[Any]:
+    return [family.draw(np.random.default_rng([12, i]), kind=kind) for i in range(number)]
+
+
+def to_reference(w: Any) -> float:
+    """KL from q to what `far` is far from: p of a pair, the prior of a model."""
+    if hasattr(w, "p"):
+        return float(np.max(kl_divergence(w.q, w.p)))
+    prior = w.model.prior
+    return float(kl_divergence(w.q, Categorical(np.log(prior)) if isinstance(prior, np.ndarray) else prior))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_narrow_and_wide_are_on_either_side_of_a_middling_entropy(family: Any) -> None:
+    low, high = (
+        np.array([float(np.mean(w.q.entropy())) for w in special(family, kind)]) for kind in ("narrow", "wide")
+    )
+    if family is DiscreteWitness:
+        assert high.min() > 1.3 and low.max() < 0.5  # log 4 is 1.386
+    else:
+        assert low.max() < 0 < 1 < high.min()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_far_lies_far_away(family: Any) -> None:
+    assert min(to_reference(w) for w in special(family, "far")) > 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_near_is_nearly_but_not_quite_what_it_is_compared_with(family: Any) -> None:
+    for w in special(family, "near"):
+        if hasattr(w, "p"):
+            gap = np.max(kl_divergence(w.q, w.p))
+        elif isinstance(w, LinearWitness):
+            gap = kl_divergence(w.q, w.model.posterior(w.x))
+        else:
+            gap = bound_terms(w.model, w.x, w.q).gap.value
+        assert 1e-5 < gap < 0.02
+
+
+def test_near_has_densities_above_one_and_a_posterior_far_from_the_prior() -> None:
+    assert min(float(w.model.log_evidence(w.x)) for w in special(LinearWitness, "near")) > 0
+    for w in special(CurvedWitness, "near"):
+        assert float(w.model.log_evidence(w.x)) > 0 and to_reference(w) > 1
+
+
+def test_check_mixes_kinds_by_seed_and_keeps_the_generic_first() -> None:
+    kinds: list[str] = []
+
+    def draw(rng: np.random.Generator, *, kind: str = "generic") -> float:
+        kinds.append(kind)
+        return float(rng.random())
+
+    drawn = draw_witnesses(draw, 10, 3)
+    mixed = ["generic", "narrow", "generic", "wide", "generic", "near", "generic", "far", "generic", "narrow"]
+    assert kinds == mixed
+    assert draw_witnesses(draw, 4, 3) == drawn[:4]
+    assert draw_witnesses(lambda rng: float(rng.random()), 4, 3) == drawn[:4]  # no argument `kind`: all alike
+    for family in FAMILIES:
+        first = draw_witnesses(family.draw, 1, 3)[0]
+        np.testing.assert_array_equal(
+            np.asarray(first.q.entropy()), np.asarray(family.draw(np.random.default_rng([3, 0])).q.entropy())
+        )

@@ -90,6 +90,9 @@ def verify(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the witnesses")] = 0,
     draws: Annotated[int, typer.Option(min=1, help="Witnesses for each identity")] = 8,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes [default: one for each core, and one alone for few identities]")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report there, too")] = None,
 ) -> None:
     """Check every identity line by line, and that every known slip is rejected. Exit status 0 only if all is well."""
@@ -97,10 +100,11 @@ def verify(
     from vaelib.verify import select
 
     try:
-        select(names or [])
+        ids = select(names or [])
     except ValueError as error:
         _fail(str(error))
-    summary = show_verification(names or [], seed=seed, draws=draws, json_file=json_file)
+    jobs = jobs or (1 if len(ids) < 20 else os.cpu_count() or 1)
+    summary = show_verification(names or [], seed=seed, draws=draws, jobs=jobs, json_file=json_file)
     raise typer.Exit(0 if summary.passed else 1)
 
 

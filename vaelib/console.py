@@ -56,6 +56,7 @@ def show_verification(
     *,
     seed: int = 0,
     draws: int = 8,
+    jobs: int = 1,
     json_file: Path | None = None,
     console: Console | None = None,
     brief: bool = False,
@@ -79,7 +80,7 @@ def show_verification(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("verifying", total=len(ids))
-        for result in verify(ids, seed=seed, draws=draws):
+        for result in verify(ids, seed=seed, draws=draws, jobs=jobs):
             results.append(result)
             progress.update(task, advance=1, description=f"verifying {result.id}")
             if len(results) == len(ids) or ids[len(results)][0] != result.chapter:

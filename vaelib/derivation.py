@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from vaelib import _compare
-from vaelib._compare import Comparison, Value, Verdict, compose, judge, measure, minus, perturbed
+from vaelib._compare import INEQUALITIES, RELATIONS, Comparison, Value, Verdict, compose, measure, minus
+from vaelib._judging import judge
 from vaelib._latex import plain
 from vaelib._printable import printable
-from vaelib.montecarlo import sample_mean
+from vaelib._rounding import NUM_COPIES, perturbed
+from vaelib.montecarlo import largest_share, sample_mean
+from vaelib.quadrature import DoesNotConverge
 from vaelib.report import Report, Row
 
 
@@ -29,7 +32,8 @@ class Formula(Protocol):
 
 
 Evaluator = Callable[..., Any]
-_INEQUALITIES = (">=", "<=", ">", "<")
+GENERIC = "generic"
+SPECIAL = ("narrow", "wide", "near", "far")  # kinds of witnesses on which a claim that is true by chance fails
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,10 @@ class Line:
             entry": for all z, for each iteration, for each component of a gradient. If `step` is given, it is called
             as value(witness, step).
         reason: the rule that leads from the line above to this one.
-        relation: `line above  relation  this line`, one of =, >=, <=, >, <, !=, `proportional` (densities whose
-            log-difference is constant over the entries), `same_argmin` (difference constant over at least five q).
+        relation: `line above  relation  this line`, one of =, >=, <=, >, <, !=; or, over the entries of an array,
+            `proportional` (densities whose log-difference is constant), `up_to_constant` (the difference is constant),
+            `same_argmin` and `same_argmax` (the same of at least five candidates is the least, the largest: a constant
+            difference shows it, another best candidate refutes it, and anything between shows nothing).
         gap: for an inequality, the value of what is lost (|above - below|), so that a weakened bound is caught too.
         equality: for an inequality, rng -> a witness on which both sides are equal.
         samples: (witness, rng, n) -> n samples whose mean is the line; replaces `value`. Judged by |z| <= 4.5, with one
@@ -52,7 +58,12 @@ class Line:
         step, order: for a numerical derivative, a limit or a rate. The difference to the neighbor must shrink like
             step^order when the step is halved.
         resolution: an allowance beyond this (relative to max(1, |value|)) makes the line inconclusive; of two lines
-            that are compared, the larger counts.
+            that are compared, the larger counts. 1e-6 unless given; 1e-3 for a line in single precision, and 0.1 for
+            the 4.5 standard errors of a sample mean.
+        relative: the line claims accuracy relative to its own size, however small that is: then a difference that
+            looks like rounding is a mistake, too.
+        infinite: the line claims that its values are infinite, where they are. Without it the same infinity on both
+            sides decides nothing: 2 * inf is inf, and so is inf + 1.
     """
 
     formula: str | Formula
@@ -65,11 +76,13 @@ class Line:
     num_samples: int = 20_000
     step: float | None = None
     order: int = 2
-    resolution: float = _compare.RESOLUTION
+    resolution: float | None = None
+    relative: bool = False
+    infinite: bool = False
 
     def __post_init__(self) -> None:
-        if self.relation not in _compare.RELATIONS:
-            known = ", ".join(_compare.RELATIONS)
+        if self.relation not in RELATIONS:
+            known = ", ".join(RELATIONS)
             raise ValueError(f"Expected `relation` to be one of {known}, but got {self.relation!r}.")
         sources = [self.value is not None or not isinstance(self.formula, str), self.samples is not None]
         if not any(sources):
@@ -79,7 +92,7 @@ class Line:
             )
         if self.value is not None and self.samples is not None:
             raise ValueError(f"Expected either `value` or `samples` for line {self.latex!r}, but got both.")
-        if (self.gap is not None or self.equality is not None) and self.relation not in _INEQUALITIES:
+        if (self.gap is not None or self.equality is not None) and self.relation not in INEQUALITIES:
             raise ValueError(
                 f"Expected `gap` and `equality` on an inequality only, but got relation {self.relation!r}."
             )
@@ -103,6 +116,12 @@ class Line:
         if self.step is None:
             return _call(source, witness)
         return _call(source, witness, self.step if step is None else step)
+
+
+def _as_stated(line: Line, value: Value) -> Value:
+    """The value with what the line states about it."""
+    resolution = value.resolution if line.resolution is None else line.resolution
+    return replace(value, resolution=resolution, infinite=line.infinite)
 
 
 def _call(source: Any, *args: Any) -> Any:
@@ -157,7 +176,7 @@ class Slip:
             changes["value"] = None
         if self.relation is not None:
             changes["relation"] = self.relation
-            if self.relation not in _INEQUALITIES:
+            if self.relation not in INEQUALITIES:
                 changes |= {"gap": None, "equality": None}
         latex = self.latex or (self.value.latex if not callable(self.value) and self.value is not None else line.latex)
         return replace(line, formula=latex if "value" in changes or "samples" in changes else line.formula, **changes)
@@ -184,7 +203,8 @@ class Derivation:
     Args:
         id: number in the ledger ("F1").
         title: a few words.
-        draw: rng -> witness, a frozen dataclass of inputs only (never of results).
+        draw: rng -> witness, a frozen dataclass of inputs only (never of results). If it takes an argument `kind`,
+            every second witness is a special one: narrow, wide, near, far (see `vaelib.witnesses`).
         lines: at least two; each is related to the line above it.
         slips: wrong versions that the check must reject.
         assumptions: what must hold for the chain to be true.
@@ -247,6 +267,7 @@ class Derivation:
             formula = (latex or r"\ldots") if callable(line) else line
             value = line if callable(line) else None
             line = Line(formula, value, "your line", old.relation, old.gap, old.equality, resolution=old.resolution)
+            line = replace(line, relative=old.relative)
         return replace(self, lines=(*self.lines[:index], line, *self.lines[index + 1 :]))
 
     def with_slip(self, name: str) -> Derivation:
@@ -259,6 +280,14 @@ class Derivation:
         return self.with_line(slip.line, slip.apply(self.lines[slip.line]))
 
 
+def draw_witnesses(draw: Callable[..., Any], number: int, seed: int) -> list[Any]:
+    """The witnesses of a check. Every second one is of a special kind, in turn, if `draw` takes an argument `kind`."""
+    rngs = [np.random.default_rng([seed, i]) for i in range(number)]
+    if "kind" not in inspect.signature(draw).parameters:
+        return [draw(rng) for rng in rngs]
+    return [draw(rng, kind=SPECIAL[i // 2 % len(SPECIAL)] if i % 2 else GENERIC) for i, rng in enumerate(rngs)]
+
+
 class _Check:
     """Witnesses and the values of the lines on them, each evaluated once."""
 
@@ -268,7 +297,7 @@ class _Check:
         if isinstance(witnesses, (int, np.integer)):
             if witnesses < 1:
                 raise ValueError(f"Expected at least one witness, but got {witnesses}.")
-            drawn = [derivation.draw(np.random.default_rng([seed, i])) for i in range(witnesses)]
+            drawn = draw_witnesses(derivation.draw, int(witnesses), seed)
         else:
             if not hasattr(witnesses, "__iter__"):
                 name = type(witnesses).__name__
@@ -284,7 +313,7 @@ class _Check:
 
     def _copies(self, witness: Any, *key: int) -> list[Any]:
         rng = np.random.default_rng([self.seed, *key, 1])
-        return [perturbed(witness, rng) for _ in range(_compare.NUM_COPIES)]
+        return [perturbed(witness, rng) for _ in range(NUM_COPIES)]
 
     def report(self) -> Report:
         rows: list[Row] = []
@@ -321,6 +350,9 @@ class _Check:
             except IllTyped as error:
                 broken = Comparison(Verdict.BROKEN, np.inf, note=f"ill-typed: {error}")
                 return Row(line, Verdict.BROKEN, broken, note=broken.note), [broken] * (i + 1)
+            except DoesNotConverge as error:
+                broken = Comparison(Verdict.BROKEN, np.inf, note=f"no value: {error}")
+                return Row(line, Verdict.BROKEN, broken, note=broken.note), [broken] * (i + 1)
             if anchor is None:
                 bad = bool(np.isnan(value.value).any())
                 comparisons.append(Comparison(Verdict.BROKEN if bad else Verdict.HOLDS, np.nan if bad else 0.0))
@@ -330,7 +362,7 @@ class _Check:
             chain = " then ".join(f"'{part.relation}'" for part in self.derivation.lines[anchor + 1 : j + 1])
             note = f"does not compose: {chain}"
             return Row(line, Verdict.NOT_JUDGED, Comparison(Verdict.NOT_JUDGED), None, anchor, note=note), []
-        worst = max(comparisons, key=lambda c: c.severity)
+        worst = max([c for c in comparisons if c.decides] or comparisons, key=lambda c: c.severity)
         if anchor is None and j > 0 and worst.verdict is Verdict.HOLDS:
             nothing = Comparison(Verdict.NOT_JUDGED)
             return Row(line, Verdict.NOT_JUDGED, nothing, note="no line above to compare with"), []
@@ -345,40 +377,40 @@ class _Check:
     def _compare(self, j: int, line: Line, value: Value, anchor: int, relation: str, i: int) -> Comparison:
         """One line against its anchor on witness i: the relation, then the gap or the case of equality."""
         above = self._value(anchor, i)
-        resolution = max(line.resolution, self.derivation.lines[anchor].resolution)  # that of the coarser side
+        relative = line.relative or self.derivation.lines[anchor].relative
         try:
-            result = judge(relation, above, value, resolution)
+            result = judge(relation, above, value, relative)
         except ValueError as error:
             error.add_note(f"while comparing line {j} of {self.derivation.id} with line {anchor}: {line.latex}")
             raise
         if line.samples is not None and result.verdict is Verdict.BROKEN:
-            again = judge(relation, above, self._sampled(line, i, j, factor=4), resolution)
+            again = judge(relation, above, self._sampled(line, i, j, factor=4))
             n = line.num_samples
             note = f"|z| = {result.error:.2f} at {n:,} samples, {again.error:.2f} at {4 * n:,}"
-            result = replace(again, note=note)
+            result = replace(again, note="; ".join(filter(None, (note, again.note))))
         between = self.derivation.lines[anchor + 1 : j]
         if result.verdict is Verdict.BROKEN or any(part.relation != "=" for part in between):
             return result
         if line.gap is not None:
             gap = measure(lambda w: _call(line.gap, w), self.witnesses[i], self.copies[i])
             lost = minus(above, value) if relation in (">=", ">") else minus(value, above)
-            gap_result = judge("=", lost, gap, resolution)
+            gap_result = judge("=", lost, gap, relative)
             if gap_result.verdict is not Verdict.HOLDS:
                 gap_result = replace(gap_result, note="the inequality holds, but what is lost is not the stated gap")
             result = max(result, gap_result, key=lambda c: c.severity)
         if line.equality is not None and i == 0 and result.verdict is not Verdict.BROKEN:
-            result = self._at_equality(line, self.derivation.lines[anchor], resolution) or result
+            result = self._at_equality(line, self.derivation.lines[anchor]) or result
         return result
 
-    def _at_equality(self, line: Line, anchor: Line, resolution: float) -> Comparison | None:
+    def _at_equality(self, line: Line, anchor: Line) -> Comparison | None:
         """On two witnesses of equality the line's own relation must hold, and both sides must agree."""
         for k in range(2):
             witness = line.equality(np.random.default_rng([self.seed, k, 3]))  # type: ignore[misc]
             copies = self._copies(witness, k, 4)
-            above, below = measure(anchor.evaluate, witness, copies), measure(line.evaluate, witness, copies)
+            above, below = (_as_stated(part, measure(part.evaluate, witness, copies)) for part in (anchor, line))
             cases = ((line.relation, "in the case of equality"), ("=", "no equality where there should be"))
             for relation, note in cases:
-                result = judge(relation, above, below, resolution)
+                result = judge(relation, above, below, line.relative or anchor.relative)
                 if result.verdict is not Verdict.HOLDS:
                     return replace(result, note=note)
         return None
@@ -393,10 +425,10 @@ class _Check:
             if line.samples is not None:
                 return self._sampled(line, i, j)
             if line.step is None:
-                return measure(line.evaluate, self.witnesses[i], self.copies[i])
+                return _as_stated(line, measure(line.evaluate, self.witnesses[i], self.copies[i]))
             coarse = measure(line.evaluate, self.witnesses[i], [])
             half = measure(lambda w: line.evaluate(w, line.step / 2), self.witnesses[i], self.copies[i])  # type: ignore[operator]
-            return replace(half, coarse=coarse.value, order=line.order)
+            return _as_stated(line, replace(half, coarse=coarse.value, order=line.order))
         except Exception as error:
             error.add_note(f"while evaluating line {j} of {self.derivation.id}: {line.latex}")
             raise
@@ -406,11 +438,12 @@ class _Check:
         draws = np.asarray(line.samples(self.witnesses[i], np.random.default_rng([self.seed, i, 2, j, factor]), n))  # type: ignore[misc]
         if draws.shape[:1] != (n,):
             raise ValueError(f"Expected `samples` to return {n} samples (first axis), but got shape {draws.shape}.")
-        return measure(lambda _: sample_mean(draws), self.witnesses[i], [])
+        mean = measure(lambda _: sample_mean(draws), self.witnesses[i], [])
+        return _as_stated(line, replace(mean, carried=largest_share(draws)))
 
     def _with_shown(self, j: int, row: Row, comparisons: list[Comparison], i: int) -> Row:
         """The row with its value and comparison on witness i; a note says so if it breaks only on another one."""
-        if row.note.startswith("ill-typed"):
+        if row.note.startswith(("ill-typed", "no value")):
             return row
         here = comparisons[i] if i < len(comparisons) else None
         note = row.note
@@ -435,6 +468,8 @@ class _Check:
                 if relation is None:
                     raise ValueError(f"line {j} does not compose with line {anchor}")
                 verdict = self._compare(j, line, value, anchor, relation, i).verdict
+            except DoesNotConverge:
+                verdict = Verdict.BROKEN
             except Exception as error:
                 return SlipResult(slip, 0, i + 1, f"{type(error).__name__}: {error}")
             if verdict is Verdict.BROKEN:
@@ -459,6 +494,6 @@ class _Check:
         try:
             line = slip.apply(self.derivation.lines[j])
             pairs = [(self._measure(line, j, i), self._value(j, i)) for i in range(len(self.witnesses))]
-            return all(judge("=", a, b, line.resolution).verdict is Verdict.HOLDS for a, b in pairs)
+            return all(judge("=", a, b).verdict is Verdict.HOLDS for a, b in pairs)
         except Exception:
             return False

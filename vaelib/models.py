@@ -27,7 +27,7 @@ from vaelib.distributions import (
     kl_divergence,
 )
 from vaelib.estimate import Estimate
-from vaelib.quadrature import enumerate_states, log_gauss_legendre, log_trapezoid, trapezoid
+from vaelib.quadrature import enumerate_states, log_gauss_legendre, log_trapezoid, over_the_line
 
 Array = np.ndarray
 LOG_2PI = float(np.log(2 * np.pi))
@@ -236,14 +236,28 @@ class _ScalarLatent:
 
     def log_evidence(self, x: Array) -> Estimate:
         """log p(x), by the trapezoid rule over the range of the prior."""
-        return log_trapezoid(lambda z: self.log_joint(x, z), *self.latent_range)
+        return self._remembered(log_trapezoid, x)
 
     def log_posterior(self, x: Array, z: Any) -> Any:
         """log p(z | x); the normalizer comes from Gauss-Legendre panels, not from the rule of the evidence."""
-        return self.log_joint(x, z) - log_gauss_legendre(lambda u: self.log_joint(x, u), *self.latent_range).value
+        return self.log_joint(x, z) - self._remembered(log_gauss_legendre, x).value
+
+    def _remembered(self, rule: Callable[..., Estimate], x: Array) -> Estimate:
+        """log of the integral of p(x, z) by a rule; the last few observations are remembered."""
+        key = (rule, np.asarray(x).tobytes())
+        if key not in self._evidences:
+            if len(self._evidences) >= 16:
+                self._evidences.clear()
+            self._evidences[key] = rule(lambda z: self.log_joint(x, z), *self.latent_range)
+        return self._evidences[key]
+
+    @cached_property
+    def _evidences(self) -> dict[Any, Estimate]:
+        return {}
 
     def integrate(self, f: Callable[[Array], Array]) -> Estimate:
-        return trapezoid(f, *self.latent_range)
+        """Integral of f over the line. Raises DoesNotConverge if f does not decay."""
+        return over_the_line(f, *self.latent_range)
 
 
 @dataclass(frozen=True, eq=False)

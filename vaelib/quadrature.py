@@ -20,7 +20,12 @@ from vaelib.estimate import Estimate
 
 Array = np.ndarray
 Integrand = Callable[[Array], Array]
+DECAYED = 1e-12  # of the integral: what the values at both ends, all along the range, may come to
 _remembered = lru_cache(maxsize=128)  # rules, not results; perturbed intervals would pile up without a bound
+
+
+class DoesNotConverge(ValueError):
+    """An integral over the whole line that has no finite value, or none that the ranges tried would show."""
 
 
 @quiet
@@ -43,6 +48,42 @@ def log_trapezoid(log_f: Integrand, a: float, b: float, n: int = 500) -> Estimat
     fine = logsumexp(values, axis=0, b=_column(weights, values))
     coarse = logsumexp(values[::2], axis=0, b=_column(2 * weights[::2], values))
     return _fine_and_coarse(fine, coarse)
+
+
+@quiet
+def over_the_line(f: Integrand, a: float, b: float, n: int = 500) -> Estimate:
+    """Integral of f over the whole line by `trapezoid` over [a, b], which should hold all of it.
+
+    If f has not decayed at both ends, wider ranges are tried: what they add is the error of the result. Raises
+    DoesNotConverge if they add more and more.
+    """
+    nodes, weights = _trapezoid_rule(*_interval(a, b), n)
+    values = _values(f, nodes)
+    fine = _weighted(weights, values)
+    result = _fine_and_coarse(fine, _weighted(2 * weights[::2], values[::2]))
+    ends = np.abs(values[0]) + np.abs(values[-1])
+    if np.all((ends == 0) | (np.isfinite(fine) & (ends * (b - a) <= DECAYED * np.abs(fine)))):
+        return result
+    whole = _weighted(weights, np.abs(values))
+    center, width = (a + b) / 2, (b - a) / 2
+    ranges = [(center - more * width, center + more * width) for more in (1.5, 2.25)]
+    with np.errstate(all="ignore"):
+        wider = [trapezoid(f, *wide, n=round(n * (wide[1] - wide[0]) / (b - a))).value for wide in ranges]
+        first, second = np.abs(wider[0] - fine), np.abs(wider[1] - wider[0])
+        matters = ~(first + second <= 1e-9 * whole)
+        grows = matters & ~(second <= 0.97 * first)  # 1/|z| adds the same again and again
+    if np.any(grows):
+        shown = [float(np.atleast_1d(np.asarray(v)[grows] if np.ndim(v) else v)[0]) for v in (fine, *wider)]
+        found = ", ".join(
+            f"{v:.4g} over [{low:g}, {high:g}]" for v, (low, high) in zip(shown, [(a, b), *ranges], strict=True)
+        )
+        raise DoesNotConverge(
+            f"Expected an integral over the whole line that converges, but it does not: {found}. Does the integrand "
+            "divide by a density that is narrower than the others?"
+        )
+    with np.errstate(all="ignore"):
+        missing = 2 * (first + second / (1 - second / first))  # a geometric series, and as much again to be safe
+    return Estimate(result.value, result.error + np.where(matters, missing, 0.0))
 
 
 @quiet

@@ -86,6 +86,23 @@ class Report:
         """Each slip tried on the same witnesses, until its line breaks."""
         return SlipTable(self._check.slip_results())
 
+    @property
+    def summary(self) -> str:
+        """One line: that everything holds, and by how much; or the first line that does not."""
+        count = _witnesses(self.num_witnesses)
+        if self.holds:
+            worst = self.worst
+            size = f"largest |z| {worst.error:.2g}" if worst.sampled else f"largest difference {worst.error:.1g}"
+            return f"{self.derivation.id} holds on {count}; {size}, allowed {worst.allowance:.2g}"
+        index = self.verdicts.index(self.verdict)
+        note = f": {self.rows[index].note}" if self.rows[index].note else ""
+        return f"{self.derivation.id} is {self.verdict} at line {index}, on {count}{note}"
+
+    @property
+    def table(self) -> Table:
+        """Every line with its value, its difference to the line above, and what is allowed."""
+        return Table(self)
+
     def __repr__(self) -> str:
         return str(self)  # a notebook stores it beside the Markdown, so no addresses of functions
 
@@ -101,17 +118,24 @@ class Report:
 
     def _repr_markdown_(self) -> str:
         lines = [f"**{prose(self._title())}**", "", _markdown(_HEAD), "|--:|:--|:--|:--|--:|--:|--:|"]
-        for index, verdict, sign, latex, reason, *numbers in self._cells():
+        for index, verdict, sign, latex, reason, value, difference, allowed in self._cells():
             verdict = verdict if verdict in ("holds", "start") else f"**{verdict.upper()}**"
             relation = _SIGNS.get(sign, ("", ""))[1]  # inside the formula, or it wraps to a line of its own
             formula = for_table(relation + latex)
-            lines.append(_markdown((index, verdict, formula, prose(reason), *numbers)))
+            lines.append(_markdown((index, verdict, formula, prose(reason), value, prose(difference), allowed)))
         notes = [f"- Line {i}: {prose(row.note)}" for i, row in enumerate(self.rows) if row.note]
         return "\n".join([*lines, "", *notes])
 
     def _title(self) -> str:
-        count = f"{self.num_witnesses} witness" + ("es" if self.num_witnesses != 1 else "")
+        count = _witnesses(self.num_witnesses)
         return f"{self.derivation.id} {self.derivation.title}: {self.verdict} ({count}, seed {self.seed})"
+
+    def _difference(self, row: Row, here: Comparison, above: Row) -> str:
+        """The difference to the line above; of an inequality that holds both values, and by how much it does."""
+        if here.slack is None or here.error > 0:
+            return ("z = " if here.sampled else "") + f"{here.error:.2g}"
+        sides = (_short(above.shown, here.index), _short(row.shown, here.index))
+        return f"{sides[0]} {_SIGNS[row.relation][0]}{sides[1]}, slack {here.slack:.2g}"
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
         """For each line its index, verdict, relation, LaTeX, reason, value, difference and allowance."""
@@ -119,11 +143,26 @@ class Report:
             sign = row.line.relation if index else ""
             difference = allowed = ""
             if row.here is not None and row.compared_with is not None and row.verdict is not Verdict.NOT_JUDGED:
-                difference = ("z = " if row.here.sampled else "") + f"{row.here.error:.2g}"
-                allowed = f"{row.here.allowance:.2g}"
+                above = self.rows[row.compared_with]
+                difference, allowed = self._difference(row, row.here, above), f"{row.here.allowance:.2g}"
+                if sign == "=" and (row.here.sampled or row.line.step is not None or above.line.step is not None):
+                    sign = "≈"  # a mean of samples, or a limit that is not taken
             verdict = "start" if index == 0 and row.verdict is Verdict.HOLDS else str(row.verdict)
             value = _number(row.shown, self.entry)
             yield (str(index), verdict, sign, row.line.latex, row.line.reason, value, difference, allowed)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table of a report, for where the report itself is not what is shown."""
+
+    report: Report
+
+    def __repr__(self) -> str:
+        return str(self.report)
+
+    def _repr_markdown_(self) -> str:
+        return self.report._repr_markdown_()
 
 
 @dataclass(frozen=True)
@@ -161,16 +200,28 @@ _SIGNS = {  # relation -> in plain text, in LaTeX
     "=": ("= ", "= "),
     ">": ("> ", "> "),
     "<": ("< ", r"\lt "),
+    "≈": ("≈ ", r"\approx "),
     ">=": ("≥ ", r"\ge "),
     "<=": ("≤ ", r"\le "),
     "!=": ("≠ ", r"\ne "),
     "proportional": ("∝ ", r"\propto "),
+    "up_to_constant": ("= const + ", r"= \text{const} + "),
     "same_argmin": ("same argmin: ", r"\text{same argmin: } "),
+    "same_argmax": ("same argmax: ", r"\text{same argmax: } "),
 }
 
 
 def _markdown(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+def _witnesses(number: int) -> str:
+    return f"{number} witness" + ("es" if number != 1 else "")
+
+
+def _short(shown: Any, entry: tuple[int, ...]) -> str:
+    array = np.asarray(shown, dtype=float)
+    return f"{float(array[entry] if array.shape else array):.4g}"
 
 
 def _number(shown: Any, entry: tuple[int, ...]) -> str:

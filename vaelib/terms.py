@@ -360,6 +360,40 @@ def _parsed(node: ast.expr) -> Any:
     )
 
 
+def collected(term: Term) -> dict[Any, float]:
+    """The term as {what is multiplied: its number}, like parts together, inside expectations too, and no zeros.
+
+    Order does not count, and neither does what is added and taken off again: `2 * log_q - log_q` is collected as log_q.
+    """
+    numbers: dict[Any, list[float]] = {}
+    for coefficient, part in term.parts:
+        key = part.name if isinstance(part, Atom) else _collected_inside(ast.parse(part.spelled, mode="eval").body)
+        numbers.setdefault(key, []).append(coefficient)
+    totals = {key: (sum(each), sum(map(abs, each))) for key, each in numbers.items()}
+    return {key: float(f"{total:.12g}") for key, (total, size) in totals.items() if abs(total) > 1e-12 * size}
+
+
+def _collected_inside(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return (node.func.id, *(_collected_inside(argument) for argument in node.args))
+    if isinstance(node, ast.Name) and node.id in _LAWS:
+        return node.id
+    if isinstance(node, ast.Constant):
+        return "1"
+    return frozenset(collected(_term(_parsed(node))).items())
+
+
+def same_step(above: Term, below: Term) -> bool:
+    """Do two lines differ in nothing but order and padding? Then the second is no step from the first.
+
+    >>> same_step(log_evidence, 2 * log_evidence - log_evidence)
+    True
+    >>> same_step(KL(q, prior), E(q, log_q) - E(q, log_prior))
+    False
+    """
+    return collected(above) == collected(below)
+
+
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
 from typing import Any
 
 from vaelib._compare import Verdict
@@ -94,14 +97,26 @@ def select(names: Sequence[str]) -> list[str]:
     return [i for i in LEDGER if i in wanted or not names]
 
 
-def verify(ids: Iterable[str], *, seed: int = 0, draws: int = 8) -> Iterator[Result]:
-    """Check identities one by one; one that raises is reported as broken, with the error as its note."""
-    for identity in ids:
-        start = time.perf_counter()
-        try:
-            yield _check(LEDGER[identity], seed, draws, start)
-        except Exception as error:
-            yield _raised(LEDGER[identity], error, time.perf_counter() - start)
+def verify(ids: Iterable[str], *, seed: int = 0, draws: int = 8, jobs: int = 1) -> Iterator[Result]:
+    """Check identities one by one, in order; one that raises is reported as broken, with the error as its note.
+
+    With several `jobs` they are spread over as many processes, which takes a second or two to begin with. A script that
+    asks for that needs `if __name__ == "__main__":`, since the processes import it.
+    """
+    names, one = list(ids), partial(_verify_one, seed=seed, draws=draws)
+    if min(jobs, len(names)) < 2:
+        yield from map(one, names)
+        return
+    with ProcessPoolExecutor(min(jobs, len(names)), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(one, names)
+
+
+def _verify_one(identity: str, *, seed: int, draws: int) -> Result:
+    start = time.perf_counter()
+    try:
+        return _check(LEDGER[identity], seed, draws, start)
+    except Exception as error:
+        return _raised(LEDGER[identity], error, time.perf_counter() - start)
 
 
 def verify_published(*, seed: int = 0, draws: int = 8) -> Iterator[PublishedResult]:

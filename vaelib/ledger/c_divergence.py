@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import GENERIC, Derivation, Line, Slip
 from vaelib.distributions import Categorical, Normal, kl_divergence
 from vaelib.elbo import density_times
 from vaelib.estimate import Estimate
@@ -205,9 +206,18 @@ class TablePair:
     q: Array
 
     @classmethod
-    def draw(cls, rng: Rng, shape: tuple[int, ...] = (3,)) -> TablePair:
+    def draw(cls, rng: Rng, shape: tuple[int, ...] = (3,), *, kind: str = GENERIC) -> TablePair:
         size = int(np.prod(shape))
-        return cls(*(generic_probabilities(rng, (size,)).reshape(shape) for _ in range(2)))
+        p, q = (generic_probabilities(rng, (size,)) for _ in range(2))
+        if kind == "near":
+            q = p * np.exp(away_from_zero(rng, 0.03, 0.1, (size,)))
+        elif kind == "wide":
+            q = q**0.1
+        elif kind != GENERIC:  # q puts nearly all on one entry, and p next to nothing, for `far`
+            favourite = np.arange(size) == rng.integers(size)
+            q = np.where(favourite, 60 * q.max(), q)
+            p = np.where(favourite & (kind == "far"), 0.02 * p, p)
+        return cls(p.reshape(shape) / p.sum(), q.reshape(shape) / q.sum())
 
     @classmethod
     def draw_far_apart(cls, rng: Rng) -> TablePair:
@@ -388,7 +398,7 @@ def by_chain_rule(weights: Callable[[TablePair], Array], conditional: float = 1.
 C6 = Derivation(
     "C6",
     "chain rule of KL",
-    draw=lambda rng: TablePair.draw(rng, (3, 4)),
+    draw=partial(TablePair.draw, shape=(3, 4)),
     assumptions="q(x, y) > 0 wherever p(x, y) > 0",
     source="Cover and Thomas 2006, theorem 2.5.3",
     lines=(

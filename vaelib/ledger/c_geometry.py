@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -322,7 +323,7 @@ def inside_the_groups(w: TablePair) -> float:
 C11 = Derivation(
     "C11",
     "Pinsker's inequality: a small KL means a small difference",
-    draw=lambda rng: TablePair.draw(rng, (5,)),
+    draw=partial(TablePair.draw, shape=(5,)),
     assumptions="TV is half the sum of |p - q|; KL in nats; q > 0 wherever p > 0",
     source="Pinsker 1964; Cover and Thomas 2006, lemma 11.6.1",
     lines=(
@@ -777,11 +778,13 @@ C24 = Derivation(
             r"\mathbb{E}_{q}[\log q - \log p;\ p \gt 0] + Q(p = 0) \cdot \infty",
             split_at_the_edge,
             reason="split at the edge of p: the second part has mass",
+            infinite=True,
         ),
         Line(
             r"\mathrm{KL}(q \,\Vert\, p) = \infty",
             lambda w: side_by_side([kl_divergence(*w.tables), kl_divergence(w.q_line, w.p_line)]),
             reason="definition of KL, as computed by the package",
+            infinite=True,
         ),
     ),
     slips=(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import GENERIC, Derivation, Line, Slip
 from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.estimate import Estimate
 from vaelib.quadrature import gauss_hermite, gauss_hermite_multivariate, trapezoid
@@ -70,8 +70,9 @@ class ThreeGaussians:
     full: MultivariateNormal
 
     @classmethod
-    def draw(cls, rng: Rng) -> ThreeGaussians:
-        return cls(NormalPair.draw(rng).q, DiagonalPair.draw(rng, k=2).q, MultivariatePair.draw(rng, k=3).q)
+    def draw(cls, rng: Rng, *, kind: str = GENERIC) -> ThreeGaussians:
+        scalar, diagonal = NormalPair.draw(rng, kind=kind), DiagonalPair.draw(rng, k=2, kind=kind)
+        return cls(scalar.q, diagonal.q, MultivariatePair.draw(rng, k=3, kind=kind).q)
 
 
 def for_each(f: Callable[[Any], Any]) -> Callable[[ThreeGaussians], Estimate]:

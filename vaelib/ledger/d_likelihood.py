@@ -238,7 +238,7 @@ D9 = Derivation(
             r"\frac{d}{2c}\,\mathrm{MSE}",
             lambda w: w.x.size / (2 * w.noise_variance) * w.squares.mean(axis=-1),
             reason="c fixed: the constant moves no minimum in f",
-            relation="same_argmin",
+            relation="up_to_constant",
         ),
     ),
     slips=(

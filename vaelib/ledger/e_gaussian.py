@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import GENERIC, Derivation, Line, Slip
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.estimate import Estimate
 from vaelib.ledger.d_entropy import by_gauss_hermite, by_trapezoid, covariance_of, side_by_side
@@ -203,8 +203,13 @@ class Encoding:
     q: DiagonalNormal
 
     @classmethod
-    def draw(cls, rng: Rng, k: int = 4) -> Encoding:
-        return cls(DiagonalNormal(away_from_zero(rng, 0.3, 1.5, (k,)), generic_scale(rng, (k,))))
+    def draw(cls, rng: Rng, k: int = 4, *, kind: str = GENERIC) -> Encoding:
+        loc, scale = away_from_zero(rng, 0.3, 1.5, (k,)), generic_scale(rng, (k,))
+        if kind == "near":
+            loc, scale = 0.1 * loc, scale**0.1
+        elif kind != GENERIC:
+            loc, scale = {"far": 4 * loc}.get(kind, loc), scale * {"narrow": 0.1, "wide": 4.0, "far": 1.0}[kind]
+        return cls(DiagonalNormal(loc, scale))
 
     @property
     def p(self) -> DiagonalNormal:
@@ -407,8 +412,8 @@ class CovariancePairs:
     diagonal: DiagonalNormal
 
     @classmethod
-    def draw(cls, rng: Rng) -> CovariancePairs:
-        return cls(MultivariatePair.draw(rng, k=3), DiagonalPair.draw(rng, k=3).q)
+    def draw(cls, rng: Rng, *, kind: str = GENERIC) -> CovariancePairs:
+        return cls(MultivariatePair.draw(rng, k=3, kind=kind), DiagonalPair.draw(rng, k=3, kind=kind).q)
 
     @property
     def pairs(self) -> list[tuple[Any, Any]]:
@@ -757,11 +762,13 @@ E9 = Derivation(
             r"\tfrac{1}{g^2}\left[\tfrac12\delta u - \tfrac{u^3}{3} - \tfrac{u^5}{5} - \cdots + \tfrac{(\mu_q-\mu_p)^2}{2\sigma_p^2}\right],\quad u = \tfrac{\delta}{2+\delta}",
             series,
             reason="log(1 + delta) = 2 atanh u: no cancellation in float64",
+            relative=True,
         ),
         Line(
             r"\tfrac{1}{g^2}\,\mathrm{KL}(q \,\Vert\, p)",
             lambda w: kl_divergence(w.q, w.p) / w.growth**2,
             reason="the package's kl_divergence(q, p) in float64",
+            relative=True,
         ),
     ),
     slips=(

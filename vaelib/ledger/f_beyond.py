@@ -406,7 +406,11 @@ F18 = Derivation(
 
 @dataclass(frozen=True)
 class Candidates:
-    """Counts of the values of x in a data set, and five models that might have made it."""
+    """Counts of the values of x in a data set, and seven models that might have made it.
+
+    Of the last two, one starves the rarest value and is otherwise right, one makes all values more alike: KL(p || D)
+    likes the first, KL(D || p) the second.
+    """
 
     counts: Array  # whole numbers, shape (M,)
     models: tuple[DiscreteLatent, ...]
@@ -416,7 +420,9 @@ class Candidates:
         models = (
             DiscreteLatent(generic_probabilities(rng, (3,)), generic_probabilities(rng, (3, 4))) for _ in range(5)
         )
-        return cls(rng.permutation([2, 5, 9, 14]) + rng.integers(0, 3, 4), tuple(models))
+        counts = rng.permutation([2, 5, 9, 14]) + rng.integers(0, 3, 4)
+        starved = np.where(counts == counts.min(), 0.001, counts)
+        return cls(counts, (*models, around(rng, starved), around(rng, counts**0.25)))
 
     @property
     def share(self) -> Array:
@@ -424,8 +430,14 @@ class Candidates:
 
     @property
     def evidence(self) -> Array:
-        """p(x) under each model, shape (5, M)."""
+        """p(x) under each model, shape (7, M)."""
         return np.stack([model.joint.sum(axis=0) for model in self.models])
+
+
+def around(rng: Rng, weights: Array) -> DiscreteLatent:
+    """A model in which p(x | z) is about proportional to the weights, whatever z is."""
+    rows = weights * np.exp(rng.uniform(-0.1, 0.1, (3, weights.size)))
+    return DiscreteLatent(generic_probabilities(rng, (3,)), rows / rows.sum(axis=1, keepdims=True))
 
 
 def mean_over_examples(w: Candidates) -> Array:
@@ -442,7 +454,7 @@ F19 = Derivation(
     "F19",
     "maximum likelihood is the model nearest to the data",
     draw=Candidates.draw,
-    assumptions="x has finitely many values; D is the empirical distribution of x, theta runs over five models",
+    assumptions="x has finitely many values; D is the empirical distribution of x, theta runs over seven models",
     source="Akaike 1973; the objective of Kingma and Welling 2014, section 2.1",
     lines=(
         Line(r"\tfrac1N \sum_i \log p_\theta(x_i)", mean_over_examples),
@@ -465,7 +477,7 @@ F19 = Derivation(
             r"-\mathrm{KL}(D \,\Vert\, p_\theta)",
             lambda w: -kl_to_models(w),
             reason="H(D) does not depend on theta: the same theta is best",
-            relation="same_argmin",
+            relation="same_argmax",
         ),
     ),
     slips=(

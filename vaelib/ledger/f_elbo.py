@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import GENERIC, Derivation, Line, Slip
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import bound_terms, density_times, elbo
 from vaelib.estimate import Estimate
@@ -39,9 +39,9 @@ BOUND = E(q, log_joint - log_q)
 ABSOLUTE_CONTINUITY = "q(z) = 0 wherever p(z|x) = 0"
 
 
-def either(rng: Rng) -> DiscreteWitness | CurvedWitness:
+def either(rng: Rng, *, kind: str = GENERIC) -> DiscreteWitness | CurvedWitness:
     """A table or a curved Gaussian: the bound does not care whether z is discrete."""
-    return DiscreteWitness.draw(rng) if rng.random() < 0.5 else CurvedWitness.draw(rng)
+    return (DiscreteWitness if rng.random() < 0.5 else CurvedWitness).draw(rng, kind=kind)
 
 
 # ------------------------------------------------------------------------------------------------ four routes, F1 - F4
@@ -771,7 +771,7 @@ F10 = Derivation(
             r"-\tfrac{1}{2c}\left(\mathbb{E}_{q}\|x - f(z)\|^2 + \beta\,\mathrm{KL}(q \,\Vert\, p(z))\right),\ \beta = 2c",
             scaled_loss(lambda m: 2 * m.noise_variance),
             reason="the constant does not move the best q",
-            relation="same_argmin",
+            relation="same_argmax",
         ),
     ),
     slips=(

@@ -305,7 +305,7 @@ def mean_log_joint(moved: CurvedWitness, _: CurvedWitness) -> float:
 G4 = Derivation(
     "G4",
     "Fisher's identity: evidence and Q have the same slope",
-    draw=CurvedWitness.draw,
+    draw=lambda rng: CurvedWitness.draw(rng),  # generic ones alone: the steps are as large as parameters of order one
     assumptions="differentiation under the integral; theta = (offset b, log of the noise variance c)",
     source="Fisher 1925; Dempster, Laird and Rubin 1977, discussion",
     lines=(

@@ -464,12 +464,14 @@ H20 = Derivation(
             r"\tfrac1S\textstyle\sum_s 2(\mu + \sigma\varepsilon_s)\,\varepsilon_s",
             samples=lambda w, rng, n: pathwise(w.q, double, rng.standard_normal(n)).scale,
             num_samples=100_000,
+            resolution=0.5,
             reason="pathwise, H1; |z| is compared with 4.5",
         ),
         Line(
             r"\tfrac1S\textstyle\sum_s (\mu + \sigma\varepsilon_s)^2\, \tfrac1\sigma (\varepsilon_s^2 - 1)",
             samples=lambda w, rng, n: score_function(w.q, square, rng.standard_normal(n)).scale,
             num_samples=100_000,
+            resolution=4.0,  # the price of the score function where q is wide
             reason="score function, H2",
         ),
     ),

@@ -90,6 +90,7 @@ J18 = Derivation(
             r"\mathcal{L}_K \text{ as the package computes it}",
             lambda w: importance_weighted_bound(w.log_weights, axis=0),
             reason="this function trains and evaluates a VAE",
+            relative=True,
         ),
         Line(
             r"\tfrac1K \sum_k a_k",
@@ -1204,6 +1205,7 @@ J20 = Derivation(
         Line(
             PAIR + r" \text{ of 20,000 gradients},\quad \mathrm{SNR} = \lvert \text{mean} \rvert / \text{deviation}",
             measured_ratios,
+            resolution=0.5,
         ),
         Line(
             PAIR + r" \text{ by } \tfrac{1}{S} = \int_0^\infty e^{-tS}\,dt,\quad S = \sum_k w_k",

@@ -778,7 +778,10 @@ K6 = Derivation(
 
 @dataclass(frozen=True)
 class Tempered:
-    """A linear-Gaussian model, an observation, a weight beta of the KL, and six Gaussian codes to compare."""
+    """A linear-Gaussian model, an observation, a weight beta of the KL, and ten Gaussian codes to compare.
+
+    Four of them are nearly best for the noise variances c / beta, c, beta c and beta^2 c.
+    """
 
     model: LinearGaussian
     x: Array
@@ -791,7 +794,11 @@ class Tempered:
         codes = tuple(
             MultivariateNormal(away_from_zero(rng, 0.3, 1.2, (k,)), generic_covariance(rng, k)) for _ in range(6)
         )
-        return cls(w.model, w.x, float(np.exp(away_from_zero(rng, 0.3, 1.2))), codes)
+        beta = float(np.exp(away_from_zero(rng, 0.3, 1.2)))
+        noises = [w.model.noise_variance * beta**power for power in (-1, 0, 1, 2)]
+        best = [LinearGaussian(w.model.loading, w.model.offset, c).posterior(w.x) for c in noises]
+        near = [MultivariateNormal(q.loc, q.covariance * rng.uniform(1.02, 1.06)) for q in best]
+        return cls(w.model, w.x, beta, (*codes, *near))
 
 
 def minus_beta_bound(w: Tempered) -> Array:

@@ -318,7 +318,8 @@ I4 = Derivation(
             r"\frac1n \sum_i \mathcal{L}(x_i) + \mathbb{E}\left[\mathrm{KL}\right],\quad x_i \sim p(x)",
             reason="a sample mean; quadratic in a Gaussian: finite variance",
             samples=lambda w, rng, n: bounds_on_own_samples(w, rng, n) + expected_kl(w),
-            num_samples=20_000,
+            num_samples=30_000,
+            resolution=2.5,
         ),
     ),
     slips=(

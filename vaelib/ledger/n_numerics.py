@@ -100,11 +100,13 @@ N1 = Derivation(
             r"\tfrac12 \mu^2 + \tfrac12\left(\tfrac{\ell^2}{2!} + \tfrac{\ell^3}{3!} + \cdots\right)",
             two_squares,
             reason="series of the exponential: 1 + ℓ cancels on paper",
+            relative=True,
         ),
         Line(
             r"\text{as computed by } \mathtt{kl\_divergence}",
             lambda w: kl_divergence(Normal(w.loc, w.scale), Normal(0.0, 1.0)),
             reason="the same idea in the package, for any two Gaussians",
+            relative=True,
         ),
     ),
     slips=(
@@ -598,16 +600,19 @@ N7 = Derivation(
             r"\log\left(1 + e^{\rho}\right),\quad \rho = \sigma + \log\left(1 - e^{-\sigma}\right)",
             lambda w: np.array([exact_softplus(r) for r in stable_parameter(w.scale)]),
             reason="e^σ factored out; 1 - e^-σ is -expm1(-σ): no digit lost",
+            relative=True,
         ),
         Line(
             r"\max(\rho, 0) + \log\left(1 + e^{-|\rho|}\right)",
             lambda w: np.logaddexp(0.0, stable_parameter(w.scale)),
             reason="the larger exponential factored out: no overflow",
+            relative=True,
         ),
         Line(
             r"-\log \mathrm{sigmoid}(-\rho)",
             lambda w: -log_sigmoid(-stable_parameter(w.scale)),
             reason="1 + e^ρ is 1 / sigmoid(-ρ); log_sigmoid of the package",
+            relative=True,
         ),
     ),
     slips=(
