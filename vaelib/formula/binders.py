@@ -13,6 +13,7 @@ from vaelib.formula.tree import (
     Name,
     Node,
     Product,
+    Sum,
     in_brackets,
     style,
 )
@@ -188,7 +189,11 @@ class Derivative(Node):
         order = f"^{self.order}" if self.order > 1 else ""
         if self.symbol in ("d", "p"):
             d = "d" if self.symbol == "d" else r"\partial "
-            return rf"\frac{{{d.strip()}{order}}}{{{d}{self.variables[0].latex}{order}}} {self.body.latex}"
+            below = ", ".join(v.latex for v in self.variables)
+            below = f"({below})" if len(self.variables) > 1 else below
+            if isinstance(self.body, Product | Sum):
+                return rf"\frac{{{d.strip()}{order} {self.body.latex}}}{{{d}{below}{order}}}"
+            return rf"\frac{{{d.strip()}{order}}}{{{d}{below}{order}}} {self.body.latex}"
         below = r",\,".join(v.latex for v in self.variables)
         return rf"{self.symbol}{f'_{{{below}}}' if below else ''}{order} {self.body.latex}"
 

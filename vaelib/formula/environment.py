@@ -138,8 +138,8 @@ class Base:
                 found = frozenset({node.key, node.stem.key}).union(*(self.depends(i) for i in indices))
                 if self.is_density(node):
                     found |= frozenset(self.variables_of(node))
-                elif node.key in self.scope.maps:
-                    found |= frozenset(self.scope.maps[node.key].of)
+                for key in {node.key, node.stem.key} & set(self.scope.maps):
+                    found |= frozenset(self.scope.maps[key].of)
                 return found
             case Call() if isinstance(node.name, Name):
                 parts = [*node.targets, *node.givens, *node.parameters]

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import IllTyped
 from vaelib.estimate import Estimate
-from vaelib.formula.binders import At, ForAll, Relation, Where
+from vaelib.formula.binders import ForAll, Relation, Where
 from vaelib.formula.environment import Env, NoValue
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import TRAPEZOID, Rule
 from vaelib.formula.run import Run
 from vaelib.formula.scope import Scope
-from vaelib.formula.tree import Bracket, Items, Name, Negative, Node, Sum
+from vaelib.formula.tree import Bracket, Call, Items, Name, Negative, Node, Product, Sum
 from vaelib.formula.typed import Typed
 
 Array = np.ndarray
@@ -28,6 +27,8 @@ _remembered: OrderedDict[tuple[int, Rule], tuple[Any, Run]] = OrderedDict()
 def evaluate(node: Node, witness: Any, rule: Rule | None = None) -> Any:
     """The value of a formula on a witness, or on a Scope; see `Node.value`."""
     rule = rule or TRAPEZOID
+    if hasattr(witness, "members"):
+        return side_by_side([evaluate(node, member, rule) for member in witness.members()])
     fine = _run(witness, rule)
     value = _line(node, fine)
     if not fine.approximate:
@@ -41,7 +42,15 @@ def evaluate(node: Node, witness: Any, rule: Rule | None = None) -> Any:
                 f"Expected an integral that converges, but over a larger range the value changes: from "
                 f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
             )
-    return Estimate(value[()], (resolution + beyond)[()])
+    return Estimate(value[()], np.asarray(resolution + beyond)[()])
+
+
+def side_by_side(values: list[Any]) -> Any:
+    """One entry for each member of a family."""
+    if not any(isinstance(value, Estimate) for value in values):
+        return np.array(values)
+    estimates = [value if isinstance(value, Estimate) else Estimate(value) for value in values]
+    return Estimate(np.array([e.value for e in estimates]), np.array([e.error + 0.0 * e.value for e in estimates]))
 
 
 def _first(values: Array, by: Array) -> float:
@@ -84,15 +93,14 @@ def _line(node: Node, run: Run) -> Array:
         if index not in env.bindings and _open(node, index):
             values = run.index_values(index).reshape((*[1] * env.depth, -1))
             env = env.bind(index, Typed(values))
-    if isinstance(node, Relation):
-        return _sides(node, run, env)
-    return _out(_entries(node, run, env), env)
+    if isinstance(node, Items):
+        parts = [_side(entry, run, env) for entry in node.entries]
+        return np.concatenate([part.reshape((*part.shape[: env.depth], -1)) for part in parts], axis=-1)
+    return _side(node, run, env)
 
 
-def _entries(node: Node, run: Run, env: Env) -> Typed:
-    if isinstance(node, At):
-        raise IllTyped(f"Expected a formula with a value, but {node.plain} has none here.")
-    return run.value(node, env)
+def _side(node: Node, run: Run, env: Env) -> Array:
+    return _sides(node, run, env) if isinstance(node, Relation) else _out(run.value(node, env), env)
 
 
 def _out(value: Typed, env: Env) -> Array:
@@ -107,14 +115,22 @@ def _sides(node: Relation, run: Run, env: Env) -> Array:
     """The value of a = b = c: the last; those before that have a value must agree."""
     if any(sign not in ("=", ":=") for sign in node.signs):
         raise NoValue(f"Expected a line with one value, but got a relation: {node.plain}.")
-    last = _out(run.value(node.sides[-1], env), env)
-    for side in node.sides[:-1]:
-        if isinstance(side, Name) and side.key not in {**run.scope.values, **run.scope.observed}:
-            continue  # the name of what follows
+    sides = [side for side in node.sides if not _names_the_line(side, run)] or list(node.sides)
+    last = _out(run.value(sides[-1], env), env)
+    for side in sides[:-1]:
         value = _out(run.value(side, env), env)
         if value.shape != last.shape or np.any(np.abs(value - last) > AGREE * np.maximum(1, np.abs(last))):
             raise NoValue(f"Expected the two sides of a line to agree, but {side.plain} does not: {node.plain}.")
     return last
+
+
+def _names_the_line(side: Node, run: Run) -> bool:
+    """A name, or a call of one, that the scope does not know: it is there to be named."""
+    name = side.name if isinstance(side, Call) else side
+    if not isinstance(name, Name):
+        return False
+    tables = (run.scope.values, run.scope.observed, run.scope.worlds, run.scope.maps)
+    return not any(name.key in table or name.stem.key in table for table in tables)
 
 
 def _points(run: Run, name: Name, env: Env) -> tuple[Typed, Array]:
@@ -149,9 +165,13 @@ def _indices(key: str) -> frozenset[str]:
 
 def define(node: Node, clause: Node) -> Node:
     """The formula with a definition put in: m = E[w] for m, and w_k = ... for w_1 and w_j too."""
-    if not (isinstance(clause, Relation) and isinstance(clause.sides[0], Name)):
+    if not (isinstance(clause, Relation) and clause.signs[0] in ("=", ":=")):
         raise NoValue(f"Expected a definition of a name, m = ..., but got {clause.plain}.")
     name, meaning = clause.sides[0], clause.sides[1]
+    if isinstance(name, Call) and isinstance(meaning, Call) and name.targets == meaning.targets:
+        name = name.name  # q(z) = p(z | x)
+    if not isinstance(name, Name):
+        raise NoValue(f"Expected a definition of a name, m = ..., but got {clause.plain}.")
     return substitute(node, name, meaning)
 
 
@@ -165,6 +185,8 @@ def substitute(node: Node, name: Name, meaning: Node) -> Node:
         if node.sub is None:
             return node
         return replace(node, sub=substitute(node.sub, name, meaning)) if name.sub is None else node
+    if isinstance(node, Call) and node.name == name:
+        return _called(node, name, meaning)
     changes: dict[str, Any] = {}
     for f in fields(node):
         part = getattr(node, f.name)
@@ -177,6 +199,16 @@ def substitute(node: Node, name: Name, meaning: Node) -> Node:
         if new != part:
             changes[f.name] = new
     return replace(node, **changes) if changes else node
+
+
+def _called(call: Call, name: Name, meaning: Node) -> Node:
+    """q(z) where q is p(z | x); and m (a - b) where m is a value."""
+    targets = tuple(substitute(target, name, meaning) for target in call.targets)
+    if isinstance(meaning, Call) and len(meaning.targets) == len(targets) and not call.givens:
+        return replace(meaning, targets=targets)
+    if len(targets) == 1 and not call.givens and not call.parameters:
+        return Product((_wrapped(meaning), Bracket(targets[0])))
+    raise NoValue(f"Expected {call.plain} to be what {name.plain} = {meaning.plain} says, but cannot put that in.")
 
 
 def _wrapped(meaning: Node) -> Node:

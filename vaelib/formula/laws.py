@@ -14,10 +14,10 @@ from vaelib.formula.environment import Base, Env, is_normal
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import HALF_LOG_2PI, Rule
 from vaelib.formula.scope import family
-from vaelib.formula.spaces import Around, Space
+from vaelib.formula.spaces import Around, Space, hull
 from vaelib.formula.tree import Bracket, Call, Items, Name, Node, Number, Product
 from vaelib.formula.typed import Typed, add, constant, negative, same_depth
-from vaelib.formula.worlds import Conditional, Values, World, gaussian_log_density
+from vaelib.formula.worlds import Conditional, Values, World, asked, gaussian_log_density
 
 Array = np.ndarray
 
@@ -82,7 +82,7 @@ class Laws(Base):
             return world
         index = name.sub if name.sub is not None else name.upper
         if family(name) in worlds and index is not None:
-            made: World = worlds[family(name)](*(i.data.astype(int) - 1 for i in self.indices(index, env)))
+            made: World = worlds[family(name)](*self.positions(index, env))
             return made
         raise IllTyped(f"Expected a density that the scope knows ({', '.join(worlds)}), but got {name.plain}.")
 
@@ -97,6 +97,10 @@ class Laws(Base):
         value = self.value(node, env)
         binding = env.bindings.get(node.key) if isinstance(node, Name) else None
         return [Typed(value.data + 1) if binding is not None and binding.from_zero else value]
+
+    def positions(self, node: Node, env: Env) -> list[Array]:
+        """The indices in a subscript, counted from 0, with an axis for each sum and integral around them."""
+        return [index.lift(env.depth).data.astype(int) - 1 for index in self.indices(node, env)]
 
     # ---------------------------------------------------------------------------------------------------- densities
 
@@ -136,10 +140,12 @@ class Laws(Base):
         if isinstance(world, Gaussian):
             depth = max(v.depth for v in values)
             world = Gaussian(world.mean.lift(depth), world.variance.lift(depth))
+        asked_for = {k: lifted[k] for k in targets}, {k: lifted[k] for k in givens}
         with np.errstate(all="ignore"):
-            return np.asarray(
-                world.log_prob({k: lifted[k] for k in targets}, {k: lifted[k] for k in givens}, self.rule)
-            )
+            try:
+                return np.asarray(world.log_prob(*asked_for, self.rule))
+            except (ValueError, IndexError, KeyError) as error:
+                raise IllTyped(f"Expected values that fit the density {asked(*asked_for)}, but: {error}") from error
 
     def match(self, arguments: list[Node], world: World, call: Call) -> list[str]:
         """Which variable of a world each argument is a value of: by its name, else the one that is left."""
@@ -235,13 +241,12 @@ class Laws(Base):
             if isinstance(world, Conditional):
                 givens = {name: tex(name) for name in world.givens}
                 return [Factor(lambda env: self.world(law, env), ((world.target, world.target),), givens)]
-            if len(world.variables) > 1:
+            if any(variable in self.scope.observed for variable in world.variables):
                 raise IllTyped(
-                    f"Expected a law with its variables, since {law.plain} is one of {', '.join(world.variables)}: "
-                    f"write {law.plain}({world.variables[-1]})."
+                    f"Expected a law with its variables, since {law.plain} is one of {', '.join(world.variables)}, not "
+                    f"all of which are open: write {law.plain}({world.variables[-1]})."
                 )
-            (variable,) = world.variables
-            return [Factor(lambda env: self.world(law, env), ((variable, variable),))]
+            return [Factor(lambda env: self.world(law, env), tuple((v, v) for v in world.variables))]
         if law.key in self.scope.laws:
             return self.factors(tex(self.scope.laws[law.key]), env)
         known = ", ".join([*self.scope.worlds, *self.scope.laws])
@@ -289,16 +294,14 @@ class Laws(Base):
                 space: Space = self.scope.spaces[key]
                 return space
         if family(read) in self.scope.spaces and read.sub is not None:
-            made: Space = self.scope.spaces[family(read)](
-                *(i.data.astype(int) - 1 for i in self.indices(read.sub, env))
-            )
+            made: Space = self.scope.spaces[family(read)](*self.positions(read.sub, env))
             return made
-        for world in self.scope.worlds.values():
-            for key in (name, Name(read.base, read.sub).key, read.base):
-                if key in getattr(world, "variables", ()) and not isinstance(world, Conditional):
-                    found = world.space(key, {})
-                    if found is not None:
-                        return found
+        for key in (name, Name(read.base, read.sub).key, read.base):
+            worlds = [w for w in self.scope.worlds.values() if key in getattr(w, "variables", ())]
+            spaces = [w.space(key, {}) for w in worlds if not isinstance(w, Conditional)]
+            found = [space for space in spaces if space is not None]
+            if found:
+                return hull(found)
         raise IllTyped(f"Expected a variable of which the scope knows where it lives, but got {read.plain}.")
 
     def law_scope(self, node: Expectation | Divergence | Entropy) -> tuple[frozenset[str], frozenset[str]]:

@@ -38,27 +38,31 @@ class Rule:
     def wider(self) -> Rule:
         return replace(self, wide=1.3)
 
-    def unit(self) -> tuple[Array, Array]:
+    def unit(self, light: bool = False) -> tuple[Array, Array]:
         """Nodes and weights on [0, 1]."""
-        return _unit(self.family, self.fine, self.wide)
+        return _unit(self.family, self.fine, self.wide, 0.3 if light else 1.0)
 
     def normal(self, dimension: int) -> tuple[Array, Array]:
-        """Nodes of shape (n, dimension) and log-weights for the mean under N(0, I)."""
+        """Nodes of shape (n, dimension) and log-weights for an integral over R^dimension of what lies under N(0, I)."""
         return _normal(self.family, self.fine, self.wide, dimension)
+
+    def box(self, dimension: int) -> tuple[Array, Array]:
+        """Nodes and log-weights for an integral of what lies near N(0, I), but may be narrower or wider."""
+        return _box(self.family, self.fine, self.wide, dimension)
 
 
 TRAPEZOID, GAUSS = Rule("trapezoid"), Rule("gauss")
 
 
-@lru_cache(maxsize=32)
-def _unit(family: str, fine: bool, wide: float) -> tuple[Array, Array]:
+@lru_cache(maxsize=64)
+def _unit(family: str, fine: bool, wide: float, share: float) -> tuple[Array, Array]:
     if family == "trapezoid":
-        n = round((560 if fine else 400) * wide)
+        n = round((640 if fine else 460) * wide * share)
         weights = np.full(n + 1, 1 / n)
         weights[[0, -1]] /= 2
         return _frozen(np.linspace(0, 1, n + 1), weights)
-    panels = round((24 if fine else 17) * wide)
-    x, w = roots_legendre(24)
+    panels = round((40 if fine else 29) * wide * share)
+    x, w = roots_legendre(16)
     nodes = (np.arange(panels)[:, None] + (x + 1) / 2) / panels
     return _frozen(nodes.ravel(), np.tile(w / 2 / panels, panels))
 
@@ -66,14 +70,26 @@ def _unit(family: str, fine: bool, wide: float) -> tuple[Array, Array]:
 @lru_cache(maxsize=32)
 def _normal(family: str, fine: bool, wide: float, dimension: int) -> tuple[Array, Array]:
     if family == "trapezoid":
-        reach = 8.0 * wide
-        step = {1: 0.2, 2: 0.35, 3: 0.5}.get(dimension, 0.75) * (1.0 if fine else 1.3)
-        nodes = step * np.arange(-round(reach / step), round(reach / step) + 1)
-        log_weights = np.log(step) - nodes**2 / 2 - HALF_LOG_2PI
-    else:
-        n = round({1: 64, 2: 30, 3: 14}.get(dimension, 8) * (1.0 if fine else 0.75) * wide)
-        nodes, weights = roots_hermitenorm(n)
-        log_weights = np.log(weights / weights.sum())
+        reach, step = {1: (9.0, 0.2), 2: (8.5, 0.4), 3: (8.0, 0.6)}.get(dimension, (7.2, 0.9))
+        coarser = 1.25 if dimension < 4 else 1.1
+        nodes = step * (1.0 if fine else coarser) * np.arange(-60, 61)
+        nodes = nodes[np.abs(nodes) <= reach * wide]
+        return _product(nodes, np.full(nodes.size, np.log(nodes[1] - nodes[0])), dimension)
+    n = round({1: 64, 2: 30, 3: 14}.get(dimension, 8) * (1.0 if fine else 0.75) * wide)
+    nodes, weights = roots_hermitenorm(n)
+    return _product(nodes, np.log(weights / weights.sum()) + nodes**2 / 2 + HALF_LOG_2PI, dimension)
+
+
+@lru_cache(maxsize=32)
+def _box(family: str, fine: bool, wide: float, dimension: int) -> tuple[Array, Array]:
+    reach = 9.0 * wide
+    share = {1: 1.0, 2: 0.24}.get(dimension, 0.08)
+    unit, weights = _unit(family, fine, wide, share)
+    return _product(reach * (2 * unit - 1), np.log(2 * reach * weights), dimension)
+
+
+def _product(nodes: Array, log_weights: Array, dimension: int) -> tuple[Array, Array]:
+    """All combinations of the nodes in each coordinate."""
     grids = np.meshgrid(*[nodes] * dimension, indexing="ij")
     logs = np.meshgrid(*[log_weights] * dimension, indexing="ij")
     return _frozen(np.stack(grids, axis=-1).reshape(-1, dimension), np.sum(logs, axis=0).reshape(-1))

@@ -26,11 +26,11 @@ from vaelib.formula.binders import (
     Relation,
 )
 from vaelib.formula.cursor import FONTS
-from vaelib.formula.environment import Env
+from vaelib.formula.environment import Env, is_normal
 from vaelib.formula.logs import Logs, exponential
 from vaelib.formula.scope import Map
 from vaelib.formula.slopes import derivative
-from vaelib.formula.spaces import Interval
+from vaelib.formula.spaces import Interval, Space
 from vaelib.formula.tree import (
     Absolute,
     Bracket,
@@ -134,6 +134,8 @@ class Run(Logs):
         indices = [i for i in (node.upper, node.sub) if i is not None]
         if indices:
             found = self._base(node.stem, env)
+            if found is None and node.stem.key in scope.maps and self._has_indices(indices, env):
+                found = self.value(node.stem, env)
             if found is not None:
                 return typed.entry(found, [i for index in indices for i in self.indices(index, env)], node.plain)
         if node.key in scope.maps:
@@ -149,6 +151,11 @@ class Run(Logs):
         if bare != node:
             return self.value(bare, env)
         raise IllTyped(self._unknown(node, env))
+
+    def _has_indices(self, indices: list[Node], env: Env) -> bool:
+        """Whether a subscript is made of numbers and of indices that are bound."""
+        names = [n for index in indices for n in index.walk() if isinstance(n, Name)]
+        return all(name.key in env.bindings for name in names)
 
     def _base(self, stem: Name, env: Env) -> Typed | None:
         """What an index takes an entry of."""
@@ -171,7 +178,7 @@ class Run(Logs):
             )
         known = sorted({*self.scope.names(), *env.bindings})
         near = difflib.get_close_matches(node.key, known, n=3, cutoff=0.5)
-        if node.sub is not None and self._base(node.stem, env) is not None:
+        if node.sub is not None and (self._base(node.stem, env) is not None or node.stem.key in self.scope.maps):
             return f"Expected an index that a sum runs over, but {node.sub.plain} of {node.plain} is outside of any."
         hint = f" Is {' or '.join(near)} meant?" if near else ""
         return f"Expected a name that the scope knows, but got {node.plain}.{hint}"
@@ -312,16 +319,29 @@ class Run(Logs):
         for variable in node.variables:
             orientation: Any = 1.0
             if node.lower is None and node.upper is None:
-                space = self.space_of(variable.key, env)
-                if space.exact:
-                    raise IllTyped(f"Expected an integral over real numbers, but {variable.plain} is discrete: sum.")
+                space = self._space_in(node, variable, env)  # over a discrete variable it is the sum
             else:
                 space, orientation = self._limits(node, variable, env)
             nodes, log_weights = space.nodes(self.rule, env.depth)
-            self.approximate = True
-            env = env.bind(variable.key, nodes)
+            self.approximate = self.approximate or not space.exact
+            env = env.bind(variable.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
             steps.append((env, log_weights, orientation))
         return steps
+
+    def _space_in(self, node: Integral, variable: Name, env: Env) -> Space:
+        """Where a variable lives, or else where an N(t; m, S) in the integrand puts it."""
+        try:
+            return self.space_of(variable.key, env)
+        except IllTyped:
+            for part in node.body.walk():
+                if is_normal(part) and isinstance(part, Call):
+                    inside = [*part.targets, *part.parameters]
+                    free = not any(variable.key in p.mentioned for p in inside[1:])
+                    if len(inside) == 3 and inside[0] == variable and free:
+                        found = self.normal(inside[1], inside[2], env).space(variable.key, {})
+                        if found is not None:
+                            return found
+            raise
 
     def _limits(self, node: Integral, variable: Name, env: Env) -> tuple[Interval, Any]:
         ends: list[Array] = []
@@ -416,6 +436,13 @@ class Run(Logs):
 
     def mean(self, law: Node | None, body: Node, env: Env) -> Typed:
         """E under a law."""
+        if law is None:
+            over = {name for factor in self.factors(None, env) for _, name in factor.targets}
+            if not over & self.depends(body):
+                raise IllTyped(
+                    f"Expected a law, E_q[...]: without one the mean is over {', '.join(sorted(over))}, which does not "
+                    f"occur in {body.plain}."
+                )
         steps = [(inside, weights, 1.0) for inside, weights in self.under(self.factors(law, env), env)]
         return self._contract(steps, body)
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vaelib.formula.rules import HALF_LOG_2PI, REACH, Rule
+from vaelib.formula.rules import REACH, Rule
 from vaelib.formula.typed import Typed
 
 Array = np.ndarray
@@ -49,12 +49,14 @@ class Interval:
 
     Args:
         low, high: numbers, or one for each batch entry.
+        light: fewer nodes, for what is as smooth as the law that it lies under.
     """
 
     low: Any
     high: Any
     hard_low: bool = False
     hard_high: bool = False
+    light: bool = False
 
     exact = False
 
@@ -63,7 +65,7 @@ class Interval:
         low, high = (side.reshape((*side.shape, *[1] * (depth - side.ndim))) for side in (low, high))
         beyond = (high - low) * (rule.wide - 1) / 2
         low, high = low - (0 if self.hard_low else beyond), high + (0 if self.hard_high else beyond)
-        unit, weights = rule.unit()
+        unit, weights = rule.unit(self.light)
         width = (high - low)[..., None]
         with np.errstate(divide="ignore"):
             log_weights = np.log(np.abs(width)) + np.log(weights)
@@ -78,22 +80,37 @@ class Around:
         loc: shape (*batch,) on the line, (*batch, k) in R^k.
         scale: the standard deviation, or a lower Cholesky factor of shape (*batch, k, k).
         vector: whether this is R^k.
+        law: whether it is integrated under this very Gaussian, or something else that lies nearby.
     """
 
     loc: Array
     scale: Array
     vector: bool = False
+    law: bool = True
 
     exact = False
 
     def nodes(self, rule: Rule, depth: int) -> tuple[Typed, Array]:
         loc, scale = np.asarray(self.loc, dtype=float), np.asarray(self.scale, dtype=float)
         if not self.vector:
-            return Interval(loc - REACH * scale, loc + REACH * scale).nodes(rule, depth)
+            return Interval(loc - REACH * scale, loc + REACH * scale, light=self.law).nodes(rule, depth)
         k = loc.shape[-1]
         loc = loc.reshape((*loc.shape[:-1], *[1] * (depth - loc.ndim + 1), k))
         scale = scale.reshape((*scale.shape[:-2], *[1] * (depth - scale.ndim + 2), k, k))
-        standard, log_weights = rule.normal(k)
+        standard, log_weights = rule.normal(k) if self.law else rule.box(k)
         nodes = loc[..., None, :] + np.einsum("...ij,nj->...ni", scale, standard)
         log_det = np.log(np.diagonal(scale, axis1=-2, axis2=-1)).sum(-1)[..., None]
-        return Typed(nodes, 1), log_weights + 0.5 * np.sum(standard**2, axis=-1) + k * HALF_LOG_2PI + log_det
+        return Typed(nodes, 1), log_weights + log_det
+
+
+def hull(spaces: list[Space]) -> Space:
+    """A space that covers all of these, for an integral that is under none of the laws that they belong to."""
+    if not all(isinstance(space, Around) and not np.ndim(space.loc) - space.vector for space in spaces):
+        return spaces[0]
+    around = [space for space in spaces if isinstance(space, Around)]
+    if not around[0].vector:
+        ends = [(space.loc - REACH * space.scale, space.loc + REACH * space.scale) for space in around]
+        return Interval(min(low for low, _ in ends), max(high for _, high in ends))
+    loc = np.mean([space.loc for space in around], axis=0)
+    spread = [space.scale @ space.scale.T + np.outer(space.loc - loc, space.loc - loc) for space in around]
+    return Around(loc, np.linalg.cholesky(np.mean(spread, axis=0)), vector=True, law=False)

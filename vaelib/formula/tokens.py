@@ -61,6 +61,8 @@ _SAME = {
     **{r"\ln": r"\log", r"\intercal": r"\top", r"\prime": "'", r"\colon": ":", r"\to": r"\rightarrow"},
 }
 _UPRIGHT = {r"\mathrm", r"\text", r"\operatorname", r"\operatorname*", r"\textrm", r"\mathsf", r"\mbox", r"\textup"}
+_SAID = {r"\text", r"\textrm", r"\mbox", r"\textup"}
+_NAMED = {"log", "exp", "softplus", "sigmoid", "softmax", "tr", "det", "diag", "max", "min"}
 _WORDS = re.compile(r"(log|ln|exp|det|max|min|KL|Var|Cov|ELBO|tr)(?![a-zA-Z])")  # typed without a backslash
 
 
@@ -93,8 +95,11 @@ def tokens(source: str) -> list[Token]:
             continue
         kind = "sign"
         if text in _UPRIGHT:
+            said = text in _SAID
             text, at = _word(source, start, at)
             kind = "word"
+            if said and len(text) > 1 and text.islower() and text not in _NAMED:
+                text = f"{text} "  # words of a sentence have no value
         elif text.startswith("\\") and text[1].isalpha():
             kind = "command"
         elif text[0].isdigit() or (text[0] == "." and len(text) > 1):

@@ -151,6 +151,13 @@ class JointGaussian:
         return np.concatenate([np.arange(*spans[name]) for name in names]) if names else np.arange(0)
 
     def _flat(self, values: Values, names: Sequence[str]) -> Array:
+        for name in names:
+            expected = (self.sizes[name],) if self.sizes[name] else ()
+            if values[name].event != expected:
+                what = f"a vector of {self.sizes[name]}" if expected else "a number"
+                raise IllTyped(
+                    f"Expected {name} to be {what}, but got {values[name].kind} of shape {values[name].event}."
+                )
         parts = [values[n].data if self.sizes[n] else values[n].data[..., None] for n in names]
         batch = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
         return np.concatenate([np.broadcast_to(part, (*batch, part.shape[-1])) for part in parts], axis=-1)

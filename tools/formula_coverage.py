@@ -1,0 +1,173 @@
+"""How much of the ledger is read and evaluated as formulas, and whether its values are those of its functions.
+
+    python tools/formula_coverage.py              counts
+    python tools/formula_coverage.py --all        and every line that is not read, has no meaning or differs
+    python tools/formula_coverage.py F1 H10       these identities
+
+Every line and slip that shows LaTeX is read; where its witness has a scope it is evaluated on five witnesses, and
+compared with the ledger's own function.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vaelib.derivation import Derivation, IllTyped, Line
+from vaelib.estimate import Estimate
+from vaelib.formula import GAUSS, TRAPEZOID, Node, Unreadable, tex
+from vaelib.formula.binders import Relation, Where
+from vaelib.ledger import LEDGER
+
+WITNESSES = 5
+TOLERANCE = 1e-7
+OUTCOMES = ("agrees", "differs", "no meaning", "no scope", "not read")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line or a slip that shows LaTeX and has a value."""
+
+    place: str
+    latex: str
+    value: Callable[..., Any]
+    earlier: tuple[Node, ...]  # definitions of the lines above
+    rule: Any
+    step: float | None
+
+
+@dataclass(frozen=True)
+class Result:
+    entry: Entry
+    outcome: str
+    why: str = ""
+
+
+def entries(derivation: Derivation) -> Iterator[Entry]:
+    """The lines, then the slips, of an identity."""
+    known: list[Node] = []
+    definitions: list[tuple[Node, ...]] = []
+    for i, line in enumerate(derivation.lines):
+        if line.samples is None:
+            yield Entry(f"{derivation.id} line {i}", line.latex, line.evaluate, tuple(known), rule_of(i), line.step)
+        read = read_or_none(line.latex)
+        if isinstance(read, Where):
+            known.extend(clause for clause in read.clauses if isinstance(clause, Relation))
+        definitions.append(tuple(known))
+    for slip in derivation.slips:
+        shown = slip.latex or getattr(slip.value, "latex", "")
+        if slip.value is not None and shown:
+            line = slip.apply(derivation.lines[slip.line])
+            place = f"{derivation.id} slip {slip.name!r}"
+            yield Entry(place, shown, line.evaluate, definitions[slip.line], rule_of(slip.line), line.step)
+
+
+def rule_of(line: int) -> Any:
+    """Neighboring lines take different rules."""
+    return GAUSS if line % 2 else TRAPEZOID
+
+
+def read_or_none(latex: str) -> Node | None:
+    try:
+        return tex(latex)
+    except Unreadable:
+        return None
+
+
+def judged(entry: Entry, witnesses: list[Any]) -> Result:
+    try:
+        formula = tex(entry.latex)
+    except Unreadable as error:
+        return Result(entry, "not read", str(error))
+    for witness in witnesses:
+        member = witness.members()[0] if hasattr(witness, "members") else witness
+        if not callable(getattr(member, "scope", None)):
+            return Result(entry, "no scope", type(witness).__name__)
+        try:
+            ours = formula_value(formula, entry, witness)
+        except IllTyped as error:
+            return Result(entry, "no meaning", str(error))
+        theirs = value_of_line(entry, witness)
+        difference = distance(ours, theirs)
+        if difference:
+            return Result(entry, "differs", difference)
+    return Result(entry, "agrees")
+
+
+def value_of_line(entry: Entry, witness: Any) -> Any:
+    """The ledger's own value; of a difference quotient at half its step, with what halving it changed as its error."""
+    if entry.step is None:
+        return entry.value(witness)
+    coarse, fine = (
+        np.asarray(getattr(v, "value", v)) for v in (entry.value(witness), entry.value(witness, entry.step / 2))
+    )
+    return Estimate(fine, np.abs(fine - coarse))
+
+
+def formula_value(formula: Node, entry: Entry, witness: Any) -> Any:
+    """With the definitions of earlier lines, which hold for the whole chain."""
+    clauses = formula.clauses if isinstance(formula, Where) else ()
+    body = formula.body if isinstance(formula, Where) else formula
+    own = {clause.sides[0] for clause in clauses if isinstance(clause, Relation)}
+    inherited = tuple(clause for clause in entry.earlier if isinstance(clause, Relation) and clause.sides[0] not in own)
+    every = (
+        *(c for c in clauses if isinstance(c, ForAll)),
+        *(c for c in clauses if isinstance(c, Relation)),
+        *inherited,
+    )
+    return (Where(body, every) if every else body).value(witness, entry.rule)
+
+
+def distance(ours: Any, theirs: Any) -> str:
+    """What separates two values, or nothing."""
+    a, b = (
+        value if isinstance(value, Estimate) else Estimate(np.asarray(value, dtype=float)) for value in (ours, theirs)
+    )
+    x, y = np.ravel(np.asarray(a.value, dtype=float)), np.ravel(np.asarray(b.value, dtype=float))
+    if x.size == 1 and y.size > 1:
+        x = np.full(y.shape, x)  # the same at every point
+    if x.shape != y.shape:
+        return f"{np.shape(a.value)} and {np.shape(b.value)} entries"
+    allowed = TOLERANCE * np.maximum(1, np.abs(y)) + np.ravel(a.error) + np.ravel(b.error)
+    same = (np.abs(x - y) <= allowed) | (x == y) | (np.isnan(x) & np.isnan(y))
+    if same.all():
+        return ""
+    i = int(np.argmax(~same))
+    return f"formula {x[i]:.10g}, function {y[i]:.10g}"
+
+
+def results(ids: list[str]) -> Iterator[Result]:
+    for id in ids or LEDGER:
+        derivation = LEDGER[id]
+        witnesses = [derivation.draw(np.random.default_rng([7, i])) for i in range(WITNESSES)]
+        for entry in entries(derivation):
+            yield judged(entry, witnesses)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ids", nargs="*")
+    parser.add_argument("--all", action="store_true")
+    asked = parser.parse_args()
+    found = list(results(asked.ids))
+    for kind in ("line", "slip"):
+        counts = Counter(result.outcome for result in found if f" {kind} " in result.entry.place)
+        print(f"{kind}s: " + ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES))
+    for result in found:
+        if result.outcome == "differs" or ((asked.all or asked.ids) and result.outcome != "agrees"):
+            print(
+                f"\n{result.entry.place}: {result.outcome}\n  {result.entry.latex}\n  "
+                + result.why.replace("\n", "\n  ")
+            )
+
+
+if __name__ == "__main__":
+    main()
+
+
+__all__ = ["Entry", "Line", "Result", "entries", "judged", "results"]
