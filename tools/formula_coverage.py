@@ -115,11 +115,7 @@ def formula_value(formula: Node, entry: Entry, witness: Any) -> Any:
     body = formula.body if isinstance(formula, Where) else formula
     own = {clause.sides[0] for clause in clauses if isinstance(clause, Relation)}
     inherited = tuple(clause for clause in entry.earlier if isinstance(clause, Relation) and clause.sides[0] not in own)
-    every = (
-        *(c for c in clauses if isinstance(c, ForAll)),
-        *(c for c in clauses if isinstance(c, Relation)),
-        *inherited,
-    )
+    every = (*sorted(clauses, key=lambda clause: isinstance(clause, Relation)), *inherited)
     return (Where(body, every) if every else body).value(witness, entry.rule)
 
 
