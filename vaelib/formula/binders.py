@@ -36,6 +36,15 @@ def law_variables(law: Node | None) -> frozenset[str]:
     return frozenset({LATENT})
 
 
+def open_of_law(law: Node | None, bound: frozenset[str]) -> frozenset[str]:
+    """The names that a law leaves open; that of a density is not a variable."""
+    if law is None or isinstance(law, Name):
+        return frozenset()
+    if isinstance(law, Relation | Product | Items):
+        return frozenset().union(*(open_of_law(part, bound) for part in law.children()))
+    return law.open(bound)
+
+
 NORMAL = ("N", r"\mathcal{N}", r"\mathcal N")
 
 
@@ -132,7 +141,7 @@ class Expectation(Node):
 
     def open(self, bound: frozenset[str]) -> frozenset[str]:
         inside = bound | law_variables(self.law)
-        return self.body.open(inside) | (self.law.open(inside) if self.law is not None else frozenset())
+        return self.body.open(inside) | open_of_law(self.law, inside)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -151,7 +160,7 @@ class Divergence(Node):
 
     def open(self, bound: frozenset[str]) -> frozenset[str]:
         inside = bound | law_variables(self.first) | law_variables(self.second)
-        return self.first.open(inside) | self.second.open(inside)
+        return open_of_law(self.first, inside) | open_of_law(self.second, inside)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -168,7 +177,7 @@ class Entropy(Node):
 
     def open(self, bound: frozenset[str]) -> frozenset[str]:
         inside = bound.union(*(law_variables(law) for law in self.laws))
-        return frozenset().union(*(law.open(inside) for law in self.laws))
+        return frozenset().union(*(open_of_law(law, inside) for law in self.laws))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

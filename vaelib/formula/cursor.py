@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vaelib.formula.tokens import Token, Unreadable, tokens
-from vaelib.formula.tree import Node, Span
+from vaelib.formula.tree import Name, Node, Span
 
 DEEPEST = 24  # brackets, arguments and operators inside each other
 _PAIRS = {"(": ")", "[": "]", r"\{": r"\}", "{": "}"}
@@ -31,6 +31,7 @@ class Cursor:
         self.depth = 0
         self.inside: list[str] = [""]  # the brackets that are open: "(", "|", "||", "call", "divergence"
         self.integrals: list[int] = [0]  # how many integrals wait for their dz, for each open bracket
+        self.pending: Name | None = None  # a name that was read, and turned out to begin a call
         self.last: Node | None = None  # what was read last, to be shown with an error
         self.closing, self.lists = self._matched()
 

@@ -86,26 +86,33 @@ class Base:
         self.scope = scope
         self.rule = rule
         self.approximate = False  # whether anything was more than a finite sum
-        self._values: dict[Any, Typed] = {}
-        self._logs: dict[Any, Log] = {}
+        self._values: dict[Any, tuple[Typed, bool]] = {}
+        self._logs: dict[Any, tuple[Log, bool]] = {}
         self._depends: dict[Node, frozenset[str]] = {}
         self._logish: dict[Node, bool] = {}
 
     def value(self, node: Node, env: Env) -> Typed:
         """What a node is worth."""
-        inner = env.only(self.depends(node))
-        key = (node, inner.key)
-        if key not in self._values:
-            self._values[key] = self._placed(self.find_value, node, inner)
-        return self._values[key]
+        found: Typed = self._remembered(self._values, self.find_value, node, env)
+        return found
 
     def log(self, node: Node, env: Env) -> Log:
         """The logarithm of what a node is worth, without the detour over its value where there is a way."""
+        found: Log = self._remembered(self._logs, self.find_log, node, env)
+        return found
+
+    def _remembered(self, memory: dict[Any, Any], find: Callable[[Node, Env], Any], node: Node, env: Env) -> Any:
+        """What was found for an equal part in the same environment, and whether that was approximate."""
         inner = env.only(self.depends(node))
         key = (node, inner.key)
-        if key not in self._logs:
-            self._logs[key] = self._placed(self.find_log, node, inner)
-        return self._logs[key]
+        if key not in memory:
+            outside, self.approximate = self.approximate, False
+            found = self._placed(find, node, inner)
+            memory[key] = found, self.approximate
+            self.approximate = self.approximate or outside
+        found, approximate = memory[key]
+        self.approximate = self.approximate or approximate
+        return found
 
     def find_value(self, node: Node, env: Env) -> Typed:
         raise NotImplementedError

@@ -30,6 +30,7 @@ def evaluate(node: Node, witness: Any, rule: Rule | None = None) -> Any:
     if hasattr(witness, "members"):
         return side_by_side([evaluate(node, member, rule) for member in witness.members()])
     fine = _run(witness, rule)
+    fine.approximate = False
     value = _line(node, fine)
     if not fine.approximate:
         return value[()] if np.ndim(value) == 0 else value
@@ -87,6 +88,9 @@ def _line(node: Node, run: Run) -> Array:
             for name in clause.names:
                 nodes, _ = _points(run, name, env)
                 env = env.bind(name.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
+        elif variable := _observed(clause, run):
+            assert isinstance(clause, Relation)
+            env = env.replace(variable, run.value(clause.sides[1], env))
         else:
             node = define(node, clause)
     for index in run.scope.every:
@@ -99,6 +103,15 @@ def _line(node: Node, run: Run) -> Array:
     return _side(node, run, env)
 
 
+def _observed(clause: Node, run: Run) -> str:
+    """The variable that a clause gives a value to, h = 1, if a density knows it."""
+    if isinstance(clause, Relation) and clause.signs == ("=",) and isinstance(clause.sides[0], Name):
+        key = clause.sides[0].key
+        if any(key in getattr(world, "variables", ()) for world in run.scope.worlds.values()):
+            return key
+    return ""
+
+
 def _side(node: Node, run: Run, env: Env) -> Array:
     return _sides(node, run, env) if isinstance(node, Relation) else _out(run.value(node, env), env)
 
@@ -107,7 +120,9 @@ def _out(value: Typed, env: Env) -> Array:
     if value.identity:
         raise NoValue("Expected a matrix of a known size, but got a multiple of the identity: nothing says its size.")
     value = value.lift(env.depth)
-    batch = tuple(b.value.data.shape[b.axis] for b in sorted(env.bindings.values(), key=lambda b: b.axis))
+    batch = tuple(
+        b.value.data.shape[b.axis] for b in sorted(env.bindings.values(), key=lambda b: b.axis) if b.axis >= 0
+    )
     return np.broadcast_to(value.data, (*batch, *value.event)).astype(float)
 
 

@@ -53,8 +53,8 @@ class Operators(Cursor):
                 return "derivative"
             if text in (r"\frac", r"\tfrac") and self._differential_fraction():
                 return "fraction"
-            if text == r"\underline":
-                return "mark"
+            if text in (r"\underline", r"\underset"):
+                return plain
             if text == r"\chi" and after.text == "^" and self.peek(2).text == "2" and self.peek(3).text in _OPENERS:
                 return "chi2"
         letter, behind = self._letter()
@@ -136,9 +136,11 @@ class Operators(Cursor):
                 inner = self.bracket(of_relation=True)
                 assert isinstance(inner, Bracket)
                 return Indicator(inner.body)
-            case "mark":
+            case "underline":
                 self.next()
                 return Mark(self.argument())
+            case "underset":
+                return self._underset()
         return self._at()
 
     def _taken(self, who: str) -> Node:
@@ -249,15 +251,15 @@ class Operators(Cursor):
             self.integrals[-1] -= 1
             return Integral(body, variables, None, None)
         body = self.sum()
-        variables = self._differentials()
+        variables = self._differentials(one=self.integrals[-1] > 1)  # the others are of the integrals around it
         if not variables:
             self.refuse("Expected the dz of this integral, but it does not come.", first)
         self.integrals[-1] -= 1
         return Integral(body, variables, lower, upper)
 
-    def _differentials(self) -> tuple[Name, ...]:
+    def _differentials(self, one: bool = False) -> tuple[Name, ...]:
         names: list[Name] = []
-        while self.is_differential():
+        while self.is_differential() and not (one and names):
             self.next()
             braces = self.accept("{")
             name = self.name()
@@ -271,7 +273,9 @@ class Operators(Cursor):
 
     def _expectation(self, kind: str) -> Node:
         self._skip_letter()
-        law = self.script() if self.accept("_") else None
+        return self._mean_of(kind, self.script() if self.accept("_") else None)
+
+    def _mean_of(self, kind: str, law: Node | None) -> Node:
         opening = self.peek().text
         if opening not in _OPENERS:
             return Expectation(self.taken_without_bracket("mean"), law, kind, "")
@@ -281,13 +285,24 @@ class Operators(Cursor):
             self.refuse("Expected square brackets that say what is raised: E[(a)^2] or (E[a])^2.")
         return Expectation(inner.body, law, kind, "(" if opening == "(" else "[")
 
+    def _underset(self) -> Node:
+        r"""\underset{z \sim q}{\mathbb{E}}[f]: the law below the sign."""
+        self.next()
+        law = self.script()
+        self.expect("{", "before what stands above the law")
+        if self.operator() != "E":
+            self.refuse(r"Expected an expectation, \underset{z \sim q}{\mathbb{E}}, but got " + self.name_of() + ".")
+        self._skip_letter()
+        self.expect("}", "after the sign of the expectation")
+        return self._mean_of("E", law)
+
     def _divergence(self, kind: str) -> Node:
         if kind == "chi2":
             self.at += 3
         elif kind == "D_KL":
             self._skip_letter()
             self.next()
-            self.script()
+            self.at = self.closing.get(self.at, self.at) + 1  # the letters KL say what is known
         else:
             self.next()
         name = "chi2" if kind == "chi2" else "KL"

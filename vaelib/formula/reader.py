@@ -163,7 +163,12 @@ class Reader(Operators):
                     f"Expected a fraction, but got {above.text}/{factors[0].text} with a letter behind it: is it in "
                     r"the denominator or not? Write \tfrac or brackets."
                 )
-            factors.append(self.power())
+            name = self.name()
+            if self.peek().text == "(" and not self.peek().spaced:
+                assert isinstance(name, Name)
+                self.pending = name
+                break
+            factors.append(self._raised(name, token))
         if len(factors) == 1:
             return factors[0]
         return Product(tuple(factors), (" ",) * (len(factors) - 1), where=self.span(first))
@@ -171,6 +176,8 @@ class Reader(Operators):
     def starts_factor(self) -> bool:
         """Whether a factor begins here, rather than an operator, a closing bracket or the end."""
         token = self.peek()
+        if self.pending is not None:
+            return True
         if token.kind == "end" or self.is_differential():
             return False
         if token.kind in ("number", "letter"):
@@ -188,7 +195,7 @@ class Reader(Operators):
         return token.text in ("(", "[", "{", r"\{")
 
     def factor(self) -> Node:
-        kind = self.operator()
+        kind = "" if self.pending is not None else self.operator()
         if not kind:
             return self.power()
         first = self.peek()
@@ -199,7 +206,7 @@ class Reader(Operators):
 
     def power(self) -> Node:
         first = self.peek()
-        node = self._atom()
+        node, self.pending = self.pending or self._atom(), None
         if isinstance(node, Name) and self.peek().text == "(" and not self.peek().spaced:
             node = self._call(node)
         return self._raised(node, first)
@@ -231,8 +238,7 @@ class Reader(Operators):
             self.next()
             return Number(token.text, where=self.span(token))
         if token.text in (*_FRACTIONS, r"\sqrt"):
-            with self.deeper():
-                return self._root() if token.text == r"\sqrt" else self._quotient()
+            return self._root() if token.text == r"\sqrt" else self._quotient()
         if token.text in ("(", "[", r"\{"):
             return self.bracket()
         if token.text == "{":

@@ -134,9 +134,10 @@ class Run(Logs):
         indices = [i for i in (node.upper, node.sub) if i is not None]
         if indices:
             found = self._base(node.stem, env)
-            if found is None and node.stem.key in scope.maps and self._has_indices(indices, env):
+            known = self._has_indices(indices, env)
+            if found is None and node.stem.key in scope.maps and known:
                 found = self.value(node.stem, env)
-            if found is not None:
+            if found is not None and found.rank and known:
                 return typed.entry(found, [i for index in indices for i in self.indices(index, env)], node.plain)
         if node.key in scope.maps:
             variables = [_named(variable, node) for variable in scope.maps[node.key].of]
@@ -178,7 +179,8 @@ class Run(Logs):
             )
         known = sorted({*self.scope.names(), *env.bindings})
         near = difflib.get_close_matches(node.key, known, n=3, cutoff=0.5)
-        if node.sub is not None and (self._base(node.stem, env) is not None or node.stem.key in self.scope.maps):
+        base = self._base(node.stem, env)
+        if node.sub is not None and ((base is not None and base.rank) or node.stem.key in self.scope.maps):
             return f"Expected an index that a sum runs over, but {node.sub.plain} of {node.plain} is outside of any."
         hint = f" Is {' or '.join(near)} meant?" if near else ""
         return f"Expected a name that the scope knows, but got {node.plain}.{hint}"
@@ -283,6 +285,11 @@ class Run(Logs):
             return False
         return len(call.targets) == 1
 
+    def _is_value(self, name: Name) -> bool:
+        tables = (self.scope.values, self.scope.observed)
+        known = any(key in table for key in (name.key, name.stem.key) for table in tables)
+        return known or name.key in _CONSTANTS or name.key == "I"
+
     def _call(self, node: Call, env: Env) -> Typed:
         name = node.name
         assert isinstance(name, Name)
@@ -293,7 +300,7 @@ class Run(Logs):
         slope = name.marks == "'" and Name(name.base, name.sub, "", name.accents, name.upper)
         if slope and slope.key in self.scope.maps and len(node.targets) == 1:
             return derivative(self, Derivative(Call(slope, node.targets), ()), env)
-        if self._is_product(node):
+        if self._is_product(node) and (name.key in env.bindings or self._is_value(name)):
             return typed.multiply(self.value(name, env), self.value(node.targets[0], env))
         known = ", ".join([*self.scope.worlds, *self.scope.maps])
         raise IllTyped(f"Expected a density or a function that the scope knows ({known}), but got {node.plain}.")
@@ -425,7 +432,7 @@ class Run(Logs):
         if not isinstance(condition, Relation):
             raise IllTyped(f"Expected a relation, but got {condition.plain}.")
         result: Any = 1.0
-        for sign, left, right in zip(condition.signs, condition.sides, condition.sides[1:], strict=True):
+        for sign, left, right in zip(condition.signs, condition.sides[:-1], condition.sides[1:], strict=True):
             if sign not in _COMPARE:
                 raise IllTyped(f"Expected =, <, > and the like, but got {condition.plain}.")
             a, b = typed.same_depth(number(self.scalar(left, env)), number(self.scalar(right, env)))

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vaelib.formula.rules import REACH, Rule
+from vaelib.formula.rules import FAR_REACH, REACH, Rule
 from vaelib.formula.typed import Typed
 
 Array = np.ndarray
@@ -65,7 +65,8 @@ class Interval:
         low, high = (side.reshape((*side.shape, *[1] * (depth - side.ndim))) for side in (low, high))
         beyond = (high - low) * (rule.wide - 1) / 2
         low, high = low - (0 if self.hard_low else beyond), high + (0 if self.hard_high else beyond)
-        unit, weights = rule.unit(self.light)
+        ended = self.hard_low or self.hard_high
+        unit, weights = rule.ended() if ended else rule.unit(self.light)
         width = (high - low)[..., None]
         with np.errstate(divide="ignore"):
             log_weights = np.log(np.abs(width)) + np.log(weights)
@@ -93,7 +94,8 @@ class Around:
     def nodes(self, rule: Rule, depth: int) -> tuple[Typed, Array]:
         loc, scale = np.asarray(self.loc, dtype=float), np.asarray(self.scale, dtype=float)
         if not self.vector:
-            return Interval(loc - REACH * scale, loc + REACH * scale, light=self.law).nodes(rule, depth)
+            reach = (FAR_REACH if self.law else REACH) * scale
+            return Interval(loc - reach, loc + reach, light=self.law).nodes(rule, depth)
         k = loc.shape[-1]
         loc = loc.reshape((*loc.shape[:-1], *[1] * (depth - loc.ndim + 1), k))
         scale = scale.reshape((*scale.shape[:-2], *[1] * (depth - scale.ndim + 2), k, k))

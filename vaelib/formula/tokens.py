@@ -61,6 +61,10 @@ _SAME = {
     **{r"\ln": r"\log", r"\intercal": r"\top", r"\prime": "'", r"\colon": ":", r"\to": r"\rightarrow"},
 }
 _UPRIGHT = {r"\mathrm", r"\text", r"\operatorname", r"\operatorname*", r"\textrm", r"\mathsf", r"\mbox", r"\textup"}
+_BRACED_WORD = re.compile(
+    r"\{\s*\\(?:rm|sf)\s+([a-zA-Z]+)\s*\}|\{\s*\\(?:mathrm|text|operatorname)\s*\{\s*([a-zA-Z]+)\s*\}\s*\}"
+)
+_BRACED_LETTER = re.compile(r"\s*(?P<open>\{)\s*\\[a-z]+\s*(?:\{\s*[a-zA-Z]+\s*\}|[a-zA-Z])\s*(?P<close>\})")
 _SAID = {r"\text", r"\textrm", r"\mbox", r"\textup"}
 _NAMED = {"log", "exp", "softplus", "sigmoid", "softmax", "tr", "det", "diag", "max", "min"}
 _WORDS = re.compile(r"(log|ln|exp|det|max|min|KL|Var|Cov|ELBO|tr)(?![a-zA-Z])")  # typed without a backslash
@@ -72,6 +76,7 @@ def tokens(source: str) -> list[Token]:
         raise Unreadable(f"Expected at most {LONGEST:,} characters, but got {len(source):,}.", Span(source[:80], 0, 0))
     found: list[Token] = []
     spaced, apart, side = "", False, ""
+    dropped: set[int] = set()
     at = 0
     while at < len(source):
         match = _LEXEME.match(source, at)
@@ -85,6 +90,10 @@ def tokens(source: str) -> list[Token]:
             spaced, apart = spaced or text, True
             continue
         if text in _IGNORED:
+            if text == r"\mathop" and (braced := _BRACED_LETTER.match(source, at)):  # \mathop{\mathbb{E}}
+                dropped |= {braced.start("open"), braced.start("close")}
+            continue
+        if start in dropped:
             continue
         if text in _SIZES:
             side = _SIZES[text]
@@ -92,6 +101,13 @@ def tokens(source: str) -> list[Token]:
         if text in _DROPPED_WITH_ARGUMENT:
             at = _after_group(source, at)
             spaced = spaced or r"\,"
+            continue
+        if text == "{" and (braced := _BRACED_WORD.match(source, start)):  # {\rm KL}
+            at = braced.end()
+            word = next(group for group in braced.groups() if group)
+            kind = "word" if len(word) > 1 else "letter"
+            found.append(Token(kind, word.replace("ln", "log"), start, at, spaced, apart, side))
+            spaced, apart, side = "", False, ""
             continue
         kind = "sign"
         if text in _UPRIGHT:

@@ -195,7 +195,8 @@ def node(item: Any) -> Node:
         text = str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(abs(number))
         if "e" in text:
             digits, exponent = text.split("e")
-            return node(float(digits)) * node(10) ** node(int(exponent)) * (1 if number > 0 else -1)
+            size = node(float(digits)) * node(10) ** node(int(exponent))
+            return size if number > 0 else Negative(size)
         return Negative(Number(text.lstrip("-"))) if number < 0 else Number(text)
     raise TypeError(f"Expected a formula or a number, but got {item!r}, a {type(item).__name__}.")
 
@@ -502,6 +503,9 @@ class Call(Node):
     givens: tuple[Node, ...] = ()
     parameters: tuple[Node, ...] = ()
     kind: str = style("(")
+
+    def open(self, bound: frozenset[str]) -> frozenset[str]:
+        return frozenset().union(*(part.open(bound) for part in self.children() if part is not self.name))
 
     @property
     def latex(self) -> str:

@@ -205,6 +205,8 @@ class Decoder:
     x: str = "x"
     z: str = "z"
 
+    exact = False  # the evidence is an integral
+
     @property
     def variables(self) -> tuple[str, ...]:
         return (self.x, self.z)
