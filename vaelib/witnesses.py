@@ -94,10 +94,10 @@ class NormalPair:
         q, p = self.q, self.p
         values = {r"\mu_q": q.loc, r"\sigma_q": q.scale, r"\mu_p": p.loc, r"\sigma_p": p.scale}
         return Scope(
-            worlds={"q": Law("z", q), "p": Law("z", p), r"\varepsilon": NOISE},
+            worlds={"q": Law("z", q), "p": Law("z", p)},
             values={**values, r"\mu": q.loc, r"\sigma": q.scale},
-            laws={"": "q"},
-            parameters=moments(q, lambda moved: replace(self, q=moved).scope()),
+            laws={"": "q", **STANDARD_NOISE},
+            parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope()),
         )
 
 
@@ -224,13 +224,13 @@ class CurvedWitness:
         """p(x, z) with a curved decoder f, and q = N(mu, sigma^2)."""
         model, q = self.model, self.q
         return Scope(
-            worlds={"p": Decoder(model), "q": Law("z", q), r"\varepsilon": NOISE},
+            worlds={"p": Decoder(model), "q": Law("z", q)},
             observed={"x": self.x},
             values={**moment_names(q), "m": q.loc, "s": q.scale, "w": model.loading, "a": model.curvature}
             | {"b": model.offset, "c": model.noise_variance, "d": model.data_dim},
             maps={"f": Map(model.decoder, rank=1)},
-            laws={"": "q"},
-            parameters=moments(q, lambda moved: replace(self, q=moved).scope()),
+            laws={"": "q", **STANDARD_NOISE},
+            parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope()),
         )
 
 
@@ -270,13 +270,13 @@ class BernoulliWitness:
         """p(x, z) with pixels of logits a_j(z), and q = N(mu, sigma^2)."""
         model, q = self.model, self.q
         return Scope(
-            worlds={"p": Decoder(model), "q": Law("z", q), r"\varepsilon": NOISE},
+            worlds={"p": Decoder(model), "q": Law("z", q)},
             observed={"x": self.x},
             values=moment_names(q),
             ranges={"j": len(self.x)},
             maps={"a": Map(model.logits, rank=1)},
-            laws={"": "q"},
-            parameters=moments(q, lambda moved: replace(self, q=moved).scope()),
+            laws={"": "q", **STANDARD_NOISE},
+            parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope()),
         )
 
 
@@ -320,7 +320,7 @@ class LinearPoints:
 
 # ----------------------------------------------------------------------------------------- what several scopes say
 
-NOISE = Law(r"\varepsilon", Normal(0.0, 1.0))
+STANDARD_NOISE = {r"\varepsilon": r"N(\varepsilon; 0, 1)"}
 
 
 def moment_names(q: Normal) -> dict[str, Any]:
@@ -328,7 +328,7 @@ def moment_names(q: Normal) -> dict[str, Any]:
     return {r"\mu": q.loc, r"\sigma": q.scale}
 
 
-def moments(q: Normal, scope: Callable[[Normal], Scope]) -> dict[str, Parameter]:
+def moment_parameters(q: Normal, scope: Callable[[Normal], Scope]) -> dict[str, Parameter]:
     """Mean and scale of q as what a line can be differentiated by; `scope` is that of the witness with another q."""
     return {
         r"\mu": Parameter(q.loc, lambda loc: scope(Normal(loc, q.scale))),
@@ -359,5 +359,4 @@ def linear_names(model: LinearGaussian, x: Array) -> dict[str, Any]:
         r"\Sigma": loading @ loading.T + model.noise_variance * np.eye(d),
         r"\hat z": posterior.loc,
         "P": loading.T @ loading / model.noise_variance + np.eye(k),
-        "g": loading.T @ (x - model.offset) / model.noise_variance,
     }

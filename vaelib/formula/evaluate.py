@@ -51,7 +51,8 @@ def side_by_side(values: list[Any]) -> Any:
     if not any(isinstance(value, Estimate) for value in values):
         return np.array(values)
     estimates = [value if isinstance(value, Estimate) else Estimate(value) for value in values]
-    return Estimate(np.array([e.value for e in estimates]), np.array([e.error + 0.0 * e.value for e in estimates]))
+    errors = [np.broadcast_to(e.error, np.shape(e.value)) for e in estimates]
+    return Estimate(np.array([e.value for e in estimates]), np.array(errors))
 
 
 def _first(values: Array, by: Array) -> float:

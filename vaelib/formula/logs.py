@@ -27,9 +27,10 @@ from vaelib.formula.tree import (
     Product,
     Quotient,
     Root,
+    Subscript,
     Sum,
 )
-from vaelib.formula.typed import Typed, log_det, multiply, number, quiet
+from vaelib.formula.typed import Typed, entry, log_det, multiply, number, quiet
 
 Array = np.ndarray
 
@@ -61,6 +62,10 @@ class Logs(Laws):
             case Function(name="det", power=None):
                 log, sign = log_det(self.value(node.body, env))
                 return Log(log.data, sign)
+            case Subscript(body=Function(name="softmax", power=None, base=None, body=inside)):
+                scores = self.value(inside, env)
+                logs = Typed(scores.data - logsumexp(scores.data, axis=-1, keepdims=True), scores.rank)
+                return Log(entry(logs, self.indices(node.index, env), inside.plain).data)
             case Call() if self.logish(node):
                 return Log(self.density(node, env))
             case Name() if self.logish(node):

@@ -410,7 +410,7 @@ class Operators(Cursor):
 
 
 def _is_number(node: Node) -> bool:
-    r"""A number, or one over something: \frac1N."""
-    return isinstance(node, Number) or (
+    r"""A number, pi and e among them, or one over something: \frac1N."""
+    return isinstance(node, Number) or node in (Name(r"\pi"), Name("e")) or (
         isinstance(node, Quotient) and isinstance(node.above, Number) and isinstance(node.below, Number | Name)
     )

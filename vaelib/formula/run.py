@@ -53,6 +53,7 @@ from vaelib.formula.tree import (
 from vaelib.formula.typed import Typed, number
 
 Array = np.ndarray
+LARGEST = float(np.log(np.finfo(float).max))
 _CONSTANTS = {r"\pi": math.pi, "e": math.e, r"\infty": math.inf}
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     **{"exp": np.exp, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "sinh": np.sinh, "cosh": np.cosh},
@@ -108,6 +109,8 @@ class Run(Logs):
                 return self._call(node, env)
             case Big():
                 return self._big(node, env)
+            case Integral() if self.logish(node.body):
+                return self._from_log(node, env)
             case Integral():
                 return self._contract(self.integral_nodes(node, env), node.body)
             case Expectation():
@@ -321,6 +324,15 @@ class Run(Logs):
             )
         return result
 
+    def _from_log(self, node: Node, env: Env) -> Typed:
+        """An integral of densities, by its logarithm: what overflows on the way is not taken for an infinity."""
+        log = self.log(node, env)
+        if np.any(np.isfinite(log.data) & (log.data > LARGEST)):
+            raise IllTyped(
+                f"Expected an integral that converges, but its value is beyond e^{LARGEST:.0f}, the largest number."
+            )
+        return exponential(log)
+
     def integral_nodes(self, node: Integral, env: Env) -> list[tuple[Env, Array, Any]]:
         steps: list[tuple[Env, Array, Any]] = []
         for variable in node.variables:
@@ -454,6 +466,8 @@ class Run(Logs):
         return self._contract(steps, body)
 
     def _expectation(self, node: Expectation, env: Env) -> Typed:
+        if node.kind == "E" and self.logish(node.body):
+            return self._from_log(node, env)
         if node.kind == "E":
             return self.mean(node.law, node.body, env)
         parts = node.body.entries if isinstance(node.body, Items) else (node.body,)

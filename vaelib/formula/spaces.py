@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -103,6 +104,20 @@ class Around:
         nodes = loc[..., None, :] + np.einsum("...ij,nj->...ni", scale, standard)
         log_det = np.log(np.diagonal(scale, axis1=-2, axis2=-1)).sum(-1)[..., None]
         return Typed(nodes, 1), log_weights + log_det
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """A part of the line with kinks or ends at `edges`."""
+
+    edges: tuple[float, ...]
+
+    exact = False
+
+    def nodes(self, rule: Rule, depth: int) -> tuple[Typed, Array]:
+        parts = [Interval(a, b, True, True).nodes(rule, depth) for a, b in pairwise(self.edges)]
+        data = np.concatenate([nodes.data for nodes, _ in parts], axis=-1)
+        return Typed(data), np.concatenate([log_weights for _, log_weights in parts], axis=-1)
 
 
 def hull(spaces: list[Space]) -> Space:

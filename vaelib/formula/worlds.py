@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from vaelib.derivation import IllTyped
-from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, Normal
+from vaelib.distributions import Categorical, DiagonalNormal, Exponential, MultivariateNormal, Normal
 from vaelib.formula.rules import HALF_LOG_2PI, Rule
 from vaelib.formula.spaces import Around, Interval, Space, States
 from vaelib.formula.typed import Typed
@@ -258,6 +258,10 @@ class Mixture:
     high: float
     label: str = "k"
 
+    def marginal(self, variable: str) -> Marginal:
+        """One of its two variables as a law by itself."""
+        return Marginal(self, variable)
+
     @property
     def variables(self) -> tuple[str, ...]:
         return (self.label, self.variable)
@@ -281,6 +285,47 @@ class Mixture:
         return States.count(len(self.weights)) if target == self.label else Interval(self.low, self.high)
 
 
+@dataclass(frozen=True, eq=False)
+class Marginal:
+    """One variable of a world, as a law by itself."""
+
+    whole: World
+    variable: str
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return (self.variable,)
+
+    def log_prob(self, targets: Values, givens: Values, rule: Rule) -> Array:
+        return self.whole.log_prob(targets, givens, rule)
+
+    def space(self, target: str, givens: Values) -> Space | None:
+        return self.whole.space(target, givens)
+
+
+class Either:
+    """Laws of different variables under one name: p(z) and p(x)."""
+
+    def __init__(self, *worlds: World) -> None:
+        self.worlds = worlds
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return tuple(variable for world in self.worlds for variable in world.variables)
+
+    def _one(self, names: Values) -> World:
+        for world in self.worlds:
+            if set(names) <= set(world.variables):
+                return world
+        raise IllTyped(f"Expected variables of one law, but got {', '.join(names)}.")
+
+    def log_prob(self, targets: Values, givens: Values, rule: Rule) -> Array:
+        return self._one({**targets, **givens}).log_prob(targets, givens, rule)
+
+    def space(self, target: str, givens: Values) -> Space | None:
+        return next(world for world in self.worlds if target in world.variables).space(target, givens)
+
+
 def asked(targets: Values, givens: Values) -> str:
     """p(x, y | z), as it was asked for."""
     return f"p({', '.join(targets)}{' | ' if givens else ''}{', '.join(givens)})"
@@ -293,6 +338,8 @@ def space_of(distribution: Any) -> Space | None:
             return Around(distribution.loc, distribution.scale)
         case DiagonalNormal() | MultivariateNormal():
             return Around(distribution.loc, distribution.cholesky, vector=True)
+        case Exponential():
+            return Interval(0.0, 50 / float(np.min(distribution.rate)), hard_low=True)
         case Categorical():
             return States.count(distribution.logits.shape[-1])
     return None

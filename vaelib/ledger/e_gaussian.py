@@ -16,14 +16,11 @@ import numpy as np
 from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Map, Scope
+from vaelib.formula.spaces import Around
+from vaelib.formula.worlds import Law
 from vaelib.ledger.d_entropy import by_gauss_hermite, by_trapezoid, covariance_of, side_by_side
-from vaelib.witnesses import (
-    DiagonalPair,
-    MultivariatePair,
-    NormalPair,
-    away_from_zero,
-    generic_scale,
-)
+from vaelib.witnesses import DiagonalPair, MultivariatePair, NormalPair, away_from_zero, coordinates, generic_scale
 
 Array = np.ndarray
 Rng = np.random.Generator
@@ -213,6 +210,16 @@ class Encoding:
     @property
     def log_variance(self) -> Array:
         return 2 * np.log(self.q.scale)
+
+    def scope(self) -> Scope:
+        """q = N(mu, diag sigma^2) and p = N(0, I), whole and coordinate by coordinate."""
+        q, k = self.q, self.q.loc.size
+        return Scope(
+            worlds={"q": Law("z", q), "p": Law("z", self.p), "q_": coordinates(q), "p_": coordinates(self.p)},
+            values={r"\mu": q.loc, r"\sigma": q.scale, "k": k},
+            spaces={"z_": lambda j: Around(q.loc[j], q.scale[j])},
+            ranges={"j": k},
+        )
 
 
 def sum_of_integrals(w: Any) -> Estimate:
@@ -414,6 +421,24 @@ class CovariancePairs:
     def pairs(self) -> list[tuple[Any, Any]]:
         """Full against full, full against diagonal, diagonal against full."""
         return [(self.full.q, self.full.p), (self.full.q, self.diagonal), (self.diagonal, self.full.p)]
+
+    def members(self) -> list[Scope]:
+        """q and p of each pair, and their squared distances d^2 from the mean."""
+        return [
+            Scope(
+                worlds={"q": Law("z", q), "p": Law("z", p)},
+                values={r"\mu_q": q.loc, r"\Sigma_q": covariance_of(q), "k": q.loc.size}
+                | {r"\mu_p": p.loc, r"\Sigma_p": covariance_of(p)},
+                maps={"d_q": distance_from(q), "d_p": distance_from(p)},
+            )
+            for q, p in self.pairs
+        ]
+
+
+def distance_from(p: Any) -> Map:
+    """z -> sqrt of (z - mu)^T S^-1 (z - mu)."""
+    precision = np.linalg.inv(covariance_of(p))
+    return Map(lambda z: np.sqrt(np.einsum("...i,ij,...j->...", z - p.loc, precision, z - p.loc)))
 
 
 def over_pairs(f: Callable[[Any, Any], Any]) -> Callable[[CovariancePairs], Estimate]:
