@@ -57,7 +57,7 @@ def entries(derivation: Derivation) -> Iterator[Entry]:
             yield Entry(f"{derivation.id} line {i}", line.latex, line.evaluate, tuple(known), rule_of(i), line.step)
         read = read_or_none(line.latex)
         if isinstance(read, Where):
-            known.extend(clause for clause in read.clauses if isinstance(clause, Relation))
+            known.extend(clause for clause in read.clauses if clause not in known)
         definitions.append(tuple(known))
     for slip in derivation.slips:
         shown = slip.latex or getattr(slip.value, "latex", "")
@@ -113,8 +113,9 @@ def formula_value(formula: Node, entry: Entry, witness: Any) -> Any:
     clauses = formula.clauses if isinstance(formula, Where) else ()
     body = formula.body if isinstance(formula, Where) else formula
     own = {clause.sides[0] for clause in clauses if isinstance(clause, Relation)}
-    inherited = tuple(clause for clause in entry.earlier if isinstance(clause, Relation) and clause.sides[0] not in own)
-    every = (*sorted(clauses, key=lambda clause: isinstance(clause, Relation)), *inherited)
+    inherited = tuple(c for c in entry.earlier if not isinstance(c, Relation) or c.sides[0] not in own)
+    inherited = tuple(c for c in inherited if c not in clauses)
+    every = tuple(sorted((*clauses, *inherited), key=lambda clause: isinstance(clause, Relation)))
     return (Where(body, every) if every else body).value(witness, entry.rule)
 
 

@@ -95,7 +95,7 @@ class NormalPair:
         values = {r"\mu_q": q.loc, r"\sigma_q": q.scale, r"\mu_p": p.loc, r"\sigma_p": p.scale}
         return Scope(
             worlds={"q": Law("z", q), "p": Law("z", p)},
-            values={**values, r"\mu": q.loc, r"\sigma": q.scale},
+            values={**values, **moment_names(q), "v_q": q.scale**2, "v_p": p.scale**2},
             laws={"": "q", **STANDARD_NOISE},
             parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope()),
         )
@@ -171,6 +171,7 @@ class DiscreteWitness:
             worlds={"p": Table(("z", "x"), self.model.joint), "q": Law("z", self.q)},
             observed={"x": self.x},
             laws={"": "q"},
+            definitions={"w": r"\frac{p(x, z)}{q(z)}"},
         )
 
 
@@ -224,14 +225,20 @@ class CurvedWitness:
         """p(x, z) with a curved decoder f, and q = N(mu, sigma^2)."""
         model, q = self.model, self.q
         return Scope(
-            worlds={"p": Decoder(model), "q": Law("z", q)},
+            worlds={"p": Decoder(model), r"p_\theta": Decoder(model), "q": Law("z", q)},
             observed={"x": self.x},
             values={**moment_names(q), "m": q.loc, "s": q.scale, "w": model.loading, "a": model.curvature}
             | {"b": model.offset, "c": model.noise_variance, "d": model.data_dim},
             maps={"f": Map(model.decoder, rank=1)},
             laws={"": "q", **STANDARD_NOISE},
-            parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope()),
+            parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope())
+            | {r"\theta": Parameter(np.append(model.offset, np.log(model.noise_variance)), self._with)},
         )
+
+    def _with(self, theta: Array) -> Scope:
+        """The scope with theta = (offset, log of the noise variance)."""
+        model = replace(self.model, offset=theta[:-1], noise_variance=float(np.exp(theta[-1])))
+        return replace(self, model=model).scope()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from vaelib.derivation import IllTyped
 from vaelib.formula.binders import Big, Divergence, Entropy, Expectation, Integral
+from vaelib.formula.reader import tex
 from vaelib.formula.rules import Rule
 from vaelib.formula.scope import Scope, family
 from vaelib.formula.tree import Call, Function, Name, Node, Power
@@ -145,6 +146,8 @@ class Base:
                 found = frozenset({node.key, node.stem.key}).union(*(self.depends(i) for i in indices))
                 if self.is_density(node):
                     found |= frozenset(self.variables_of(node))
+                if node.key in self.scope.definitions:
+                    found |= self.depends(tex(self.scope.definitions[node.key]))
                 for key in {node.key, node.stem.key} & set(self.scope.maps):
                     found |= frozenset(self.scope.maps[key].of)
                 return found
@@ -190,6 +193,8 @@ class Base:
         match node:
             case Call():
                 return self.is_density(node.name) or is_normal(node)
+            case Name() if node.key in self.scope.definitions:
+                return self.logish(tex(self.scope.definitions[node.key]))
             case Name():
                 return node.key not in self.scope.values and self.is_density(node)
             case Function():

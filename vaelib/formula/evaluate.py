@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from vaelib.estimate import Estimate
 from vaelib.formula.binders import ForAll, Relation, Where
+from vaelib.formula.definitions import define
 from vaelib.formula.environment import Env, NoValue
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import TRAPEZOID, Rule
 from vaelib.formula.run import Run
 from vaelib.formula.scope import Scope
-from vaelib.formula.tree import Bracket, Call, Items, Name, Negative, Node, Product, Sum
+from vaelib.formula.tree import Call, Items, Name, Node
 from vaelib.formula.typed import Typed
 
 Array = np.ndarray
@@ -87,12 +88,14 @@ def _line(node: Node, run: Run) -> Array:
     for clause in clauses:
         if isinstance(clause, ForAll):
             for name in clause.names:
+                if run.is_density(name):
+                    continue  # the line holds for every q: each witness has one
                 nodes, _ = _points(run, name, env)
                 env = env.bind(name.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
         elif variable := _observed(clause, run):
             assert isinstance(clause, Relation)
             env = env.replace(variable, run.value(clause.sides[1], env))
-        else:
+        elif not _known_density(clause, run):
             node = define(node, clause)
     for index in run.scope.every:
         if index not in env.bindings and _open(node, index):
@@ -111,6 +114,12 @@ def _observed(clause: Node, run: Run) -> str:
         if any(key in getattr(world, "variables", ()) for world in run.scope.worlds.values()):
             return key
     return ""
+
+
+def _known_density(clause: Node, run: Run) -> bool:
+    """p(z | x) = N(m, S), where the scope knows p: said in passing."""
+    side = clause.sides[0] if isinstance(clause, Relation) else clause
+    return isinstance(side, Call) and run.is_density(side.name) and bool(side.givens)
 
 
 def _side(node: Node, run: Run, env: Env) -> Array:
@@ -174,58 +183,3 @@ def _indices(key: str) -> frozenset[str]:
     name = tex(key)
     below = name.sub.mentioned if isinstance(name, Name) and name.sub is not None else frozenset()
     return frozenset({key}) | below
-
-
-# ------------------------------------------------------------------------------------------------------- definitions
-
-
-def define(node: Node, clause: Node) -> Node:
-    """The formula with a definition put in: m = E[w] for m, and w_k = ... for w_1 and w_j too."""
-    if not (isinstance(clause, Relation) and clause.signs[0] in ("=", ":=")):
-        raise NoValue(f"Expected a definition of a name, m = ..., but got {clause.plain}.")
-    name, meaning = clause.sides[0], clause.sides[1]
-    if isinstance(name, Call) and isinstance(meaning, Call) and name.targets == meaning.targets:
-        name = name.name  # q(z) = p(z | x)
-    if not isinstance(name, Name):
-        raise NoValue(f"Expected a definition of a name, m = ..., but got {clause.plain}.")
-    return substitute(node, name, meaning)
-
-
-def substitute(node: Node, name: Name, meaning: Node) -> Node:
-    """The node with every occurrence of a name replaced; of an indexed one, with its index renamed."""
-    if isinstance(node, Name):
-        if node == name:
-            return _wrapped(meaning)
-        if isinstance(name.sub, Name) and node.sub is not None and node.stem == name.stem:
-            return _wrapped(substitute(meaning, name.sub, node.sub))
-        if node.sub is None:
-            return node
-        return replace(node, sub=substitute(node.sub, name, meaning)) if name.sub is None else node
-    if isinstance(node, Call) and node.name == name:
-        return _called(node, name, meaning)
-    changes: dict[str, Any] = {}
-    for f in fields(node):
-        part = getattr(node, f.name)
-        if isinstance(part, Node):
-            new: Any = substitute(part, name, meaning)
-        elif isinstance(part, tuple) and any(isinstance(item, Node) for item in part):
-            new = tuple(substitute(item, name, meaning) if isinstance(item, Node) else item for item in part)
-        else:
-            continue
-        if new != part:
-            changes[f.name] = new
-    return replace(node, **changes) if changes else node
-
-
-def _called(call: Call, name: Name, meaning: Node) -> Node:
-    """q(z) where q is p(z | x); and m (a - b) where m is a value."""
-    targets = tuple(substitute(target, name, meaning) for target in call.targets)
-    if isinstance(meaning, Call) and len(meaning.targets) == len(targets) and not call.givens:
-        return replace(meaning, targets=targets)
-    if len(targets) == 1 and not call.givens and not call.parameters:
-        return Product((_wrapped(meaning), Bracket(targets[0])))
-    raise NoValue(f"Expected {call.plain} to be what {name.plain} = {meaning.plain} says, but cannot put that in.")
-
-
-def _wrapped(meaning: Node) -> Node:
-    return Bracket(meaning) if isinstance(meaning, Sum | Negative | Items) or meaning.trailing else meaning

@@ -3,7 +3,7 @@ r"""Densities and laws on a scope: which world a call is read from, over which v
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,15 @@ class Factor:
     world: Callable[[Env], World]
     targets: tuple[tuple[str, str], ...]
     givens: Mapping[str, Node] = field(default_factory=dict)
+
+    def over(self, name: str) -> Factor:
+        """The same law of another name: of N(0, I), which names none, or of the part of p that has this name."""
+        named = [(variable, target) for variable, target in self.targets if target == name]
+        if named:
+            return replace(self, targets=tuple(named))
+        if len(self.targets) == 1 and self.targets[0][1] == LATENT:
+            return replace(self, targets=((self.targets[0][0], name),))
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +243,8 @@ class Laws(Base):
         return Factor(lambda env: self.world(density, env), tuple(bound), givens)
 
     def _named(self, law: Name, env: Env) -> list[Factor]:
+        if law.key in self.scope.laws:
+            return self.factors(tex(self.scope.laws[law.key]), env)
         if self.is_density(law):
             world = self.scope.worlds.get(law.key) or self.scope.worlds[family(law)]
             if not hasattr(world, "variables"):
@@ -247,8 +258,6 @@ class Laws(Base):
                     f"all of which are open: write {law.plain}({world.variables[-1]})."
                 )
             return [Factor(lambda env: self.world(law, env), tuple((v, v) for v in world.variables))]
-        if law.key in self.scope.laws:
-            return self.factors(tex(self.scope.laws[law.key]), env)
         known = ", ".join([*self.scope.worlds, *self.scope.laws])
         raise IllTyped(f"Expected a law that the scope knows ({known}), but got {law.plain}.")
 
@@ -269,14 +278,14 @@ class Laws(Base):
     def under(self, factors: list[Factor], env: Env) -> Iterator[tuple[Env, Array]]:
         """One variable after the other: the environment in which it is bound, and the log-weights of its nodes."""
         for factor in factors:
-            world = factor.world(env)
             known = {variable: self.value(node, env) for variable, node in factor.givens.items()}
             for variable, name in factor.targets:
+                world = factor.world(env)
                 space = self._asked_space(world, variable, known) or self.space_of(name, env)
                 nodes, log_weights = space.nodes(self.rule, env.depth)
                 self.approximate = self.approximate or not space.exact
                 inside = env.bind(name, nodes, from_zero=nodes.data.dtype.kind in "iu")
-                log_density = self.ask(world, {variable: nodes}, known)
+                log_density = self.ask(factor.world(inside), {variable: nodes}, known)
                 yield inside, _at_depth(log_density, inside.depth) + log_weights
                 env = inside
                 known = {**known, variable: nodes}

@@ -15,6 +15,7 @@ from vaelib.derivation import IllTyped
 from vaelib.formula.binders import Big, Expectation, Integral, Mark
 from vaelib.formula.environment import Env, Log
 from vaelib.formula.laws import Laws
+from vaelib.formula.reader import tex
 from vaelib.formula.tree import (
     Absolute,
     Bracket,
@@ -68,6 +69,8 @@ class Logs(Laws):
                 return Log(entry(logs, self.indices(node.index, env), inside.plain).data)
             case Call() if self.logish(node):
                 return Log(self.density(node, env))
+            case Name() if node.key in self.scope.definitions:
+                return self.log(tex(self.scope.definitions[node.key]), env)
             case Name() if self.logish(node):
                 return Log(self.law_log(self._named(node, env), env))
         if self.logish(node):

@@ -411,6 +411,8 @@ class Operators(Cursor):
 
 def _is_number(node: Node) -> bool:
     r"""A number, pi and e among them, or one over something: \frac1N."""
-    return isinstance(node, Number) or node in (Name(r"\pi"), Name("e")) or (
-        isinstance(node, Quotient) and isinstance(node.above, Number) and isinstance(node.below, Number | Name)
+    return (
+        isinstance(node, Number)
+        or node in (Name(r"\pi"), Name("e"))
+        or (isinstance(node, Quotient) and isinstance(node.above, Number) and isinstance(node.below, Number | Name))
     )

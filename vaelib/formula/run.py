@@ -28,6 +28,7 @@ from vaelib.formula.binders import (
 from vaelib.formula.cursor import FONTS
 from vaelib.formula.environment import Env, is_normal
 from vaelib.formula.logs import Logs, exponential
+from vaelib.formula.reader import tex
 from vaelib.formula.scope import Map
 from vaelib.formula.slopes import derivative
 from vaelib.formula.spaces import Interval, Space
@@ -134,6 +135,8 @@ class Run(Logs):
         for table in (scope.observed, scope.values):
             if node.key in table:
                 return _as_typed(table[node.key])
+        if node.key in scope.definitions:
+            return self.value(tex(scope.definitions[node.key]), env)
         indices = [i for i in (node.upper, node.sub) if i is not None]
         if indices:
             found = self._base(node.stem, env)
@@ -205,7 +208,9 @@ class Run(Logs):
         """f^2(z) is not f^2 times z."""
         for factor, after in zip(node.factors, node.factors[1:], strict=False):
             name = factor.base if isinstance(factor, Power) else factor
-            if not (isinstance(name, Name) and isinstance(after, Bracket)) or name.key in self.scope.values:
+            if not (isinstance(name, Name) and isinstance(after, Bracket) and after.where is not None):
+                continue
+            if name.key in self.scope.values:
                 continue
             if self.is_density(name) or name.key in self.scope.maps:
                 raise IllTyped(
@@ -492,12 +497,7 @@ class Run(Logs):
         first, second = self.factors(node.first, env), self.factors(node.second, env)
         names = [name for factor in first for _, name in factor.targets]
         if len(names) == 1:  # N(0, I) and q say no name of their own
-            second = [
-                type(factor)(factor.world, ((factor.targets[0][0], names[0]),), factor.givens)
-                if len(factor.targets) == 1 and factor.targets[0][1] == "z"
-                else factor
-                for factor in second
-            ]
+            second = [factor.over(names[0]) for factor in second]
         steps = list(self.under(first, env))
         inside = steps[-1][0]
         difference = typed.quiet(np.subtract, self.law_log(first, inside), self.law_log(second, inside))
@@ -511,7 +511,7 @@ class Run(Logs):
 
     def _entropy(self, node: Entropy, env: Env) -> Typed:
         law = self.entropy_law(node)
-        if isinstance(law, Call) and not self.is_density(law.name):
+        if isinstance(law, Call) and not (self.is_density(law.name) or is_normal(law)):
             raise IllTyped(f"Expected the entropy of a law or of variables, but got {node.plain}.")
         first = self.factors(law, env)
         second = self.factors(node.laws[1], env) if len(node.laws) == 2 and law is node.laws[0] else first

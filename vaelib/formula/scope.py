@@ -61,6 +61,7 @@ class Scope:
         ranges: of an index, how far it runs, {"i": 5}, or which values it takes, {"B": [1, 3]}.
         maps: functions.
         laws: the law of a variable as LaTeX, for \mathbb{E}_x; under "" that of an expectation without a law.
+        definitions: names of formulas, as LaTeX: {"w": r"\frac{p(x, z)}{q(z)}"}.
         parameters: what can be differentiated by.
         every: indices that may stay open: the line then holds for each of their values.
         joint: the density of which H(x, z) and the like are taken.
@@ -73,6 +74,7 @@ class Scope:
     ranges: Mapping[str, int | Sequence[int]] = field(default_factory=dict)
     maps: Mapping[str, Map] = field(default_factory=dict)
     laws: Mapping[str, str] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     every: tuple[str, ...] = ()
     joint: str = "p"
@@ -85,7 +87,7 @@ class Scope:
 
     def names(self) -> list[str]:
         """All that is known, to suggest from."""
-        known = (self.values, self.observed, self.worlds, self.maps, self.ranges)
+        known = (self.values, self.observed, self.worlds, self.maps, self.ranges, self.definitions)
         return sorted({name for table in known for name in table})
 
 
