@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import Derivation, IllTyped, Line
+from vaelib.derivation import Derivation, IllTyped
 from vaelib.estimate import Estimate
 from vaelib.formula import GAUSS, TRAPEZOID, Node, Unreadable, tex
 from vaelib.formula.binders import Relation, Where
@@ -27,6 +27,21 @@ from vaelib.ledger import LEDGER
 WITNESSES = 5
 TOLERANCE = 1e-7
 OUTCOMES = ("agrees", "differs", "no meaning", "no scope", "not read")
+
+
+NOT_WHAT_IS_SHOWN = {  # the function is right in what it says, the LaTeX shows something else
+    "A3 slip 'no noise'": "the function keeps a noise of 0.001, so that the covariance can be inverted",
+    "A10 line 4": "what stands behind the comma is a remark, which the function does not return",
+    "E16 slip 'heads only'": "the function takes the second state of the coin, which the formula calls 1",
+    "K7 slip 'c divided by beta'": "the function changes c within M too, the formula keeps M",
+    "K7 slip 'beta squared'": "the function changes beta c within M too, the formula keeps M",
+}
+LOSES_DIGITS = {  # the formula is right, but not in double precision: this is what the identity is about
+    "D8 line 0": "at logits of 100 the probability of one value is rounded to 0",
+    "D8 line 1": "as line 0",
+    "D8 line 2": "as line 0",
+}
+KNOWN = NOT_WHAT_IS_SHOWN | LOSES_DIGITS
 
 
 @dataclass(frozen=True)
@@ -140,13 +155,14 @@ def distance(ours: Any, theirs: Any) -> str:
     return f"formula {x[i]:.10g}, function {y[i]:.10g}"
 
 
-def results(ids: list[str]) -> Iterator[Result]:
+def results(ids: list[str], witnesses: int = WITNESSES) -> Iterator[Result]:
+    """Every entry of these identities, or of all, with what came of it."""
     np.seterr(all="ignore")  # slips overflow, as they should
     for id in ids or LEDGER:
         derivation = LEDGER[id]
-        witnesses = [derivation.draw(np.random.default_rng([7, i])) for i in range(WITNESSES)]
+        drawn = [derivation.draw(np.random.default_rng([7, i])) for i in range(witnesses)]
         for entry in entries(derivation):
-            yield judged(entry, witnesses)
+            yield judged(entry, drawn)
 
 
 def main() -> None:
@@ -168,6 +184,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-__all__ = ["Entry", "Line", "Result", "entries", "judged", "results"]

@@ -80,11 +80,10 @@ class Smooth:
         return np.array([by_mu, by_sigma])
 
     def scope(self) -> Scope:
-        """q = N(mu, sigma^2), the function f, and the numbers that it is made of."""
+        """q = N(mu, sigma^2), the function f, and the baseline b."""
         return Scope(
             worlds={"q": Law("z", self.q)},
-            values={**moment_names(self.q), "a": self.amplitude, r"\omega": self.frequency}
-            | {"b": self.quadratic, "c": self.cubic},
+            values={**moment_names(self.q), "b": self.baseline},
             maps={"f": Map(self.f), "f'": Map(self.slope)},
             laws={"": "q", **STANDARD_NOISE},
             parameters=moment_parameters(self.q, lambda moved: replace(self, q=moved).scope()),
