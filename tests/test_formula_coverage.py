@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vaelib.derivation import Derivation, Line, Slip
+from vaelib.distributions import kl_divergence
 from vaelib.formula import tex
 from vaelib.ledger import LEDGER
 from vaelib.witnesses import NormalPair
@@ -51,14 +52,18 @@ def test_what_lacks_a_bracket_or_diverges_is_told(found: list[formula_coverage.R
     assert "converges" in why["E15 slip 'p and q exchanged'"]
 
 
+def kl(w: NormalPair) -> float:
+    return float(kl_divergence(w.q, w.p))
+
+
 def test_line_whose_value_is_not_its_formula_is_found() -> None:
-    right = LEDGER["E1"].lines
+    right = LEDGER["E1"].lines[3].latex
     planted = Derivation(
         "E1",
         "planted",
         NormalPair.draw,
-        lines=(right[0], Line(right[3].latex.replace(r"- \tfrac12", ""), right[3].value), right[4]),
-        slips=(Slip(1, "right formula, wrong value", "It looks like ...", lambda w: 0.0, latex=right[3].latex),),
+        lines=(Line(right, kl), Line(right.replace(r"- \tfrac12", ""), kl), Line(right, kl)),
+        slips=(Slip(1, "right formula, wrong value", "It looks like ...", lambda w: 0.0, latex=right),),
     )
     drawn = [NormalPair.draw(np.random.default_rng(0))]
     outcomes = [formula_coverage.judged(entry, drawn).outcome for entry in formula_coverage.entries(planted)]

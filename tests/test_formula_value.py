@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vaelib.derivation import IllTyped
+from vaelib import terms
+from vaelib.derivation import Derivation, IllTyped, Line, Slip
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal
 from vaelib.estimate import Estimate
 from vaelib.formula import GAUSS, TRAPEZOID, Map, Parameter, Scope, given, tex
@@ -133,6 +134,17 @@ def test_integral_that_converges_has_an_error_that_covers_its_error(rule: rules_
         assert isinstance(value, Estimate)
         assert abs(value.value - expected) <= 10 * value.error + 1e-12, latex
         assert value.error < 1e-3, latex
+
+
+@pytest.mark.parametrize("ratio", [1e-4, 1e-2, 0.3, 3.0, 1e2, 1e4])
+@pytest.mark.parametrize("rule", [TRAPEZOID, GAUSS], ids=str)
+def test_law_that_is_far_narrower_than_another_is_not_missed(ratio: float, rule: rules_module.Rule) -> None:
+    w = NormalPair(Normal(0.8, 0.7 * ratio), Normal(-0.4, 0.7))
+    expected = number(r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigma_p^2} - \tfrac12", w)
+    for latex in (r"\int q(z) \log\frac{q(z)}{p(z)}\,dz", r"\mathrm{KL}(q \Vert p)"):
+        assert number(latex, w, rule) == pytest.approx(expected, rel=1e-8)
+    overlap = stats.norm(w.p.loc, np.sqrt(w.q.scale**2 + w.p.scale**2)).logpdf(w.q.loc)
+    assert number(r"\log \mathbb{E}_p[q(z)]", w, rule) == pytest.approx(overlap, rel=1e-8)
 
 
 def test_the_two_rules_share_no_node() -> None:
@@ -330,11 +342,47 @@ def test_every_witness_has_a_scope_on_which_an_identity_holds(kind: type, rule: 
         np.testing.assert_allclose(getattr(left, "value", left), getattr(right, "value", right), rtol=3e-8, atol=1e-9)
 
 
-def test_value_of_the_terms_is_that_of_the_formula() -> None:
-    w = CurvedWitness.draw(rng(7))
-    gap = number(r"\mathrm{KL}(q \Vert p(z \mid x))", w)
-    assert gap > 0.01
-    assert number(r"\mathbb{E}_q[\log p(x, z) - \log q(z)]", w) == pytest.approx(w.model.log_evidence(w.x).value - gap)
+ROUTES = (
+    terms.log_evidence,
+    terms.E(terms.q, terms.log_lik) - terms.KL(terms.q, terms.prior),
+    terms.E(terms.q, terms.log_joint - terms.log_q) + terms.KL(terms.q, terms.post),
+    terms.log_E(terms.q, terms.log_joint - terms.log_q),
+    terms.log_E(terms.prior, terms.log_lik),
+    2 * terms.H(terms.q, terms.prior) - terms.H(terms.q) / 4 + 1,
+    terms.KL(terms.post, terms.q),
+)
+
+
+@pytest.mark.parametrize("term", ROUTES, ids=lambda term: term.spelled)
+@pytest.mark.parametrize("kind", [CurvedWitness, DiscreteWitness, BernoulliWitness])
+def test_term_and_its_formula_have_one_value(term: terms.Term, kind: type) -> None:
+    assert tex(term.formula.latex) == term.formula
+    for seed in range(5):
+        w = kind.draw(rng(seed))  # type: ignore[attr-defined]
+        theirs, ours = term.value(w), term.formula.value(w)
+        theirs, ours = (float(getattr(value, "value", value)) for value in (theirs, ours))
+        assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-10)
+
+
+def test_term_combines_with_a_formula() -> None:
+    w = CurvedWitness.draw(rng(2))
+    gap = terms.log_evidence - tex(r"\mathbb{E}_q[\log p(x, z) - \log q(z)]")
+    assert gap.latex.startswith(r"\log p(x) - ")
+    assert float(gap.value(w).value) == pytest.approx(float(terms.KL(terms.q, terms.post).value(w)), rel=1e-9)
+    for mixed in (tex("a") + terms.log_q, terms.log_q + tex("a"), 2 * tex("a") * terms.log_q, terms.log_q * tex("a")):
+        assert mixed == tex(mixed.latex)
+
+
+def test_neighboring_lines_are_computed_by_different_rules() -> None:
+    line = tex(r"\log p(x)")
+    chain = Derivation(
+        "X1", "three lines", CurvedWitness.draw, (Line(line), Line(line), Line(line)), (Slip(1, "s", "x", line),)
+    )
+    rules = [entry.formula.rule for entry in chain.lines]  # type: ignore[union-attr]
+    assert rules == [TRAPEZOID, GAUSS, TRAPEZOID] and chain.slips[0].value.rule == GAUSS  # type: ignore[union-attr]
+    again = chain.with_line(2, line)
+    assert again.lines[2].formula.rule == TRAPEZOID  # type: ignore[union-attr]
+    assert chain.check(2).holds
 
 
 def test_witness_without_a_scope_is_refused() -> None:

@@ -14,7 +14,7 @@ from vaelib.formula.environment import Base, Env, is_normal
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import HALF_LOG_2PI, Rule
 from vaelib.formula.scope import family
-from vaelib.formula.spaces import Around, Space, hull
+from vaelib.formula.spaces import Around, Space, hull, unlike
 from vaelib.formula.tree import Bracket, Call, Items, Name, Node, Number, Product
 from vaelib.formula.typed import Typed, add, constant, negative, same_depth
 from vaelib.formula.worlds import Conditional, Values, World, asked, gaussian_log_density
@@ -292,7 +292,17 @@ class Laws(Base):
 
     def _asked_space(self, world: World, variable: str, known: Values) -> Space | None:
         values = same_depth(*known.values()) if known else []
-        return world.space(variable, dict(zip(known, values, strict=True)))
+        own = world.space(variable, dict(zip(known, values, strict=True)))
+        if isinstance(own, Around) and not own.vector and not np.ndim(own.loc):
+            others = [space for space in self._spaces(variable) if isinstance(space, Around)]
+            return hull([own, *others]) if unlike([own, *others]) else own
+        return own
+
+    def _spaces(self, variable: str) -> list[Space]:
+        """Where the worlds of the scope say that a variable lives."""
+        worlds = [w for w in self.scope.worlds.values() if variable in getattr(w, "variables", ())]
+        spaces = [w.space(variable, {}) for w in worlds if not isinstance(w, Conditional)]
+        return [space for space in spaces if space is not None]
 
     def space_of(self, name: str, env: Env) -> Space:
         """Where a variable lives that no law is bound to."""
@@ -306,9 +316,7 @@ class Laws(Base):
             made: Space = self.scope.spaces[family(read)](*self.positions(read.sub, env))
             return made
         for key in (name, Name(read.base, read.sub).key, read.base):
-            worlds = [w for w in self.scope.worlds.values() if key in getattr(w, "variables", ())]
-            spaces = [w.space(key, {}) for w in worlds if not isinstance(w, Conditional)]
-            found = [space for space in spaces if space is not None]
+            found = self._spaces(key)
             if found:
                 return hull(found)
         raise IllTyped(f"Expected a variable of which the scope knows where it lives, but got {read.plain}.")

@@ -41,7 +41,7 @@ class Rule:
 
     def unit(self, light: bool = False) -> tuple[Array, Array]:
         """Nodes and weights on [0, 1]."""
-        return _unit(self.family, self.fine, self.wide, 0.3 if light else 1.0)
+        return _unit(self.family, self.fine, self.wide, 0.45 if light else 1.0)
 
     def ended(self) -> tuple[Array, Array]:
         """Nodes and weights on [0, 1] for an integrand that does not decay at the ends; the trapezoid is bent."""

@@ -108,26 +108,46 @@ class Around:
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """A part of the line with kinks or ends at `edges`."""
+    """A part of the line in pieces, with kinks or ends at `edges`, or where one of them holds what is narrow.
+
+    Args:
+        soft: whether the outermost edges stand for infinity.
+    """
 
     edges: tuple[float, ...]
+    soft: bool = False
 
     exact = False
 
     def nodes(self, rule: Rule, depth: int) -> tuple[Typed, Array]:
-        parts = [Interval(a, b, True, True).nodes(rule, depth) for a, b in pairwise(self.edges)]
+        beyond = (self.edges[-1] - self.edges[0]) * (rule.wide - 1) / 2 if self.soft else 0.0
+        edges = (self.edges[0] - beyond, *self.edges[1:-1], self.edges[-1] + beyond)
+        parts = [Interval(a, b, True, True).nodes(rule, depth) for a, b in pairwise(edges)]
         data = np.concatenate([nodes.data for nodes, _ in parts], axis=-1)
         return Typed(data), np.concatenate([log_weights for _, log_weights in parts], axis=-1)
 
 
+UNLIKE = 3.0  # scales that differ by more than this need pieces of their own
+
+
 def hull(spaces: list[Space]) -> Space:
     """A space that covers all of these, for an integral that is under none of the laws that they belong to."""
-    if not all(isinstance(space, Around) and not np.ndim(space.loc) - space.vector for space in spaces):
-        return spaces[0]
     around = [space for space in spaces if isinstance(space, Around)]
-    if not around[0].vector:
-        ends = [(space.loc - REACH * space.scale, space.loc + REACH * space.scale) for space in around]
-        return Interval(min(low for low, _ in ends), max(high for _, high in ends))
-    loc = np.mean([space.loc for space in around], axis=0)
-    spread = [space.scale @ space.scale.T + np.outer(space.loc - loc, space.loc - loc) for space in around]
-    return Around(loc, np.linalg.cholesky(np.mean(spread, axis=0)), vector=True, law=False)
+    if len(around) < len(spaces) or any(np.ndim(space.loc) > space.vector for space in around):
+        return spaces[0]
+    if around[0].vector:
+        loc = np.mean([space.loc for space in around], axis=0)
+        spread = [space.scale @ space.scale.T + np.outer(space.loc - loc, space.loc - loc) for space in around]
+        return Around(loc, np.linalg.cholesky(np.mean(spread, axis=0)), vector=True, law=False)
+    ends = [
+        float(end) for space in around for end in (space.loc - REACH * space.scale, space.loc + REACH * space.scale)
+    ]
+    if unlike(around):
+        return Pieces(tuple(sorted(ends)), soft=True)
+    return Interval(min(ends), max(ends))
+
+
+def unlike(around: list[Around]) -> bool:
+    """Whether one of these laws of a number is so narrow that nodes for another may miss it."""
+    scales = [float(space.scale) for space in around if not space.vector and not np.ndim(space.loc)]
+    return bool(scales) and max(scales) > UNLIKE * min(scales)

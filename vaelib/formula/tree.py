@@ -17,6 +17,7 @@ from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 from vaelib import _latex
+from vaelib.formula.rules import GAUSS, TRAPEZOID, Rule
 
 
 class Span(NamedTuple):
@@ -132,6 +133,10 @@ class Node:
         """
         return Node.engine(self, witness, rule)
 
+    def for_line(self, index: int) -> ByRule:
+        """As the line of a derivation: neighboring lines take different rules."""
+        return ByRule(self, GAUSS if index % 2 else TRAPEZOID)
+
     # ---------------------------------------------------------------------------------------- operators
 
     def __add__(self, other: Any) -> Node:
@@ -181,9 +186,11 @@ class Node:
 
 
 def node(item: Any) -> Node:
-    """A node as it is; a number as a node."""
+    """A node as it is; a number as a node; what has a formula, such as a term, as that formula."""
     if isinstance(item, Node):
         return item
+    if isinstance(formula := getattr(item, "formula", None), Node):
+        return formula
     if isinstance(item, Fraction) and item.denominator != 1:
         above = node(abs(item.numerator))
         fraction = Quotient(above, node(item.denominator), "tfrac")
@@ -199,6 +206,28 @@ def node(item: Any) -> Node:
             return size if number > 0 else Negative(size)
         return Negative(Number(text.lstrip("-"))) if number < 0 else Number(text)
     raise TypeError(f"Expected a formula or a number, but got {item!r}, a {type(item).__name__}.")
+
+
+@dataclass(frozen=True)
+class ByRule:
+    """A formula whose integrals are computed by one rule, whoever asks."""
+
+    formula: Node
+    rule: Rule
+
+    @property
+    def latex(self) -> str:
+        return self.formula.latex
+
+    @property
+    def free(self) -> frozenset[str]:
+        return self.formula.free
+
+    def value(self, witness: Any) -> Any:
+        return self.formula.value(witness, self.rule)
+
+    def for_line(self, index: int) -> ByRule:
+        return self.formula.for_line(index)
 
 
 # ------------------------------------------------------------------------------------------------------- arithmetic

@@ -16,6 +16,7 @@ import numpy as np
 from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.estimate import Estimate
+from vaelib.formula import HALF, KL, E, integral, log, symbols
 from vaelib.formula.scope import Map, Scope
 from vaelib.formula.spaces import Around
 from vaelib.formula.worlds import Law
@@ -34,30 +35,12 @@ def log_ratio(w: Any) -> Callable[[Array], Array]:
     return lambda z: w.q.log_prob(z) - w.p.log_prob(z)
 
 
-def difference_of_squares(w: NormalPair) -> Estimate:
-    """E_q[(z - mu_p)^2 / (2 sigma_p^2) - (z - mu_q)^2 / (2 sigma_q^2)]: a published note takes this for the KL."""
-    q, p = w.q, w.p
-    return by_gauss_hermite(q, lambda z: (z - p.loc) ** 2 / (2 * p.scale**2) - (z - q.loc) ** 2 / (2 * q.scale**2))
-
-
-def mean_term(w: NormalPair) -> float:
-    """(mu_q - mu_p)^2 / (2 sigma_p^2): a published note takes this for the KL."""
-    return (w.q.loc - w.p.loc) ** 2 / (2 * w.p.scale**2)
-
-
-def log_term(w: NormalPair) -> float:
-    """log sigma_p / sigma_q."""
-    return np.log(w.p.scale / w.q.scale)
-
-
-def spread_term(w: NormalPair) -> float:
-    """sigma_q^2 / (2 sigma_p^2)."""
-    return w.q.scale**2 / (2 * w.p.scale**2)
-
-
-def univariate_kl(w: NormalPair) -> float:
-    """log sigma_p / sigma_q + (sigma_q^2 + (mu_q - mu_p)^2) / (2 sigma_p^2) - 1/2."""
-    return log_term(w) + spread_term(w) + mean_term(w) - 0.5
+mu_q, sigma_q, mu_p, sigma_p = symbols(r"\mu_q \sigma_q \mu_p \sigma_p")
+z, q, p = symbols("z q p")
+square_q, square_p = (z - mu_q) ** 2 / (2 * sigma_q**2), (z - mu_p) ** 2 / (2 * sigma_p**2)
+exponents = E(q, square_p - square_q)  # a published note takes this for the KL, and then `shift`
+log_scales = log(sigma_p / sigma_q)
+spread, shift = sigma_q**2 / (2 * sigma_p**2), (mu_q - mu_p) ** 2 / (2 * sigma_p**2)
 
 
 def sampled_log_ratio(w: NormalPair, rng: Rng, n: int) -> Array:
@@ -72,27 +55,11 @@ E1 = Derivation(
     assumptions="sigma_q > 0 and sigma_p > 0",
     source="Kullback 1959, chapter 9; moments of a Gaussian",
     lines=(
-        Line(r"\int q(z) \log\frac{q(z)}{p(z)}\, dz", lambda w: by_trapezoid(w.q, log_ratio(w))),
-        Line(
-            r"-\mathbb{E}_{q}[\log p(z)] - \left(-\mathbb{E}_{q}[\log q(z)]\right)",
-            lambda w: by_gauss_hermite(w.q, w.q.log_prob) - by_gauss_hermite(w.q, w.p.log_prob),
-            reason="D3: cross-entropy minus entropy",
-        ),
-        Line(
-            r"\log\frac{\sigma_p}{\sigma_q} + \mathbb{E}_{q}\left[\tfrac{(z-\mu_p)^2}{2\sigma_p^2} - \tfrac{(z-\mu_q)^2}{2\sigma_q^2}\right]",
-            lambda w: log_term(w) + difference_of_squares(w),
-            reason="insert both log-densities; only log 2 pi cancels",
-        ),
-        Line(
-            r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigma_p^2} - \tfrac12",
-            univariate_kl,
-            reason="mean square = variance + square of the mean, twice",
-        ),
-        Line(
-            r"\mathrm{KL}(q \,\Vert\, p)",
-            lambda w: kl_divergence(w.q, w.p),
-            reason="the package's kl_divergence(q, p)",
-        ),
+        Line(integral(q(z) * log(q(z) / p(z)), z)),
+        Line(-E(q, log(p(z))) - (-E(q, log(q(z)))), reason="D3: cross-entropy minus entropy"),
+        Line(log_scales + exponents, reason="insert both log-densities; only log 2 pi cancels"),
+        Line(log_scales + spread + shift - HALF, reason="mean square = variance + square of the mean, twice"),
+        Line(KL(q, p), lambda w: kl_divergence(w.q, w.p), reason="the package's kl_divergence(q, p)"),
         Line(
             r"\tfrac{1}{n} \sum_i \log\frac{q(z_i)}{p(z_i)},\quad z_i = \mu_q + \sigma_q \varepsilon_i",
             reason="a sample mean; quadratic in z, so its variance is finite",
@@ -105,86 +72,85 @@ E1 = Derivation(
             2,
             "no logarithm",
             "It looks like the normalizing constants were taken to cancel: 2 pi does, sigma does not.",
-            difference_of_squares,
-            latex=r"\mathbb{E}_{q}\left[\tfrac{(z-\mu_p)^2}{2\sigma_p^2} - \tfrac{(z-\mu_q)^2}{2\sigma_q^2}\right]",
+            exponents,
             real="a published note",
         ),
         Slip(
             3,
             "only the mean term",
             "It looks like the scales were taken to be equal: then only the means count.",
-            mean_term,
-            latex=r"\frac{(\mu_q-\mu_p)^2}{2\sigma_p^2}",
+            shift,
             real="a published note",
         ),
         Slip(
             3,
             "no logarithm in the closed form",
             "It looks like log sigma_p / sigma_q is missing: then a narrow q costs nothing.",
-            lambda w: univariate_kl(w) - log_term(w),
-            latex=r"\frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigma_p^2} - \tfrac12",
+            spread + shift - HALF,
             real="a published note, commented out",
         ),
         Slip(
             3,
             "no -1/2",
             "It looks like the -1/2 is missing: it is E[(z - mu_q)^2] / (2 sigma_q^2), and makes KL(q || q) = 0.",
-            lambda w: univariate_kl(w) + 0.5,
+            log_scales + spread + shift,
         ),
         Slip(
             3,
             "logarithm upside down",
             "It looks like the ratio in the logarithm is upside down: a narrow q costs log sigma_p / sigma_q > 0.",
-            lambda w: univariate_kl(w) - 2 * log_term(w),
+            log(sigma_q / sigma_p) + spread + shift - HALF,
         ),
         Slip(
             3,
             "standard deviation for variance",
             "It looks like the scales were not squared.",
-            lambda w: log_term(w) + (w.q.scale + (w.q.loc - w.p.loc) ** 2) / (2 * w.p.scale) - 0.5,
+            log_scales + (sigma_q + (mu_q - mu_p) ** 2) / (2 * sigma_p) - HALF,
         ),
         Slip(
             3,
             "divided by the variance of q",
             "It looks like the square is divided by the variance of q: it comes from log p, so by that of p.",
-            lambda w: log_term(w) + (w.q.scale**2 + (w.q.loc - w.p.loc) ** 2) / (2 * w.q.scale**2) - 0.5,
+            log_scales + (sigma_q**2 + (mu_q - mu_p) ** 2) / (2 * sigma_q**2) - HALF,
         ),
         Slip(
             3,
             "exchanged",
             "It looks like q and p are exchanged: KL is not symmetric.",
-            lambda w: univariate_kl(NormalPair(w.p, w.q)),
+            log(sigma_q / sigma_p) + (sigma_p**2 + (mu_p - mu_q) ** 2) / (2 * sigma_q**2) - HALF,
         ),
         Slip(
             3,
             "no 1/2 on the log of variances",
             "It looks like log sigma_p^2 / sigma_q^2 is taken whole: log sigma is half of log sigma^2.",
-            lambda w: univariate_kl(w) + log_term(w),
+            log(sigma_p**2 / sigma_q**2) + spread + shift - HALF,
         ),
         Slip(
             3,
             "minus the mean term",
             "It looks like the means enter with a minus: moving q away from p makes KL larger.",
-            lambda w: univariate_kl(w) - 2 * mean_term(w),
+            log_scales + spread - shift - HALF,
         ),
         Slip(
             4,
             "exchanged in the call",
             "It looks like the arguments are exchanged: kl_divergence(q, p) averages under q.",
             lambda w: kl_divergence(w.p, w.q),
-            latex=r"\mathrm{KL}(p \,\Vert\, q)",
+            latex=KL(p, q).latex,
         ),
         Slip(
             5,
             "samples from p",
             "It looks like z was sampled from p: the average is under q, the first argument.",
             samples=lambda w, rng, n: log_ratio(w)(w.p.transform(rng.standard_normal(n))),
+            latex=r"\tfrac{1}{n} \sum_i \log\frac{q(z_i)}{p(z_i)},\quad z_i = \mu_p + \sigma_p \varepsilon_i",
         ),
         Slip(
             5,
             "noise times the variance",
             "It looks like the noise was multiplied by sigma^2: z = mu + sigma eps.",
             samples=lambda w, rng, n: log_ratio(w)(w.q.loc + w.q.scale**2 * rng.standard_normal(n)),
+            latex=r"\tfrac{1}{n} \sum_i \log\frac{q(z_i)}{p(z_i)},\quad z_i = \mu_q + \sigma_q^2 \varepsilon_i",
         ),
     ),
 )

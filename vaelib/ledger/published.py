@@ -22,10 +22,10 @@ from vaelib.ledger.e_gaussian import (
     E1,
     E2,
     Encoding,
-    difference_of_squares,
+    exponents,
     kl_to_standard,
     log_ratio,
-    mean_term,
+    shift,
     sum_of_integrals,
 )
 from vaelib.ledger.f_elbo import ABSOLUTE_CONTINUITY, F2, F4, elsewhere, quotient_of_logs, quotient_without_log
@@ -159,10 +159,10 @@ NOTE_B2 = Published(
             ),
             Line(
                 r"\mathbb{E}_{N(\mu_1, \sigma_1^2)}\left[\tfrac{(z-\mu_2)^2}{2\sigma_2^2} - \tfrac{(z-\mu_1)^2}{2\sigma_1^2}\right]",
-                difference_of_squares,
+                exponents,
                 reason="as published: the exponents of both densities",
             ),
-            Line(r"\frac{(\mu_1-\mu_2)^2}{2\sigma_2^2}", mean_term, reason="as published: the expectation, worked out"),
+            Line(r"\frac{(\mu_1-\mu_2)^2}{2\sigma_2^2}", shift, reason="as published: the expectation, worked out"),
         ),
         slips=(known(E1, "no logarithm", 1), known(E1, "only the mean term", 2)),
     ),
