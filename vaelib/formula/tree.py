@@ -164,10 +164,12 @@ class Node:
         return product(self, node(other))
 
     def __truediv__(self, other: Any) -> Node:
+        if isinstance(self, Negative):  # -a / b is written as a minus before the fraction
+            return Negative(self.body / other)
         return Quotient(self, node(other))
 
     def __rtruediv__(self, other: Any) -> Node:
-        return Quotient(node(other), self)
+        return node(other) / self
 
     def __pow__(self, exponent: Any) -> Node:
         return Power(closed(self), node(exponent))
@@ -268,7 +270,7 @@ class Name(Node):
         """A call: p(x, z), p(x | z), or with parameters after a semicolon, p(x, at=(theta,))."""
         return Call(self, *_conditioned(arguments), tuple(node(a) for a in at))
 
-    def __getitem__(self, index: Any) -> Node:
+    def __getitem__(self, index: Any) -> Name:
         indices = tuple(node(i) for i in (index if isinstance(index, tuple) else (index,)))
         return Name(self.base, indices[0] if len(indices) == 1 else Items(indices), self.marks, self.accents)
 
@@ -573,7 +575,9 @@ def as_factor(item: Node, last: bool) -> Node:
 
 
 def product(left: Node, right: Node) -> Node:
-    """left times right; factors of products are listed, not nested."""
+    """left times right; factors of products are listed, not nested, and a minus in front stays in front."""
+    if isinstance(left, Negative):
+        return Negative(product(left.body, right))
     factors = [*_factors(left), *_factors(right)]
     last = len(factors) - 1
     return Product(tuple(as_factor(factor, i == last) for i, factor in enumerate(factors)))

@@ -16,7 +16,7 @@ import numpy as np
 from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.estimate import Estimate
-from vaelib.formula import HALF, KL, E, integral, log, symbols
+from vaelib.formula import HALF, KL, E, N, integral, log, over, symbol, symbols
 from vaelib.formula.scope import Map, Scope
 from vaelib.formula.spaces import Around
 from vaelib.formula.worlds import Law
@@ -194,11 +194,10 @@ def sum_of_integrals(w: Any) -> Estimate:
     return by_trapezoid(w.q, lambda z: (q.log_prob(z) - p.log_prob(z)).sum(axis=-1))
 
 
-def kl_to_standard(w: Encoding, *, one: float = 1.0, log: float = 1.0, mean: float = 1.0, spread: float = 1.0) -> float:
-    """-1/2 sum_j (one + log log sigma_j^2 - mean mu_j^2 - spread sigma_j^2); the keywords, 1 if right, make its slips."""
-    log_variance, square, variance = w.log_variance, w.q.loc**2, np.exp(w.log_variance)
-    return -0.5 * np.sum(one + log * log_variance - mean * square - spread * variance)
-
+mu, sigma, j, k = symbols(r"\mu \sigma j k")
+q_j, p_j, z_j, mu_j, sigma_j = q[j], p[j], z[j], mu[j], sigma[j]
+log_variance = log(sigma_j**2)
+wrong_sign_of_the_mean = -HALF * over(j, 1 + log_variance + mu_j**2 - sigma_j**2)  # in a published note
 
 E2 = Derivation(
     "E2",
@@ -207,22 +206,17 @@ E2 = Derivation(
     assumptions="q = N(mu, diag sigma^2), p = N(0, I)",
     source="Kingma and Welling 2014, appendix B",
     lines=(
-        Line(r"\sum_j \int q_j(z_j) \log\frac{q_j(z_j)}{p_j(z_j)}\, dz_j", sum_of_integrals),
+        Line(over(j, integral(q_j(z_j) * log(q_j(z_j) / p_j(z_j)), z_j))),
         Line(
-            r"\tfrac12\,\mathbb{E}_{q}\left[\sum_j z_j^2 - \tfrac{(z_j-\mu_j)^2}{\sigma_j^2} - \log\sigma_j^2\right]",
-            lambda w: by_gauss_hermite(
-                w.q,
-                lambda z: 0.5 * np.sum(z**2 - (z - w.q.loc) ** 2 * np.exp(-w.log_variance) - w.log_variance, axis=-1),
-            ),
+            HALF * E(q, over(j, z_j**2 - (z_j - mu_j) ** 2 / sigma_j**2 - log_variance)),
             reason="insert both log-densities; log 2 pi cancels",
         ),
         Line(
-            r"-\tfrac12 \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2\right)",
-            kl_to_standard,
+            -HALF * over(j, 1 + log_variance - mu_j**2 - sigma_j**2),
             reason="mean square = variance + square of the mean",
         ),
         Line(
-            r"\mathrm{KL}(q \,\Vert\, N(0, I))",
+            KL(q, N(0, symbol("I"))),
             lambda w: kl_divergence(w.q, w.p),
             reason="the package's kl_divergence(q, p)",
         ),
@@ -232,65 +226,56 @@ E2 = Derivation(
             2,
             "sign of the mean",
             "It looks like mu^2 has the sign of log sigma^2: a mean away from 0 makes KL larger.",
-            lambda w: kl_to_standard(w, mean=-1),
-            latex=r"-\tfrac12 \sum_j \left(1 + \log\sigma_j^2 + \mu_j^2 - \sigma_j^2\right)",
+            wrong_sign_of_the_mean,
             real="a published note",
         ),
         Slip(
             2,
             "no one half",
             "It looks like the 1/2 in front of the sum is missing.",
-            lambda w: 2 * kl_to_standard(w),
-            latex=r"-\sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2\right)",
+            -over(j, 1 + log_variance - mu_j**2 - sigma_j**2),
         ),
         Slip(
             2,
             "log sigma for log sigma^2",
             "It looks like the log of the scale stands for the log of the variance: that is twice as large.",
-            lambda w: kl_to_standard(w, log=0.5),
-            latex=r"-\tfrac12 \sum_j \left(1 + \log\sigma_j - \mu_j^2 - \sigma_j^2\right)",
+            -HALF * over(j, 1 + log(sigma_j) - mu_j**2 - sigma_j**2),
         ),
         Slip(
             2,
             "mean over dimensions",
             "It looks like the dimensions were averaged: the KL of a product is the sum.",
-            lambda w: kl_to_standard(w) / w.q.loc.size,
-            latex=r"-\tfrac{1}{2k} \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2\right)",
+            -1 / (2 * k) * over(j, 1 + log_variance - mu_j**2 - sigma_j**2),
         ),
         Slip(
             2,
             "sign of the variance",
             "It looks like sigma^2 has the wrong sign: a broad q costs sigma^2 / 2.",
-            lambda w: kl_to_standard(w, spread=-1),
-            latex=r"-\tfrac12 \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 + \sigma_j^2\right)",
+            -HALF * over(j, 1 + log_variance - mu_j**2 + sigma_j**2),
         ),
         Slip(
             2,
             "no 1",
             "It looks like the 1 is missing: at mu = 0, sigma = 1 the KL must be 0.",
-            lambda w: kl_to_standard(w, one=0),
-            latex=r"-\tfrac12 \sum_j \left(\log\sigma_j^2 - \mu_j^2 - \sigma_j^2\right)",
+            -HALF * over(j, log_variance - mu_j**2 - sigma_j**2),
         ),
         Slip(
             2,
             "negative KL",
             "It looks like the minus in front is missing: this is -KL, as it enters the bound.",
-            lambda w: -kl_to_standard(w),
-            latex=r"\tfrac12 \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2\right)",
+            HALF * over(j, 1 + log_variance - mu_j**2 - sigma_j**2),
         ),
         Slip(
             2,
             "sigma for sigma^2",
             "It looks like exp(log_scale) stands where the variance belongs: exp(2 log_scale).",
-            lambda w: kl_to_standard(w) + 0.5 * np.sum(w.q.scale - w.q.scale**2),
-            latex=r"-\tfrac12 \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j\right)",
+            -HALF * over(j, 1 + log_variance - mu_j**2 - sigma_j),
         ),
         Slip(
             2,
             "exp(2 log-variance)",
             "It looks like a log-variance was taken for a log-scale: exp(2 log_variance) is sigma^4.",
-            lambda w: kl_to_standard(w) + 0.5 * np.sum(np.exp(2 * w.log_variance) - np.exp(w.log_variance)),
-            latex=r"-\tfrac12 \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^4\right)",
+            -HALF * over(j, 1 + log_variance - mu_j**2 - sigma_j**4),
         ),
     ),
 )

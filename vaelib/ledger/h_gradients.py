@@ -995,7 +995,7 @@ H10 = Derivation(
             reason="estimator B: KL of Gaussians in closed form",
         ),
         Line(
-            r"\tfrac1S\textstyle\sum_s \log p(x, z_s) - \log q(z_s)",
+            r"\tfrac1S\textstyle\sum_s \left(\log p(x, z_s) - \log q(z_s)\right)",
             samples=sampled_a,
             num_samples=40_000,
             reason="A as it is computed, z_s = mu + sigma eps_s",
@@ -1047,7 +1047,7 @@ H10 = Derivation(
             "noise without its scale",
             "It looks like z = mu + eps: the noise was not multiplied by sigma.",
             samples=lambda w, rng, n: log_weight(w, w.q.loc + rng.standard_normal(n)),
-            latex=r"\tfrac1S\textstyle\sum_s \log p(x, z_s) - \log q(z_s), \quad z_s = \mu + \varepsilon_s",
+            latex=r"\tfrac1S\textstyle\sum_s \left(\log p(x, z_s) - \log q(z_s)\right), \quad z_s = \mu + \varepsilon_s",
         ),
         Slip(
             6,
