@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import time
 
 import numpy as np
@@ -261,6 +262,13 @@ def test_what_cannot_be_read_is_refused_at_its_place(latex: str, at: int, says: 
     assert caught.value.where.start == at, str(caught.value)
     line, caret = str(caught.value).split("\n")[1:3]
     assert caret.index("^") == at and line == latex
+
+
+def test_refusal_crosses_to_another_process() -> None:
+    with pytest.raises(Unreadable) as caught:
+        tex(r"\log p(x \mid z) + ")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value) and again.where == caught.value.where
 
 
 def test_refusal_says_how_the_part_before_was_read() -> None:

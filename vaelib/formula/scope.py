@@ -16,9 +16,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vaelib.formula.reader import tex
-from vaelib.formula.spaces import Space
-from vaelib.formula.tree import Name, Node
-from vaelib.formula.worlds import World
+from vaelib.formula.tree import Name
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +100,3 @@ def canonical(key: str) -> str:
 def family(name: Name) -> str:
     """How a table of the scope knows all q_j at once."""
     return name.stem.key + "_"
-
-
-__all__ = ["Map", "Node", "Parameter", "Scope", "Space", "World", "canonical", "family"]

@@ -20,6 +20,9 @@ class Unreadable(ValueError):
         read = f"\nBefore that I read: {before}" if before else ""
         super().__init__(f"{message}\n{where.caret()}{read}")
 
+    def __reduce__(self) -> tuple[type[Unreadable], tuple[str, Span, str]]:
+        return type(self), (self.message, self.where, self.before)  # it may cross to another process
+
 
 @dataclass(frozen=True)
 class Token:
