@@ -190,6 +190,10 @@ class Laws(Base):
             return self.factors(tex(self.scope.laws[""]), env)
         if isinstance(law, Bracket):
             return self.factors(law.body, env)
+        if isinstance(law, Items) and isinstance(last := law.entries[-1], Relation) and last.signs == ("~",):
+            names = law.entries[:-1]  # x, z ~ p(x, z)
+            if all(isinstance(name, Name) and not self.is_density(name) for name in names):
+                return self._renamed(Relation((Items((*names, last.sides[0])), last.sides[1]), ("~",)), env)
         if isinstance(law, Items | Product):
             return [factor for part in law.children() for factor in self.factors(part, env)]
         if isinstance(law, Relation) and law.signs == ("~",):

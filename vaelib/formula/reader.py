@@ -13,6 +13,7 @@ What could be read in two ways is refused, or read in one way that is stated:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from vaelib.formula.binders import RELATIONS, ForAll, Relation, Where
@@ -214,7 +215,7 @@ class Reader(Operators):
     def _raised(self, node: Node, first: Token) -> Node:
         while token := self.accept("^", "_"):
             if token.text == "_":
-                node = Subscript(node, self.script(), where=self.span(first))
+                node = self._below(node, first)
                 continue
             if isinstance(node, Power):
                 self.refuse("Expected one exponent, but got a second one: use brackets.", token)
@@ -232,10 +233,29 @@ class Reader(Operators):
             self.refuse("Expected a prime behind a name only, but got it behind something else.")
         return node
 
+    def _below(self, node: Node, first: Token) -> Node:
+        r"""A subscript: \sigma^2_q is \sigma_q^2, and a length may be marked as the Euclidean one."""
+        script = self.script()
+        base = node.base if isinstance(node, Power) else node.body if isinstance(node, Transpose) else None
+        if isinstance(base, Name) and base.sub is None:
+            inner = replace(base, sub=script)
+            if isinstance(node, Power):
+                return Power(inner, node.exponent, where=self.span(first))
+            return Transpose(inner, where=self.span(first))
+        if isinstance(node, Norm):
+            if script != Number("2"):
+                self.refuse(
+                    f"Expected the Euclidean length, but got {node.plain} with a subscript {script.plain}.", first
+                )
+            return node
+        return Subscript(node, script, where=self.span(first))
+
     def _atom(self) -> Node:
         token = self.peek()
         if token.kind == "number":
             self.next()
+            if self.peek().text == "e" and not self.peek().apart and self.peek(1).text in ("-", "+"):
+                self.refuse(f"Expected a power of ten, {token.text} \\cdot 10^{{...}}, but got {token.text}e.", token)
             return Number(token.text, where=self.span(token))
         if token.text in (*_FRACTIONS, r"\sqrt"):
             return self._root() if token.text == r"\sqrt" else self._quotient()

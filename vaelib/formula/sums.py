@@ -13,11 +13,13 @@ from vaelib.formula import typed
 from vaelib.formula.binders import Big, Divergence, Entropy, Expectation, Integral, Over, Relation
 from vaelib.formula.environment import Env, is_normal
 from vaelib.formula.logs import Logs, exponential
-from vaelib.formula.spaces import Interval, Space
-from vaelib.formula.tree import Bracket, Call, Items, Name, Node, Product
+from vaelib.formula.rules import REACH
+from vaelib.formula.spaces import Around, Interval, Space
+from vaelib.formula.tree import Bracket, Call, Items, Name, Negative, Node, Product
 from vaelib.formula.typed import Typed, number
 
 Array = np.ndarray
+INFINITY = Name(r"\infty")
 LARGEST = float(np.log(np.finfo(float).max))
 _COMPARE: dict[str, Callable[..., Any]] = {
     **{"=": operator.eq, "!=": operator.ne, "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
@@ -49,7 +51,7 @@ class Sums(Logs):
         steps: list[tuple[Env, Array, Any]] = []
         for variable in node.variables:
             orientation: Any = 1.0
-            if node.lower is None and node.upper is None:
+            if node.lower in (None, Negative(INFINITY)) and node.upper in (None, INFINITY):
                 space = self._space_in(node, variable, env)  # over a discrete variable it is the sum
             else:
                 space, orientation = self._limits(node, variable, env)
@@ -83,6 +85,8 @@ class Sums(Logs):
         low, high = ends
         if np.isinf(low).any() or np.isinf(high).any():
             space = self.space_of(variable.key, env)
+            if isinstance(space, Around) and not space.vector:
+                space = Interval(space.loc - REACH * space.scale, space.loc + REACH * space.scale)
             if not isinstance(space, Interval):
                 raise IllTyped(f"Expected the scope to say in which interval {variable.plain} lies.")
             low_, high_ = np.where(np.isinf(low), space.low, low), np.where(np.isinf(high), space.high, high)
