@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from vaelib.formula.binders import Relation
+from vaelib.formula.binders import Derivative, Relation
 from vaelib.formula.environment import NoValue
 from vaelib.formula.tree import Bracket, Call, Items, Name, Negative, Node, Product, Sum
 
@@ -36,6 +36,8 @@ def substitute(node: Node, name: Node, meaning: Node) -> Node:
         return _called(node, name, meaning)
     changes: dict[str, Any] = {}
     for f in fields(node):
+        if f.name in ("names", "variables") and not isinstance(node, Derivative):
+            continue  # what a sum or an integral runs over is nobody's to define
         part = getattr(node, f.name)
         if isinstance(part, Node):
             new: Any = substitute(part, name, meaning)

@@ -23,7 +23,20 @@ from vaelib.formula.binders import (
 )
 from vaelib.formula.cursor import GREEK, Cursor
 from vaelib.formula.tokens import Token
-from vaelib.formula.tree import FUNCTIONS, Bracket, Function, Items, Name, Node, Number, Product, Quotient
+from vaelib.formula.tree import (
+    FUNCTIONS,
+    Absolute,
+    Bracket,
+    Function,
+    Items,
+    Name,
+    Negative,
+    Node,
+    Number,
+    Product,
+    Quotient,
+    Sum,
+)
 
 _OPENERS = ("(", "[", r"\{")
 _KINDS = {"Var": "Var", "Cov": "Cov", "V": "Var"}
@@ -160,8 +173,8 @@ class Operators(Cursor):
                 power = script
             else:
                 base = script
-        if self.peek().text in _OPENERS:
-            body = self.bracket()
+        if self.peek().text in (*_OPENERS, "{"):
+            body = self._in_brackets(name)
             if name in ("log", "exp", "sin", "cos") and self.peek().text == "^":
                 self.refuse(
                     rf"Expected brackets that say what is raised, but got \{name}(...)^: write "
@@ -169,6 +182,20 @@ class Operators(Cursor):
                 )
             return Function(name, body, power, base)
         return Function(name, self.taken_without_bracket(name), power, base)
+
+    def _in_brackets(self, name: str) -> Node:
+        """What a function is taken of, in brackets or in braces: these are not seen, so nothing may follow them."""
+        opening = self.peek()
+        if opening.text != "{":
+            return self.bracket()
+        body = self.argument()
+        if isinstance(body, Bracket | Absolute):
+            return body
+        if isinstance(body, Sum | Negative | Relation):
+            self.refuse("Expected brackets, but got braces around a sum: they are not seen.", opening)
+        if self.starts_factor() and not self.operator():
+            self.refuse(f"Expected brackets, since braces are not seen: {name} a b can be {name}(a b) or ({name} a) b.")
+        return body
 
     def taken_without_bracket(self, who: str) -> Node:
         """The product that follows, up to the next operator; a number alone is never all of it."""

@@ -137,10 +137,14 @@ class Reader(Operators):
                 above = factors[0] if len(factors) == 1 else Product(tuple(factors), tuple(spaces))
                 factors, spaces = [Quotient(above, self._denominator(above), "slash", where=self.span(first))], []
             elif self.starts_factor():
+                if token.text == "{" and self.tokens[self.at - 1].text == "}":
+                    self.refuse("Expected an operator between two groups in braces, but got none: is \\frac missing?")
                 if token.kind == "number" and factors:
                     self.refuse("Expected a number in front, or \\cdot before it, but got it behind another factor.")
                 spaces.append(r"\," if token.spaced else " ")
                 factors.append(self.factor())
+                if isinstance(_first(factors[-1]), Number):
+                    self.refuse("Expected a number in front, or \\cdot before it, but got it in braces.", token)
             else:
                 break
             self.last = factors[-1]
@@ -263,8 +267,10 @@ class Reader(Operators):
             return self.bracket()
         if token.text == "{":
             inner = self.argument()
-            if isinstance(inner, Sum | Negative):
+            if isinstance(inner, Sum | Negative | Relation):
                 self.refuse("Expected brackets, but got braces around a sum: they are not seen.", token)
+            if isinstance(inner, Name) and inner.base in "EHDV" and self.peek().text in ("_", "[", "("):
+                self.refuse(f"Expected {inner.base} without braces, but got it in braces.", token)
             return inner
         if token.text in ("|", r"\|"):
             return self._bars()
@@ -348,11 +354,12 @@ class Reader(Operators):
         token = self.next()
         if not (token.kind == "letter" or (token.kind == "word" and token.text) or token.text in GREEK):
             self.refuse(f"Expected a letter, but got {self.name_of(token)}.", token)
-        if token.kind == "word" and not token.text.lstrip("\\").isalnum():
+        if token.kind == "word" and not (token.text.isalnum() or token.text in GREEK):
             self.refuse(f"Expected a formula, but got the words {token.text!r}, which have no value.", token)
         if token.text == "d" and self.peek().kind == "letter" and not self.peek().apart and not self.integrals[-1]:
             self.refuse(f"Expected an integral before d{self.peek().text}, or a space if d is a factor.", token)
         base = token.text
+        self._refuse_a_word(token)
         for _ in range(braces):
             self.expect("}", f"after {base}: an accent is read over one letter")
         sub = upper = None
@@ -384,6 +391,15 @@ class Reader(Operators):
             upper,
             where=self.span(first),
         )
+
+    def _refuse_a_word(self, token: Token) -> None:
+        """argmax in plain letters is no product of six."""
+        run = 0
+        while token.kind == "letter" and self.peek(run).kind == "letter" and not self.peek(run).apart:
+            run += 1
+        if run >= 2 and all(self.peek(i).text.isascii() for i in range(run)):
+            word = token.text + "".join(self.peek(i).text for i in range(run))
+            self.refuse(f"Expected letters with spaces between, or \\mathrm{{{word}}}, but got the word {word}.", token)
 
     def _mark(self) -> str:
         """A star, a prime or a plus above, if that is what the superscript here is; then it is read."""
@@ -451,6 +467,13 @@ class Reader(Operators):
                 return self._atom()
         self.refuse(message + self.name_of() + ".")
         raise AssertionError
+
+
+def _first(node: Node) -> Node:
+    """What stands first in a product."""
+    while isinstance(node, Product):
+        node = node.factors[0]
+    return node
 
 
 def _defines(entry: Node) -> bool:

@@ -116,10 +116,10 @@ def tokens(source: str) -> list[Token]:
         if text in _UPRIGHT:
             said = text in _SAID
             text, at = _word(source, start, at)
-            kind = "word"
+            kind = "command" if text.startswith("\\") and "{" not in source[start:at] else "word"
             if said and len(text) > 1 and text.islower() and text not in _NAMED:
                 text = f"{text} "  # words of a sentence have no value
-        elif text.startswith("\\") and text[1].isalpha():
+        elif text.startswith("\\") and text[1:2].isalpha():
             kind = "command"
         elif text[0].isdigit() or (text[0] == "." and len(text) > 1):
             kind = "number"
@@ -145,7 +145,7 @@ def _after_group(source: str, at: int) -> int:
 
 def _word(source: str, start: int, at: int) -> tuple[str, int]:
     r"""The word in \mathrm{word} and the place behind it."""
-    match = re.compile(r"\s*(?:\{\s*([^{}]*?)\s*\}|(\\?[a-zA-Z]))").match(source, at)
+    match = re.compile(r"\s*(?:\{\s*([^{}]*?)\s*\}|(\\[a-zA-Z]+|[a-zA-Z]))").match(source, at)
     if not match:
         raise Unreadable("Expected a word in braces.", Span(source, start, at))
     word = match.group(1) if match.group(1) is not None else match.group(2)
