@@ -29,6 +29,7 @@ FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (1, frozenset({"kl", "montecarlo", "quadrature", "report"})),
     (1, frozenset({"derivation", "distributions"})),
     (2, frozenset({"models"})),
+    (2, frozenset({"formula"})),
     (2, frozenset({"witnesses"})),
     (3, frozenset({"elbo"})),
     (3, frozenset({"em", "gradients", "terms"})),

@@ -128,6 +128,11 @@ def _call(source: Any, *args: Any) -> Any:
     return source(*args) if callable(source) else source.value(*args)
 
 
+def _for_line(formula: Any, index: int) -> Any:
+    """A formula that can be computed by several rules, by that of its line: neighbors share none."""
+    return formula.for_line(index) if hasattr(formula, "for_line") else formula
+
+
 @dataclass(frozen=True)
 class Slip:
     """A named, plausible wrong version of one line: another value or another relation.
@@ -222,8 +227,10 @@ class Derivation:
     breaks_at: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lines", tuple(self.lines))
-        object.__setattr__(self, "slips", tuple(self.slips))
+        lines = tuple(replace(line, formula=_for_line(line.formula, i)) for i, line in enumerate(self.lines))
+        object.__setattr__(self, "lines", lines)
+        slips = tuple(replace(slip, value=_for_line(slip.value, slip.line)) for slip in self.slips)
+        object.__setattr__(self, "slips", slips)
         object.__setattr__(self, "breaks_at", tuple(sorted(self.breaks_at)))
         if len(self.lines) < 2:
             raise ValueError(f"Expected at least two lines in {self.id}, but got {len(self.lines)}.")

@@ -3,7 +3,9 @@ r"""A small algebra in which lines about Bayes' rule and the bound are written, 
     E(q, log_lik) - KL(q, prior)
 
 is a term: it knows its LaTeX, its free variables and its value on a witness, so the formula that is shown *is* the
-formula that is evaluated. A witness has a `model`, an observation `x` and a distribution `q`.
+formula that is evaluated. A witness has a `model`, an observation `x` and a distribution `q`. The term's `formula` is
+the same as a tree of `vaelib.formula`, in which everything else is written: `tex(...)`, and `given(...)` for what is no
+arithmetic.
 """
 
 from __future__ import annotations
@@ -21,6 +23,32 @@ from vaelib._latex import plain
 from vaelib.derivation import IllTyped
 from vaelib.elbo import density_times
 from vaelib.estimate import Estimate
+from vaelib.formula import Node, given, tex
+
+__all__ = [
+    "KL",
+    "Atom",
+    "E",
+    "Functional",
+    "H",
+    "Law",
+    "Term",
+    "for_all_z",
+    "given",
+    "lik",
+    "log_E",
+    "log_evidence",
+    "log_joint",
+    "log_lik",
+    "log_post",
+    "log_prior",
+    "log_q",
+    "parse",
+    "post",
+    "prior",
+    "q",
+    "tex",
+]
 
 
 @dataclass(frozen=True)
@@ -117,6 +145,11 @@ class Term:
         """The variables left open: {'z'} for log p(x|z), nothing for an expectation."""
         return frozenset().union(*(part.free for _, part in self.parts))
 
+    @property
+    def formula(self) -> Node:
+        """The same as a formula, which has a value on every witness with a scope and combines with other formulas."""
+        return tex(self.latex)
+
     def at(self, witness: Any, z: Any = None) -> Any:
         """Value at the points z; an Estimate where quadrature or a model's own error enters."""
         return sum((coefficient * part.at(witness, z) for coefficient, part in self.parts), start=0.0)
@@ -147,11 +180,15 @@ class Term:
             ) from error
 
     def __add__(self, other: Term | float) -> Term:
+        if isinstance(other, Node):
+            return NotImplemented
         return Term(self.parts + _term(other).parts)
 
     __radd__ = __add__
 
     def __sub__(self, other: Term | float) -> Term:
+        if isinstance(other, Node):
+            return NotImplemented
         return self + (-_term(other))
 
     def __rsub__(self, other: float) -> Term:
@@ -161,6 +198,8 @@ class Term:
         return self * -1
 
     def __mul__(self, constant: float) -> Term:
+        if isinstance(constant, Node):
+            return NotImplemented
         if isinstance(constant, Term):
             raise TypeError(
                 "Expected a number to multiply a term by, but got a term. Products of terms are not defined."
@@ -172,6 +211,8 @@ class Term:
     __rmul__ = __mul__
 
     def __truediv__(self, constant: float) -> Term:
+        if isinstance(constant, Node):
+            return NotImplemented
         if isinstance(constant, Term):
             raise TypeError(
                 "Expected a number to divide a term by, but got a term. Terms are logarithms: "

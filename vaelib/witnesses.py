@@ -15,17 +15,23 @@ never negative, a divergence never above one. So each family also draws special 
     far     q lies far away from the prior, or from p
 
 A check mixes the kinds; a slip must be rejected on some witness, a true line holds on all.
+
+A witness says in `scope()` what the names of a formula mean on it, so that a line can be written as it is shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from vaelib.derivation import GENERIC
 from vaelib.distributions import Bernoulli, Categorical, DiagonalNormal, MultivariateNormal, Normal
+from vaelib.formula.scope import Map, Parameter, Scope
+from vaelib.formula.spaces import Around
+from vaelib.formula.worlds import Decoder, JointGaussian, Law, Table
 from vaelib.models import CurvedGaussian, DiscreteLatent, LinearGaussian, ScalarBernoulli
 
 Array = np.ndarray
@@ -97,6 +103,17 @@ class NormalPair:
             q_loc = 2 * p_loc - q_loc
         return cls(Normal(q_loc, q_scale), Normal(p_loc, p_scale))
 
+    def scope(self) -> Scope:
+        """Laws q and p of z with their moments; mu and sigma alone are those of q."""
+        q, p = self.q, self.p
+        values = {r"\mu_q": q.loc, r"\sigma_q": q.scale, r"\mu_p": p.loc, r"\sigma_p": p.scale}
+        return Scope(
+            worlds={"q": Law("z", q), "p": Law("z", p)},
+            values={**values, **moment_names(q), "v_q": q.scale**2, "v_p": p.scale**2},
+            laws={"": "q", **STANDARD_NOISE},
+            parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope()),
+        )
+
 
 @dataclass(frozen=True)
 class DiagonalPair:
@@ -108,6 +125,16 @@ class DiagonalPair:
     @classmethod
     def draw(cls, rng: Rng, k: int = 4, *, kind: str = GENERIC) -> DiagonalPair:
         return cls(*(DiagonalNormal(loc, scale) for loc, scale in _two_sides(rng, k, kind)))
+
+    def scope(self) -> Scope:
+        """q = N(mu, diag v) and p = N(m, diag s), whole and coordinate by coordinate."""
+        q, p, k = self.q, self.p, self.q.loc.size
+        return Scope(
+            worlds={"q": Law("z", q), "p": Law("z", p), "q_": coordinates(q), "p_": coordinates(p)},
+            values={r"\mu": q.loc, "v": q.scale**2, "m": p.loc, "s": p.scale**2, "k": k},
+            spaces={"z_": lambda j: Around(q.loc[j], q.scale[j])},
+            ranges={"j": k},
+        )
 
 
 @dataclass(frozen=True)
@@ -128,6 +155,16 @@ class MultivariatePair:
                 MultivariateNormal(loc, np.outer(scale, scale) * correlation)
                 for (loc, scale), correlation in zip(sides, correlations, strict=True)
             )
+        )
+
+    def scope(self) -> Scope:
+        """q and p over z = (z_1, z_2), where z_2 is the last coordinate."""
+        q, p, k = self.q, self.p, self.q.loc.size
+        values = {r"\mu_q": q.loc, r"\Sigma_q": q.covariance, r"\mu_p": p.loc, r"\Sigma_p": p.covariance}
+        parts = {"z_1": k - 1, "z_2": 0}
+        return Scope(
+            worlds={"q": JointGaussian(parts, q.loc, q.covariance), "p": JointGaussian(parts, p.loc, p.covariance)},
+            values={**values, "k": k},
         )
 
 
@@ -158,6 +195,15 @@ class DiscreteWitness:
             logits = model.log_joint(x, np.arange(num_states)) + away_from_zero(rng, 0.03, 0.1, (num_states,))
         return cls(model, x, Categorical(logits))
 
+    def scope(self) -> Scope:
+        """The joint table p(x, z), the observation x, and q(z)."""
+        return Scope(
+            worlds={"p": Table(("z", "x"), self.model.joint), "q": Law("z", self.q)},
+            observed={"x": self.x},
+            laws={"": "q"},
+            definitions={"w": r"\frac{p(x, z)}{q(z)}"},
+        )
+
 
 @dataclass(frozen=True)
 class LinearWitness:
@@ -187,6 +233,16 @@ class LinearWitness:
             )
         return cls(model, x[0], q)
 
+    def scope(self) -> Scope:
+        """The joint Gaussian p(x, z), and q = N(m, S); r = x - b, M = W^T W + c I."""
+        model, q = self.model, self.q
+        return Scope(
+            worlds={"p": linear_world(model), "q": Law("z", q)},
+            observed={"x": self.x},
+            values={**linear_names(model, self.x), "m": q.loc, "S": q.covariance},
+            laws={"": "q"},
+        )
+
 
 @dataclass(frozen=True)
 class CurvedWitness:
@@ -215,6 +271,25 @@ class CurvedWitness:
         model = CurvedGaussian(*parts, variance)
         _, x = model.sample(1, rng=rng)
         return cls(model, x[0], _scalar_q(rng, kind))
+
+    def scope(self) -> Scope:
+        """p(x, z) with a curved decoder f, and q = N(mu, sigma^2)."""
+        model, q = self.model, self.q
+        return Scope(
+            worlds={"p": Decoder(model), r"p_\theta": Decoder(model), "q": Law("z", q)},
+            observed={"x": self.x},
+            values={**moment_names(q), "m": q.loc, "s": q.scale, "w": model.loading, "a": model.curvature}
+            | {"b": model.offset, "c": model.noise_variance, "d": model.data_dim},
+            maps={"f": Map(model.decoder, rank=1)},
+            laws={"": "q", **STANDARD_NOISE},
+            parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope())
+            | {r"\theta": Parameter(np.append(model.offset, np.log(model.noise_variance)), self._with)},
+        )
+
+    def _with(self, theta: Array) -> Scope:
+        """The scope with theta = (offset, log of the noise variance)."""
+        model = replace(self.model, offset=theta[:-1], noise_variance=float(np.exp(theta[-1])))
+        return replace(self, model=model).scope()
 
 
 @dataclass(frozen=True)
@@ -300,6 +375,19 @@ def _special_normal(rng: Rng, kind: str, p_loc: Array, p_scale: Array) -> Normal
         return Normal(loc, p_scale * np.exp(rng.uniform(1.0, 1.5)))
     return Normal(p_loc + away_from_zero(rng, 4.0, 6.0) * p_scale, p_scale * np.exp(away_from_zero(rng, 0.2, 0.9)))
 
+    def scope(self) -> Scope:
+        """p(x, z) with pixels of logits a_j(z), and q = N(mu, sigma^2)."""
+        model, q = self.model, self.q
+        return Scope(
+            worlds={"p": Decoder(model), "q": Law("z", q)},
+            observed={"x": self.x},
+            values=moment_names(q),
+            ranges={"j": len(self.x)},
+            maps={"a": Map(model.logits, rank=1)},
+            laws={"": "q", **STANDARD_NOISE},
+            parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope()),
+        )
+
 
 def _ratio(rng: Rng, log_scale: float) -> float:
     """A log-ratio of scales, 0.2 to 0.9 in size, after which the other scale too is away from one."""
@@ -329,3 +417,55 @@ class LinearPoints:
     def draw(cls, rng: Rng, k: int = 2, d: int = 3, *, kind: str = GENERIC) -> LinearPoints:
         w = LinearWitness.draw(rng, k, d, kind=kind)
         return cls(w.model, w.x, 1.5 * rng.standard_normal((50, k)))
+
+    def scope(self) -> Scope:
+        """The joint Gaussian p(x, z), and the points z at which a line must hold."""
+        return Scope(
+            worlds={"p": linear_world(self.model)},
+            observed={"x": self.x},
+            values={**linear_names(self.model, self.x), "z": self.z},
+        )
+
+
+# ----------------------------------------------------------------------------------------- what several scopes say
+
+STANDARD_NOISE = {r"\varepsilon": r"N(\varepsilon; 0, 1)"}
+
+
+def moment_names(q: Normal) -> dict[str, Any]:
+    """mu and sigma of a Gaussian q."""
+    return {r"\mu": q.loc, r"\sigma": q.scale}
+
+
+def moment_parameters(q: Normal, scope: Callable[[Normal], Scope]) -> dict[str, Parameter]:
+    """Mean and scale of q as what a line can be differentiated by; `scope` is that of the witness with another q."""
+    return {
+        r"\mu": Parameter(q.loc, lambda loc: scope(Normal(loc, q.scale))),
+        r"\sigma": Parameter(q.scale, lambda scale: scope(Normal(q.loc, scale))),
+    }
+
+
+def coordinates(law: DiagonalNormal) -> Callable[[Array], Law]:
+    """q_j(z_j) of a law with independent coordinates."""
+    return lambda j: Law("z", Normal(law.loc[j], law.scale[j]))
+
+
+def linear_world(model: LinearGaussian) -> JointGaussian:
+    """p(x, z) of a linear-Gaussian model."""
+    loading, (d, k) = model.loading, model.loading.shape
+    noise = model.noise_variance * np.eye(d)
+    covariance = np.block([[np.eye(k), loading.T], [loading, loading @ loading.T + noise]])
+    return JointGaussian({"z": k, "x": d}, np.concatenate([np.zeros(k), model.offset]), covariance)
+
+
+def linear_names(model: LinearGaussian, x: Array) -> dict[str, Any]:
+    """W, b, c, k, d; r = x - b, M = W^T W + c I, Sigma, the covariance of x; the posterior's mean and precision P."""
+    loading, (d, k) = model.loading, model.loading.shape
+    posterior = model.posterior(x)
+    return {
+        **{"W": loading, "b": model.offset, "c": model.noise_variance, "k": k, "d": d, "r": x - model.offset},
+        "M": loading.T @ loading + model.noise_variance * np.eye(k),
+        r"\Sigma": loading @ loading.T + model.noise_variance * np.eye(d),
+        r"\hat z": posterior.loc,
+        "P": loading.T @ loading / model.noise_variance + np.eye(k),
+    }

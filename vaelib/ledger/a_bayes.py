@@ -17,10 +17,12 @@ import numpy as np
 from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import MultivariateNormal
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Scope
+from vaelib.formula.worlds import JointGaussian, Table
 from vaelib.models import DiscreteLatent, LinearGaussian
 from vaelib.quadrature import gauss_hermite, gauss_hermite_multivariate, gauss_legendre
 from vaelib.terms import for_all_z, log_evidence, log_joint, log_lik, log_post, log_prior
-from vaelib.witnesses import CurvedWitness, LinearPoints, LinearWitness
+from vaelib.witnesses import CurvedWitness, LinearPoints, LinearWitness, linear_world
 
 Array = np.ndarray
 Rng = np.random.Generator
@@ -68,6 +70,10 @@ class Population:
     @property
     def model(self) -> DiscreteLatent:
         return DiscreteLatent(self.prior[:, 0], self.likelihood)
+
+    def scope(self) -> Scope:
+        """p(x, z) by counting, and the x that is observed."""
+        return Scope(worlds={"p": Table(("z", "x"), self.joint)}, observed={"x": self.x})
 
 
 def at_x(table: Any) -> Any:
@@ -441,6 +447,12 @@ class Observations:
     def draw(cls, rng: Rng) -> Observations:
         model = LinearWitness.draw(rng).model
         return cls(model, model.sample(4, rng=rng)[1])
+
+    def scope(self) -> Scope:
+        """p(x, z), and the observations x_i."""
+        return Scope(
+            worlds={"p": linear_world(self.model)}, values={"x": self.x, "N": len(self.x)}, ranges={"i": len(self.x)}
+        )
 
 
 def log_density_of_all(w: Observations) -> float:
@@ -863,6 +875,18 @@ class TwoObservations:
         """The model of both observations as one vector of 2 d numbers."""
         m = self.model
         return LinearGaussian(np.tile(m.loading, (2, 1)), np.tile(m.offset, 2), m.noise_variance)
+
+    def scope(self) -> Scope:
+        """p(x_1, x_2, z), the points z, and the moments of z after one observation and after both."""
+        m, stacked, k, d = self.model, self.stacked, self.model.latent_dim, self.model.data_dim
+        joint = linear_world(stacked)
+        first, both = m.posterior(self.first), stacked.posterior(np.concatenate([self.first, self.second]))
+        return Scope(
+            worlds={"p": JointGaussian({"z": k, "x_1": d, "x_2": d}, joint.loc, joint.covariance)},
+            observed={"x_1": self.first, "x_2": self.second},
+            values={"z": self.z, "m_2": both.loc, "V_1": first.covariance, "V_2": both.covariance}
+            | {"W": m.loading, "c": m.noise_variance},
+        )
 
 
 def product_of_densities(*parts: str) -> Callable[[TwoObservations], Array]:

@@ -13,6 +13,7 @@ from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import Categorical, MultivariateNormal, Normal
 from vaelib.elbo import importance_weighted_bound
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Scope
 from vaelib.ledger.a_bayes import gaussian_log_density
 from vaelib.models import LinearGaussian
 from vaelib.quadrature import (
@@ -43,6 +44,10 @@ class Scores:
         top = -rng.uniform(5e3, 2e4)
         below = np.concatenate([[0.0, rng.uniform(0.2, 1.5)], rng.uniform(2.0, 1500.0, n - 2)])
         return cls(top - rng.permutation(below))
+
+    def scope(self) -> Scope:
+        """The logarithms a_i."""
+        return Scope(values={"a": self.scores, "n": self.scores.size}, ranges={"i": self.scores.size})
 
 
 def log_sum_in_decimals(w: Scores, shift: bool = False) -> float:

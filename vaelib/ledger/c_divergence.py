@@ -16,6 +16,8 @@ from vaelib.derivation import GENERIC, Derivation, Line, Slip
 from vaelib.distributions import Categorical, Normal, kl_divergence
 from vaelib.elbo import density_times
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Map, Scope
+from vaelib.formula.worlds import Law, Table
 from vaelib.quadrature import gauss_hermite, trapezoid
 from vaelib.terms import KL, E, log_lik, log_prior, log_q, prior, q
 from vaelib.witnesses import (
@@ -130,6 +132,16 @@ class Weights:
         """rho_i = pi_i w_i / E[w]: what the weights make of pi."""
         return self.probability * self.value / self.mean
 
+    def scope(self) -> Scope:
+        """w_i with probability pi_i."""
+        return Scope(
+            values={r"\pi": self.probability, r"\rho": self.reweighted},
+            worlds={r"\pi": Table(("i",), self.probability), r"\rho": Table(("i",), self.reweighted)},
+            maps={"w": Map(lambda i: self.value[i], of=("i",))},
+            ranges={"i": self.value.size},
+            laws={"": r"\pi"},
+        )
+
 
 C2 = Derivation(
     "C2",
@@ -225,6 +237,15 @@ class TablePair:
         weights = np.exp(rng.uniform(-2.5, 2.5, (2, 3)))
         return cls(*weights / weights.sum(axis=1, keepdims=True))
 
+    def scope(self) -> Scope:
+        """Laws p and q of z, or of x and y; their entries p_i and q_i."""
+        variables = ("z",) if self.p.ndim == 1 else ("x", "y")
+        return Scope(
+            worlds={"p": Table(variables, self.p), "q": Table(variables, self.q)},
+            values={"p": self.p, "q": self.q},
+            ranges={"i": len(self.p)},
+        )
+
 
 TWO_COINS = TablePair(np.array([0.5, 0.5]), np.array([0.9, 0.1]))  # KL is 0.5108 one way, 0.3681 the other
 
@@ -295,6 +316,13 @@ class ThreeSteps:
 
     def after(self, steps: int) -> Normal:
         return Normal(self.start + steps * self.step, self.scale)
+
+    def scope(self) -> Scope:
+        """p, q and r of z, one step delta after the other."""
+        return Scope(
+            worlds={name: Law("z", self.after(i)) for i, name in enumerate("pqr")},
+            values={r"\delta": self.step, r"\sigma": self.scale},
+        )
 
 
 UNIT_STEPS = ThreeSteps(0.0, 1.0, 1.0)  # N(0, 1), N(1, 1), N(2, 1): 2 > 1/2 + 1/2

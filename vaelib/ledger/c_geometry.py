@@ -19,6 +19,9 @@ from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import Categorical, Exponential, MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import density_times, importance_weighted_bound
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Scope
+from vaelib.formula.spaces import Pieces
+from vaelib.formula.worlds import Law, Mixture, Table
 from vaelib.ledger.c_divergence import TablePair, divergence, half_line, package_divergence
 from vaelib.ledger.d_entropy import by_trapezoid, side_by_side
 from vaelib.models import DiscreteLatent
@@ -460,6 +463,18 @@ class MixtureAndGaussians:
         law = Normal(np.atleast_1d(loc), np.atleast_1d(scale))
         return self.expect(lambda z: self.log_prob(z)[:, None] - law.log_prob(z[:, None]))
 
+    def members(self) -> list[Scope]:
+        """For each q the mixture p, its moments m and v, and p^*, the Gaussian that has them."""
+        low, high = np.min(self.loc - 12 * self.scale), np.max(self.loc + 12 * self.scale)
+        p, best = Mixture("z", self.weights, Normal(self.loc, self.scale), low, high), self.matched
+        return [
+            Scope(
+                worlds={"p": p.marginal("z"), "q": Law("z", Normal(loc, scale)), "p^*": Law("z", best)},
+                values={"m": self.mean, "v": self.variance, r"\mu_q": loc, r"\sigma_q": scale},
+            )
+            for loc, scale in zip(self.q_loc, self.q_scale, strict=True)
+        ]
+
 
 def minus_entropy(w: MixtureAndGaussians) -> Estimate:
     """E_p[log p(z)]."""
@@ -590,6 +605,10 @@ class Joint:
         """p(z | x) for each x, by the package."""
         return [self.model.posterior(x) for x in range(self.table.shape[1])]
 
+    def scope(self) -> Scope:
+        """p(x, z), neither observed."""
+        return Scope(worlds={"p": Table(("z", "x"), self.table)})
+
 
 def uncertainty(probability: Array) -> float:
     """-sum p log p over all entries."""
@@ -710,6 +729,17 @@ class Uncovered:
     def tables(self) -> tuple[Categorical, Categorical]:
         """q and p, p with a logit of minus infinity."""
         return Categorical(np.log(self.q_table)), Categorical(np.append(np.log(self.p_table), -np.inf))
+
+    def members(self) -> list[Scope]:
+        """The tables, then the line."""
+        q, p = self.tables
+        return [
+            Scope(worlds={"q": Law("z", q), "p": Law("z", p)}),
+            Scope(
+                worlds={"q": Law("z", self.q_line), "p": Law("z", self.p_line)},
+                spaces={"z": Pieces((-40.0, 0.0, 60.0))},
+            ),
+        ]
 
 
 def forward_mean(w: Uncovered) -> Estimate:

@@ -16,6 +16,8 @@ import numpy as np
 from vaelib.derivation import GENERIC, Derivation, Line, Slip
 from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Scope
+from vaelib.formula.worlds import Law, Table
 from vaelib.quadrature import gauss_hermite, gauss_hermite_multivariate, trapezoid
 from vaelib.witnesses import DiagonalPair, MultivariatePair, NormalPair, generic_probabilities
 
@@ -73,6 +75,15 @@ class ThreeGaussians:
     def draw(cls, rng: Rng, *, kind: str = GENERIC) -> ThreeGaussians:
         scalar, diagonal = NormalPair.draw(rng, kind=kind), DiagonalPair.draw(rng, k=2, kind=kind)
         return cls(scalar.q, diagonal.q, MultivariatePair.draw(rng, k=3, kind=kind).q)
+
+    def members(self) -> list[Scope]:
+        """Each as a Gaussian vector, with mu, Sigma and k."""
+        scalar = MultivariateNormal(self.scalar.loc[None], self.scalar.scale[None, None] ** 2)
+        laws = (scalar, MultivariateNormal(self.diagonal.loc, self.diagonal.covariance), self.full)
+        return [
+            Scope(worlds={"q": Law("z", q)}, values={r"\mu": q.loc, r"\Sigma": q.covariance, "k": q.loc.size})
+            for q in laws
+        ]
 
 
 def for_each(f: Callable[[Any], Any]) -> Callable[[ThreeGaussians], Estimate]:
@@ -277,6 +288,13 @@ class TablePair:
     @property
     def p(self) -> Categorical:
         return Categorical(np.log(self.p_weights))
+
+    def scope(self) -> Scope:
+        """Laws p and q, and their entries."""
+        q, p = self.probabilities
+        return Scope(
+            worlds={"q": Table(("z",), q), "p": Table(("z",), p)}, values={"q": q, "p": p}, ranges={"i": len(q)}
+        )
 
 
 def total(f: Callable[[Array, Array], Array]) -> Callable[[TablePair], float]:

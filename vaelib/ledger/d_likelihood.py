@@ -17,6 +17,9 @@ from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import Bernoulli, Categorical, Normal, kl_divergence
 from vaelib.elbo import density_times, elbo
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Map, Scope
+from vaelib.formula.spaces import Interval, States
+from vaelib.formula.worlds import Decoder, Law
 from vaelib.ledger.f_elbo import DataSet, over_batches
 from vaelib.models import CurvedGaussian, ScalarBernoulli
 from vaelib.quadrature import gauss_hermite, gauss_legendre, trapezoid
@@ -48,6 +51,10 @@ class BinaryPixels:
     def draw(cls, rng: Rng) -> BinaryPixels:
         size = np.concatenate([rng.uniform(0.3, 3.0, 4), rng.uniform(20.0, 100.0, 4)])
         return cls(size * np.tile([1.0, 1.0, -1.0, -1.0], 2), np.tile([1, 0], 4))
+
+    def members(self) -> list[Scope]:
+        """Each pixel x with its logit a and s = sigmoid(a)."""
+        return [Scope(values={"a": a, "x": x, "s": expit(a)}) for a, x in zip(self.logits, self.x, strict=True)]
 
 
 def log_of_probability(w: BinaryPixels) -> Array:
@@ -180,6 +187,17 @@ class Reconstructions:
     @property
     def squares(self) -> Array:
         return (self.x - self.f) ** 2
+
+    def members(self) -> list[Scope]:
+        """The image x with each attempt f."""
+        return [
+            Scope(
+                values={"x": self.x, "f": f, "c": self.noise_variance, "d": self.x.size}
+                | {r"\mathrm{MSE}": np.mean((self.x - f) ** 2)},
+                ranges={"j": self.x.size},
+            )
+            for f in self.f
+        ]
 
 
 def gaussian_nll(
@@ -319,6 +337,15 @@ class BinaryDecoder:
     def ones(self, z: Array) -> Array:
         """s(z) = P(x_j = 1 | z), shape (n, d)."""
         return expit(self.model.slope * z[:, None] + self.model.bias)
+
+    def scope(self) -> Scope:
+        """p(x, z) with s_j = p(x_j = 1 | z); x runs over all images."""
+        return Scope(
+            worlds={"p": Decoder(self.model)},
+            spaces={"x": States(self.images()[:, 0])},
+            maps={"s": Map(lambda z: expit(self.model.logits(z)), rank=1)},
+            ranges={"j": self.model.slope.size},
+        )
 
 
 def under_prior(f: Callable[[BinaryDecoder, Array], Array]) -> Callable[[BinaryDecoder], Estimate]:
@@ -525,6 +552,13 @@ D12 = Derivation(
 )
 
 
+class Noise:
+    """The uniform law on [0, 1)."""
+
+    def log_prob(self, u: Array) -> Array:
+        return np.zeros(np.shape(u))
+
+
 @dataclass(frozen=True)
 class GaussianLevels:
     """A Gaussian density of a pixel in units of its levels, and three levels near its mean."""
@@ -536,6 +570,19 @@ class GaussianLevels:
     def draw(cls, rng: Rng) -> GaussianLevels:
         p = Normal(away_from_zero(rng, 1.2, 3.4), generic_scale(rng))
         return cls(p, np.floor(p.loc).astype(int) + np.array([-1, 0, 1]))
+
+    def members(self) -> list[Scope]:
+        """Each level v with P(v), the density p of a number, and uniform noise u."""
+        law = self.p
+        return [
+            Scope(
+                worlds={"p": Law("t", law), "U": Law("u", Noise())},
+                values={"v": v, "m": law.loc, "s": law.scale},
+                spaces={"u": Interval(0.0, 1.0, hard_low=True, hard_high=True)},
+                laws={"u": "U(u)"},
+            )
+            for v in self.v
+        ]
 
 
 def over_noise(f: Callable[[GaussianLevels, Array], Array]) -> Callable[[GaussianLevels], Estimate]:
@@ -896,6 +943,23 @@ class NoisyImages:
             return gauss_hermite(lambda z: ((x - self.model.decoder(z)) ** 2).sum(axis=-1), q.loc, q.scale)
 
         return sum(map(square, self.x, self.qs), Estimate(0.0))
+
+    def scope(self) -> Scope:
+        """The decoder f with noise variance c, the images x_n and their q_n; c^* is the mean squared error."""
+        model, (n, d) = self.model, self.x.shape
+        loc, scale = np.array([q.loc for q in self.qs]), np.array([q.scale for q in self.qs])
+        best = best_variance(self)
+        changed = replace(model, noise_variance=best)
+        return Scope(
+            worlds={
+                "q_": lambda i: Law("z", Normal(loc[i], scale[i])),
+                "p_c": Decoder(model),
+                "p_{c^*}": Decoder(changed),
+            },
+            values={"x": self.x, "c": model.noise_variance, "c^*": best, "N": n, "d": d},
+            maps={"f": Map(model.decoder, rank=1)},
+            ranges={"n": n},
+        )
 
 
 def best_variance(w: NoisyImages) -> float:

@@ -16,14 +16,12 @@ import numpy as np
 from vaelib.derivation import GENERIC, Derivation, Line, Slip
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.estimate import Estimate
+from vaelib.formula import HALF, KL, E, N, integral, log, over, symbol, symbols
+from vaelib.formula.scope import Map, Scope
+from vaelib.formula.spaces import Around
+from vaelib.formula.worlds import Law
 from vaelib.ledger.d_entropy import by_gauss_hermite, by_trapezoid, covariance_of, side_by_side
-from vaelib.witnesses import (
-    DiagonalPair,
-    MultivariatePair,
-    NormalPair,
-    away_from_zero,
-    generic_scale,
-)
+from vaelib.witnesses import DiagonalPair, MultivariatePair, NormalPair, away_from_zero, coordinates, generic_scale
 
 Array = np.ndarray
 Rng = np.random.Generator
@@ -37,30 +35,12 @@ def log_ratio(w: Any) -> Callable[[Array], Array]:
     return lambda z: w.q.log_prob(z) - w.p.log_prob(z)
 
 
-def difference_of_squares(w: NormalPair) -> Estimate:
-    """E_q[(z - mu_p)^2 / (2 sigma_p^2) - (z - mu_q)^2 / (2 sigma_q^2)]: a published note takes this for the KL."""
-    q, p = w.q, w.p
-    return by_gauss_hermite(q, lambda z: (z - p.loc) ** 2 / (2 * p.scale**2) - (z - q.loc) ** 2 / (2 * q.scale**2))
-
-
-def mean_term(w: NormalPair) -> float:
-    """(mu_q - mu_p)^2 / (2 sigma_p^2): a published note takes this for the KL."""
-    return (w.q.loc - w.p.loc) ** 2 / (2 * w.p.scale**2)
-
-
-def log_term(w: NormalPair) -> float:
-    """log sigma_p / sigma_q."""
-    return np.log(w.p.scale / w.q.scale)
-
-
-def spread_term(w: NormalPair) -> float:
-    """sigma_q^2 / (2 sigma_p^2)."""
-    return w.q.scale**2 / (2 * w.p.scale**2)
-
-
-def univariate_kl(w: NormalPair) -> float:
-    """log sigma_p / sigma_q + (sigma_q^2 + (mu_q - mu_p)^2) / (2 sigma_p^2) - 1/2."""
-    return log_term(w) + spread_term(w) + mean_term(w) - 0.5
+mu_q, sigma_q, mu_p, sigma_p = symbols(r"\mu_q \sigma_q \mu_p \sigma_p")
+z, q, p = symbols("z q p")
+square_q, square_p = (z - mu_q) ** 2 / (2 * sigma_q**2), (z - mu_p) ** 2 / (2 * sigma_p**2)
+exponents = E(q, square_p - square_q)  # a published note takes this for the KL, and then `shift`
+log_scales = log(sigma_p / sigma_q)
+spread, shift = sigma_q**2 / (2 * sigma_p**2), (mu_q - mu_p) ** 2 / (2 * sigma_p**2)
 
 
 def sampled_log_ratio(w: NormalPair, rng: Rng, n: int) -> Array:
@@ -75,27 +55,11 @@ E1 = Derivation(
     assumptions="sigma_q > 0 and sigma_p > 0",
     source="Kullback 1959, chapter 9; moments of a Gaussian",
     lines=(
-        Line(r"\int q(z) \log\frac{q(z)}{p(z)}\, dz", lambda w: by_trapezoid(w.q, log_ratio(w))),
-        Line(
-            r"-\mathbb{E}_{q}[\log p(z)] - \left(-\mathbb{E}_{q}[\log q(z)]\right)",
-            lambda w: by_gauss_hermite(w.q, w.q.log_prob) - by_gauss_hermite(w.q, w.p.log_prob),
-            reason="D3: cross-entropy minus entropy",
-        ),
-        Line(
-            r"\log\frac{\sigma_p}{\sigma_q} + \mathbb{E}_{q}\left[\tfrac{(z-\mu_p)^2}{2\sigma_p^2} - \tfrac{(z-\mu_q)^2}{2\sigma_q^2}\right]",
-            lambda w: log_term(w) + difference_of_squares(w),
-            reason="insert both log-densities; only log 2 pi cancels",
-        ),
-        Line(
-            r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigma_p^2} - \tfrac12",
-            univariate_kl,
-            reason="mean square = variance + square of the mean, twice",
-        ),
-        Line(
-            r"\mathrm{KL}(q \,\Vert\, p)",
-            lambda w: kl_divergence(w.q, w.p),
-            reason="the package's kl_divergence(q, p)",
-        ),
+        Line(integral(q(z) * log(q(z) / p(z)), z)),
+        Line(-E(q, log(p(z))) - (-E(q, log(q(z)))), reason="D3: cross-entropy minus entropy"),
+        Line(log_scales + exponents, reason="insert both log-densities; only log 2 pi cancels"),
+        Line(log_scales + spread + shift - HALF, reason="mean square = variance + square of the mean, twice"),
+        Line(KL(q, p), lambda w: kl_divergence(w.q, w.p), reason="the package's kl_divergence(q, p)"),
         Line(
             r"\tfrac{1}{n} \sum_i \log\frac{q(z_i)}{p(z_i)},\quad z_i = \mu_q + \sigma_q \varepsilon_i",
             reason="a sample mean; quadratic in z, so its variance is finite",
@@ -108,86 +72,85 @@ E1 = Derivation(
             2,
             "no logarithm",
             "It looks like the normalizing constants were taken to cancel: 2 pi does, sigma does not.",
-            difference_of_squares,
-            latex=r"\mathbb{E}_{q}\left[\tfrac{(z-\mu_p)^2}{2\sigma_p^2} - \tfrac{(z-\mu_q)^2}{2\sigma_q^2}\right]",
+            exponents,
             real="a published note",
         ),
         Slip(
             3,
             "only the mean term",
             "It looks like the scales were taken to be equal: then only the means count.",
-            mean_term,
-            latex=r"\frac{(\mu_q-\mu_p)^2}{2\sigma_p^2}",
+            shift,
             real="a published note",
         ),
         Slip(
             3,
             "no logarithm in the closed form",
             "It looks like log sigma_p / sigma_q is missing: then a narrow q costs nothing.",
-            lambda w: univariate_kl(w) - log_term(w),
-            latex=r"\frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigma_p^2} - \tfrac12",
+            spread + shift - HALF,
             real="a published note, commented out",
         ),
         Slip(
             3,
             "no -1/2",
             "It looks like the -1/2 is missing: it is E[(z - mu_q)^2] / (2 sigma_q^2), and makes KL(q || q) = 0.",
-            lambda w: univariate_kl(w) + 0.5,
+            log_scales + spread + shift,
         ),
         Slip(
             3,
             "logarithm upside down",
             "It looks like the ratio in the logarithm is upside down: a narrow q costs log sigma_p / sigma_q > 0.",
-            lambda w: univariate_kl(w) - 2 * log_term(w),
+            log(sigma_q / sigma_p) + spread + shift - HALF,
         ),
         Slip(
             3,
             "standard deviation for variance",
             "It looks like the scales were not squared.",
-            lambda w: log_term(w) + (w.q.scale + (w.q.loc - w.p.loc) ** 2) / (2 * w.p.scale) - 0.5,
+            log_scales + (sigma_q + (mu_q - mu_p) ** 2) / (2 * sigma_p) - HALF,
         ),
         Slip(
             3,
             "divided by the variance of q",
             "It looks like the square is divided by the variance of q: it comes from log p, so by that of p.",
-            lambda w: log_term(w) + (w.q.scale**2 + (w.q.loc - w.p.loc) ** 2) / (2 * w.q.scale**2) - 0.5,
+            log_scales + (sigma_q**2 + (mu_q - mu_p) ** 2) / (2 * sigma_q**2) - HALF,
         ),
         Slip(
             3,
             "exchanged",
             "It looks like q and p are exchanged: KL is not symmetric.",
-            lambda w: univariate_kl(NormalPair(w.p, w.q)),
+            log(sigma_q / sigma_p) + (sigma_p**2 + (mu_p - mu_q) ** 2) / (2 * sigma_q**2) - HALF,
         ),
         Slip(
             3,
             "no 1/2 on the log of variances",
             "It looks like log sigma_p^2 / sigma_q^2 is taken whole: log sigma is half of log sigma^2.",
-            lambda w: univariate_kl(w) + log_term(w),
+            log(sigma_p**2 / sigma_q**2) + spread + shift - HALF,
         ),
         Slip(
             3,
             "minus the mean term",
             "It looks like the means enter with a minus: moving q away from p makes KL larger.",
-            lambda w: univariate_kl(w) - 2 * mean_term(w),
+            log_scales + spread - shift - HALF,
         ),
         Slip(
             4,
             "exchanged in the call",
             "It looks like the arguments are exchanged: kl_divergence(q, p) averages under q.",
             lambda w: kl_divergence(w.p, w.q),
-            latex=r"\mathrm{KL}(p \,\Vert\, q)",
+            latex=KL(p, q).latex,
         ),
         Slip(
             5,
             "samples from p",
             "It looks like z was sampled from p: the average is under q, the first argument.",
             samples=lambda w, rng, n: log_ratio(w)(w.p.transform(rng.standard_normal(n))),
+            latex=r"\tfrac{1}{n} \sum_i \log\frac{q(z_i)}{p(z_i)},\quad z_i = \mu_p + \sigma_p \varepsilon_i",
         ),
         Slip(
             5,
             "noise times the variance",
             "It looks like the noise was multiplied by sigma^2: z = mu + sigma eps.",
             samples=lambda w, rng, n: log_ratio(w)(w.q.loc + w.q.scale**2 * rng.standard_normal(n)),
+            latex=r"\tfrac{1}{n} \sum_i \log\frac{q(z_i)}{p(z_i)},\quad z_i = \mu_q + \sigma_q^2 \varepsilon_i",
         ),
     ),
 )
@@ -219,6 +182,16 @@ class Encoding:
     def log_variance(self) -> Array:
         return 2 * np.log(self.q.scale)
 
+    def scope(self) -> Scope:
+        """q = N(mu, diag sigma^2) and p = N(0, I), whole and coordinate by coordinate."""
+        q, k = self.q, self.q.loc.size
+        return Scope(
+            worlds={"q": Law("z", q), "p": Law("z", self.p), "q_": coordinates(q), "p_": coordinates(self.p)},
+            values={r"\mu": q.loc, r"\sigma": q.scale, "k": k},
+            spaces={"z_": lambda j: Around(q.loc[j], q.scale[j])},
+            ranges={"j": k},
+        )
+
 
 def sum_of_integrals(w: Any) -> Estimate:
     """sum_j int q_j log(q_j / p_j) dz_j for diagonal q and p, each integral in one dimension."""
@@ -226,11 +199,10 @@ def sum_of_integrals(w: Any) -> Estimate:
     return by_trapezoid(w.q, lambda z: (q.log_prob(z) - p.log_prob(z)).sum(axis=-1))
 
 
-def kl_to_standard(w: Encoding, *, one: float = 1.0, log: float = 1.0, mean: float = 1.0, spread: float = 1.0) -> float:
-    """-1/2 sum_j (one + log log sigma_j^2 - mean mu_j^2 - spread sigma_j^2); the keywords, 1 if right, make its slips."""
-    log_variance, square, variance = w.log_variance, w.q.loc**2, np.exp(w.log_variance)
-    return -0.5 * np.sum(one + log * log_variance - mean * square - spread * variance)
-
+mu, sigma, j, k = symbols(r"\mu \sigma j k")
+q_j, p_j, z_j, mu_j, sigma_j = q[j], p[j], z[j], mu[j], sigma[j]
+log_variance = log(sigma_j**2)
+wrong_sign_of_the_mean = -HALF * over(j, 1 + log_variance + mu_j**2 - sigma_j**2)  # in a published note
 
 E2 = Derivation(
     "E2",
@@ -239,22 +211,17 @@ E2 = Derivation(
     assumptions="q = N(mu, diag sigma^2), p = N(0, I)",
     source="Kingma and Welling 2014, appendix B",
     lines=(
-        Line(r"\sum_j \int q_j(z_j) \log\frac{q_j(z_j)}{p_j(z_j)}\, dz_j", sum_of_integrals),
+        Line(over(j, integral(q_j(z_j) * log(q_j(z_j) / p_j(z_j)), z_j))),
         Line(
-            r"\tfrac12\,\mathbb{E}_{q}\left[\sum_j z_j^2 - \tfrac{(z_j-\mu_j)^2}{\sigma_j^2} - \log\sigma_j^2\right]",
-            lambda w: by_gauss_hermite(
-                w.q,
-                lambda z: 0.5 * np.sum(z**2 - (z - w.q.loc) ** 2 * np.exp(-w.log_variance) - w.log_variance, axis=-1),
-            ),
+            HALF * E(q, over(j, z_j**2 - (z_j - mu_j) ** 2 / sigma_j**2 - log_variance)),
             reason="insert both log-densities; log 2 pi cancels",
         ),
         Line(
-            r"-\tfrac12 \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2\right)",
-            kl_to_standard,
+            -HALF * over(j, 1 + log_variance - mu_j**2 - sigma_j**2),
             reason="mean square = variance + square of the mean",
         ),
         Line(
-            r"\mathrm{KL}(q \,\Vert\, N(0, I))",
+            KL(q, N(0, symbol("I"))),
             lambda w: kl_divergence(w.q, w.p),
             reason="the package's kl_divergence(q, p)",
         ),
@@ -264,65 +231,56 @@ E2 = Derivation(
             2,
             "sign of the mean",
             "It looks like mu^2 has the sign of log sigma^2: a mean away from 0 makes KL larger.",
-            lambda w: kl_to_standard(w, mean=-1),
-            latex=r"-\tfrac12 \sum_j \left(1 + \log\sigma_j^2 + \mu_j^2 - \sigma_j^2\right)",
+            wrong_sign_of_the_mean,
             real="a published note",
         ),
         Slip(
             2,
             "no one half",
             "It looks like the 1/2 in front of the sum is missing.",
-            lambda w: 2 * kl_to_standard(w),
-            latex=r"-\sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2\right)",
+            -over(j, 1 + log_variance - mu_j**2 - sigma_j**2),
         ),
         Slip(
             2,
             "log sigma for log sigma^2",
             "It looks like the log of the scale stands for the log of the variance: that is twice as large.",
-            lambda w: kl_to_standard(w, log=0.5),
-            latex=r"-\tfrac12 \sum_j \left(1 + \log\sigma_j - \mu_j^2 - \sigma_j^2\right)",
+            -HALF * over(j, 1 + log(sigma_j) - mu_j**2 - sigma_j**2),
         ),
         Slip(
             2,
             "mean over dimensions",
             "It looks like the dimensions were averaged: the KL of a product is the sum.",
-            lambda w: kl_to_standard(w) / w.q.loc.size,
-            latex=r"-\tfrac{1}{2k} \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2\right)",
+            -1 / (2 * k) * over(j, 1 + log_variance - mu_j**2 - sigma_j**2),
         ),
         Slip(
             2,
             "sign of the variance",
             "It looks like sigma^2 has the wrong sign: a broad q costs sigma^2 / 2.",
-            lambda w: kl_to_standard(w, spread=-1),
-            latex=r"-\tfrac12 \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 + \sigma_j^2\right)",
+            -HALF * over(j, 1 + log_variance - mu_j**2 + sigma_j**2),
         ),
         Slip(
             2,
             "no 1",
             "It looks like the 1 is missing: at mu = 0, sigma = 1 the KL must be 0.",
-            lambda w: kl_to_standard(w, one=0),
-            latex=r"-\tfrac12 \sum_j \left(\log\sigma_j^2 - \mu_j^2 - \sigma_j^2\right)",
+            -HALF * over(j, log_variance - mu_j**2 - sigma_j**2),
         ),
         Slip(
             2,
             "negative KL",
             "It looks like the minus in front is missing: this is -KL, as it enters the bound.",
-            lambda w: -kl_to_standard(w),
-            latex=r"\tfrac12 \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2\right)",
+            HALF * over(j, 1 + log_variance - mu_j**2 - sigma_j**2),
         ),
         Slip(
             2,
             "sigma for sigma^2",
             "It looks like exp(log_scale) stands where the variance belongs: exp(2 log_scale).",
-            lambda w: kl_to_standard(w) + 0.5 * np.sum(w.q.scale - w.q.scale**2),
-            latex=r"-\tfrac12 \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j\right)",
+            -HALF * over(j, 1 + log_variance - mu_j**2 - sigma_j),
         ),
         Slip(
             2,
             "exp(2 log-variance)",
             "It looks like a log-variance was taken for a log-scale: exp(2 log_variance) is sigma^4.",
-            lambda w: kl_to_standard(w) + 0.5 * np.sum(np.exp(2 * w.log_variance) - np.exp(w.log_variance)),
-            latex=r"-\tfrac12 \sum_j \left(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^4\right)",
+            -HALF * over(j, 1 + log_variance - mu_j**2 - sigma_j**4),
         ),
     ),
 )
@@ -419,6 +377,24 @@ class CovariancePairs:
     def pairs(self) -> list[tuple[Any, Any]]:
         """Full against full, full against diagonal, diagonal against full."""
         return [(self.full.q, self.full.p), (self.full.q, self.diagonal), (self.diagonal, self.full.p)]
+
+    def members(self) -> list[Scope]:
+        """q and p of each pair, and their squared distances d^2 from the mean."""
+        return [
+            Scope(
+                worlds={"q": Law("z", q), "p": Law("z", p)},
+                values={r"\mu_q": q.loc, r"\Sigma_q": covariance_of(q), "k": q.loc.size}
+                | {r"\mu_p": p.loc, r"\Sigma_p": covariance_of(p)},
+                maps={"d_q": distance_from(q), "d_p": distance_from(p)},
+            )
+            for q, p in self.pairs
+        ]
+
+
+def distance_from(p: Any) -> Map:
+    """z -> sqrt of (z - mu)^T S^-1 (z - mu)."""
+    precision = np.linalg.inv(covariance_of(p))
+    return Map(lambda z: np.sqrt(np.einsum("...i,ij,...j->...", z - p.loc, precision, z - p.loc)))
 
 
 def over_pairs(f: Callable[[Any, Any], Any]) -> Callable[[CovariancePairs], Estimate]:

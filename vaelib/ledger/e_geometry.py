@@ -24,6 +24,9 @@ from vaelib.distributions import (
 )
 from vaelib.elbo import density_times
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Scope
+from vaelib.formula.spaces import Pieces
+from vaelib.formula.worlds import Law, Table
 from vaelib.ledger.c_geometry import MixtureAndGaussians, generic_matrix
 from vaelib.ledger.d_entropy import by_gauss_hermite, by_trapezoid, side_by_side
 from vaelib.ledger.e_gaussian import full_kl
@@ -86,6 +89,17 @@ class FourLaws:
             (laplace, float(laplace.loc - 45 * laplace.scale), float(laplace.loc + 45 * laplace.scale)),
             (self.exponential, 0.0, float(45 / self.exponential.rate)),
             (box, box.low, box.low + box.width),
+        ]
+
+    def members(self) -> list[Scope]:
+        """Each law p with its moments m and v, and the Gaussian g that has them."""
+        return [
+            Scope(
+                worlds={"p": Law("z", law), "g": Law("z", with_same_moments(law))},
+                values={"m": law.mean, "v": law.variance},
+                spaces={"z": Pieces((low, *([law.loc] if isinstance(law, Laplace) else []), high))},
+            )
+            for law, low, high in self.parts
         ]
 
 
@@ -246,6 +260,13 @@ class Widths:
     def each(self, f: Callable[[Normal], Any]) -> Estimate:
         return side_by_side([f(Normal(loc, scale)) for loc, scale in zip(self.loc, self.scale, strict=True)])
 
+    def members(self) -> list[Scope]:
+        """q of each width."""
+        return [
+            Scope(worlds={"q": Law("z", Normal(loc, scale))}, values={r"\sigma": scale})
+            for loc, scale in zip(self.loc, self.scale, strict=True)
+        ]
+
 
 def slope_missing(w: Widths) -> Estimate:
     """The integral of 1 - 1/s for s from 1 to sigma / sigma_0: what log t <= t - 1 gives away."""
@@ -345,6 +366,17 @@ class Mapped:
         """N(A mu + b, A S A^T)."""
         loc = self.matrix @ law.loc + (self.shift if shift else 0.0)
         return MultivariateNormal(loc, self.matrix @ law.covariance @ self.matrix.T)
+
+    def scope(self) -> Scope:
+        """q and p of z, their images under y = A z + b."""
+        q, p = self.pair.q, self.pair.p
+        q_y, p_y = self.image(q), self.image(p)
+        values = {r"\mu_q": q.loc, r"\Sigma_q": q.covariance, r"\mu_p": p.loc, r"\Sigma_p": p.covariance}
+        return Scope(
+            worlds={"q": Law("z", q), "p": Law("z", p), "q_y": Law("y", q_y), "p_y": Law("y", p_y)},
+            values={**values, "A": self.matrix, "b": self.shift, "k": q.loc.size, r"\delta": self.gap}
+            | {"S_q": q_y.covariance, "S_p": p_y.covariance},
+        )
 
 
 def log_det(matrix: Array) -> float:
@@ -470,6 +502,10 @@ class TwoFactors:
     @property
     def c(self) -> float:
         return self.C * (self.a / self.A + self.b / self.B)
+
+    def scope(self) -> Scope:
+        """The two laws by their moments, and the points z."""
+        return Scope(values={name: getattr(self, name) for name in "aAbBcCz"})
 
 
 def density(z: Any, loc: float, variance: float) -> Array:
@@ -705,6 +741,17 @@ class Logits:
         """(a, b) of the coin as a table (0, a), of the table, and of the table with a state that q excludes."""
         a, b = (np.array([0.0, logit]) for logit in self.coin)
         return [(a, b), (self.table_q, self.table_p), (np.append(self.table_q[:4], -np.inf), self.table_p)]
+
+    def members(self) -> list[Scope]:
+        """q and p as tables and by their logits."""
+        return [
+            Scope(
+                worlds={"q": Table(("z",), probabilities(a)), "p": Table(("z",), probabilities(b))},
+                values={"q": probabilities(a), "p": probabilities(b), "a": a, "b": b},
+                ranges={"i": len(a)},
+            )
+            for a, b in self.logits
+        ]
 
 
 def probabilities(logits: Array) -> Array:

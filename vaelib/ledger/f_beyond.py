@@ -14,6 +14,8 @@ from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import Categorical, DiagonalNormal, Normal, kl_divergence
 from vaelib.elbo import bound_terms, density_times
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Map, Scope
+from vaelib.formula.worlds import Conditional, Table
 from vaelib.models import CurvedGaussian, DiscreteLatent, LinearGaussian
 from vaelib.quadrature import gauss_legendre, trapezoid
 from vaelib.terms import E, log_joint, log_q, q
@@ -315,6 +317,17 @@ class Tables:
     def q(self, x: int) -> Categorical:
         return Categorical(np.log(self.encoder[x]))
 
+    def scope(self) -> Scope:
+        """p(x, z), the law D(x) of the data, and q(z | x)."""
+        return Scope(
+            worlds={
+                "p": Table(("z", "x"), self.model.joint),
+                "D": Table(("x",), self.data),
+                "q": Conditional("z", ("x",), lambda x: Categorical(np.log(self.encoder[x]))),
+            },
+            maps={r"\mathcal{L}": Map(lambda x: self.bounds[x], of=("x",))},
+        )
+
 
 def entropy(p: Array) -> float:
     return float(-np.sum(p * np.log(p)))
@@ -432,6 +445,18 @@ class Candidates:
     def evidence(self) -> Array:
         """p(x) under each model, shape (7, M)."""
         return np.stack([model.joint.sum(axis=0) for model in self.models])
+
+    def members(self) -> list[Scope]:
+        """Each model p_theta(x, z), the law D(x) of the data, and the data themselves."""
+        data = np.repeat(np.arange(self.counts.size), self.counts)
+        return [
+            Scope(
+                worlds={r"p_\theta": Table(("z", "x"), model.joint), "D": Table(("x",), self.share)},
+                values={"x": data, "N": data.size},
+                ranges={"i": data.size},
+            )
+            for model in self.models
+        ]
 
 
 def around(rng: Rng, weights: Array) -> DiscreteLatent:
@@ -565,6 +590,18 @@ class TwoLayers:
     @property
     def kl_2(self) -> float:
         return float(kl_divergence(Categorical(np.log(self.q_2)), Categorical(np.log(self.prior_2))))
+
+    def scope(self) -> Scope:
+        """p(x, z_1, z_2) and q(z_1, z_2 | x), at the x that is observed."""
+        joint = self.prior[:, :, None] * self.likelihood
+        values = self.likelihood.shape[1]
+        code = np.repeat(self.q[:, :, None], values, axis=2) / values
+        names = ("z_2", "z_1", "x")
+        return Scope(
+            worlds={"p": Table(names, joint), "q": Table(names, code)},
+            observed={"x": self.x},
+            laws={"q": "q(z_1, z_2 | x)"},
+        )
 
 
 def table_kl(q_table: Array, p_table: Array) -> float:

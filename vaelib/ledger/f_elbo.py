@@ -847,7 +847,7 @@ F11 = Derivation(
         Line(log_evidence),
         Line(E(q, log_lik) - KL(q, prior) + KL(q, post), reason="F2"),
         Line(
-            r"\mathbb{E}_{q}\left[\sum_j x_j a_j - \mathrm{softplus}(a_j)\right] - \mathrm{KL}(q \,\Vert\, p(z)) + \mathrm{KL}(q \,\Vert\, p(z \mid x))",
+            r"\mathbb{E}_{q}\left[\sum_j \left(x_j a_j - \mathrm{softplus}(a_j)\right)\right] - \mathrm{KL}(q \,\Vert\, p(z)) + \mathrm{KL}(q \,\Vert\, p(z \mid x))",
             cross_entropy_bound,
             reason="log Be(x; sigmoid(a)) = x a - softplus(a), over pixels",
         ),

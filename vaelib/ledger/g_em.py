@@ -25,6 +25,8 @@ from vaelib.em import (
     ppca_maximum,
 )
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Scope
+from vaelib.formula.worlds import Table
 from vaelib.models import LOG_2PI, DiscreteLatent, LinearGaussian
 from vaelib.quadrature import gauss_legendre
 from vaelib.terms import KL, E, H, log_evidence, log_joint, post, prior, q
@@ -169,6 +171,11 @@ class TwoModels:
     def kl(self) -> float:
         """KL(p_old(z|x) || p_new(z|x)), by the package."""
         return float(kl_divergence(self.old.posterior(self.x), self.new.posterior(self.x)))
+
+    def scope(self) -> Scope:
+        """p(x, z) under theta, the old model, and under theta', the new one."""
+        old, new = (Table(("z", "x"), model.joint) for model in (self.old, self.new))
+        return Scope(worlds={r"p_\theta": old, r"p_{\theta'}": new}, observed={"x": self.x})
 
 
 def bayes_under_old(w: TwoModels) -> float:

@@ -19,10 +19,13 @@ from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import elbo
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Map, Scope
+from vaelib.formula.worlds import Law, Table
 from vaelib.gradients import leave_one_out, pathwise, score, score_function
 from vaelib.quadrature import gauss_hermite, gauss_hermite_multivariate, gauss_legendre, trapezoid
 from vaelib.terms import KL, E, log_joint, log_lik, log_prior, log_q, post, prior, q
 from vaelib.witnesses import (
+    STANDARD_NOISE,
     CurvedWitness,
     LinearWitness,
     NormalPair,
@@ -30,6 +33,8 @@ from vaelib.witnesses import (
     generic_covariance,
     generic_probabilities,
     generic_scale,
+    moment_names,
+    moment_parameters,
 )
 
 Array = np.ndarray
@@ -73,6 +78,16 @@ class Smooth:
         by_mu = damped * np.cos(w * mu) + 2 * self.quadratic * mu + 3 * self.cubic * (mu**2 + sigma**2)
         by_sigma = -damped * w * sigma * np.sin(w * mu) + 2 * self.quadratic * sigma + 6 * self.cubic * mu * sigma
         return np.array([by_mu, by_sigma])
+
+    def scope(self) -> Scope:
+        """q = N(mu, sigma^2), the function f, and the baseline b."""
+        return Scope(
+            worlds={"q": Law("z", self.q)},
+            values={**moment_names(self.q), "b": self.baseline},
+            maps={"f": Map(self.f), "f'": Map(self.slope)},
+            laws={"": "q", **STANDARD_NOISE},
+            parameters=moment_parameters(self.q, lambda moved: replace(self, q=moved).scope()),
+        )
 
 
 def over_noise(g: Callable[[Array], Any]) -> Estimate:
@@ -982,7 +997,7 @@ H10 = Derivation(
             reason="estimator B: KL of Gaussians in closed form",
         ),
         Line(
-            r"\tfrac1S\textstyle\sum_s \log p(x, z_s) - \log q(z_s)",
+            r"\tfrac1S\textstyle\sum_s \left(\log p(x, z_s) - \log q(z_s)\right)",
             samples=sampled_a,
             num_samples=40_000,
             reason="A as it is computed, z_s = mu + sigma eps_s",
@@ -1034,7 +1049,7 @@ H10 = Derivation(
             "noise without its scale",
             "It looks like z = mu + eps: the noise was not multiplied by sigma.",
             samples=lambda w, rng, n: log_weight(w, w.q.loc + rng.standard_normal(n)),
-            latex=r"\tfrac1S\textstyle\sum_s \log p(x, z_s) - \log q(z_s), \quad z_s = \mu + \varepsilon_s",
+            latex=r"\tfrac1S\textstyle\sum_s \left(\log p(x, z_s) - \log q(z_s)\right), \quad z_s = \mu + \varepsilon_s",
         ),
         Slip(
             6,
@@ -1249,6 +1264,15 @@ class Choice:
     def probs(self) -> Array:
         weights = np.exp(self.logits - self.logits.max())
         return weights / weights.sum()
+
+    def scope(self) -> Scope:
+        """q as a table of logits a, and the value f of each state."""
+        return Scope(
+            worlds={"q": Table(("z",), self.probs)},
+            values={"p": self.probs, "f": self.values, "a": self.logits},
+            ranges={"j": len(self.values), "i": len(self.values)},
+            every=("i",),
+        )
 
 
 NUM_DRAWS = 3
@@ -1492,6 +1516,16 @@ class Jump:
         low, high = [(0.35, 0.75), (1.25, 1.45)][rng.integers(2)]
         scale = generic_scale(rng)
         return cls(Normal(away_from_zero(rng, low, high) * scale, scale))
+
+    def scope(self) -> Scope:
+        """q = N(mu, sigma^2)."""
+        return Scope(
+            worlds={"q": Law("z", self.q)},
+            values=moment_names(self.q),
+            maps={r"\Phi": Map(ndtr, of=("t",))},
+            laws={"": "q", **STANDARD_NOISE},
+            parameters=moment_parameters(self.q, lambda moved: replace(self, q=moved).scope()),
+        )
 
 
 def above_zero(w: Jump) -> Estimate:

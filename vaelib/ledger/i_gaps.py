@@ -14,6 +14,8 @@ import numpy as np
 from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Scope
+from vaelib.formula.worlds import Law
 from vaelib.models import DiscreteLatent, LinearGaussian
 from vaelib.terms import KL, E, log_evidence, log_joint, log_post, log_q, post, prior, q
 from vaelib.witnesses import (
@@ -25,6 +27,7 @@ from vaelib.witnesses import (
     generic_loading,
     generic_noise_variance,
     generic_scale,
+    linear_world,
 )
 
 Array = np.ndarray
@@ -224,6 +227,16 @@ class AmortizedWitness:
 
     def best(self, variance: Array | None = None) -> DiagonalNormal:
         return DiagonalNormal(self.mean, np.sqrt(1 / np.diag(self.precision) if variance is None else variance))
+
+    def scope(self) -> Scope:
+        """p(x, z), q = N(mu, diag sigma^2), and the posterior's mean m and precision Lambda."""
+        q = self.q
+        return Scope(
+            worlds={"p": linear_world(self.model), "q": Law("z", q), r"q_\varphi": Law("z", q)},
+            observed={"x": self.x},
+            values={r"\mu": q.loc, r"\sigma": q.scale, "m": self.mean, r"\Lambda": self.precision},
+            ranges={"j": q.loc.size},
+        )
 
 
 def inference_gap(w: AmortizedWitness) -> Any:

@@ -21,6 +21,7 @@ from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import Categorical, Normal, kl_divergence
 from vaelib.elbo import elbo, importance_weighted_bound
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Scope
 from vaelib.models import DiscreteLatent
 from vaelib.witnesses import (
     BernoulliWitness,
@@ -53,6 +54,11 @@ class LogWeights:
     def equal(cls, rng: Rng) -> LogWeights:
         """All K log-weights of an example are the same."""
         return cls(np.tile(cls.draw(rng).log_weights[0], (5, 1)))
+
+    def members(self) -> list[Scope]:
+        """The log-weights a_k of each example."""
+        k = len(self.log_weights)
+        return [Scope(values={"a": a, "K": k}, ranges={"k": k}) for a in self.log_weights.T]
 
 
 def in_decimals(w: LogWeights) -> Array:

@@ -16,6 +16,8 @@ from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import Categorical, MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import elbo
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Scope
+from vaelib.formula.worlds import Conditional, Law, Mixture, Table
 from vaelib.models import LinearGaussian
 from vaelib.quadrature import gauss_hermite, gauss_hermite_multivariate, gauss_legendre, trapezoid
 from vaelib.witnesses import (
@@ -25,6 +27,8 @@ from vaelib.witnesses import (
     generic_noise_variance,
     generic_probabilities,
     generic_scale,
+    linear_names,
+    linear_world,
 )
 
 Array = np.ndarray
@@ -83,6 +87,18 @@ class Codes:
     def which(self) -> Array:
         """q(n | z): which example, when the code is known; (N, K), columns sum to one."""
         return self.codes / (self.size * self.aggregate)
+
+    def scope(self) -> Scope:
+        """The codes q(z | x_n) of the examples, their mean, and the prior."""
+        return Scope(
+            worlds={
+                "q": Conditional("z", ("x",), lambda x: Categorical(np.log(self.codes[x]))),
+                r"\bar q": Table(("z",), self.aggregate),
+                "p": Table(("z",), self.prior),
+            },
+            values={"x": np.arange(self.size), "N": self.size},
+            ranges={"n": self.size},
+        )
 
 
 def four_logarithms(w: Codes) -> float:
@@ -219,6 +235,22 @@ class GaussianCodes:
 
     def log_aggregate(self, z: Array) -> Array:
         return logsumexp(self.log_codes(z), axis=1) - np.log(self.loc.size)
+
+    def scope(self) -> Scope:
+        """The codes q(z | x_n), also written q_n, their mean with its label n, and the prior N(m, s^2)."""
+        low, high = np.min(self.loc - 12 * self.scale), np.max(self.loc + 12 * self.scale)
+        mean = Mixture("z", np.full(self.loc.size, 1 / self.loc.size), Normal(self.loc, self.scale), low, high, "n")
+        return Scope(
+            worlds={
+                "q": mean,
+                "q_": lambda n: Law("z", Normal(self.loc[n], self.scale[n])),
+                r"\bar q": mean.marginal("z"),
+                "p": Law("z", self.prior),
+            },
+            values={r"\mu": self.loc, r"\sigma": self.scale, "m": self.prior.loc, "s": self.prior.scale}
+            | {"N": self.loc.size},
+            ranges={"n": self.loc.size},
+        )
 
 
 def gaussian_rate(w: GaussianCodes) -> float:
@@ -370,6 +402,22 @@ class CodesAndPriors:
         """1/N sum_n KL(q(z | x_n) || prior)."""
         return float(np.mean(kl_table(self.codes, prior)))
 
+    def members(self) -> list[Scope]:
+        """The codes q(z | x_n) and their mean, with each of the priors."""
+        size = len(self.codes)
+        return [
+            Scope(
+                worlds={
+                    "q": Conditional("z", ("x",), lambda x: Categorical(np.log(self.codes[x]))),
+                    r"\bar q": Table(("z",), self.aggregate),
+                    "p": Table(("z",), prior),
+                },
+                values={"x": np.arange(size), "N": size},
+                ranges={"n": size},
+            )
+            for prior in self.priors
+        ]
+
 
 def geometric_mean(w: CodesAndPriors) -> Array:
     product = np.exp(np.mean(np.log(w.codes), axis=0))
@@ -492,6 +540,19 @@ class Channel:
     def information(self) -> float:
         """H(x) + H(z) - H(x, z)."""
         return float(self.entropy + entropy_table(self.aggregate) - entropy_table(self.joint.ravel()))
+
+    def scope(self) -> Scope:
+        """q(x, z) of data and encoder, p(x, z) of prior and decoder; entropies are those under q."""
+        return Scope(
+            worlds={
+                "q": Table(("x", "z"), self.joint),
+                r"\bar q": Table(("z",), self.aggregate),
+                "p": Table(("z", "x"), self.prior[:, None] * self.decoder),
+            },
+            values={"H": self.entropy, "R": self.rate, "D": self.distortion, "I": self.information},
+            laws={"x": "q(x)"},
+            joint="q",
+        )
 
 
 def mean_bound(w: Channel) -> float:
@@ -799,6 +860,20 @@ class Tempered:
         best = [LinearGaussian(w.model.loading, w.model.offset, c).posterior(w.x) for c in noises]
         near = [MultivariateNormal(q.loc, q.covariance * rng.uniform(1.02, 1.06)) for q in best]
         return cls(w.model, w.x, beta, (*codes, *near))
+
+    def members(self) -> list[Scope]:
+        """The model with each of the codes q; M = W^T W + beta c I."""
+        model = self.model
+        blurred = LinearGaussian(model.loading, model.offset, self.beta * model.noise_variance)
+        names = {**linear_names(blurred, self.x), "c": model.noise_variance, r"\beta": self.beta}
+        return [
+            Scope(
+                worlds={"p": linear_world(model), "q": Law("z", q), r"p_{\beta c}": linear_world(blurred)},
+                observed={"x": self.x},
+                values=names,
+            )
+            for q in self.qs
+        ]
 
 
 def minus_beta_bound(w: Tempered) -> Array:

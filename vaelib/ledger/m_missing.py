@@ -19,6 +19,9 @@ from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import density_times, elbo
 from vaelib.estimate import Estimate
+from vaelib.formula.scope import Scope
+from vaelib.formula.spaces import States
+from vaelib.formula.worlds import Either, JointGaussian, Mixture, Table
 from vaelib.models import CurvedGaussian, LinearGaussian
 from vaelib.quadrature import gauss_hermite_multivariate, gauss_legendre, trapezoid
 from vaelib.witnesses import (
@@ -28,6 +31,7 @@ from vaelib.witnesses import (
     generic_noise_variance,
     generic_probabilities,
     generic_scale,
+    linear_world,
 )
 
 Array = np.ndarray
@@ -71,6 +75,17 @@ class NoisyMixture:
         parts = self.log_evidence_parts(extra)
         share = np.exp(parts - logsumexp(parts, axis=1, keepdims=True))
         return np.sum(share * (self.locs - self.x[:, None]) / (self.scales**2 + extra * self.noise_variance), axis=1)
+
+    def members(self) -> list[Scope]:
+        """p(x, z) with a noise of variance c, at each observed x."""
+        low, high = np.min(self.locs - 12 * self.scales), np.max(self.locs + 12 * self.scales)
+        prior = Mixture("z", self.weights, Normal(self.locs, self.scales), low, high).marginal("z")
+        spread = np.sqrt(self.scales**2 + self.noise_variance)
+        blurred = Mixture("x", self.weights, Normal(self.locs, spread), low - 20, high + 20).marginal("x")
+        return [
+            Scope(worlds={"p": Either(prior, blurred)}, observed={"x": x}, values={"c": self.noise_variance})
+            for x in self.x
+        ]
 
 
 def over_clean(w: NoisyMixture, f: Callable[[Array, Array], Array], rule: Any = trapezoid) -> Estimate:
@@ -220,6 +235,24 @@ class HalfSeen:
         x = np.tile(self.x, (len(self.values), 1))
         x[:, self.missing] = self.values
         return x
+
+    def scope(self) -> Scope:
+        """p(x_o, x_m, z), the seen x_o, and the points x_m at which the lines must agree."""
+        m, joint = self.model, linear_world(self.model)
+        k, order = m.latent_dim, np.concatenate([self.seen, self.missing])
+        places = np.concatenate([np.arange(k), k + order])
+        sizes = {"z": k, "x_o": len(self.seen), "x_m": len(self.missing)}
+        spread, (o, u) = joint.covariance[k:, k:], (self.seen, self.missing)
+        posterior = self.part(o).posterior(self.x[o])
+        return Scope(
+            worlds={"p": JointGaussian(sizes, joint.loc[places], joint.covariance[np.ix_(places, places)])},
+            observed={"x_o": self.x[o]},
+            spaces={"x_m": States(self.values)},
+            values={"W_m": m.loading[u], "b_m": m.offset[u], "b_o": m.offset[o], "c": m.noise_variance}
+            | {"m_o": posterior.loc, "S_o": posterior.covariance}
+            | {r"\Sigma_{mo}": spread[np.ix_(u, o)], r"\Sigma_{oo}": spread[np.ix_(o, o)]}
+            | {r"\Sigma_{mm}": spread[np.ix_(u, u)], r"\Sigma_{om}": spread[np.ix_(o, u)]},
+        )
 
 
 def log_normal_density(x: Array, loc: Array, covariance: Array) -> Array:
@@ -401,6 +434,11 @@ class Chain:
         """p(z | x_o), (K,), from the seen part alone."""
         weights = self.prior * self.of_seen[:, self.seen]
         return weights / weights.sum()
+
+    def scope(self) -> Scope:
+        """p(z, x_o, x_m), and the x_o that is observed."""
+        joint = self.prior[:, None, None] * self.of_seen[:, :, None] * self.of_missing[:, None, :]
+        return Scope(worlds={"p": Table(("z", "x_o", "x_m"), joint)}, observed={"x_o": self.seen})
 
 
 def transition(w: Chain, code: Array | None = None) -> Array:

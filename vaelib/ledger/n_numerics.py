@@ -20,6 +20,7 @@ from scipy.special import gammaln, ndtr, roots_hermite, stdtr
 from vaelib._special import log_sigmoid
 from vaelib.derivation import Derivation, Line, Slip
 from vaelib.distributions import Normal, kl_divergence
+from vaelib.formula.scope import Scope
 from vaelib.models import LinearGaussian
 from vaelib.montecarlo import sample_mean, z_score
 from vaelib.quadrature import gauss_hermite, gauss_legendre, trapezoid
@@ -60,6 +61,10 @@ class NearlyPrior:
     @property
     def log_variance(self) -> float:
         return float(2 * np.log1p(self.scale - 1))
+
+    def scope(self) -> Scope:
+        """mu, and the log-variance l."""
+        return Scope(values={r"\mu": self.loc, r"\ell": self.log_variance})
 
 
 def exact_kl_to_prior(w: NearlyPrior) -> float:
@@ -568,6 +573,10 @@ class Scales:
     def draw(cls, rng: Rng) -> Scales:
         edges = np.log([1e-12, 1e-8, 1e-4, 0.05, 0.8, 3.0, 20.0, 50.0])
         return cls(np.exp(rng.uniform(edges[:-1], edges[1:])))
+
+    def members(self) -> list[Scope]:
+        """Each scale sigma."""
+        return [Scope(values={r"\sigma": scale, r"\rho": np.log(np.expm1(scale))}) for scale in self.scale]
 
 
 def exact_parameter(scale: float) -> float:

@@ -22,11 +22,11 @@ from vaelib.ledger.e_gaussian import (
     E1,
     E2,
     Encoding,
-    difference_of_squares,
-    kl_to_standard,
+    exponents,
     log_ratio,
-    mean_term,
+    shift,
     sum_of_integrals,
+    wrong_sign_of_the_mean,
 )
 from vaelib.ledger.f_elbo import ABSOLUTE_CONTINUITY, F2, F4, elsewhere, quotient_of_logs, quotient_without_log
 from vaelib.terms import KL, E, Term, log_evidence, log_joint, log_lik, log_post, log_prior, log_q, post, prior, q
@@ -130,7 +130,7 @@ NOTE_B1 = Published(
             Line(r"\mathrm{KL}(q(z \mid x) \,\Vert\, p(z))", sum_of_integrals),
             Line(
                 r"-\tfrac12 \sum_j \left(1 + \ln\sigma_j^2 + \mu_j^2 - \sigma_j^2\right)",
-                lambda w: kl_to_standard(w, mean=-1),
+                wrong_sign_of_the_mean,
                 reason="as published: in closed form",
             ),
         ),
@@ -142,7 +142,7 @@ NOTE_B1 = Published(
         "without limit. At mu = 0 nothing shows."
     ),
     repair="-1/2 sum_j (1 + ln sigma_j^2 - mu_j^2 - sigma_j^2), as in E2.",
-    corrections={1: Line(E2.lines[2].formula, kl_to_standard, reason="a mean away from 0 makes KL larger (E2)")},
+    corrections={1: Line(E2.lines[2].formula, reason="a mean away from 0 makes KL larger (E2)")},
 )
 
 NOTE_B2 = Published(
@@ -159,10 +159,10 @@ NOTE_B2 = Published(
             ),
             Line(
                 r"\mathbb{E}_{N(\mu_1, \sigma_1^2)}\left[\tfrac{(z-\mu_2)^2}{2\sigma_2^2} - \tfrac{(z-\mu_1)^2}{2\sigma_1^2}\right]",
-                difference_of_squares,
+                exponents,
                 reason="as published: the exponents of both densities",
             ),
-            Line(r"\frac{(\mu_1-\mu_2)^2}{2\sigma_2^2}", mean_term, reason="as published: the expectation, worked out"),
+            Line(r"\frac{(\mu_1-\mu_2)^2}{2\sigma_2^2}", shift, reason="as published: the expectation, worked out"),
         ),
         slips=(known(E1, "no logarithm", 1), known(E1, "only the mean term", 2)),
     ),

@@ -1,0 +1,415 @@
+"""Values: logarithms that do not underflow, kinds that do not fit, integrals that diverge, rules that err apart."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+from scipy import stats
+
+from vaelib import terms
+from vaelib.derivation import Derivation, IllTyped, Line, Slip
+from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal
+from vaelib.estimate import Estimate
+from vaelib.formula import GAUSS, TRAPEZOID, Map, Parameter, Scope, given, tex
+from vaelib.formula import rules as rules_module
+from vaelib.formula.spaces import Interval, States
+from vaelib.formula.worlds import Conditional, JointGaussian, Law, Mixture, Table
+from vaelib.models import ScalarBernoulli
+from vaelib.witnesses import (
+    BernoulliWitness,
+    CurvedFamily,
+    CurvedWitness,
+    DiagonalPair,
+    DiscreteWitness,
+    LinearPoints,
+    LinearWitness,
+    MultivariatePair,
+    NormalPair,
+)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def number(latex: str, witness: object, rule: object = None) -> float:
+    value = tex(latex).value(witness, rule)
+    return float(getattr(value, "value", value))
+
+
+# --------------------------------------------------------------------------------------------------- the log domain
+
+
+@pytest.mark.parametrize(
+    ("latex", "exact"),
+    [
+        (r"\log \sum_i e^{a_i}", lambda a: mpmath.log(sum(mpmath.exp(v) for v in a))),
+        (r"\log \frac{e^{a_1}}{e^{a_2}}", lambda a: a[0] - a[1]),
+        (r"\log\left[e^{a_1} e^{a_2} e^{a_3}\right]", lambda a: sum(a)),
+        (r"\log\left(e^{a_1} - e^{a_2}\right)", lambda a: mpmath.log(mpmath.exp(a[0]) - mpmath.exp(a[1]))),
+        (r"\log \prod_i e^{2 a_i}", lambda a: 2 * sum(a)),
+        (r"\log \left[(e^{a_1})^3\right]", lambda a: 3 * a[0]),
+        (r"\log \sqrt{e^{a_1}}", lambda a: a[0] / 2),
+        (r"\log \mathrm{sigmoid}(a_2)", lambda a: -mpmath.log(1 + mpmath.exp(-a[1]))),
+        (r"\frac{e^{a_1}}{\sum_i e^{a_i}}", lambda a: 1 / sum(mpmath.exp(v - a[0]) for v in a)),
+    ],
+)
+def test_logarithm_neither_underflows_nor_overflows(latex: str, exact: object) -> None:
+    a = np.array([1200.0, -1340.0, 1198.5])
+    with mpmath.workdps(50):
+        expected = float(exact([mpmath.mpf(v) for v in a]))  # type: ignore[operator]
+    scope = Scope(values={"a": a}, ranges={"i": 3})
+    assert number(latex, scope) == pytest.approx(expected, rel=1e-13)
+
+
+def test_log_of_an_integral_far_below_the_smallest_number() -> None:
+    scope = Scope(worlds={"q": Law("z", Normal(0.2, 1.5))}, values={"b": 3000.0})
+    value = number(r"\log \int q(z) e^{-b}\,dz", scope)
+    assert value == pytest.approx(-3000.0, abs=1e-9)
+    assert number(r"\log \mathbb{E}_q\left[e^{-b + z}\right]", scope) == pytest.approx(
+        -3000 + 0.2 + 1.5**2 / 2, abs=1e-8
+    )
+
+
+def test_ratio_of_two_densities_that_both_underflow() -> None:
+    scope = Scope(worlds={"q": Law("z", Normal(0.0, 1.0)), "p": Law("z", Normal(0.5, 1.0))}, values={"c": 60.0})
+    assert number(r"\frac{q(c)}{p(c)}", scope) == pytest.approx(np.exp(-0.5 * 60**2 + 0.5 * 59.5**2), rel=1e-10)
+
+
+def test_log_det_of_a_matrix_whose_determinant_underflows() -> None:
+    scope = Scope(values={"A": 1e-9 * np.diag(np.arange(1.0, 41.0))})
+    expected = 40 * np.log(1e-9) + np.log(np.arange(1.0, 41.0)).sum()
+    assert number(r"\log\det A", scope) == pytest.approx(expected, rel=1e-13)
+    assert number(r"\log|A|", scope) == pytest.approx(expected, rel=1e-13)
+
+
+def test_weight_of_zero_ends_an_infinite_integrand() -> None:
+    scope = Scope(worlds={"q": Table(("z",), np.array([0.0, 0.4, 0.6])), "p": Table(("z",), np.array([0.2, 0.3, 0.5]))})
+    expected = 0.4 * np.log(0.4 / 0.3) + 0.6 * np.log(0.6 / 0.5)
+    for latex in (
+        r"\mathrm{KL}(q \Vert p)",
+        r"\sum_z q(z) \log\frac{q(z)}{p(z)}",
+        r"\mathbb{E}_q[\log q(z) - \log p(z)]",
+    ):
+        assert number(latex, scope) == pytest.approx(expected), latex
+    assert number(r"\mathrm{KL}(p \Vert q)", scope) == np.inf
+
+
+def test_logarithm_of_a_negative_number_is_not_a_number() -> None:
+    assert np.isnan(number(r"\log(1 - a)", Scope(values={"a": 2.0})))
+
+
+# ------------------------------------------------------------------------------------- integrals and their errors
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"\int \frac{1}{p(z)}\,dz",
+        r"\int \frac{q(z)^2}{p(z)}\,dz",
+        r"\mathbb{E}_q\left[\frac{q(z)}{p(z)}\right]",
+        r"\int z^2\,dz",
+    ],
+)
+@pytest.mark.parametrize("rule", [TRAPEZOID, GAUSS], ids=str)
+def test_integral_that_diverges_says_so(latex: str, rule: rules_module.Rule) -> None:
+    scope = Scope(worlds={"q": Law("z", Normal(0.0, 2.0)), "p": Law("z", Normal(0.3, 0.9))})
+    with pytest.raises(IllTyped, match="converges"):
+        tex(latex).value(scope, rule)
+
+
+@pytest.mark.parametrize("rule", [TRAPEZOID, GAUSS], ids=str)
+def test_integral_that_converges_has_an_error_that_covers_its_error(rule: rules_module.Rule) -> None:
+    scope = Scope(worlds={"q": Law("z", Normal(0.4, 0.7)), "p": Law("z", Normal(-0.3, 1.1))}, values={"a": 0.9})
+    exact = {
+        r"\mathbb{E}_q[z^4]": 0.4**4 + 6 * 0.16 * 0.49 + 3 * 0.49**2,
+        r"\int q(z) p(z)\,dz": stats.norm(0.7, np.sqrt(0.49 + 1.21)).pdf(0.0),
+        r"\int_0^a s^{1/2}\,ds": 0.9**1.5 / 1.5,
+        r"\int_0^1 \log s\,ds": -1.0,
+        r"\mathbb{E}_q[e^z]": np.exp(0.4 + 0.245),
+    }
+    for latex, expected in exact.items():
+        value = tex(latex).value(scope, rule)
+        assert isinstance(value, Estimate)
+        assert abs(value.value - expected) <= 10 * value.error + 1e-12, latex
+        assert value.error < 1e-3, latex
+
+
+@pytest.mark.parametrize("ratio", [1e-4, 1e-2, 0.3, 3.0, 1e2, 1e4])
+@pytest.mark.parametrize("rule", [TRAPEZOID, GAUSS], ids=str)
+def test_law_that_is_far_narrower_than_another_is_not_missed(ratio: float, rule: rules_module.Rule) -> None:
+    w = NormalPair(Normal(0.8, 0.7 * ratio), Normal(-0.4, 0.7))
+    expected = number(r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigma_p^2} - \tfrac12", w)
+    for latex in (r"\int q(z) \log\frac{q(z)}{p(z)}\,dz", r"\mathrm{KL}(q \Vert p)"):
+        assert number(latex, w, rule) == pytest.approx(expected, rel=1e-8)
+    overlap = stats.norm(w.p.loc, np.sqrt(w.q.scale**2 + w.p.scale**2)).logpdf(w.q.loc)
+    assert number(r"\log \mathbb{E}_p[q(z)]", w, rule) == pytest.approx(overlap, rel=1e-8)
+
+
+def test_the_two_rules_share_no_node() -> None:
+    for kind in ("unit", "ended"):
+        first, second = (getattr(rule, kind)()[0] for rule in (TRAPEZOID, GAUSS))
+        assert np.intersect1d(first.round(12), second.round(12)).size <= 1
+    for kind in ("normal", "box"):
+        first, second = (getattr(rule, kind)(2)[0][:, 0] for rule in (TRAPEZOID, GAUSS))
+        assert np.intersect1d(first.round(12), second.round(12)).size <= 1
+
+
+def test_error_planted_in_one_rule_is_seen_by_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = rules_module.Rule.unit
+
+    def planted(self: rules_module.Rule, light: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        nodes, weights = right(self, light)
+        return nodes, weights * (1.001 if self.family == "trapezoid" else 1.0)
+
+    monkeypatch.setattr(rules_module.Rule, "unit", planted)
+    scope = Scope(worlds={"q": Law("z", Normal(0.4, 0.7))})
+    first, second = (number(r"\mathbb{E}_q[z^2]", scope, rule) for rule in (TRAPEZOID, GAUSS))
+    assert abs(first - second) > 1e-4
+
+
+def test_finite_sum_is_exact_whatever_was_evaluated_before() -> None:
+    witness = DiscreteWitness.draw(rng())
+    assert isinstance(tex(r"\log \sum_z p(x, z)").value(witness), float)
+    mixed = Scope(worlds={"p": Table(("h",), np.array([0.3, 0.7])), "q": Law("z", Normal(0.0, 1.0))})
+    assert isinstance(tex(r"\mathbb{E}_q[z^2]").value(mixed), Estimate)
+    assert isinstance(tex(r"\sum_h p(h)").value(mixed), float)
+
+
+# -------------------------------------------------------------------------------------------------- batches of values
+
+
+def test_expectation_within_an_expectation_needs_no_loop() -> None:
+    law = np.array([0.2, 0.5, 0.3])
+    scope = Scope(
+        worlds={
+            "D": Table(("n",), law),
+            "q": Conditional("z", ("n",), lambda n: Normal(0.5 * n - 0.3, 0.4 + 0.3 * n)),
+            "p": Law("z", Normal(0.2, 1.4)),
+        }
+    )
+    inner = [
+        np.log(1.4 / s) + (s**2 + (m - 0.2) ** 2) / (2 * 1.96) - 0.5 for m, s in [(-0.3, 0.4), (0.2, 0.7), (0.7, 1.0)]
+    ]
+    for latex in (
+        r"\mathbb{E}_{D(n)}\left[\mathrm{KL}(q(z \mid n) \Vert p(z))\right]",
+        r"\sum_n D(n) \int q(z \mid n) \log\frac{q(z \mid n)}{p(z)}\,dz",
+    ):
+        assert number(latex, scope) == pytest.approx(law @ inner, rel=1e-10), latex
+
+
+def test_index_of_a_sum_reaches_into_an_integral() -> None:
+    w = DiagonalPair.draw(rng(3))
+    expected = [
+        np.log(sp / sq) + (sq**2 + (mq - mp) ** 2) / (2 * sp**2) - 0.5
+        for mq, sq, mp, sp in zip(w.q.loc, w.q.scale, w.p.loc, w.p.scale, strict=True)
+    ]
+    assert number(r"\sum_j \int q_j(z_j) \log\frac{q_j(z_j)}{p_j(z_j)}\,dz_j", w) == pytest.approx(
+        sum(expected), rel=1e-9
+    )
+
+
+def test_memory_is_refused_before_it_runs_out() -> None:
+    scope = Scope(spaces={"u": Interval(-3, 3), "v": Interval(-3, 3), "w": Interval(-3, 3)})
+    with pytest.raises(IllTyped, match="combinations of nodes"):
+        tex(r"\int\int\int e^{-u v w}\,du\,dv\,dw").value(scope)
+
+
+def test_equal_parts_are_evaluated_once() -> None:
+    calls = []
+
+    def counted(z: np.ndarray) -> np.ndarray:
+        calls.append(z.shape)
+        return z**2
+
+    scope = Scope(worlds={"q": Law("z", Normal(0.1, 0.9))}, maps={"f": Map(counted)})
+    tex(r"\mathbb{E}_q[f(z)] + \mathbb{E}_q[f(z)]^2 - \log \mathbb{E}_q[f(z)]").value(scope)
+    assert len(calls) == 3  # two resolutions and a wider range
+    tex(r"2\,\mathbb{E}_q[f(z)]").value(scope)
+    assert len(calls) == 3
+
+
+# -------------------------------------------------------------------------------------------------------- worlds
+
+
+def test_joint_gaussian_agrees_with_scipy_for_every_marginal_and_conditional() -> None:
+    w = LinearWitness.draw(rng(5))
+    model, x, z = w.model, w.x, w.model.posterior(w.x).loc
+    prior, evidence = (
+        stats.multivariate_normal(np.zeros(2)),
+        stats.multivariate_normal(model.evidence.loc, model.evidence.covariance),
+    )
+    noise = stats.multivariate_normal(model.loading @ z + model.offset, model.noise_variance * np.eye(3))
+    assert number(r"\log p(x)", w) == pytest.approx(evidence.logpdf(x))
+    assert number(r"\log p(\hat z)", w) == pytest.approx(prior.logpdf(z))
+    assert number(r"\log p(x \mid \hat z)", w) == pytest.approx(noise.logpdf(x))
+    assert number(r"\log p(\hat z \mid x)", w) == pytest.approx(prior.logpdf(z) + noise.logpdf(x) - evidence.logpdf(x))
+    assert number(r"\log p(x, \hat z)", w) == pytest.approx(prior.logpdf(z) + noise.logpdf(x))
+
+
+def test_table_agrees_with_sums_by_hand() -> None:
+    joint = rng(2).dirichlet(np.ones(24)).reshape(2, 3, 4)
+    scope = Scope(worlds={"p": Table(("a", "b", "c"), joint)}, observed={"a": 1, "c": 2})
+    assert number(r"p(a)", scope) == pytest.approx(joint[1].sum())
+    assert number(r"p(a \mid c)", scope) == pytest.approx(joint[1, :, 2].sum() / joint[:, :, 2].sum())
+    assert number(r"\sum_b p(b \mid a, c)", scope) == pytest.approx(1)
+    assert number(r"\mathrm{H}(b, a, c)", Scope(worlds=scope.worlds)) == pytest.approx(-(joint * np.log(joint)).sum())
+
+
+def test_mixture_gives_marginal_label_and_part() -> None:
+    parts = Normal(np.array([-1.0, 0.8]), np.array([0.5, 1.2]))
+    scope = Scope(worlds={"p": Mixture("z", np.array([0.3, 0.7]), parts, -9.0, 12.0)}, observed={"z": 0.4})
+    density = 0.3 * stats.norm(-1, 0.5).pdf(0.4) + 0.7 * stats.norm(0.8, 1.2).pdf(0.4)
+    assert number("p(z)", scope) == pytest.approx(density)
+    assert number(r"\sum_k p(z \mid k) p(k)", scope) == pytest.approx(density)
+    assert number(r"\sum_k p(k \mid z)", scope) == pytest.approx(1)
+    assert number(r"\int p(z)\,dz", Scope(worlds=scope.worlds)) == pytest.approx(1)
+
+
+def test_unknown_variable_and_wrong_size_are_refused() -> None:
+    w = LinearWitness.draw(rng(1))
+    for latex, says in [
+        (r"p(x, z, m)", "cannot tell"),
+        (r"p(c)", "p(c)"),
+        (r"N(x; b, c)", "identity missing"),
+        (r"N(m, S)", "with the place"),
+    ]:
+        with pytest.raises(IllTyped) as caught:
+            tex(latex).value(w)
+        assert says in str(caught.value) or "Expected" in str(caught.value)
+
+
+# ----------------------------------------------------------------------------------------------------- derivatives
+
+
+def test_gradients_agree_with_closed_forms() -> None:
+    w = NormalPair.draw(rng(4))
+    (m, s), (mp, sp) = (w.q.loc, w.q.scale), (w.p.loc, w.p.scale)
+    value = tex(r"\nabla_{\mu, \sigma}\,\mathrm{KL}(q \Vert p)").value(w)
+    np.testing.assert_allclose(value.value, [(m - mp) / sp**2, s / sp**2 - 1 / s], rtol=1e-8)
+    value = tex(r"\nabla_{\mu, \log\sigma}\,\mathrm{KL}(q \Vert p)").value(w)
+    np.testing.assert_allclose(value.value, [(m - mp) / sp**2, s**2 / sp**2 - 1], rtol=1e-8)
+    assert number(r"\partial_\mu^2\,\mathrm{KL}(q \Vert p)", w) == pytest.approx(1 / sp**2, rel=1e-6)
+    assert number(r"\mathbb{E}_q\left[\left(\partial_z \log q(z)\right)^2\right]", w) == pytest.approx(
+        1 / s**2, rel=1e-8
+    )
+    assert number(r"\mathbb{E}_q\left[z^2\, \partial_\mu \log q(z)\right]", w) == pytest.approx(2 * m, rel=1e-7)
+    assert number(r"\frac{d}{d\mu} \mathbb{E}_q[z^2]", w) == pytest.approx(2 * m, rel=1e-8)
+    assert number(r"\frac{\partial \mathbb{E}_q[z^2]}{\partial \sigma}", w) == pytest.approx(2 * s, rel=1e-8)
+
+
+def test_gradient_by_a_vector_parameter_has_one_entry_for_each_coordinate() -> None:
+    def scope(loc: np.ndarray) -> Scope:
+        law = DiagonalNormal(loc, np.array([0.5, 1.5]))
+        return Scope(worlds={"q": Law("z", law)}, parameters={"m": Parameter(loc, scope)}, ranges={"i": 2})
+
+    at = scope(np.array([0.3, -0.8]))
+    value = tex(r"\nabla_m \mathbb{E}_q[z^\top z]").value(at)
+    np.testing.assert_allclose(value.value, [0.6, -1.6], rtol=1e-7)
+    assert number(r"\sum_i \left(\partial_{m_i} \mathbb{E}_q[z^\top z]\right)^2", at) == pytest.approx(
+        0.36 + 2.56, rel=1e-7
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- the witnesses
+
+IDENTITIES = {
+    NormalPair: (r"\mathrm{KL}(q \Vert p)", r"\mathrm{H}(q, p) - \mathrm{H}(q)"),
+    DiagonalPair: (
+        r"\mathrm{KL}(q \Vert p)",
+        r"\tfrac12 \sum_j \left[\log\frac{s_j}{v_j} + \frac{v_j + (\mu_j - m_j)^2}{s_j} - 1\right]",
+    ),
+    MultivariatePair: (r"\mathrm{H}(q)", r"\tfrac12 \log\det(2\pi e \Sigma_q)"),
+    DiscreteWitness: (r"\log p(x)", r"\mathbb{E}_q[\log p(x, z) - \log q(z)] + \mathrm{KL}(q \Vert p(z \mid x))"),
+    LinearWitness: (r"\log p(x)", r"\log N(x; b, W W^\top + c I)"),
+    CurvedWitness: (r"\log p(x)", r"\log \mathbb{E}_q\left[\frac{p(x, z)}{q(z)}\right]"),
+    CurvedFamily: (r"\log p(x)", r"\log \mathbb{E}_q\left[\frac{p(x, z)}{q(z)}\right]"),
+    BernoulliWitness: (
+        r"\log p(x \mid z) \quad \forall z",
+        r"\sum_j \left(x_j a_j - \mathrm{softplus}(a_j)\right) \quad \forall z",
+    ),
+    LinearPoints: (r"\log p(x) + 0\,p(z) \quad \forall z", r"\log p(x, z) - \log p(z \mid x) \quad \forall z"),
+}
+
+
+@pytest.mark.parametrize("kind", IDENTITIES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("rule", [TRAPEZOID, GAUSS], ids=str)
+def test_every_witness_has_a_scope_on_which_an_identity_holds(kind: type, rule: rules_module.Rule) -> None:
+    for seed in range(3):
+        witness = kind.draw(rng(seed))  # type: ignore[attr-defined]
+        left, right = (tex(latex).value(witness, rule) for latex in IDENTITIES[kind])
+        np.testing.assert_allclose(getattr(left, "value", left), getattr(right, "value", right), rtol=3e-8, atol=1e-9)
+
+
+ROUTES = (
+    terms.log_evidence,
+    terms.E(terms.q, terms.log_lik) - terms.KL(terms.q, terms.prior),
+    terms.E(terms.q, terms.log_joint - terms.log_q) + terms.KL(terms.q, terms.post),
+    terms.log_E(terms.q, terms.log_joint - terms.log_q),
+    terms.log_E(terms.prior, terms.log_lik),
+    2 * terms.H(terms.q, terms.prior) - terms.H(terms.q) / 4 + 1,
+    terms.KL(terms.post, terms.q),
+)
+
+
+@pytest.mark.parametrize("term", ROUTES, ids=lambda term: term.spelled)
+@pytest.mark.parametrize("kind", [CurvedWitness, DiscreteWitness, BernoulliWitness])
+def test_term_and_its_formula_have_one_value(term: terms.Term, kind: type) -> None:
+    assert tex(term.formula.latex) == term.formula
+    for seed in range(5):
+        w = kind.draw(rng(seed))  # type: ignore[attr-defined]
+        theirs, ours = term.value(w), term.formula.value(w)
+        theirs, ours = (float(getattr(value, "value", value)) for value in (theirs, ours))
+        assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-10)
+
+
+def test_term_combines_with_a_formula() -> None:
+    w = CurvedWitness.draw(rng(2))
+    gap = terms.log_evidence - tex(r"\mathbb{E}_q[\log p(x, z) - \log q(z)]")
+    assert gap.latex.startswith(r"\log p(x) - ")
+    assert float(gap.value(w).value) == pytest.approx(float(terms.KL(terms.q, terms.post).value(w)), rel=1e-9)
+    for mixed in (tex("a") + terms.log_q, terms.log_q + tex("a"), 2 * tex("a") * terms.log_q, terms.log_q * tex("a")):
+        assert mixed == tex(mixed.latex)
+
+
+def test_neighboring_lines_are_computed_by_different_rules() -> None:
+    line = tex(r"\log p(x)")
+    chain = Derivation(
+        "X1", "three lines", CurvedWitness.draw, (Line(line), Line(line), Line(line)), (Slip(1, "s", "x", line),)
+    )
+    rules = [entry.formula.rule for entry in chain.lines]  # type: ignore[union-attr]
+    assert rules == [TRAPEZOID, GAUSS, TRAPEZOID] and chain.slips[0].value.rule == GAUSS  # type: ignore[union-attr]
+    again = chain.with_line(2, line)
+    assert again.lines[2].formula.rule == TRAPEZOID  # type: ignore[union-attr]
+    assert chain.check(2).holds
+
+
+def test_witness_without_a_scope_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"a method scope\(\)"):
+        tex("a").value(ScalarBernoulli(np.ones(2), np.ones(2)))
+
+
+def test_given_has_the_interface_of_a_formula() -> None:
+    line = given(r"\text{as computed by } \mathtt{f}", lambda w: 3.0)
+    assert line.latex.startswith(r"\text") and line.value(None) == 3.0 and line.free == frozenset()
+    assert "f" in line.plain
+    with pytest.raises(TypeError, match="two swapped"):
+        given(lambda w: 3.0, "x")  # type: ignore[arg-type]
+
+
+def test_law_of_several_variables_goes_over_all_of_them() -> None:
+    loc, covariance = np.array([0.3, -0.2, 0.5]), np.array([[1.0, 0.4, 0.2], [0.4, 0.8, -0.1], [0.2, -0.1, 0.6]])
+    scope = Scope(worlds={"q": JointGaussian({"u": 2, "v": 0}, loc, covariance)})
+    assert number(r"\mathbb{E}_q[v^2]", scope) == pytest.approx(0.25 + 0.6)
+    assert number(r"\mathbb{E}_{q(u)}\mathbb{E}_{q(v \mid u)}[v]", scope) == pytest.approx(0.5)
+    assert number(r"\mathrm{H}(q)", scope) == pytest.approx(MultivariateNormal(loc, covariance).entropy())
+    expected = covariance[:2, :2] + np.outer(loc[:2], loc[:2])
+    np.testing.assert_allclose(tex(r"\mathbb{E}_{q(u)}[u u^\top]").value(scope).value, expected, atol=1e-9)
+    np.testing.assert_allclose(tex(r"\mathrm{Cov}_{q(u)}(u)").value(scope).value, covariance[:2, :2], atol=1e-9)
+
+
+def test_states_may_be_vectors() -> None:
+    pairs = np.array([[0, 1], [1, 1], [2, 0]])
+    scope = Scope(spaces={"z": States(pairs)}, values={"a": 2.0})
+    assert number(r"\sum_z \left(z_1 + a z_2\right)", scope) == 3 + 2 * 2

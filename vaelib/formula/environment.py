@@ -1,0 +1,223 @@
+"""What is bound while a formula is evaluated, and what every part of the evaluation shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from vaelib.derivation import IllTyped
+from vaelib.formula.binders import Big, Divergence, Entropy, Expectation, Integral
+from vaelib.formula.reader import tex
+from vaelib.formula.rules import Rule
+from vaelib.formula.scope import Scope, family
+from vaelib.formula.tree import Call, Function, Name, Node, Power
+from vaelib.formula.typed import Typed
+
+Array = np.ndarray
+MOST_NODES = 20_000_000
+_serial = count()
+
+
+class NoValue(IllTyped):
+    """A formula that has no value here; says where in the formula."""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A bound variable: its nodes, and the batch axis along which they lie."""
+
+    value: Typed
+    axis: int
+    from_zero: bool = False  # states are counted from 0, indices from 1
+    serial: int = field(default_factory=lambda: next(_serial))
+
+
+@dataclass(frozen=True)
+class Env:
+    """The variables that are bound, and the number of batch axes."""
+
+    bindings: Mapping[str, Binding] = field(default_factory=dict)
+    depth: int = 0
+    size: int = 1
+
+    def bind(self, name: str, value: Typed, from_zero: bool = False) -> Env:
+        """With one more variable, along a new axis, which is the last of the value."""
+        size = self.size * value.data.shape[self.depth]
+        if size > MOST_NODES:
+            raise IllTyped(
+                f"Expected at most {MOST_NODES:,} combinations of nodes, but the sums and integrals inside each other "
+                f"need {size:,}. Is a closed form known for one of them?"
+            )
+        return Env({**self.bindings, name: Binding(value, self.depth, from_zero)}, self.depth + 1, size)
+
+    def replace(self, name: str, value: Typed) -> Env:
+        """With other values of a bound variable, or with a value for one that is not bound."""
+        old = self.bindings.get(name)
+        changed = Binding(value, old.axis if old else -1, old.from_zero if old else False)
+        return Env({**self.bindings, name: changed}, self.depth, self.size)
+
+    def only(self, names: frozenset[str]) -> Env:
+        """What a part of the formula can see, so that equal parts are evaluated once."""
+        kept = {name: b for name, b in self.bindings.items() if name in names}
+        depth = max((b.axis + 1 for b in kept.values()), default=0)
+        size = int(np.prod([b.value.data.shape[b.axis] for b in kept.values() if b.axis >= 0], initial=1))
+        return Env(kept, depth, size)
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        return tuple(sorted(b.serial for b in self.bindings.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """The logarithm of the absolute value of numbers, and their sign."""
+
+    data: Array
+    sign: Array | float = 1.0
+
+
+class Base:
+    """One evaluation of formulas on a scope by one rule; parts that are equal are evaluated once."""
+
+    def __init__(self, scope: Scope, rule: Rule) -> None:
+        self.scope = scope
+        self.rule = rule
+        self.approximate = False  # whether anything was more than a finite sum
+        self._values: dict[Any, tuple[Typed, bool]] = {}
+        self._logs: dict[Any, tuple[Log, bool]] = {}
+        self._depends: dict[Node, frozenset[str]] = {}
+        self._logish: dict[Node, bool] = {}
+
+    def value(self, node: Node, env: Env) -> Typed:
+        """What a node is worth."""
+        found: Typed = self._remembered(self._values, self.find_value, node, env)
+        return found
+
+    def log(self, node: Node, env: Env) -> Log:
+        """The logarithm of what a node is worth, without the detour over its value where there is a way."""
+        found: Log = self._remembered(self._logs, self.find_log, node, env)
+        return found
+
+    def _remembered(self, memory: dict[Any, Any], find: Callable[[Node, Env], Any], node: Node, env: Env) -> Any:
+        """What was found for an equal part in the same environment, and whether that was approximate."""
+        inner = env.only(self.depends(node))
+        key = (node, inner.key)
+        if key not in memory:
+            outside, self.approximate = self.approximate, False
+            found = self._placed(find, node, inner)
+            memory[key] = found, self.approximate
+            self.approximate = self.approximate or outside
+        found, approximate = memory[key]
+        self.approximate = self.approximate or approximate
+        return found
+
+    def find_value(self, node: Node, env: Env) -> Typed:
+        raise NotImplementedError
+
+    def find_log(self, node: Node, env: Env) -> Log:
+        raise NotImplementedError
+
+    def _placed(self, find: Callable[[Node, Env], Any], node: Node, env: Env) -> Any:
+        """An error says where in the formula it arose."""
+        try:
+            return find(node, env)
+        except NoValue:
+            raise
+        except IllTyped as error:
+            place = node.where.caret() if node.where is not None else f"in {node.plain}"
+            raise NoValue(f"{error}\n{place}") from None
+
+    # ------------------------------------------------------------------------------------------- what depends on what
+
+    def depends(self, node: Node) -> frozenset[str]:
+        """The names whose binding may change the value of a node."""
+        if node not in self._depends:
+            self._depends[node] = self._find_depends(node)
+        return self._depends[node]
+
+    def _find_depends(self, node: Node) -> frozenset[str]:
+        match node:
+            case Name():
+                indices = [i for i in (node.sub, node.upper) if i is not None]
+                found = frozenset({node.key, node.stem.key}).union(*(self.depends(i) for i in indices))
+                if self.is_density(node):
+                    found |= frozenset(self.variables_of(node))
+                if node.key in self.scope.definitions:
+                    found |= self.depends(tex(self.scope.definitions[node.key]))
+                for key in {node.key, node.stem.key} & set(self.scope.maps):
+                    found |= frozenset(self.scope.maps[key].of)
+                return found
+            case Call() if isinstance(node.name, Name):
+                parts = [*node.targets, *node.givens, *node.parameters]
+                parts += [i for i in (node.name.sub, node.name.upper) if i is not None]
+                names = frozenset() if self.is_density(node.name) else frozenset({node.name.key, node.name.stem.key})
+                return names.union(*(self.depends(part) for part in parts))
+            case Integral():
+                limits = [self.depends(side) for side in (node.lower, node.upper) if side is not None]
+                return (self.depends(node.body) - {v.key for v in node.variables}).union(*limits)
+            case Big():
+                below = [self.depends(child) for child in node.over.children() if child not in node.over.names]
+                return self.depends(node.body).union(*below) - node.over.bound
+            case Expectation() | Divergence() | Entropy():
+                inside = frozenset().union(*(self.depends(child) for child in node.children()))
+                bound, outside = self.law_scope(node)
+                return (inside - bound) | outside
+        return frozenset().union(*(self.depends(child) for child in node.children()))
+
+    def law_scope(self, node: Expectation | Divergence | Entropy) -> tuple[frozenset[str], frozenset[str]]:
+        """The names that the laws of a node bind, and those that they are given."""
+        raise NotImplementedError
+
+    def variables_of(self, name: Name) -> tuple[str, ...]:
+        known = self.scope.worlds.get(name.key, None)
+        if known is None:
+            known = self.scope.worlds.get(family(name))
+        return tuple(getattr(known, "variables", ("z",)))
+
+    def is_density(self, name: Node) -> bool:
+        return isinstance(name, Name) and (name.key in self.scope.worlds or family(name) in self.scope.worlds)
+
+    # ------------------------------------------------------------------------------------------- what is a logarithm
+
+    def logish(self, node: Node) -> bool:
+        """Whether a node is made of densities or exponentials, so that its logarithm comes before its value."""
+        if node not in self._logish:
+            self._logish[node] = self._find_logish(node)
+        return self._logish[node]
+
+    def _find_logish(self, node: Node) -> bool:
+        match node:
+            case Call():
+                return self.is_density(node.name) or is_normal(node)
+            case Name() if node.key in self.scope.definitions:
+                return self.logish(tex(self.scope.definitions[node.key]))
+            case Name():
+                return node.key not in self.scope.values and self.is_density(node)
+            case Function():
+                return node.name in ("exp", "sigmoid") and node.power is None
+            case Power(base=Name(base="e", sub=None)):
+                return "e" not in self.scope.values
+            case Power():
+                return self.logish(node.base)
+            case Expectation():
+                return node.kind == "E" and self.logish(node.body)
+            case Integral() | Big():
+                return self.logish(node.body)
+            case Divergence() | Entropy():
+                return False
+        return type(node).__name__ in _THROUGH and any(self.logish(child) for child in node.children())
+
+
+_THROUGH = {"Sum", "Negative", "Product", "Quotient", "Root", "Bracket", "Mark"}
+
+
+def is_normal(node: Node) -> bool:
+    """N(x; m, S) or N(m, S)."""
+    if not (isinstance(node, Call) and isinstance(node.name, Name)):
+        return False
+    plain = node.name.base == "N" and node.name.sub is None and set(node.name.accents) <= {r"\mathcal", r"\mathrm"}
+    return plain and not node.givens and len(node.targets) + len(node.parameters) in (2, 3)

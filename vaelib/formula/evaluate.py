@@ -1,0 +1,185 @@
+"""A formula on a witness: what its names mean, its value at two resolutions and two ranges, and so its error."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vaelib.estimate import Estimate
+from vaelib.formula.binders import ForAll, Relation, Where
+from vaelib.formula.definitions import define
+from vaelib.formula.environment import Env, NoValue
+from vaelib.formula.reader import tex
+from vaelib.formula.rules import TRAPEZOID, Rule
+from vaelib.formula.run import Run
+from vaelib.formula.scope import Scope
+from vaelib.formula.tree import Call, Items, Name, Node
+from vaelib.formula.typed import Typed
+
+Array = np.ndarray
+DIVERGES = 1e-4  # a larger range that changes the value by more (relative to it) shows an integral that diverges
+AGREE = 1e-6  # two sides of one line
+_remembered: OrderedDict[tuple[int, Rule], tuple[Any, Run]] = OrderedDict()
+
+
+def evaluate(node: Node, witness: Any, rule: Rule | None = None) -> Any:
+    """The value of a formula on a witness, or on a Scope; see `Node.value`."""
+    rule = rule or TRAPEZOID
+    if hasattr(witness, "members"):
+        return side_by_side([evaluate(node, member, rule) for member in witness.members()])
+    fine = _run(witness, rule)
+    fine.approximate = False
+    value = _line(node, fine)
+    if not fine.approximate:
+        return value[()] if np.ndim(value) == 0 else value
+    coarse, wide = _line(node, _run(witness, rule.coarser())), _line(node, _run(witness, rule.wider()))
+    with np.errstate(invalid="ignore"):
+        resolution = np.where(value == coarse, 0.0, np.abs(value - coarse))
+        beyond = np.where(value == wide, 0.0, np.abs(value - wide))
+        if np.any(beyond > DIVERGES * np.maximum(1, np.abs(value))):
+            raise NoValue(
+                f"Expected an integral that converges, but over a larger range the value changes: from "
+                f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
+            )
+    return Estimate(value[()], np.asarray(resolution + beyond)[()])
+
+
+def side_by_side(values: list[Any]) -> Any:
+    """One entry for each member of a family."""
+    if not any(isinstance(value, Estimate) for value in values):
+        return np.array(values)
+    estimates = [value if isinstance(value, Estimate) else Estimate(value) for value in values]
+    errors = [np.broadcast_to(e.error, np.shape(e.value)) for e in estimates]
+    return Estimate(np.array([e.value for e in estimates]), np.array(errors))
+
+
+def _first(values: Array, by: Array) -> float:
+    return float(np.ravel(values)[int(np.argmax(np.ravel(by)))])
+
+
+def _run(witness: Any, rule: Rule) -> Run:
+    """The evaluation on a witness by a rule; the last ones are remembered, so that lines share their parts."""
+    key = (id(witness), rule)
+    if key in _remembered and _remembered[key][0] is witness:
+        _remembered.move_to_end(key)
+        return _remembered[key][1]
+    if not isinstance(witness, Scope) and not callable(getattr(witness, "scope", None)):
+        raise TypeError(
+            f"Expected a witness with a method scope(), which says what the names of a formula mean on it, or a Scope, "
+            f"but got a {type(witness).__name__}."
+        )
+    scope = witness if isinstance(witness, Scope) else witness.scope()
+    run = Run(scope, rule)
+    _remembered[key] = (witness, run)
+    while len(_remembered) > 24:
+        _remembered.popitem(last=False)
+    return run
+
+
+def _line(node: Node, run: Run) -> Array:
+    """The value of a line: its definitions put in, open indices and quantified variables along the first axes."""
+    clauses: tuple[Node, ...] = ()
+    if isinstance(node, Where):
+        clauses, node = node.clauses, node.body
+    env = Env()
+    for clause in clauses:
+        if isinstance(clause, ForAll):
+            for name in clause.names:
+                if run.is_density(name):
+                    continue  # the line holds for every q: each witness has one
+                nodes, _ = _points(run, name, env)
+                env = env.bind(name.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
+        elif variable := _observed(clause, run):
+            assert isinstance(clause, Relation)
+            env = env.replace(variable, run.value(clause.sides[1], env))
+        elif not _known_density(clause, run):
+            node = define(node, clause)
+    for index in run.scope.every:
+        if index not in env.bindings and _open(node, index):
+            values = run.index_values(index).reshape((*[1] * env.depth, -1))
+            env = env.bind(index, Typed(values))
+    if isinstance(node, Items):
+        parts = [_side(entry, run, env) for entry in node.entries]
+        return np.concatenate([part.reshape((*part.shape[: env.depth], -1)) for part in parts], axis=-1)
+    return _side(node, run, env)
+
+
+def _observed(clause: Node, run: Run) -> str:
+    """The variable that a clause gives a value to, h = 1, if a density knows it."""
+    if isinstance(clause, Relation) and clause.signs == ("=",) and isinstance(clause.sides[0], Name):
+        key = clause.sides[0].key
+        if any(key in getattr(world, "variables", ()) for world in run.scope.worlds.values()):
+            return key
+    return ""
+
+
+def _known_density(clause: Node, run: Run) -> bool:
+    """p(z | x) = N(m, S), where the scope knows p: said in passing."""
+    side = clause.sides[0] if isinstance(clause, Relation) else clause
+    return isinstance(side, Call) and run.is_density(side.name) and bool(side.givens)
+
+
+def _side(node: Node, run: Run, env: Env) -> Array:
+    return _sides(node, run, env) if isinstance(node, Relation) else _out(run.value(node, env), env)
+
+
+def _out(value: Typed, env: Env) -> Array:
+    if value.identity:
+        raise NoValue("Expected a matrix of a known size, but got a multiple of the identity: nothing says its size.")
+    value = value.lift(env.depth)
+    batch = tuple(
+        b.value.data.shape[b.axis] for b in sorted(env.bindings.values(), key=lambda b: b.axis) if b.axis >= 0
+    )
+    return np.broadcast_to(value.data, (*batch, *value.event)).astype(float)
+
+
+def _sides(node: Relation, run: Run, env: Env) -> Array:
+    """The value of a = b = c: the last; those before that have a value must agree."""
+    if any(sign not in ("=", ":=") for sign in node.signs):
+        raise NoValue(f"Expected a line with one value, but got a relation: {node.plain}.")
+    sides = [side for side in node.sides if not _names_the_line(side, run)] or list(node.sides)
+    last = _out(run.value(sides[-1], env), env)
+    for side in sides[:-1]:
+        value = _out(run.value(side, env), env)
+        if value.shape != last.shape or np.any(np.abs(value - last) > AGREE * np.maximum(1, np.abs(last))):
+            raise NoValue(f"Expected the two sides of a line to agree, but {side.plain} does not: {node.plain}.")
+    return last
+
+
+def _names_the_line(side: Node, run: Run) -> bool:
+    """A name, or a call of one, that the scope does not know: it is there to be named."""
+    name = side.name if isinstance(side, Call) else side
+    if not isinstance(name, Name):
+        return False
+    tables = (run.scope.values, run.scope.observed, run.scope.worlds, run.scope.maps)
+    return not any(name.key in table or name.stem.key in table for table in tables)
+
+
+def _points(run: Run, name: Name, env: Env) -> tuple[Typed, Array]:
+    """Where a line that holds at every z is looked at: the points of the scope, else the states or 25 nodes."""
+    points = run.scope.values.get(name.key)
+    if points is not None:
+        data = np.asarray(points)
+        return Typed(data.reshape((*[1] * env.depth, *data.shape)), data.ndim - 1), np.zeros(len(data))
+    space = run.space_of(name.key, env)
+    if space.exact:
+        return space.nodes(run.rule, env.depth)
+    nodes, _ = space.nodes(Rule("trapezoid", fine=False), env.depth)
+    n = nodes.data.shape[env.depth]
+    chosen = np.linspace(0.3 * n, 0.7 * n, 25).astype(int)
+    return replace(nodes, data=np.take(nodes.data, chosen, axis=env.depth)), np.zeros(25)
+
+
+def _open(node: Node, index: str) -> bool:
+    r"""Whether an index is used outside of any sum: \mu_i, or a bare i."""
+    inside = node.open(frozenset())
+    return any(index in _indices(key) for key in inside)
+
+
+def _indices(key: str) -> frozenset[str]:
+    name = tex(key)
+    below = name.sub.mentioned if isinstance(name, Name) and name.sub is not None else frozenset()
+    return frozenset({key}) | below

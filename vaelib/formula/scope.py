@@ -1,0 +1,102 @@
+r"""What the names of a formula mean on a witness. A witness declares it in a method `scope()`:
+
+    def scope(self) -> Scope:
+        return Scope(
+            worlds={"q": Law("z", self.q), "p": Law("z", self.p)},
+            values={r"\mu_q": self.q.loc, r"\sigma_q": self.q.scale},
+        )
+
+Names are LaTeX, as they are written in the formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from vaelib.formula.reader import tex
+from vaelib.formula.tree import Name
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """A function that a formula may call.
+
+    Args:
+        f: takes one array for each argument, shape (*batch, *event), and returns shape (*batch, *event of its own).
+        of: the variables that it is taken at where it is written without arguments.
+        rank: 0 if it returns numbers, 1 for vectors, 2 for matrices.
+    """
+
+    f: Callable[..., Any]
+    of: tuple[str, ...] = ("z",)
+    rank: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """A quantity by which a formula may be differentiated.
+
+    Args:
+        value: where it is now.
+        rebuild: another value -> the scope of the witness that has it.
+    """
+
+    value: Any
+    rebuild: Callable[[Any], Scope]
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    r"""What names mean.
+
+    Args:
+        values: numbers, vectors (one axis) and matrices (two axes).
+        worlds: densities by name; "q_" stands for q_j with any index: a function of j (from 0) that returns the world.
+        observed: variables that have a value: {"x": array}.
+        spaces: where variables live, if no world says so; "z_" as above.
+        ranges: of an index, how far it runs, {"i": 5}, or which values it takes, {"B": [1, 3]}.
+        maps: functions.
+        laws: the law of a variable as LaTeX, for \mathbb{E}_x; under "" that of an expectation without a law.
+        definitions: names of formulas, as LaTeX: {"w": r"\frac{p(x, z)}{q(z)}"}.
+        parameters: what can be differentiated by.
+        every: indices that may stay open: the line then holds for each of their values.
+        joint: the density of which H(x, z) and the like are taken.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    worlds: Mapping[str, Any] = field(default_factory=dict)
+    observed: Mapping[str, Any] = field(default_factory=dict)
+    spaces: Mapping[str, Any] = field(default_factory=dict)
+    ranges: Mapping[str, int | Sequence[int]] = field(default_factory=dict)
+    maps: Mapping[str, Map] = field(default_factory=dict)
+    laws: Mapping[str, str] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    every: tuple[str, ...] = ()
+    joint: str = "p"
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            table = getattr(self, part.name)
+            if isinstance(table, Mapping):
+                object.__setattr__(self, part.name, {canonical(key): value for key, value in table.items()})
+
+    def names(self) -> list[str]:
+        """All that is known, to suggest from."""
+        known = (self.values, self.observed, self.worlds, self.maps, self.ranges, self.definitions)
+        return sorted({name for table in known for name in table})
+
+
+def canonical(key: str) -> str:
+    r"""One spelling of a name: \bar q and \bar{q} are the same."""
+    if not key:
+        return key
+    stem = tex(key.removesuffix("_"))
+    return stem.latex + "_" * key.endswith("_")
+
+
+def family(name: Name) -> str:
+    """How a table of the scope knows all q_j at once."""
+    return name.stem.key + "_"
