@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import re
@@ -11,17 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from vaelib.cli import app
-from vaelib.grade import wire
 from vaelib.grade.limits import Limits
 from vaelib.grade.marks import POINTS, Marks, grade, student_of, tasks_in, write_csv
 from vaelib.grade.pages import class_page, student_page
 from vaelib.judge import Feedback
-from vaelib.reply import NoReply, Reply, Seed, Tensor
 from vaelib.tasks import tasks_of
 
 IMPORTS = "import numpy as np\nfrom vaelib.exercise import check, hint, progress"
@@ -160,11 +156,10 @@ def test_details_of_what_went_wrong_are_told(marks: dict[str, Marks]) -> None:
     assert (marks["renamed"].points, marks["renamed"].possible) == (4, POSSIBLE)
     assert marks["wrong"].feedback["04.1"].mistake == "no logarithm"
     assert marks["cheats-check"].feedback["04.1"].mistake == "no logarithm"
-    assert "vaelib.kl_divergence was called" in str(marks["forbidden"].feedback["04.1"])
+    assert "this exercise asks you to write the KL divergence yourself" in str(marks["forbidden"].feedback["04.1"])
     assert "interrupted" in str(marks["loops-when-asked"].feedback["04.1"])
     assert "SyntaxError" in marks["syntax-error"].errors[1]
     assert "too long" in marks["loops"].errors[2] and "status 0" in marks["exits"].errors[2]
-    assert "JSONDecodeError" in marks["broken-json"].damaged
     assert len(marks["flood"].output) <= 64 << 10
     assert all(mark.seconds < 60 for mark in marks.values())
 
@@ -212,73 +207,6 @@ def test_command_refuses_what_is_no_folder_of_notebooks(tmp_path: Path) -> None:
     assert "but found none" in " ".join(run(app, ["grade", str(tmp_path), "--out", str(tmp_path)]).output.split())
 
 
-# ------------------------------------------------------------------------------------------------------- what travels
-
-
-def test_arguments_travel_unchanged() -> None:
-    arguments = {
-        "a": 1.5,
-        "n": 3,
-        "word": "up",
-        "seed": Seed(7),
-        "x": np.arange(6.0).reshape(2, 3),
-        "k": np.array([1, 2]),
-        "t": Tensor(np.float32([[1, 2]])),
-        "zero": np.zeros((0, 2)),
-    }
-    described, payload = wire.packed(arguments)
-    again = wire.unpacked(json.loads(json.dumps(described)), payload)
-    assert list(again) == list(arguments)
-    for name, value in arguments.items():
-        if isinstance(value, np.ndarray):
-            assert again[name].dtype == value.dtype and again[name].shape == value.shape
-            np.testing.assert_array_equal(again[name], value)
-        elif isinstance(value, Tensor):
-            np.testing.assert_array_equal(again[name].array, value.array)
-        else:
-            assert again[name] == value
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [Reply(np.float64(2.0)), Reply(np.ones((2, 3)), "float32"), Reply(np.ones(2), error=np.array(0.1)), Reply("up")],
-)
-def test_replies_travel_unchanged(reply: Reply) -> None:
-    again = wire.unpacked_reply(*wire.packed_reply(reply))
-    assert again.precision == reply.precision and np.all(again.value == reply.value)
-    assert np.shape(again.value) == np.shape(reply.value)
-    assert (again.error is None) == (reply.error is None)
-
-
-@pytest.mark.parametrize(
-    ("header", "payload"),
-    [
-        ({}, b""),
-        ({"shape": [2]}, b"123"),
-        ({"shape": "x"}, b""),
-        ({"shape": [-1, 3]}, b"12345678"),
-        ({"shape": [10**9]}, b""),
-    ],
-)
-def test_nonsense_from_a_submission_is_refused(header: dict[str, Any], payload: bytes) -> None:
-    with pytest.raises(wire.Broken):
-        wire.unpacked_reply(header, payload)
-
-
-def test_message_of_more_than_a_megabyte_is_neither_sent_nor_read() -> None:
-    with pytest.raises(ValueError, match="at most"):
-        wire.send(io.BytesIO(), {}, b"x" * (wire.LIMIT + 1))
-    head = wire._HEAD.pack(10, wire.LIMIT)
-    with pytest.raises(wire.Broken):
-        wire.receive(io.BytesIO(head).read)
-
-
-def test_problem_becomes_no_reply_of_a_known_kind() -> None:
-    with pytest.raises(NoReply) as caught:
-        wire.unpacked_reply({"problem": "right", "text": "x" * 1000}, b"")
-    assert caught.value.kind == "raised" and len(caught.value.text) == 300
-
-
 def test_notebook_is_recognized_by_ids_by_name_and_by_functions(tmp_path: Path) -> None:
     write(tmp_path / "a.ipynb", [CHECK_1])
     write(tmp_path / "04_x.ipynb", "{")
@@ -319,7 +247,7 @@ def test_submission_does_not_learn_where_the_others_lie(tmp_path: Path) -> None:
 
 
 def test_names_cannot_become_formulas_or_markup(tmp_path: Path) -> None:
-    mark = Marks("=1+1<b>", Path("x.ipynb"), {"04.1": Feedback("not yet", ("<script>",), "no logarithm", "04.1")})
+    mark = Marks("=1+1<b>", "x.ipynb", {"04.1": Feedback("not yet", ("<script>",), "no logarithm", "04.1")})
     write_csv([mark], tmp_path / "grades.csv")
     assert "'=1+1" in (tmp_path / "grades.csv").read_text()
     assert not re.search("<b>=|<script>", student_page(mark))

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from grading import CHECK_1, HONEST, IMPORTS, RIGHT_1, RIGHT_2, SHORT, WRONG_1, handed_in
+from grading import HONEST, IMPORTS, RIGHT_2, SHORT, WRONG_1, handed_in
 
 from vaelib.grade import isolation, pool
 from vaelib.grade.marks import Marks, grade_all
 
 pytestmark = pytest.mark.slow
-LOOK_UP = "    from vaelib.tasks import task\n    return task('04.1').truth(*a)"
 PLANT = "for each in tasks_of('04').values():\n    globals()[each.name] = each.truth"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the processes of others are found through /proc")
 
@@ -67,7 +68,7 @@ HURTS: dict[str, tuple[list[str], bool]] = {
             "import os, struct, time\nd = b'{\"ready\": true}'\nfor n in range(3, 30):\n    try:\n"
             "        os.write(n, struct.pack('!II', len(d), 0) + d)\n    except OSError:\n        pass\ntime.sleep(60)"
         ],
-        True,
+        False,
     ),
     "odd-letters": (["raise ValueError('\\ud800')", "def kl_normal(*a):\n    raise ValueError('\\ud800' * 999)"], True),
     "stops-its-parent": (["import os, signal\nos.kill(os.getppid(), signal.SIGSTOP)"], True),
@@ -76,7 +77,7 @@ HURTS: dict[str, tuple[list[str], bool]] = {
     "kills-its-group": (["import os, signal\nos.killpg(os.getpgid(os.getppid()), signal.SIGTERM)"], True),
     "daemon": (
         [
-            "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        for n in range(100):\n"
+            "import os\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        for n in range(100):\n"
             "            try:\n                os.close(n)\n            except OSError:\n                pass\n"
             "        os.execvp('sleep', ['sleep', '617'])\n    os._exit(0)"
         ],
@@ -102,11 +103,15 @@ HURTS: dict[str, tuple[list[str], bool]] = {
         False,
     ),
     "unhashable": (
-        ["import vaelib.grade.wire as wire\nwire.packed_reply = lambda r: ({'shape': [], 'precision': [{}]}, b'x' * 8)"],
+        ["import vaelib.grade.wire as w\nw.packed_reply = lambda _: ({'shape': [], 'precision': [{}]}, b'8' * 8)"],
         False,
     ),
     "odd-cells": (
-        ["import vaelib.grade.worker as w\nfor c in (10**9, -1, True, 1.5, None, [], {}):\n    pass\nraise KeyError({})"],
+        [
+            "import os, struct, json\nfor cell in (10**9, -1, True, 1.5, None, [], {}, 'x'):\n"
+            "    d = json.dumps({'cell': cell, 'error': 'forged'}).encode()\n    for n in range(3, 30):\n        try:\n"
+            "            os.write(n, struct.pack('!II', len(d), 0) + d)\n        except OSError:\n            pass"
+        ],
         True,
     ),
     "error-without-words": (
@@ -130,7 +135,7 @@ HURTS: dict[str, tuple[list[str], bool]] = {
         ["import os, shutil\nhere = os.getcwd()\nos.chdir('..')\nshutil.rmtree(here)\nos.symlink('/usr', here)"],
         True,
     ),
-    "many-notes": (["import os\nfor n in range(500):\n    try:\n        open(f'/etc/x{n}')\n    except OSError:\n        pass"], True),
+    "many-notes": (["import os, contextlib", *(f"open('/etc/{n}')" for n in range(40))], True),
 }  # fmt: skip
 ATTACKS = CHEATS | {name: cells for name, (cells, _) in HURTS.items()}
 KINDS = [kind for kind in isolation.available() if kind != isolation.OTHER_USER]
@@ -195,6 +200,7 @@ def test_texts_can_be_written(marks: dict[str, Marks]) -> None:
         for text in [*mark.errors.values(), *mark.odd, *mark.notes, mark.damaged, mark.output, *lines]:
             text.encode()
             assert len(text) <= 1 << 16
+    assert not any("forged" in text and cell != 1 for cell, text in marks["odd-cells"].errors.items())
     assert all(len(text) <= 700 for mark in marks.values() for text in mark.errors.values())
 
 
@@ -220,7 +226,7 @@ def test_derivation_that_takes_long_to_judge_costs_its_own_exercise() -> None:
         "repaired = [KL(q, post), E(q, for_all_z(log_lik)) if True else 0, log_evidence]",
         "broken_line = 3",
     ]
-    limits = SHORT.__class__(**{**SHORT.__dict__, "judging": 2.0})
+    limits = replace(SHORT, judging=2.0)
     slow, honest = grade_all([handed_in(cells, "slow", "05"), handed_in(HONEST, "zzz")], 3, limits, 2)
     assert "was given up" in str(slow.feedback["05.1"]), slow.feedback["05.1"]
     assert not slow.feedback["05.3"].right and slow.feedback["05.2"].state in ("right", "not yet")
@@ -243,8 +249,6 @@ if __name__ == "__main__":
 @LINUX
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_grader_that_is_ended_leaves_nothing_and_what_was_done_is_known(number: int, tmp_path: Path) -> None:
-    import json
-
     (tmp_path / "grader.py").write_text(textwrap.dedent(GRADER))
     root = str(Path(__file__).parents[1])
     process = subprocess.Popen(
@@ -295,4 +299,3 @@ def test_right_answer_counts_where_another_exercise_forbids_what_it_uses() -> No
     )
     (mark,) = grade_all([handed_in([IMPORTS, answer], "ada", "09")], 1, SHORT, 1)
     assert mark.feedback["09.1"].right, mark.feedback["09.1"]
-    assert CHECK_1 and RIGHT_1

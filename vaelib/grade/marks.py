@@ -163,7 +163,14 @@ def write_csv(marks: list[Marks], path: Path) -> None:
         for mark in marks:
             cells = [cell for id in ids for cell in _cells(mark.feedback.get(id))]
             writer.writerow(
-                [_safe(mark.student), _safe(readable(Path(mark.source).name)), mark.points, mark.possible, *cells, mark.damaged]
+                [
+                    _safe(mark.student),
+                    _safe(readable(Path(mark.source).name)),
+                    mark.points,
+                    mark.possible,
+                    *cells,
+                    mark.damaged,
+                ]
             )
 
 

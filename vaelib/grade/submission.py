@@ -80,6 +80,7 @@ class Submission:
     unset: list[str] = field(default_factory=list)
     _channel: Channel | None = None
     _starts: int = 0
+    _asked_so_far: int = 0
     _spent: dict[str, float] = field(default_factory=dict)
 
     def __enter__(self) -> Submission:
@@ -236,12 +237,15 @@ class Submission:
             raise NoReply("too slow", f"All questions together took more than {self.limits.exercise:g} s.")
         if self._channel is None:
             raise NoReply("not attempted", f"The notebook could not be run: {self.story.damaged}.")
-        about = {"id": task.id, "name": task.name, "seconds": self.limits.question}
+        self._asked_so_far += 1
+        about = {"of": self._asked_so_far, "id": task.id, "name": task.name, "seconds": self.limits.question}
         started = time.monotonic()
         until = started + self.limits.question + 5
         try:
             self._send(until, question | about, payload)
-            return unpack(*self._receive(until))
+            while (said := self._receive(until))[0].get("of") != self._asked_so_far:
+                pass  # no reply to this question
+            return unpack(*said)
         except wire.Broken as reason:
             raise NoReply("no number", f"What came back is {reason}.") from None
         except Ended as reason:

@@ -97,20 +97,21 @@ def _flush() -> None:
 
 def _reply(notebook: Notebook, output: Output, question: dict[str, Any], payload: bytes) -> None:
     """Sends what the answer says to one question, or why it says nothing; nothing that it does raises."""
-    name = question["name"]
+    name, of = question["name"], {"of": question["of"]}
     try:
         answer = Answer(_answer(notebook, question["id"], name), question["seconds"])
         if is_blank(answer.content) and (failure := notebook.absent(name)) is not None:
             kind = "not allowed" if failure.forbidden else "not attempted"
             raise NoReply(kind, failure.forbidden or f"There is no `{name}`. {failure}")
         if question["lines"]:
-            output.send({"lines": answer.lines()})
+            output.send(of | {"lines": answer.lines()})
         else:
-            output.send(*wire.packed_reply(answer.ask(wire.unpacked(question["arguments"], payload))))
+            header, content = wire.packed_reply(answer.ask(wire.unpacked(question["arguments"], payload)))
+            output.send(of | header, content)
     except NoReply as reason:
-        output.send(_problem(notebook, reason, reason.__cause__))
+        output.send(of | _problem(notebook, reason, reason.__cause__))
     except BaseException as error:  # an odd object, or a reply that is too long to be sent
-        output.send({"problem": "no number", "text": said(error)[:300]})
+        output.send(of | {"problem": "no number", "text": said(error)[:300]})
 
 
 def _answer(notebook: Notebook, id: str, name: str) -> Any:
