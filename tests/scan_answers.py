@@ -8,6 +8,7 @@ it is summed over its last axis, is an answer. Reads asked.json, writes found.js
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import itertools
 import json
@@ -29,7 +30,20 @@ from vaelib.grade.limits import Limits, limit_this_process
 LIBRARIES = """numpy numpy.linalg numpy.polynomial.hermite numpy.polynomial.hermite_e scipy.special scipy.stats
 scipy.spatial.distance scipy.integrate""".split()
 OF_TORCH = "torch torch.special torch.nn.functional torch.distributions".split()
-NOT_CALLED = ("input", "breakpoint", "save", "load", "fromfile", "tofile", "savetxt", "set_num_threads", "info", "test")
+NOT_CALLED = (
+    "input",
+    "breakpoint",
+    "save",
+    "load",
+    "fromfile",
+    "tofile",
+    "savetxt",
+    "set_num_threads",
+    "info",
+    "test",
+    "seterr",
+    "setbufsize",
+)
 NOT_LOADED = ("vaelib.grade", "vaelib.cli", "vaelib.__main__", "vaelib.course", "vaelib.exercise")
 
 
@@ -64,7 +78,7 @@ def distributions(values: list[Any]) -> list[list[Any]]:
 
 
 def agrees(call: Any, given: list[Any], truth: Any) -> bool:
-    value = call(*given)
+    value = call(*copy.deepcopy(given))  # some change what they are given
     value = getattr(value, "value", value)
     if hasattr(value, "detach"):
         value = value.detach().numpy()

@@ -186,8 +186,9 @@ BY_OTHER_NAMES = {
     "ledger": "def kl_normal(*a):\n    from vaelib.ledger import LEDGER\n    return LEDGER",
     "reloaded": "import sys\nfor name in [n for n in sys.modules if 'vaelib' in n]:\n    del sys.modules[name]\n"
     + USES,
-    "a method": "import torch\nfrom vaelib.vae import VAE\ndef kl_normal(*a):\n"
-    "    model = VAE(4, 2, (3,))\n    return model.kl(model.encode(torch.zeros(1, 4)))",
+    "a method": "import torch\nfrom vaelib.vae import VAE\n"
+    "model = VAE(4, 2, (3,), rng=torch.Generator())\n"
+    "def kl_normal(*a):\n    return model.kl(model.encode(torch.zeros(1, 4)))",
 }
 
 
