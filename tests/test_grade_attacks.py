@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from dataclasses import replace
@@ -278,15 +279,18 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_done_is_called_as_results_come_and_its_error_ends_everything() -> None:
+def test_error_of_done_ends_everything_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(Exception):
         pass
 
     def full(mark: Marks) -> None:
         raise Full
 
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     with pytest.raises(Full):
         grade_all([handed_in(HONEST, str(n)) for n in range(3)], 1, SHORT, 1, full)
+    assert list(tmp_path.iterdir()) == []
     assert isolation.children(os.getpid()) == []
 
 

@@ -77,11 +77,14 @@ class Judge:
         how: dict[str, Any] = {"start_new_session": True} if isolation.POSIX else {}
         if hasattr(subprocess, "CREATE_NEW_PROCESS_GROUP"):
             how["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP  # Ctrl-C is not for it
+        self._folder = isolation.new_folder()  # for the folders of its submissions, should it leave one
+        self._folder.chmod(0o711)
         root = str(PACKAGE.parent)
         paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        own = {"PYTHONPATH": paths} | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self._folder))
         command = [sys.executable, "-P", "-X", "utf8", "-m", "vaelib.grade.bench", str(os.getpid())]
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        self.process = subprocess.Popen(command, bufsize=0, env=os.environ | {"PYTHONPATH": paths}, **pipes, **how)
+        self.process = subprocess.Popen(command, bufsize=0, env=os.environ | own, **pipes, **how)
         self.channel = Channel(self.process, wire.TRUSTED)
         try:
             self.channel.receive(time.monotonic() + SILENCE)
@@ -93,6 +96,7 @@ class Judge:
     def end(self) -> None:
         isolation.stop(self.process)
         self.channel.close()
+        isolation.remove(self._folder)
 
 
 class Pool:
