@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,19 @@ def test_what_is_no_message_is_broken_and_nothing_else(code: str) -> None:
             channel.receive(time.monotonic() + 10)
     process.wait()
     channel.close()
+
+
+def test_who_waits_is_told_when_another_thread_closes_the_channel() -> None:
+    process = running("import time; time.sleep(60)")
+    channel = Channel(process)
+    threading.Timer(0.3, lambda: (process.kill(), channel.close())).start()
+    started = time.monotonic()
+    with pytest.raises(Ended):
+        channel.receive(started + 30)
+    assert time.monotonic() - started < 5
+    channel._inbox.queue.clear()
+    with pytest.raises(Ended, match="were closed"):
+        channel.receive(started + 30)
 
 
 def test_flood_of_messages_waits_in_the_pipe_not_in_memory() -> None:

@@ -57,15 +57,20 @@ class Channel:
 
     def receive(self, until: float) -> wire.Message:
         """The next message; raises Ended if there was none until then, Broken if it was none."""
-        try:
-            message = self._inbox.get(timeout=_left(until))
-        except queue.Empty:
-            raise Ended("it took too long") from None
+        message = self._next(until)
         if isinstance(message, Exception):
             with contextlib.suppress(queue.Full):
                 self._inbox.put_nowait(message)  # for whoever asks again
             raise message
         return message
+
+    def _next(self, until: float) -> wire.Message | Exception:
+        while not self._closed.is_set():  # another thread may close it in the meantime
+            with contextlib.suppress(queue.Empty):
+                return self._inbox.get(timeout=min(_left(until), 0.5))
+            if not _left(until):
+                raise Ended("it took too long")
+        raise Ended("its pipes were closed")
 
     def close(self) -> None:
         """Ends the threads; the process must have ended before."""
