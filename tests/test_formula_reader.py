@@ -221,6 +221,10 @@ def test_divergence_is_read_in_every_spelling(latex: str) -> None:
     assert value(latex) == pytest.approx(KL_QD, rel=1e-9)
 
 
+def test_braces_that_are_not_seen_change_nothing() -> None:
+    assert tex(r"{L}_K") == tex(r"L_K") and tex(r"a {b c}") == tex(r"a b c") and tex(r"{\mu}_q^2") == tex(r"\mu_q^2")
+
+
 def test_product_below_a_logarithm_is_not_the_product_with_a_logarithm() -> None:
     inside = tex(r"\log p(x \mid z) p(z)")
     assert inside == tex(r"\log p(x \mid z)\,p(z)")
@@ -266,6 +270,7 @@ def test_forall_gives_one_entry_for_each_value() -> None:
         (r"a + fixed", 4, "the word fixed"),
         (r"{E}_q[z]", 0, "without braces"),
         (r"{H}(q)", 0, "without braces"),
+        (r"a_\mathbb{E}", 10, "sign of an expectation"),
         (r"{a}{c}", 3, r"is \frac missing"),
         (r"a {2 c}", 2, "in braces"),
         (r"\log{a} c", 8, "braces are not seen"),

@@ -145,6 +145,9 @@ class Reader(Operators):
                 factors.append(self.factor())
                 if isinstance(_first(factors[-1]), Number):
                     self.refuse("Expected a number in front, or \\cdot before it, but got it in braces.", token)
+                if isinstance(inner := factors[-1], Product):  # braces are not seen
+                    factors[-1:] = inner.factors
+                    spaces.extend(inner.spaces)
             else:
                 break
             self.last = factors[-1]
@@ -240,6 +243,8 @@ class Reader(Operators):
     def _below(self, node: Node, first: Token) -> Node:
         r"""A subscript: \sigma^2_q is \sigma_q^2, and a length may be marked as the Euclidean one."""
         script = self.script()
+        if isinstance(node, Name) and node.sub is None:
+            return replace(node, sub=script)
         base = node.base if isinstance(node, Power) else node.body if isinstance(node, Transpose) else None
         if isinstance(base, Name) and base.sub is None:
             inner = replace(base, sub=script)
@@ -360,6 +365,8 @@ class Reader(Operators):
             self.refuse(f"Expected an integral before d{self.peek().text}, or a space if d is a factor.", token)
         base = token.text
         self._refuse_a_word(token)
+        if base == "E" and r"\mathbb" in accents:
+            self.refuse("Expected a letter, but got the sign of an expectation.", token)
         for _ in range(braces):
             self.expect("}", f"after {base}: an accent is read over one letter")
         sub = upper = None
