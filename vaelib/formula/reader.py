@@ -158,7 +158,11 @@ class Reader(Operators):
     def _denominator(self, above: Node) -> Node:
         """What stands behind a slash: one factor, and the letters that follow a letter or a number."""
         first = self.peek()
-        factors = [self.power()]
+        factors = [self.factor()]
+        if factors[0].trailing:
+            self.refuse(
+                "Expected a fraction or brackets, but got an operator behind a slash: where does it end?", first
+            )
         plain = isinstance(factors[0], Number | Name) or (
             isinstance(factors[0], Power) and isinstance(factors[0].base, Number | Name)
         )
