@@ -67,6 +67,8 @@ def value(latex: str) -> float:
         (r"a / f(y) c", a / f(y) * c),
         (r"(a + 1)^2 / 2c^2", (a + 1) ** 2 / (2 * c**2)),
         (r"a / 2 \cdot c", a / 2 * c),
+        (r"a / \mathbb{E}_q[z]", a / 0.3),
+        (r"a / \det(A) c", a / 2.88 * c),
         (r"a c / y", a * c / y),
         (r"-a / 2c", -a / (2 * c)),
         (r"a^{-1/2}", a**-0.5),
@@ -221,6 +223,10 @@ def test_divergence_is_read_in_every_spelling(latex: str) -> None:
     assert value(latex) == pytest.approx(KL_QD, rel=1e-9)
 
 
+def test_braces_that_are_not_seen_change_nothing() -> None:
+    assert tex(r"{L}_K") == tex(r"L_K") and tex(r"a {b c}") == tex(r"a b c") and tex(r"{\mu}_q^2") == tex(r"\mu_q^2")
+
+
 def test_product_below_a_logarithm_is_not_the_product_with_a_logarithm() -> None:
     inside = tex(r"\log p(x \mid z) p(z)")
     assert inside == tex(r"\log p(x \mid z)\,p(z)")
@@ -254,6 +260,8 @@ def test_forall_gives_one_entry_for_each_value() -> None:
         (r"\log a^2 (b + c)", 9, "log(a (b)) or (log a)(b)"),
         (r"\log(a)^2", 7, "(\\log a)^2 or \\log(a^2)"),
         (r"\log a / b", 7, "two things"),
+        (r"a / \log b", 4, "behind a slash"),
+        (r"a / \sum_i b", 4, "behind a slash"),
         (r"\mathbb{E}(a - b)^2", 17, "E[(a)^2] or (E[a])^2"),
         (r"\int q(z) \log q(z)", 0, "Expected the dz"),
         (r"q(z) dz", 5, "Expected an integral before dz"),
@@ -266,6 +274,7 @@ def test_forall_gives_one_entry_for_each_value() -> None:
         (r"a + fixed", 4, "the word fixed"),
         (r"{E}_q[z]", 0, "without braces"),
         (r"{H}(q)", 0, "without braces"),
+        (r"a_\mathbb{E}", 10, "sign of an expectation"),
         (r"{a}{c}", 3, r"is \frac missing"),
         (r"a {2 c}", 2, "in braces"),
         (r"\log{a} c", 8, "braces are not seen"),

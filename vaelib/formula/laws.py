@@ -153,7 +153,9 @@ class Laws(Base):
         with np.errstate(all="ignore"):
             try:
                 return np.asarray(world.log_prob(*asked_for, self.rule))
-            except (ValueError, IndexError, KeyError) as error:
+            except IllTyped:
+                raise
+            except (ValueError, TypeError, IndexError, KeyError) as error:
                 raise IllTyped(f"Expected values that fit the density {asked(*asked_for)}, but: {error}") from error
 
     def match(self, arguments: list[Node], world: World, call: Call) -> list[str]:

@@ -145,6 +145,9 @@ class Reader(Operators):
                 factors.append(self.factor())
                 if isinstance(_first(factors[-1]), Number):
                     self.refuse("Expected a number in front, or \\cdot before it, but got it in braces.", token)
+                if isinstance(inner := factors[-1], Product):  # braces are not seen
+                    factors[-1:] = inner.factors
+                    spaces.extend(inner.spaces)
             else:
                 break
             self.last = factors[-1]
@@ -155,7 +158,11 @@ class Reader(Operators):
     def _denominator(self, above: Node) -> Node:
         """What stands behind a slash: one factor, and the letters that follow a letter or a number."""
         first = self.peek()
-        factors = [self.power()]
+        factors = [self.factor()]
+        if factors[0].trailing:
+            self.refuse(
+                "Expected a fraction or brackets, but got an operator behind a slash: where does it end?", first
+            )
         plain = isinstance(factors[0], Number | Name) or (
             isinstance(factors[0], Power) and isinstance(factors[0].base, Number | Name)
         )
@@ -240,6 +247,8 @@ class Reader(Operators):
     def _below(self, node: Node, first: Token) -> Node:
         r"""A subscript: \sigma^2_q is \sigma_q^2, and a length may be marked as the Euclidean one."""
         script = self.script()
+        if isinstance(node, Name) and node.sub is None:
+            return replace(node, sub=script)
         base = node.base if isinstance(node, Power) else node.body if isinstance(node, Transpose) else None
         if isinstance(base, Name) and base.sub is None:
             inner = replace(base, sub=script)
@@ -360,6 +369,8 @@ class Reader(Operators):
             self.refuse(f"Expected an integral before d{self.peek().text}, or a space if d is a factor.", token)
         base = token.text
         self._refuse_a_word(token)
+        if base == "E" and r"\mathbb" in accents:
+            self.refuse("Expected a letter, but got the sign of an expectation.", token)
         for _ in range(braces):
             self.expect("}", f"after {base}: an accent is read over one letter")
         sub = upper = None
