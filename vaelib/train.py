@@ -72,8 +72,8 @@ def fit(
 
     With a validation set, the model that is returned, and loaded later, is that of the best epoch. What else the
     process has set for PyTorch and NumPy does not change the run (see `vaelib.surroundings`); OMP_NUM_THREADS may. Data
-    in a unit in which a network fits badly are standardized, and whatever is reported is in their own unit all the same (see
-    `init`).
+    in a unit in which a network fits badly are standardized, and whatever is reported is in their own unit all the same
+    (see `init`).
 
     Args:
         out: a folder to keep the run in: config.json, metrics.jsonl, checkpoint.pt. None: it is kept in memory alone.
@@ -131,8 +131,8 @@ def remarks(state: TrainState) -> list[str]:
     config, unit, found = state.config, state.unit, []
     if not unit.trivial:
         found.append(
-            f"The pixels are standardized, (x - {unit.offset:.4g}) / {unit.scale:.4g}, since a network would"
-            " fit badly in the unit of the data. Likelihoods, reconstructions and samples are in that unit all the same."
+            f"The pixels are standardized, (x - {unit.offset:.4g}) / {unit.scale:.4g}, since a network would fit badly"
+            " in the unit of the data. Likelihoods, reconstructions and samples are in that unit all the same."
         )
     if config.warmup >= config.epochs and config.warmup:
         reached = beta(config, config.epochs - 1)
