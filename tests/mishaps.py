@@ -265,7 +265,7 @@ def disk_full(rng: Rng, folder: Path) -> None:
 def saved() -> bytes:
     """A checkpoint, as bytes."""
     with tempfile.TemporaryDirectory() as folder:
-        fit(config(epochs=1), grey(), out=folder)
+        fit(config(epochs=1, warmup=0), grey(), out=folder)
         return (Path(folder) / checkpoint.CHECKPOINT).read_bytes()
 
 
@@ -405,7 +405,7 @@ def bytes_in_disguise(rng: Rng, folder: Path) -> None:
         np.savez(folder / f"{name}.npz", train=content, test=content[:7])
         data = from_file(folder / f"{name}.npz")
         decoder = {"decoder": "gaussian", "binarization": "none", "validation": 0.0}
-        records.append(fit(config(epochs=2, data=data.name, **decoder), data).history[-1])
+        records.append(fit(config(epochs=2, warmup=1, data=data.name, **decoder), data).history[-1])
         assert (data.levels == 256) == (name != "floats")
     values = [[r[key] for key in ("train_elbo", "test_elbo", "test_kl")] for r in records]
     assert values[0] == values[1] and np.allclose(values[0], values[2], rtol=1e-4), values
@@ -460,7 +460,7 @@ def other_threads(rng: Rng, folder: Path) -> None:
                 warnings.simplefilter("always")
                 fit(config(epochs=epochs, schedule="constant"), grey(), out=folder / "run", resume=epochs == 3)
         expected = f"The CPU threads were {counts[0]}, now they are {counts[1]}: .* not be the same bit for bit"
-        assert [bool(re.match(expected, str(one.message))) for one in said] == [True], said
+        assert sum(bool(re.match(expected, str(one.message))) for one in said) == 1, said
     finally:
         train.SMALL_STEP, train.cores = small, before
 

@@ -373,6 +373,13 @@ def test_saturated_posterior_is_reported(own: Path, tmp_path: Path, monkeypatch:
     assert "Warning: 25.0% of the posterior's scales are at their bounds" in result.stderr
 
 
+def test_scale_at_its_bound_is_said_once(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaelib.evaluate.saturation", lambda q: torch.tensor(0.25))
+    monkeypatch.setattr("vaelib.train.saturation", lambda q: torch.tensor(0.125))
+    result = run("train", "--data", own, "--out", tmp_path / "r", "--epochs", 1, *SMALL)
+    assert result.stderr.count("at their bounds") == 1 and "Warning: 12.5% of" in result.stderr
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vaelib", "train", "--data", "digits", "--out", str(tmp_path / "r"), *SMALL]
     process = subprocess.Popen(

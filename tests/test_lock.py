@@ -130,7 +130,7 @@ def test_file_system_without_locks_is_said_and_trained_on(tmp_path: Path, monkey
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.warns(UserWarning, match="knows no locks: see to it that no second run"), lock.held(tmp_path):
+    with pytest.warns(UserWarning, match="does not support locks: make sure that no second run"), lock.held(tmp_path):
         pass
 
 

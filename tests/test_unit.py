@@ -17,7 +17,7 @@ from vaelib.config import TrainConfig
 from vaelib.data import Data, DataError, from_file
 from vaelib.evaluate import evaluate, held_out_pixels, optimal_variance
 from vaelib.gaps import inference_gaps
-from vaelib.train import NotFinite, TrainState, fit, init, load
+from vaelib.train import NotFinite, RunError, TrainState, fit, init, load
 from vaelib.unit import FAR, FITTING, Unit, center_and_spread, suited_to
 
 PIXELS = 6
@@ -106,7 +106,7 @@ def test_what_fits_is_left_as_it_is() -> None:
 
 
 def test_standardizing_is_said(recwarn: pytest.WarningsRecorder) -> None:
-    with pytest.warns(UserWarning, match=r"standardized, \(x - .*\) / 1e\+05.*in the unit of the data all the same"):
+    with pytest.warns(UserWarning, match=r"standardized, \(x - .*\) / 1e\+05.*in that unit all the same"):
         fit(config(epochs=1), data(1e5))
     recwarn.clear()
     fit(config(epochs=1), data())
@@ -176,6 +176,16 @@ def test_run_in_another_unit_resumes_bit_for_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The pixels are standardized")
+@pytest.mark.filterwarnings("ignore:The pixels are standardized")
+def test_run_of_before_there_were_units_is_not_gone_on_with_in_another(tmp_path: Path) -> None:
+    fit(config(epochs=1), data(1e5), out=tmp_path)
+    saved = checkpoint.load(tmp_path)
+    del saved["data"]["unit"]
+    checkpoint.save(tmp_path, saved)
+    with pytest.raises(RunError, match=r"standardized as Unit\(.*were as Unit\(offset=0\.0, scale=1\.0\)"):
+        fit(config(epochs=2), data(1e5), out=tmp_path, resume=True)
+
+
 def test_fixed_scale_is_in_the_unit_of_the_data() -> None:
     state = fit(config(decoder_scale=3e4, epochs=1), data(1e5))
     p = state.model.decode(torch.zeros(1, 2))

@@ -196,8 +196,14 @@ def train(
         loaded = _load(data, data)
         out = out or _default_folder(data)
         config = TrainConfig.suited_to(loaded, **chosen)
+    said: list[str] = []
     with Bar(config.epochs) as bar, warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: bar.say(f"Warning: {message}")
+
+        def show(message: object, *_: object, **__: object) -> None:
+            said.append(_advice(str(message)))
+            bar.say(f"Warning: {message}")
+
+        warnings.showwarning = show
         again = f"Go on with: vaelib train --out {quoted(out)} --resume"
         try:
             state = fit(config, loaded, out=out, resume=resume, callback=bar)
@@ -221,7 +227,8 @@ def train(
     )
     quick = judge(state.model, held_out_pixels(loaded, state.config.binarization)[:LOOKED_AT], importance_samples=2)
     for sentence in quick.warnings():
-        warn(f"Warning: {sentence}")
+        if _advice(sentence) not in said:
+            warn(f"Warning: {sentence}")
     say(f"Pictures: {', '.join(path.name for path in paths)} in {out}. Next: vaelib evaluate {quoted(out)}")
     require_told(f"The run is finished, and saved with its pictures in {out}.")
 
@@ -421,6 +428,11 @@ def _widths(text: str) -> tuple[int, ...]:
 
 def _default_folder(data: str) -> Path:
     return Path("runs") / Path(data).stem
+
+
+def _advice(sentence: str) -> str:
+    """What follows the numbers: the same remark on other examples is said once."""
+    return sentence.partition(": ")[2] or sentence
 
 
 def _load(named: str, moved: str | None) -> Data:

@@ -2,8 +2,8 @@
 
 With `flock` the folder itself is locked, and nothing is written into it. Where a folder cannot be locked (Windows, and
 network file systems, which lock only files that are open for writing), an empty file `.lock` in it is. The system lets
-go of either when the process ends, however it ends: a lock that a killed process left behind does not exist. A file
-system that knows no locks at all is trained on without one, and that is said.
+go of either when the process ends, however it ends, so a killed process leaves no lock behind. On a file system that
+does not support locks the run is trained without one, and a warning says so.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _locked(folder: Path) -> int | None:
-    """A descriptor whose closing unlocks; None where the file system knows no locks."""
+    """A descriptor whose closing unlocks; None where the file system does not support locks."""
     attempts = [(folder / NAME, os.O_RDWR | os.O_CREAT)]
     if sys.platform != "win32":
         attempts.insert(0, (folder, os.O_RDONLY))
@@ -61,7 +61,7 @@ def _locked(folder: Path) -> int | None:
                 raise RunError(f"Could not lock {path}: {error.strerror}.") from error
         else:
             return descriptor
-    remark(f"The file system of {folder} knows no locks: see to it that no second run is trained in that folder.")
+    remark(f"The file system of {folder} does not support locks: make sure that no second run is trained in it.")
     return None
 
 

@@ -96,9 +96,9 @@ class TrainState:
 def init(config: TrainConfig, data: Data) -> TrainState:
     """The state before the first step. What `config` leaves open ("auto") is decided here.
 
-    With a Gaussian decoder, pixels that are not dequantized are standardized if their unit suits no network: if their
-    root mean squared distance from the mean image of the training set is below 0.1 or above 50, or their mean is more
-    than 10 of these away from 0. All others are taken as they are. See `vaelib.unit`.
+    With a Gaussian decoder, pixels that are not dequantized are standardized if a network would fit badly in their
+    unit: if their root mean squared distance from the mean image of the training set is below 0.1 or above 50, or their
+    mean is more than 10 of these away from 0. All others are taken as they are. See `vaelib.unit`.
 
     Raises:
         RunError, DataError: the device is missing, data and decoder do not fit each other, or memory does not suffice.

@@ -44,7 +44,7 @@ LOOK_EVERY = 500  # steps between looks at whether all was finite; a look makes 
 HELD_OUT_NOISE_SEED = 0  # the same noise at every epoch: a test curve moves because the model does
 HELD_OUT_ROWS = 10_000  # examples in one pass,
 HELD_OUT_PIXELS = 2**25  # and pixels that are decoded in it, at most
-HELD_OUT_DRAWS = 2_500  # of z in all: a curve over a few test examples would else be mostly noise
+HELD_OUT_DRAWS = 2_500  # of z in all: a curve over a few test examples would otherwise be mostly noise
 SAVING_SHARE = 0.05  # of the time, at most, goes into checkpoints,
 SAVE_EVERY = 60.0  # seconds, at the latest
 THREADS = 4  # of the CPU, at most: more gain little at these sizes
@@ -72,8 +72,8 @@ def fit(
 
     With a validation set, the model that is returned, and loaded later, is that of the best epoch. What else the
     process has set for PyTorch and NumPy does not change the run (see `vaelib.surroundings`); OMP_NUM_THREADS may. Data
-    in a unit that suits no network are standardized, and whatever is reported is in their own unit all the same (see
-    `init`).
+    in a unit in which a network fits badly are standardized, and whatever is reported is in their own unit all the same
+    (see `init`).
 
     Args:
         out: a folder to keep the run in: config.json, metrics.jsonl, checkpoint.pt. None: it is kept in memory alone.
@@ -131,8 +131,8 @@ def remarks(state: TrainState) -> list[str]:
     config, unit, found = state.config, state.unit, []
     if not unit.trivial:
         found.append(
-            f"The pixels are standardized, (x - {unit.offset:.4g}) / {unit.scale:.4g}, since the unit of the data suits"
-            " no network. Likelihoods, reconstructions and samples are in the unit of the data all the same."
+            f"The pixels are standardized, (x - {unit.offset:.4g}) / {unit.scale:.4g}, since a network would fit badly"
+            " in the unit of the data. Likelihoods, reconstructions and samples are in that unit all the same."
         )
     if config.warmup >= config.epochs and config.warmup:
         reached = beta(config, config.epochs - 1)
@@ -359,7 +359,9 @@ class Folder:
         if self.resume:
             stored = checkpoint.read_config(self.path)
             checkpoint.require_same(self.path, state.config, stored, self.fingerprint)
-            if (self.path / checkpoint.CHECKPOINT).exists():  # else it was stopped before the first: begin anew
+            if (
+                self.path / checkpoint.CHECKPOINT
+            ).exists():  # without one it was stopped before the first, and begins again
                 saved = checkpoint.load(self.path, state.config.device)
                 begun = {**saved["config"], "data_sha256": saved["data"]["sha256"]}
                 checkpoint.require_same(self.path, state.config, begun, self.fingerprint)
@@ -388,6 +390,11 @@ class Folder:
     def require_fitting(self, state: TrainState, saved: dict[str, Any]) -> None:
         """Refuse a checkpoint whose tensors cannot take the places of those in `state`, before any of them does."""
         path = self.path / checkpoint.CHECKPOINT
+        if payload.unit_of(saved) != state.unit:
+            raise RunError(
+                f"Expected a run whose pixels were standardized as {state.unit}, but those of {self.path} were as"
+                f" {payload.unit_of(saved)}. Did an older vaelib begin it? Train again with another {option('out')}."
+            )
         now = snapshot(state)
         checkpoint.require(path, payload.unfit(saved["model"], now["model"]))
         pairs = (saved["optimizer"], now["optimizer"])

@@ -191,7 +191,7 @@ def _stored(train: Array, test: Array, path: Path) -> tuple[Array, Array, float]
     """Both parts in one dtype, and the number that means white."""
     low, high = min(train.min(), test.min()), max(train.max(), test.max())
     if train.dtype.kind == test.dtype.kind == "f":
-        if not -LARGEST <= low <= high <= LARGEST:
+        if not -LARGEST <= float(low) <= float(high) <= LARGEST:
             raise DataError(
                 f"Expected values in {path} that fit 32-bit floats, but got {low:g} to {high:g}. Rescale them."
             )

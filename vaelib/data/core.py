@@ -46,8 +46,8 @@ class Data:
         for name, part in (("train", self.train), ("test", self.test)):
             if isinstance(part, np.ma.MaskedArray):
                 raise DataError(
-                    f"Expected `{name}` of {self.name} to be a plain array, but it is masked, and training knows no"
-                    " masks. Fill the gaps: array.filled(value)."
+                    f"Expected `{name}` of {self.name} to be a plain array, but it is masked, and training does not"
+                    " take masks. Fill the gaps: array.filled(value)."
                 )
             if part.dtype.kind not in "iuf" or part.dtype != self.train.dtype:
                 raise DataError(
@@ -61,7 +61,7 @@ class Data:
                     " images not flattened?"
                 )
             require_finite(part, f"`{name}` of {self.name}")
-            if part.dtype.kind == "f" and not -LARGEST <= part.min() <= part.max() <= LARGEST:
+            if part.dtype.kind == "f" and not -LARGEST <= float(part.min()) <= float(part.max()) <= LARGEST:
                 raise DataError(
                     f"Expected values in `{name}` of {self.name} that fit 32-bit floats, but got {part.min():g} to"
                     f" {part.max():g}. Rescale them."
