@@ -20,7 +20,7 @@ from vaelib.estimate import Estimate
 
 Array = np.ndarray
 Integrand = Callable[[Array], Array]
-DECAYED = 1e-12  # of the integral: what the values at both ends, all along the range, may come to
+DECAYED = 1e-15  # of the integral: what the values at both ends, all along the range, may come to
 _remembered = lru_cache(maxsize=128)  # rules, not results; perturbed intervals would pile up without a bound
 
 
@@ -82,8 +82,10 @@ def over_the_line(f: Integrand, a: float, b: float, n: int = 500) -> Estimate:
             "divide by a density that is narrower than the others?"
         )
     with np.errstate(all="ignore"):
-        missing = 2 * (first + second / (1 - second / first))  # a geometric series, and as much again to be safe
-    return Estimate(result.value, result.error + np.where(matters, missing, 0.0))
+        rest = np.where(
+            matters, second / (1 - second / first), second
+        )  # of a geometric series, or of a tail that falls
+    return Estimate(result.value, result.error + 2 * (first + rest))  # twice, to be safe
 
 
 @quiet

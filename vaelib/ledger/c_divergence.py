@@ -583,7 +583,7 @@ def half_line(f: Callable[[Array], Array]) -> Estimate:
         y = np.exp(np.pi / 2 * np.sinh(t))
         return f(y) * y * np.pi / 2 * np.cosh(t)
 
-    return trapezoid(integrand, -4.5, 4.5)
+    return trapezoid(integrand, -5.0, 5.0)
 
 
 def log_density_of_exp(law: Normal, y: Array) -> Array:
