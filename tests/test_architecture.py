@@ -21,7 +21,7 @@ PACKAGE = "vaelib"
 
 # (floor, modules); a package of many files, such as ledger, is one entry
 FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
-    (0, frozenset({"_arrays", "_latex", "estimate"})),
+    (0, frozenset({"_arrays", "_latex", "_spoken", "estimate"})),
     (0, frozenset({"_checks", "_compare", "_special"})),
     (1, frozenset({"kl", "montecarlo", "quadrature", "report"})),
     (1, frozenset({"derivation", "distributions"})),
@@ -34,22 +34,25 @@ FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (5, frozenset({"reply", "task"})),
     (5, frozenset({"judge", "tasks"})),
     (5, frozenset({"exercise"})),
+    (5, frozenset({"surroundings", "unit"})),
     (5, frozenset({"baseline", "data", "vae"})),
     (5, frozenset({"objectives"})),
     (6, frozenset({"config"})),
+    (6, frozenset({"compiler", "lock", "payload"})),
     (6, frozenset({"checkpoint", "state"})),
     (6, frozenset({"engine"})),
     (6, frozenset({"diagnose"})),
     (6, frozenset({"evaluate", "train"})),
     (6, frozenset({"ais", "gaps"})),
-    (7, frozenset({"console", "pictures", "words"})),
+    (7, frozenset({"console", "pictures", "terminal", "words"})),
     (7, frozenset({"grade", "progress"})),
     (7, frozenset({"cli"})),
     (7, frozenset({"__main__", "course"})),
 )
 ROW = {module: row for row, (_, modules) in enumerate(FLOORS) for module in modules}
 FLOOR = {module: floor for floor, modules in FLOORS for module in modules}
-TRAINING = "checkpoint config diagnose engine evaluate objectives state train vae ais gaps".split()
+TRAINING = """checkpoint compiler config diagnose engine evaluate lock objectives payload state surroundings train vae
+    ais gaps""".split()
 TORCH = frozenset({"baseline", "cli", "course", "data", "pictures", "progress", *TRAINING})
 MATPLOTLIB = frozenset({"diagrams", "plots"})  # and floor 7, inside functions
 TOP_FLOOR = 7
