@@ -115,6 +115,16 @@ def test_memory_stays_bounded_and_every_sample_counts(monkeypatch: pytest.Monkey
     assert result.log_evidence.shape == (N,)
 
 
+def test_memory_stays_bounded_for_large_images_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaelib.evaluate.PIXELS", 40)
+    decoded: list[int] = []
+    made = model(latent_dim=3, decoder_scale=0.5)
+    made.decoder.register_forward_pre_hook(lambda _, args: decoded.append(args[0].numel() // 3 * PIXELS))
+    evaluate(made, pixels(), importance_samples=31)
+    optimal_variance(made, pixels(), samples=5)
+    assert max(decoded) <= 40
+
+
 def test_seed_decides_the_result() -> None:
     first, second, other = (evaluate(model(), pixels(), importance_samples=9, seed=seed) for seed in (0, 0, 1))
     assert (first.log_evidence == second.log_evidence).all() and (first.log_evidence != other.log_evidence).any()

@@ -27,7 +27,8 @@ from torch import Tensor
 from vaelib.distributions import DiagonalNormal
 from vaelib.elbo import importance_weighted_bound
 from vaelib.estimate import Estimate
-from vaelib.evaluate import as_pair, combine, mean, number
+from vaelib.evaluate import as_pair, at_once, combine, mean, number
+from vaelib.surroundings import ordinary
 from vaelib.vae import VAE
 
 ROWS = 2**14  # chains that walk at once
@@ -115,6 +116,7 @@ class Sandwich:
         }
 
 
+@ordinary()
 def annealed_bound(
     model: VAE,
     x: Tensor,
@@ -151,6 +153,7 @@ def annealed_bound(
     return forward
 
 
+@ordinary()
 def sandwich(
     model: VAE,
     n: int,
@@ -348,8 +351,8 @@ class _Walk:
         """
         if len(x) < 1:
             raise ValueError(f"Expected at least one example, but got shape {tuple(x.shape)}.")
-        at_once = max(1, ROWS // max(self.chains, TUNING_CHAINS))
-        blocks = [slice(start, start + at_once) for start in range(0, len(x), at_once)]
+        together = max(1, min(ROWS, at_once(self.model)) // max(self.chains, TUNING_CHAINS))
+        blocks = [slice(start, start + together) for start in range(0, len(x), together)]
         inner, moved = len(self.schedule) - 2, 0
         total = len(blocks) * inner * (self.tuning_moves + (1 if exact is None else 2))
 
@@ -361,7 +364,7 @@ class _Walk:
 
         forward, backward = [], []
         for block in blocks:
-            some = x[block].to(device=self.model.device, dtype=self.model.prior_loc.dtype)
+            some = self.model.placed(x[block])
             base = self._base(some)
             target = Target(self.model, some, base)
             steps = tuned_steps(target, self.schedule, self.tuning_moves, self.leapfrog_steps, self.rng, tick)

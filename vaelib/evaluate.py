@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vaelib.data import Data
+from vaelib.diagnose import at_bounds
 from vaelib.distributions import DiagonalNormal, Normal, kl_divergence
 from vaelib.elbo import elbo, importance_weighted_bound
 from vaelib.estimate import Estimate
 from vaelib.state import as_judged
+from vaelib.surroundings import ordinary, threads
 from vaelib.vae import VAE, saturation
 
-ROWS = 2**15  # latents that are decoded at once: memory stays bounded whatever is asked for
+ROWS = 2**15  # latents that are decoded at once,
+PIXELS = 2**25  # and pixels, at most: memory stays bounded whatever is asked for
 EXAMPLES = 100  # at once; each with ROWS / EXAMPLES samples of z
 ACTIVE = 0.01  # variance of E_q[z_u] over x from which on the latent u counts as used
 NEGLIGIBLE = 0.01  # nats; less is no news
@@ -84,6 +87,8 @@ class Evaluation:
     importance_samples: int
     subject: Subject
     levels: int | None = None  # of grey that were dequantized
+    decoder_scale: float | None = None  # that a Gaussian decoder has learned, in the unit of the pixels
+    decoder_scale_at_bound: bool = False
 
     @property
     def nll(self) -> Estimate:
@@ -133,26 +138,24 @@ class Evaluation:
         return None if self.levels is None else bits_per_dimension(self.nll, self.subject.pixels, self.levels)
 
     def warnings(self) -> list[str]:
-        """What is wrong with the model, in sentences; none if nothing is."""
-        units, found = len(self.activity), []
+        """What is wrong with the model, in sentences; none if nothing is. A scale at its bound explains the others."""
+        found = at_bounds(self.decoder_scale, self.decoder_scale_at_bound, self.saturated)
+        units, limited = len(self.activity), bool(found)
         if self.unit_kl.max() < NEGLIGIBLE:
             found.append(
                 f"Posterior collapse: q(z|x) equals the prior, with a KL below {NEGLIGIBLE} nats in each of the"
-                f" {units} latents. z carries no news of x. Try KL warm-up, free bits, or a weaker decoder."
+                f" {units} latents. z carries no news of x."
+                + ("" if limited else " Try KL warm-up, free bits, or a weaker decoder.")
             )
         elif self.active_units == 0 and len(self.kl) > 1:
             found.append(
                 f"Collapse: q(z|x) is nearly the same for every x; none of the {units} latents is active. The KL of"
-                f" {self.rate.value:.2g} nats buys little news of x. Do the inputs vary? Is beta large?"
+                f" {self.rate.value:.2g} nats buys little news of x."
+                + ("" if limited else " Do the inputs vary? Is beta large?")
             )
         if self.response.mean() < NEGLIGIBLE:  # False for NaN
             found.append(
                 f"The decoder ignores z: p(x|z) moves by {self.response.mean():.1g} nats between the z of two examples."
-            )
-        if self.saturated > 0:
-            found.append(
-                f"{self.saturated:.1%} of the posterior's scales are at their bounds: the encoder would go further if"
-                " it could. Do some pixels never vary, or does the decoder's scale vanish?"
             )
         return found
 
@@ -173,6 +176,8 @@ class Evaluation:
             "latent_dim": len(self.activity),
             "decoder_response": number(self.response.mean()),
             "saturated": self.saturated,
+            "decoder_scale": self.decoder_scale,
+            "decoder_scale_at_bound": self.decoder_scale_at_bound,
             "warnings": self.warnings(),
         }
 
@@ -237,11 +242,16 @@ def bits_per_dimension(nll: Estimate, pixels: int, levels: int | None = None) ->
     return bits if levels is None else bits + math.log2(levels)
 
 
+@ordinary()
 def held_out_pixels(data: Data, mode: str) -> Tensor:
-    """The test set as a model trained in that mode is judged on it, (examples, pixels), float32, on the CPU."""
+    """The test set as a model trained in that mode is judged on it, (examples, pixels), on the CPU, in the data's unit.
+
+    float32; float64 where that would lose what varies, as in a small spread far from 0.
+    """
     return as_judged(data, data.test, mode)
 
 
+@ordinary()
 @torch.no_grad()
 def evaluate(
     model: VAE,
@@ -272,16 +282,18 @@ def evaluate(
     columns: list[Tensor] = []
     units: list[Tensor] = []
     draws: list[Tensor] = []
-    for start in range(0, len(x), EXAMPLES):
-        some = x[start : start + EXAMPLES].to(model.device)
-        q = model.encode(some)
-        log_likelihood, log_weights = _weigh(model, some, importance_samples, rng)
-        share = saturation(q).expand(len(some))
-        columns.append(torch.stack([*combine(log_weights), log_likelihood.mean(0), model.kl(q), share.double()]))
-        units.append(torch.stack([q.loc, _unit_kl(model, q)]).double())
-        draws.append(q.sample(rng=aside))
-        if callback is not None:
-            callback(start + len(some))
+    with threads():
+        for some in x.split(min(EXAMPLES, at_once(model))):
+            some = some.to(model.device)
+            q = model.encode(some)
+            log_likelihood, log_weights = _weigh(model, some, importance_samples, rng)
+            share = saturation(q).expand(len(some))
+            columns.append(torch.stack([*combine(log_weights), log_likelihood.mean(0), model.kl(q), share.double()]))
+            units.append(torch.stack([q.loc, _unit_kl(model, q)]).double())
+            draws.append(q.sample(rng=aside))
+            if callback is not None:
+                callback(sum(map(len, draws)))
+        response = _response(model, torch.cat(draws))
     log_evidence, errors, log_likelihoods, kl, share = torch.cat(columns, 1).cpu().numpy()
     loc, unit_kl = torch.cat(units, 1)  # (examples, latent_dim)
     return Evaluation(
@@ -291,14 +303,22 @@ def evaluate(
         kl=kl,
         activity=loc.var(0, correction=0).cpu().numpy(),
         unit_kl=unit_kl.mean(0).cpu().numpy(),
-        response=_response(model, torch.cat(draws)),
+        response=response,
         saturated=float(share.mean()),
         importance_samples=importance_samples,
         subject=subject(model, x, treatment),
         levels=levels,
+        decoder_scale=model.learned_scale,
+        decoder_scale_at_bound=model.scale_at_bound,
     )
 
 
+def at_once(model: VAE) -> int:
+    """Latents that may be decoded together."""
+    return max(1, min(ROWS, PIXELS // model.pixels))
+
+
+@ordinary()
 @torch.no_grad()
 def optimal_variance(model: VAE, x: Tensor, *, samples: int = 100, seed: int = 0) -> Estimate:
     """c* = 1/(N D) sum_n E_q |x_n - f(z)|^2: the best variance of a Gaussian decoder that all pixels share.
@@ -321,10 +341,11 @@ def optimal_variance(model: VAE, x: Tensor, *, samples: int = 100, seed: int = 0
         raise TypeError("Expected a Gaussian decoder, but got a Bernoulli one, which has no variance of its own.")
     rng = torch.Generator(model.device).manual_seed(seed)
     found = []
-    for some in x.split(max(1, ROWS // samples)):
+    for some in x.split(max(1, at_once(model) // samples)):
         some = some.to(model.device)
         z = model.encode(some).sample(samples, rng=rng)
-        found.append((some - model.decode(z).mean).double().square().mean((0, -1)))
+        error = model.unit.inward(some.double()) - model.decoder(z).mean
+        found.append((model.unit.scale * error).square().mean((0, -1)))
     return mean(torch.cat(found).cpu().numpy())
 
 
@@ -332,9 +353,9 @@ def _weigh(model: VAE, x: Tensor, samples: int, rng: torch.Generator) -> tuple[T
     """log p(x | z) and log w = log p(x | z) + log p(z) - log q(z | x), both (samples, examples), in float64."""
     q = model.encode(x)
     likelihoods, weights = [], []
-    at_once = max(1, ROWS // len(x))
-    for start in range(0, samples, at_once):
-        count = min(at_once, samples - start)
+    together = max(1, at_once(model) // len(x))
+    for start in range(0, samples, together):
+        count = min(together, samples - start)
         z = q.sample(count, rng=rng)  # (count, examples, latent_dim)
         log_likelihood = model.log_likelihood(x, z).double()
         likelihoods.append(log_likelihood)
@@ -352,7 +373,7 @@ def _response(model: VAE, z: Tensor) -> NDArray[np.float64]:
     if len(z) < 2:
         return np.full(len(z), math.nan)
     found = []
-    for own, other in zip(z.split(ROWS), z.roll(-1, 0).split(ROWS), strict=True):
-        p, p_other = model.decode(own), model.decode(other)
+    for own, other in zip(z.split(at_once(model)), z.roll(-1, 0).split(at_once(model)), strict=True):
+        p, p_other = model.decoder(own), model.decoder(other)  # in the networks' unit: a KL has none
         found.append(kl_divergence(p, p_other).double().sum(-1))
     return torch.cat(found).cpu().numpy()

@@ -22,7 +22,8 @@ from torch import Tensor
 from vaelib.distributions import DiagonalNormal
 from vaelib.elbo import elbo
 from vaelib.estimate import Estimate
-from vaelib.evaluate import as_pair, mean
+from vaelib.evaluate import as_pair, at_once, mean
+from vaelib.surroundings import ordinary
 from vaelib.vae import VAE
 
 ROWS = 2**11  # latents that are decoded at once: memory stays bounded, and progress is seen
@@ -83,6 +84,7 @@ class Gaps:
         }
 
 
+@ordinary()
 def inference_gaps(
     model: VAE,
     x: Tensor,
@@ -114,16 +116,17 @@ def inference_gaps(
         )
     rng = torch.Generator(model.device).manual_seed(seed)
     columns = []
-    block = max(1, ROWS // max(SEARCH_SAMPLES, 4 * model.latent_dim))
+    rows = min(ROWS, at_once(model))
+    block = max(1, rows // max(SEARCH_SAMPLES, 4 * model.latent_dim))
     for start in range(0, len(x), block):
-        some = x[start : start + block].to(device=model.device, dtype=model.prior_loc.dtype)
+        some = model.placed(x[start : start + block])
         best, remaining = best_posterior(model, some, tolerance=tolerance, rng=rng)
         with torch.no_grad():
             encoder = model.encode(some)
             drawn = []
-            at_once = max(1, ROWS // len(some))
-            for first in range(0, samples, at_once):
-                noise = encoder.draw_noise(min(at_once, samples - first), rng=rng)
+            together = max(1, rows // len(some))
+            for first in range(0, samples, together):
+                noise = encoder.draw_noise(min(together, samples - first), rng=rng)
                 drawn.append(torch.stack([model.log_likelihood(some, q.transform(noise)) for q in (encoder, best)]))
             of_encoder, of_best = torch.cat(drawn, 1).double()  # log p(x | z), (samples, examples) each
             columns.append(
@@ -144,6 +147,7 @@ def inference_gaps(
     return Gaps(np.asarray(log_evidence, dtype=np.float64), error, *torch.cat(columns, 1).cpu().numpy())
 
 
+@ordinary()
 def best_posterior(
     model: VAE, x: Tensor, *, samples: int = SEARCH_SAMPLES, tolerance: float = 1e-3, rng: torch.Generator
 ) -> tuple[DiagonalNormal, Tensor]:

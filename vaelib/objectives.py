@@ -68,7 +68,7 @@ class Draws(NamedTuple):
     """A minibatch seen by the model: what every objective is made of."""
 
     model: VAE
-    x: Tensor  # (batch, pixels)
+    x: Tensor  # (batch, pixels), in the networks' unit
     noise: Tensor  # (K, batch, latent_dim)
     q: DiagonalNormal  # q(z | x), (batch, latent_dim)
     kl: Tensor  # KL(q(z | x) || p(z)) in closed form, (batch,)
@@ -80,7 +80,7 @@ class Draws(NamedTuple):
 
     def log_likelihood(self, z: Tensor) -> Tensor:
         """log p(x | z), (K, batch)."""
-        return self.model.log_likelihood(self.x, z)
+        return self.model.log_likelihood(self.x, z, standardized=True)
 
     def log_ratio(self, z: Tensor, q: DiagonalNormal) -> Tensor:
         """log p(z) - log q(z | x), (K, batch): its mean under q is minus the KL."""
@@ -99,7 +99,8 @@ def loss(model: VAE, x: Tensor, noise: Tensor, objective: Objective | str = "elb
     the gradient.
 
     Args:
-        x: (batch, pixels). noise: (K, batch, latent_dim), standard normal; z_k = loc + scale * noise_k.
+        x: (batch, pixels), in the networks' unit. noise: (K, batch, latent_dim), standard normal; z_k = loc + scale *
+            noise_k.
         objective: an `Objective`, or the name of one.
 
     Returns:
@@ -141,7 +142,7 @@ def sampled_kl(draws: Draws, objective: Objective) -> Maximized:
 
 def no_sampling(draws: Draws, objective: Objective) -> Maximized:
     """E_q[log p(x | z)] - beta KL(q(z | x) || p(z)), both in closed form: for a linear Gaussian decoder."""
-    log_likelihood = draws.model.expected_log_likelihood(draws.x, draws.q)
+    log_likelihood = draws.model.expected_log_likelihood(draws.x, draws.q, standardized=True)
     return elbo(log_likelihood, charged_kl(draws, objective), objective.beta), log_likelihood
 
 

@@ -7,10 +7,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vaelib.distributions import Bernoulli, DiagonalNormal, Normal, kl_divergence
+from vaelib.unit import Unit
 
 LOG_SCALE_BOUND = 7.0  # scales stay within e^-7 and e^7, a millionfold range: no exp overflows, no variance vanishes
 SATURATED = 0.95  # of the bound; there tanh has lost nine tenths of its slope
@@ -69,6 +71,9 @@ class Decoder(nn.Module):
 class VAE(nn.Module):
     """p(z) = N(0, I), decoder p(x | z), encoder q(z | x).
 
+    `encode`, `decode`, `sample` and the likelihoods are in the unit of the data. `encoder` and `decoder`, the networks,
+    are in that which `unit` makes of it (see `vaelib.unit`); most often the two are the same.
+
     Args:
         pixels: numbers in an example.
         latent_dim: numbers in z.
@@ -101,6 +106,7 @@ class VAE(nn.Module):
                 f" {image_shape} and {hidden}."
             )
         self.pixels, self.latent_dim, self.linear = pixels, latent_dim, not hidden
+        self.unit = Unit()
         if image_shape is None:
             networks = dense((pixels, *hidden, latent_dim), layer_norm)
         else:
@@ -126,17 +132,28 @@ class VAE(nn.Module):
 
     def encode(self, x: Any) -> DiagonalNormal:
         """q(z | x) for x of shape (..., pixels), a tensor or an array."""
-        return self.encoder(self._input("x", x, self.pixels))
+        return self.encoder(self._input("x", self._inward(x), self.pixels))
 
     def decode(self, z: Any) -> Bernoulli | Normal:
         """p(x | z) for z of shape (..., latent_dim); `.mean` is the picture to show."""
-        return self.decoder(self._input("z", z, self.latent_dim))
+        p = self.decoder(self._input("z", z, self.latent_dim))
+        if self.unit.trivial or isinstance(p, Bernoulli):
+            return p
+        return Normal(self.unit.outward(p.loc), p.scale * self.unit.scale)
 
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x | z) in nats, summed over pixels: x (batch, pixels), z (..., batch, latent_dim) -> (..., batch)."""
-        return self.decoder(z).log_prob(x).sum(-1)
+    def log_likelihood(self, x: Tensor, z: Tensor, *, standardized: bool = False) -> Tensor:
+        """log p(x | z) in nats, summed over pixels: x (batch, pixels), z (..., batch, latent_dim) -> (..., batch).
 
-    def expected_log_likelihood(self, x: Tensor, q: DiagonalNormal) -> Tensor:
+        Args:
+            standardized: x is in the networks' unit, as a minibatch is in training, and so is the density.
+        """
+        if standardized or self.unit.trivial:
+            return self.decoder(z).log_prob(x).sum(-1)
+        inward = self.unit.inward(x).to(self.prior_loc.dtype)
+        density = self.decoder(z).log_prob(inward).sum(-1).double()  # beside a shift that can be large
+        return density + self.unit.log_jacobian(self.pixels)
+
+    def expected_log_likelihood(self, x: Tensor, q: DiagonalNormal, *, standardized: bool = False) -> Tensor:
         """E_q[log p(x | z)] in nats, (batch,), in closed form, for a linear Gaussian decoder.
 
         log N(x; W m + b, c I) - tr(W S W^T) / (2 c), with q = N(m, S). Source: Lucas et al. 2019, equation (9).
@@ -152,7 +169,21 @@ class VAE(nn.Module):
         assert isinstance(self.decoder.out, nn.Linear)
         loading, scale = self.decoder.out.weight, self.decoder.scale  # (pixels, latent_dim), ()
         spread = q.variance @ (loading**2).sum(0)  # tr(W S W^T), (batch,)
-        return self.log_likelihood(x, q.loc) - spread / (2.0 * scale**2)
+        return self.log_likelihood(x, q.loc, standardized=standardized) - spread / (2.0 * scale**2)
+
+    @property
+    def learned_scale(self) -> float | None:
+        """Standard deviation that a Gaussian decoder has learned, in the unit of the data; None if it has not."""
+        return float(self.decoder.scale.detach()) * self.unit.scale if self.decoder.learned else None
+
+    @property
+    def scale_at_bound(self) -> bool:
+        """Does a learned standard deviation lie at its bound? Then it is not the best one."""
+        return self.decoder.learned and float(self.decoder.scale.detach().log().abs()) > SATURATED * LOG_SCALE_BOUND
+
+    def placed(self, x: Tensor) -> Tensor:
+        """x on the model's device, and in its precision unless an offset is still to be taken off."""
+        return x.to(self.device, self.prior_loc.dtype if self.unit.trivial else x.dtype)
 
     def kl(self, q: DiagonalNormal) -> Tensor:
         """KL(q(z | x) || p(z)) in nats, (batch,), in closed form."""
@@ -163,6 +194,12 @@ class VAE(nn.Module):
         """n draws of x, (n, pixels): z from the prior, then x from the decoder. `rng` lives on the model's device."""
         z = self.prior.sample(n, rng=rng)
         return self.decode(z).sample(rng=rng)
+
+    def _inward(self, x: Any) -> Any:
+        """In the precision of x: in that of the model, a small spread far from 0 would be lost."""
+        if self.unit.trivial:
+            return x
+        return self.unit.inward(x if isinstance(x, Tensor) else np.asarray(x))
 
     def _input(self, name: str, value: Any, size: int) -> Tensor:
         tensor = torch.as_tensor(value, dtype=self.prior_loc.dtype, device=self.device)
