@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -21,16 +22,23 @@ from vaelib.config import RunError, TrainConfig
 
 PAYLOAD: dict[str, Any] = {
     "config": TrainConfig().as_dict(),
-    "data": {"pixels": 12},
+    "data": {"image_shape": [3, 4], "sha256": "abc", "unit": [0.0, 1.0]},
     "model": {"weight": torch.arange(5000.0), "bias": torch.ones(7)},
-    "order": None,
+    "optimizer": {},
+    "generator": torch.zeros(16, dtype=torch.uint8),
+    "order": torch.arange(3),
+    "sums": torch.zeros(3, dtype=torch.float64),
+    "epoch": 0,
+    "step": 0,
+    "position": 0,
+    "history": [],
 }
 
 
 def test_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, PAYLOAD)
     loaded = checkpoint.load(tmp_path)
-    assert TrainConfig(**loaded["config"]) == TrainConfig() and loaded["order"] is None
+    assert TrainConfig(**loaded["config"]) == TrainConfig() and loaded["order"].tolist() == [0, 1, 2]
     assert torch.equal(loaded["model"]["weight"], PAYLOAD["model"]["weight"])
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
@@ -68,7 +76,7 @@ def test_first_line_names_version_and_digest_of_the_rest(tmp_path: Path) -> None
     content = (tmp_path / "checkpoint.pt").read_bytes()
     rest = content.split(b"\n", 1)[1]
     assert content == signed(rest)
-    assert torch.load(io.BytesIO(rest), weights_only=True)["data"] == {"pixels": 12}
+    assert torch.load(io.BytesIO(rest), weights_only=True)["data"] == PAYLOAD["data"]
 
 
 def test_every_flipped_byte_is_noticed_wherever_it_is(tmp_path: Path) -> None:
@@ -187,8 +195,8 @@ def test_memory_that_runs_out_is_not_taken_for_damage(tmp_path: Path, monkeypatc
 
 def test_best_checkpoint_lies_beside_the_last(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, {**PAYLOAD, "epoch": 3}, checkpoint.BEST)
-    checkpoint.save(tmp_path, {**PAYLOAD, "epoch": 5})
-    assert checkpoint.load(tmp_path, name=checkpoint.BEST)["epoch"] == 3 and checkpoint.load(tmp_path)["epoch"] == 5
+    checkpoint.save(tmp_path, {**PAYLOAD, "step": 5})
+    assert checkpoint.load(tmp_path, name=checkpoint.BEST)["epoch"] == 3 and checkpoint.load(tmp_path)["step"] == 5
     with pytest.raises(RunError, match=r"to hold no run, but it has checkpoint\.pt"):
         checkpoint.begin(tmp_path, TrainConfig(), {})
     (tmp_path / "checkpoint.pt").unlink()
@@ -210,16 +218,63 @@ def test_full_disk_leaves_the_earlier_checkpoint_and_nothing_else(
 
     monkeypatch.setattr(call, fill)
     with pytest.raises(RunError, match=r"No space left on device\. Is the disk full\? The earlier one is untouched"):
-        checkpoint.save(tmp_path, {**PAYLOAD, "order": torch.zeros(9)})
+        checkpoint.save(tmp_path, {**PAYLOAD, "order": torch.arange(9)})
     monkeypatch.undo()
     assert (tmp_path / "checkpoint.pt").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (errno.ENOSPC, r"Is the disk full\?"),
+        (errno.EDQUOT, "share of the disk"),
+        (errno.EFBIG, "limit on the size of files"),
+        (errno.EACCES, "permissions"),
+        (errno.EROFS, "disk that can be written"),
+        (errno.EIO, "damaged"),
+        (errno.EBUSY, ""),
+    ],
+)
+def test_cause_that_is_suspected_fits_what_the_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, cause: str
+) -> None:
+    def fail(*args: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(RunError, match=rf"Could not write .*x: {os.strerror(number)}\..*{cause}") as caught:
+        checkpoint.write(tmp_path / "x", b"1")
+    assert ("disk full" in str(caught.value)) == (number == errno.ENOSPC)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no umask")
+@pytest.mark.parametrize("umask", [0o777, 0o477, 0o377])
+@pytest.mark.parametrize("there", [True, False])
+def test_umask_that_takes_away_reading_is_said_and_leaves_nothing(tmp_path: Path, umask: int, there: bool) -> None:
+    folder = tmp_path / "run"
+    if there:
+        folder.mkdir()
+    before = os.umask(umask)
+    try:
+        with pytest.raises(RunError, match=r"made without that permission, and is removed\. Is the umask too strict"):
+            checkpoint.begin(folder, TrainConfig(), {})
+    finally:
+        os.umask(before)
+    assert folder.exists() == there and (not there or list(folder.iterdir()) == [])
+
+
+def test_command_to_paste_names_a_folder_with_a_space_as_one(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"Train first: vaelib train --out '.*my run'$"):
+        checkpoint.load(tmp_path / "my run")
 
 
 def test_full_disk_is_said_where_metrics_are_appended(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(RunError, match=r"Could not write .*metrics\.jsonl: No space left on device\. .*--resume"):
+    with pytest.raises(
+        RunError, match=r"Could not write .*metrics\.jsonl: No space left .*Is the disk full.*resume=True"
+    ):
         checkpoint.append_metrics(tmp_path, {"epoch": 1})
 
 
@@ -233,7 +288,7 @@ def test_interrupt_while_writing_leaves_nothing_half_written(tmp_path: Path, mon
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save(tmp_path, {**PAYLOAD, "order": torch.zeros(9)})
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
-    assert checkpoint.load(tmp_path)["order"] is None
+    assert len(checkpoint.load(tmp_path)["order"]) == 3
 
 
 def test_what_a_killed_process_left_is_tidied_up_and_nothing_else(tmp_path: Path) -> None:
@@ -277,13 +332,13 @@ def test_folder_that_cannot_be_opened_is_not_synced(tmp_path: Path, monkeypatch:
 
 def test_unwritable_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match=r"Could not make the folder .*Give another --out"):
+    with pytest.raises(RunError, match=r"Could not make the folder .*Give another `out`"):
         checkpoint.begin(tmp_path / "file" / "run", TrainConfig(), {})
     with pytest.raises(RunError, match="Could not write"):
         checkpoint.write(tmp_path / "nowhere" / "x", b"")
 
 
-@pytest.mark.parametrize("content", ["{", "[1, 2]", "3"])
+@pytest.mark.parametrize("content", ["{", "[1, 2]", "3", "null", "[[1, 2]]x"])
 def test_settings_that_cannot_be_read_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(RunError, match="settings of a run as JSON"):

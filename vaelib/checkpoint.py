@@ -5,23 +5,28 @@ where training watches a validation bound, also `best.pt`, the checkpoint with t
 
     vaelib checkpoint 2 sha256 <digest>
 
-that names the version of the format and the SHA-256 of all bytes after it, which are those of `torch.save`.
+that names the version of the format and the SHA-256 of all bytes after it, which are those of `torch.save`. What they
+hold is checked by `vaelib.payload`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vaelib import lock, payload
+from vaelib._spoken import option, quoted
 from vaelib.config import RunError, TrainConfig
 
 CONFIG, METRICS, CHECKPOINT, BEST = "config.json", "metrics.jsonl", "checkpoint.pt", "best.pt"
@@ -30,6 +35,22 @@ VERSION = 2  # of the checkpoint's format; 1 had no first line
 FIRST_LINE = re.compile(rb"vaelib checkpoint ([1-9]\d{0,8}) sha256 ([0-9a-f]{64})")
 DEFAULTS = TrainConfig().as_dict()
 MAY_CHANGE = ("compile", "device", "threads")  # on resuming; the result is then not the same bit for bit
+ADVICE = {
+    errno.ENOSPC: "Is the disk full?",
+    errno.EDQUOT: "Is your share of the disk used up?",
+    errno.EFBIG: "Is there a limit on the size of files (ulimit -f)?",
+    errno.EACCES: "Check the permissions, or give another folder.",
+    errno.EPERM: "Check the permissions, or give another folder.",
+    errno.EROFS: "Give a folder on a disk that can be written.",
+    errno.ENOENT: "Was its folder removed?",
+    errno.EISDIR: "There is a folder of that name: rename it.",
+    errno.EIO: "Is the disk damaged, or gone?",
+}
+
+
+def why(error: OSError) -> str:
+    """What the system says, and the likely cause where there is one."""
+    return " ".join([f"{error.strerror or error}.", *filter(None, [ADVICE.get(error.errno or 0)])])
 
 
 def write(path: Path, content: bytes) -> None:
@@ -47,7 +68,7 @@ def write(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         kept = " The earlier one is untouched." if path.exists() else ""
-        raise RunError(f"Could not write {path}: {error.strerror or error}. Is the disk full?{kept}") from error
+        raise RunError(f"Could not write {path}: {why(error)}{kept}") from error
     finally:  # also where a second Ctrl-C comes in between
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -93,48 +114,46 @@ def append_metrics(folder: Path, record: dict[str, Any]) -> None:
             file.write(json.dumps(record) + "\n")
     except OSError as error:
         raise RunError(
-            f"Could not write {path}: {error.strerror or error}. Is the disk full? Make room and go on with --resume;"
-            " the checkpoint is untouched."
+            f"Could not write {path}: {why(error)} The checkpoint is untouched: mend this, and go on with"
+            f" {option('resume', True)}."
         ) from error
 
 
-def save(folder: Path, payload: dict[str, Any], name: str = CHECKPOINT) -> None:
+def save(folder: Path, content: dict[str, Any], name: str = CHECKPOINT) -> None:
     """Write a checkpoint: tensors, numbers, strings, lists and dictionaries only, so that loading runs no code."""
     buffer = io.BytesIO()
-    torch.save(payload, buffer)
-    content = buffer.getbuffer()
-    line = f"vaelib checkpoint {VERSION} sha256 {hashlib.sha256(content).hexdigest()}\n"
-    write(folder / name, b"".join((line.encode(), content)))
+    torch.save(content, buffer)
+    body = buffer.getbuffer()
+    line = f"vaelib checkpoint {VERSION} sha256 {hashlib.sha256(body).hexdigest()}\n"
+    write(folder / name, b"".join((line.encode(), body)))
     tidy(folder)
 
 
 def load(folder: Path, device: str | torch.device = "cpu", name: str = CHECKPOINT) -> dict[str, Any]:
-    """Read a checkpoint of a run.
+    """Read a checkpoint of a run: all of what training goes on from, or, of `BEST`, the model and its epoch.
 
     Nothing is unpickled before version and SHA-256 are those that its first line promises: PyTorch alone would load a
     flipped bit in silence.
 
     Raises:
-        RunError: there is none, it is cut off or altered, or something else wrote it.
+        RunError: there is none, it is cut off or altered, it does not hold what it should, or something else wrote it.
     """
     path = folder / name
     if not path.is_file():
         if name == BEST:
             raise RunError(
                 f"Expected {path}, the best model of a run with a validation set, but it is missing. Was it deleted?"
-                " Put it back, or train anew with another --out."
+                f" Put it back, or train again with another {option('out')}."
             )
         begun = " --resume" if (folder / CONFIG).is_file() else ""  # a run that stopped before its first checkpoint
-        raise RunError(
-            f"Expected a checkpoint at {path}, but there is none. Train first: vaelib train --out {folder}{begun}"
-        )
+        first = f"vaelib train --out {quoted(folder)}{begun}"
+        raise RunError(f"Expected a checkpoint at {path}, but there is none. Train first: {first}")
     try:
-        content = path.read_bytes()
+        body = _verified(path.read_bytes(), path)
     except OSError as error:
-        raise RunError(f"Could not read {path}: {error.strerror or error}. Check its permissions.") from error
-    body = _verified(content, path)
+        raise RunError(f"Could not read {path}: {why(error)}") from error
     try:
-        payload = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+        content = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # the digest is right: these bytes were written so, by whatever program
@@ -143,10 +162,14 @@ def load(folder: Path, device: str | torch.device = "cpu", name: str = CHECKPOIN
             f"what follows its first line is not tensors and numbers alone ({type(error).__name__})",
             "It may hold code that runs on loading: do not trust it.",
         ) from error
-    missing = [key for key in ("config", "data", "model") if not isinstance(payload, dict) or key not in payload]
-    if missing:
-        raise _refusal(path, f"it has no {missing[0]!r}", "Is it another program's?")
-    return dict(payload)
+    require(path, payload.complaint(content, payload.BEST if name == BEST else payload.WHOLE))
+    return dict(content)
+
+
+def require(path: Path, complaint: payload.Complaint | None) -> None:
+    """Refuse the checkpoint at `path` if there is something to complain of."""
+    if complaint is not None:
+        raise _refusal(path, *complaint)
 
 
 def _verified(content: bytes, path: Path) -> bytes:
@@ -188,72 +211,144 @@ def _refusal(path: Path, came: str, cause: str) -> RunError:
 
 
 def begin(folder: Path, config: TrainConfig, about: dict[str, Any]) -> None:
-    """Claim `folder` for a new run and write its config.json.
+    """Write the config.json of a new run into `folder`.
 
     Raises:
-        RunError: the folder holds a run already, or cannot be made.
+        RunError: the folder holds a run already, cannot be made, or what is written there could not be read.
+    """
+    make(folder)
+    tidy(folder)
+    write_json(folder / CONFIG, {**config.as_dict(), **about})
+    if not _readable(folder / CONFIG):
+        (folder / CONFIG).unlink()
+        raise _unreadable(folder / CONFIG)
+
+
+def make(folder: Path) -> None:
+    """An empty folder for a new run, or one without a run in it.
+
+    Raises:
+        RunError: it holds a run already, or cannot be made.
     """
     held = [name for name in FILES if (folder / name).exists()]
     if held:
         raise RunError(
-            f"Expected {folder} to hold no run, but it has {held[0]}. Add --resume to go on with that run, or give"
-            " another --out."
+            f"Expected {folder} to hold no run, but it has {held[0]}. Add {option('resume', True)} to go on with that"
+            f" run, or give another {option('out')}."
         )
+    existed = folder.is_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"Could not make the folder {folder}: {error.strerror}. Give another --out.") from error
-    tidy(folder)
-    write_json(folder / CONFIG, {**config.as_dict(), **about})
+        raise RunError(
+            f"Could not make the folder {folder}: {error.strerror}. Give another {option('out')}."
+        ) from error
+    if not existed and not _readable(folder):
+        folder.rmdir()
+        raise _unreadable(folder)
+
+
+def _readable(path: Path) -> bool:
+    """May the owner read and write what was just made, and enter it if it is a folder? Windows has other ways."""
+    wanted = stat.S_IRUSR | stat.S_IWUSR | (stat.S_IXUSR if path.is_dir() else 0)
+    return os.name == "nt" or path.stat().st_mode & wanted == wanted
+
+
+def _unreadable(path: Path) -> RunError:
+    return RunError(
+        f"Expected to be able to read what is written, but {path} was made without that permission, and is removed."
+        " Is the umask too strict? Set `umask 077` (you alone) or `umask 022` (others may read) and run again."
+    )
 
 
 def clear(folder: Path) -> None:
-    """Forget the run in `folder`, if there is one; other files stay."""
-    for name in reversed(FILES):
-        (folder / name).unlink(missing_ok=True)
-    tidy(folder)
+    """Forget the run in `folder`, if there is one; other files stay.
+
+    Raises:
+        RunError: it is being trained, or cannot be removed.
+    """
+    if not folder.is_dir():
+        return
+    with lock.held(folder):
+        try:
+            for name in reversed(FILES):
+                (folder / name).unlink(missing_ok=True)
+            tidy(folder)
+        except OSError as error:
+            raise RunError(f"Could not clear {folder}: {why(error)}") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What config.json says, the fields of TrainConfig and what else is known about the run."""
+    """What config.json says: the fields of TrainConfig, checked, and what else is known about the run.
+
+    What an older config.json does not mention had its default; `data` it always names.
+
+    Raises:
+        RunError: there is none, or it cannot be read as the settings of a run.
+    """
     path = folder / CONFIG
     if not path.is_file():
         raise RunError(
             f"Expected a run in {folder}, but there is no {CONFIG}. Is the path right? What exists: {_runs(folder)}."
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return dict(content)
-    except (OSError, ValueError, TypeError) as error:
+        content = dict(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise RunError(f"Could not read {path}: {why(error)}") from error
+    except (ValueError, TypeError, RecursionError) as error:
         raise RunError(
             f"Expected {path} to hold the settings of a run as JSON, but could not read it ({error})."
         ) from error
+    if "data" not in content:
+        raise RunError(f"Expected {path} to say what `data` the run is trained on, but it does not. Was it edited?")
+    try:
+        settings(content)
+    except RunError as error:
+        raise RunError(f"{path} holds a setting that is refused. {error} Was it edited?") from error
+    return content
+
+
+def treatment(folder: Path, stored: dict[str, Any]) -> str:
+    """How the pixels of a run were treated, which its config.json says once it has begun."""
+    mode = stored.get("binarization", "auto")
+    if mode == "auto":
+        raise RunError(
+            f"Expected {folder / CONFIG} to say how the pixels were treated, as `binarization`, but got {mode!r}. Was"
+            " it edited?"
+        )
+    return str(mode)
+
+
+def settings(stored: dict[str, Any]) -> TrainConfig:
+    """The settings among all that config.json holds."""
+    return TrainConfig(**{name: stored[name] for name in DEFAULTS if name in stored})
 
 
 def require_same(folder: Path, config: TrainConfig, stored: dict[str, Any], fingerprint: str) -> None:
     """A run goes on with the settings and data that it began with; only more epochs may be asked for.
 
-    What an older config.json does not mention had its default. Where a run computes may change; see `not_bitwise`.
+    What an older config.json does not mention had its default. Where a run computes may change (see `not_bitwise`), and
+    so may the name of the data: they are known by their fingerprint.
 
     Raises:
         RunError: names each field that differs.
     """
     asked, stored = config.as_dict(), {**DEFAULTS, **stored}
-    differing = [name for name, value in asked.items() if value != stored[name] and name not in MAY_CHANGE]
+    differing = [name for name, value in asked.items() if value != stored[name] and name not in (*MAY_CHANGE, "data")]
     if "epochs" in differing and config.schedule != "cosine" and config.epochs > stored["epochs"]:
         differing.remove("epochs")
     if differing:
         listed = "; ".join(f"{name} was {stored[name]!r}, now {asked[name]!r}" for name in differing)
-        why = ""
+        reason = ""
         if "epochs" in differing:
-            why = (
+            reason = (
                 " A cosine schedule depends on the number of epochs from the start."
                 if config.schedule == "cosine"
                 else " Epochs can be added, not taken away."
             )
         raise RunError(
-            f"Expected the settings with which {folder} began, but {listed}.{why} Leave them out, or give another"
-            " --out."
+            f"Expected the settings with which {folder} began, but {listed}.{reason} Leave them out, or give another"
+            f" {option('out')}."
         )
     require_same_data(folder, config.data, fingerprint, stored)
 
@@ -267,7 +362,7 @@ def require_same_data(folder: Path, name: str, fingerprint: str, stored: dict[st
     if fingerprint != stored.get("data_sha256"):
         raise RunError(
             f"Expected the data with which {folder} was trained, but {name} is not the same, or has changed since. Put"
-            " it back, or train anew with another --out."
+            f" it back, or train again with another {option('out')}."
         )
 
 
@@ -287,9 +382,9 @@ def not_bitwise(stored: dict[str, Any], now: dict[str, Any]) -> list[str]:
     }
     words = {True: "on", False: "off"}
     changed = [name for name in said if name in stored and name in now and stored[name] != now[name]]
-    why = ": sums are rounded in another order, so the result will not be the same bit for bit."
+    reason = ": sums are rounded in another order, so the result will not be the same bit for bit."
     return [
-        said[name].format(*(words[v] if isinstance(v, bool) else v for v in (stored[name], now[name]))) + why
+        said[name].format(*(words[v] if isinstance(v, bool) else v for v in (stored[name], now[name]))) + reason
         for name in changed
     ]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from vaelib.data import Data
@@ -15,6 +17,7 @@ class RunError(ValueError):
     """A run cannot be started, continued or read as asked. The message says what was expected and what to do."""
 
 
+WIDTHS = "widths >= 1, such as 500 or 200,200"
 STEPS = 6000  # of optimization suit a small network on your own data: epochs are chosen to make about so many
 
 
@@ -48,7 +51,11 @@ class TrainConfig:
     tf32: bool = False  # on a GPU: matrix products with 10 bits of mantissa, faster for batches of thousands
 
     def __post_init__(self) -> None:
+        _expect(isinstance(self.hidden, Iterable) and not isinstance(self.hidden, str), self, "hidden", WIDTHS)
         object.__setattr__(self, "hidden", tuple(self.hidden))
+        _expect(isinstance(self.data, str) and bool(self.data), self, "data", "digits, mnist or the path of a file")
+        for name in ("layer_norm", "compile", "tf32"):
+            _expect(isinstance(getattr(self, name), bool), self, name, "True or False")
         for name, choices in CHOICES.items():
             _expect(getattr(self, name) in choices, self, name, " or ".join(choices))
         for name in ("latent_dim", "importance_samples", "epochs", "batch_size"):
@@ -57,11 +64,13 @@ class TrainConfig:
         _expect(_whole(self.seed, 0) and self.seed < 2**32, self, "seed", "a whole number from 0 to 2^32 - 1")
         for name in ("learning_rate", "decoder_scale"):
             value = getattr(self, name)
-            _expect(value is None or 0 < value < math.inf, self, name, "finite and > 0")
+            optional = name == "decoder_scale"
+            _expect((value is None and optional) or (_number(value) and value > 0), self, name, "finite and > 0")
         for name in ("beta", "free_bits"):
-            _expect(0 <= getattr(self, name) < math.inf, self, name, "finite and >= 0")
-        _expect(all(_whole(width, 1) for width in self.hidden), self, "hidden", "widths >= 1, such as 500 or 200,200")
-        _expect(0 <= self.validation < 1, self, "validation", "a share of the training set, 0 <= share < 1")
+            _expect(_number(getattr(self, name)) and getattr(self, name) >= 0, self, name, "finite and >= 0")
+        _expect(all(_whole(width, 1) for width in self.hidden), self, "hidden", WIDTHS)
+        share = "a share of the training set, 0 <= share < 1"
+        _expect(_number(self.validation) and 0 <= self.validation < 1, self, "validation", share)
         _expect(self.patience is None or _whole(self.patience, 1), self, "patience", "a whole number >= 1")
         weighted, linear = self.objective in ("iwae", "dreg"), self.decoder == "gaussian" and not self.hidden
         no_kl = f"with the objective {self.objective}, in which no KL stands"
@@ -118,6 +127,10 @@ CHOICES = {
 
 def _whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _expect(good: bool, config: TrainConfig, name: str, rule: str) -> None:
