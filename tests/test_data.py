@@ -129,10 +129,10 @@ def test_digits_are_binarized_afresh_unless_asked_otherwise() -> None:
 @pytest.mark.parametrize(
     ("what", "decoder", "requested", "message"),
     [
-        (own(GREY.reshape(20, 12)), "bernoulli", "auto", "own.npy is grey.*--binarization dynamic.*--decoder gaussian"),
+        (own(GREY.reshape(20, 12)), "bernoulli", "auto", "own.npy is grey.*binarization='dynamic'.*decoder='gaussian'"),
         (own(GREY.reshape(20, 12)), "bernoulli", "none", "is grey"),
         (own([[0.0, 200.0]]), "bernoulli", "dynamic", "from 0 to 200. They look like bytes: divide by 255"),
-        (own([[-0.5, 1.0]]), "bernoulli", "dynamic", r"from -0\.5 to 1\. Rescale them to \[0, 1\], or use --decoder"),
+        (own([[-0.5, 1.0]]), "bernoulli", "dynamic", r"from -0\.5 to 1\. Rescale them to \[0, 1\], or use decoder="),
         (own(GREY.reshape(20, 12)), "gaussian", "dynamic", "`binarization` to be none or dequantized for a gaussian"),
         (own([[0, 1]]), "bernoulli", "static", "auto, dynamic, fixed, none or dequantized, but got 'static'"),
         (own(GREY.reshape(20, 12)), "gaussian", "dequantized", "own.npy is stored as float32: how wide a level is"),
@@ -291,6 +291,98 @@ def test_npz_with_a_test_set_is_not_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "names",
+    [
+        ("X_train", "X_test", "Y_train", "Y_test"),
+        ("Train", "Test", "Train_Labels", "Test_Labels"),
+        ("train_images", "test_images", "train_labels", "test_labels"),
+    ],
+)
+def test_names_of_others_are_understood_in_capitals_too(tmp_path: Path, names: tuple[str, ...]) -> None:
+    parts = (GREY[:15], GREY[15:], np.arange(15), np.arange(5))
+    loaded = data.from_file(saved(tmp_path / "a.npz", **dict(zip(names, parts, strict=True))))
+    assert (len(loaded.train), len(loaded.test)) == (15, 5)
+    assert loaded.train_labels is not None and list(loaded.train_labels) == list(range(15))
+
+
+def test_medmnist_is_read_as_it_is_published(tmp_path: Path) -> None:
+    parts: dict[str, Any] = {}
+    for part, n in (("train", 12), ("val", 4), ("test", 6)):
+        parts[f"{part}_images"] = RNG.integers(0, 256, (n, 28, 28)).astype(np.uint8)
+        parts[f"{part}_labels"] = RNG.integers(0, 9, (n, 1)).astype(np.uint8)
+    with pytest.warns(UserWarning, match=r"Left out of .*: val_images, val_labels\. The images are `train_images`"):
+        loaded = data.from_file(saved(tmp_path / "a.npz", **parts))
+    np.testing.assert_array_equal(loaded.train, parts["train_images"].reshape(12, 784))
+    np.testing.assert_array_equal(loaded.test_labels, parts["test_labels"][:, 0])
+
+
+def test_dsprites_is_read_as_it_is_published_and_its_pickle_is_not_opened(tmp_path: Path) -> None:
+    images = (RNG.random((30, 8, 8)) < 0.3).astype(np.uint8)
+    parts = {"metadata": np.array({"title": Harmful()}, dtype=object), "imgs": images}
+    parts |= {"latents_values": RNG.random((30, 6)), "latents_classes": RNG.integers(0, 3, (30, 6))}
+    with pytest.warns(
+        UserWarning, match=r"Left out of .*: metadata, latents_values, latents_classes\. The images are `imgs`"
+    ):
+        loaded = data.from_file(saved(tmp_path / "a.npz", **parts))
+    assert loaded.image_shape == (8, 8) and loaded.binary and not Harmful.called
+
+
+class Harmful:
+    called = False
+
+    def __reduce__(self) -> Any:
+        return Harmful._call, ()
+
+    @staticmethod
+    def _call() -> Any:
+        Harmful.called = True
+
+
+@pytest.mark.filterwarnings("ignore:Left out of")
+def test_array_of_objects_is_named_where_it_is_the_one_that_is_needed(tmp_path: Path) -> None:
+    objects = np.array([{}, []], dtype=object)
+    with pytest.raises(DataError, match=r"holds images \(Python objects, which are not opened\)"):
+        data.from_file(saved(tmp_path / "a.npz", images=objects))
+    loaded = data.from_file(saved(tmp_path / "b.npz", pictures=GREY, names=objects))
+    assert loaded.image_shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    "labels", [np.arange(20.0), np.arange(20)[:, None], np.arange(20.0)[:, None], np.arange(20) > 9]
+)
+def test_labels_are_whole_numbers_in_a_row_or_a_column(tmp_path: Path, labels: Any) -> None:
+    loaded = data.from_file(saved(tmp_path / "a.npz", images=GREY, labels=labels))
+    order = np.random.RandomState(0).permutation(20)
+    assert loaded.train_labels is not None and loaded.train_labels.dtype == np.int64
+    np.testing.assert_array_equal(loaded.train_labels, labels.ravel().astype(int)[order][:18])
+
+
+@pytest.mark.parametrize("labels", [np.arange(20) + 0.5, np.full(20, np.nan), np.zeros((20, 2)), np.array(["a"] * 20)])
+def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, labels: Any) -> None:
+    with pytest.raises(DataError, match="one integer for each of 20 examples"):
+        data.from_file(saved(tmp_path / "a.npz", images=GREY, labels=labels))
+
+
+@pytest.mark.parametrize("high", [1023, 4095, 65535])
+def test_images_of_more_than_eight_bits_as_floats_get_the_right_advice(tmp_path: Path, high: int) -> None:
+    loaded = data.from_file(saved(tmp_path / "a.npy", np.round(GREY * high)))
+    with pytest.raises(DataError, match=r"up to 16 bits: divide by the largest value .* 65535\. .*decoder='gaussian'"):
+        data.binarization(loaded, "bernoulli", "dynamic")
+
+
+def test_masked_array_is_refused() -> None:
+    with pytest.raises(DataError, match=r"`train` of hand to be a plain array, but it is masked.*filled\(value\)"):
+        by_hand(train=np.ma.masked_less(GREY[:15].reshape(15, 12), 0.5))
+
+
+def test_numpy_that_raises_does_not_change_what_is_read(tmp_path: Path) -> None:
+    tiny = np.where(GREY < 0.5, 1e-300, GREY.astype(float))
+    with np.errstate(all="raise"):
+        loaded = data.from_file(saved(tmp_path / "a.npy", tiny))
+        assert loaded.intensities(loaded.train).min() == 0.0
+
+
+@pytest.mark.parametrize(
     ("array", "white", "binary"),
     [
         (np.array([[0, 255, 3], [128, 7, 9]], np.uint8), 255.0, False),
@@ -329,7 +421,8 @@ def test_white_is_told_from_the_dtype(tmp_path: Path, array: Any, white: float, 
         ),
         ({"train": GREY, "x_train": GREY}, "it also holds 'x_train'"),
         ({"trian": GREY, "test": GREY}, "one array, or `train` and `test`, but it holds trian"),
-        ({"images": GREY, "lables": np.arange(20)}, "one array, or `train` and `test`"),
+        ({"images": GREY, "lables": np.arange(20)}, r"it also holds 'lables' .*Did you mean 'labels'"),
+        ({"pictures": GREY, "lables": np.arange(20)}, "one array, or `train` and `test`"),
         ({"train": GREY, "mean": GREY.mean(0)}, r"it also holds 'mean' \(4, 3\)\. Rename it, or save the file without"),
         ({"a": np.zeros(20, [("x", float)])}, "to hold numbers, but its dtype is"),
         ({"a": np.full((5, 3), "2026-01-01", "datetime64[D]")}, "to hold numbers"),
@@ -529,6 +622,52 @@ def test_files_are_found_compressed_or_not(
     )
 
 
+@pytest.mark.parametrize("layout", ["mnist", "MNIST/raw", "mnist/MNIST/raw", "raw", "."])
+def test_files_are_found_in_every_layout_of_the_folder_that_is_named(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, recwarn: Any
+) -> None:
+    put(tmp_path / "own" / layout, tiny)
+    monkeypatch.setenv("VAELIB_DATA", str(tmp_path / "own"))
+    assert data.load("mnist").train.shape == (7, 784) and not recwarn.list
+
+
+def test_tilde_in_the_name_of_the_folder_is_the_home(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: Any
+) -> None:
+    put(tmp_path / "shared" / "mnist", tiny)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("VAELIB_DATA", "~/shared")
+    assert data.load("mnist").train.shape == (7, 784) and not recwarn.list
+
+
+def test_folder_that_does_not_hold_the_data_is_named(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "cache" / "mnist", tiny)
+    (tmp_path / "empty").mkdir()
+    some = {name: content for name, content in tiny.items() if "train" in name}
+    put(tmp_path / "half" / "mnist", some)
+    for named, message in (
+        ("empty", r"VAELIB_DATA=.*empty does not hold the files of MNIST, neither in mnist"),
+        ("half", r"VAELIB_DATA=.*half does not hold t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, neither"),
+        ("nowhere", r"VAELIB_DATA=.*nowhere is not a folder that exists"),
+    ):
+        monkeypatch.setenv("VAELIB_DATA", str(tmp_path / named))
+        with pytest.warns(UserWarning, match=message):
+            assert data.load("mnist").train.shape == (7, 784)
+
+
+@pytest.mark.filterwarnings("ignore:VAELIB_DATA")
+def test_folder_is_named_where_there_is_no_network_either(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idx, "MIRRORS", ("http://127.0.0.1:1/",))
+    monkeypatch.setenv("VAELIB_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match=r"could not be downloaded .*VAELIB_DATA=.*nowhere is not a folder that exists"):
+        data.load("mnist")
+
+
 def damaged(content: bytes, how: str) -> bytes:
     altered = bytearray(content)
     altered[100] ^= 1
@@ -683,7 +822,7 @@ def test_missing_network_says_what_to_do(
     tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idx, "MIRRORS", ("http://127.0.0.1:1/",))
-    with pytest.raises(DataError, match=r"ConnectionError.*--data digits needs no network"):
+    with pytest.raises(DataError, match=r"ConnectionError.*data='digits' needs no network"):
         data.load("mnist")
     assert files_in(tmp_path) == []
 

@@ -20,6 +20,7 @@ from vaelib.data.core import (
     binarize,
     binarize_once,
     dequantize_once,
+    rounds_away,
     validation_split,
 )
 from vaelib.data.idx import mnist
@@ -38,6 +39,7 @@ __all__ = [
     "from_file",
     "load",
     "mnist",
+    "rounds_away",
     "validation_split",
 ]
 

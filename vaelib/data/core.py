@@ -10,10 +10,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from vaelib._spoken import option
+
 Array = NDArray[Any]
 Binarization = Literal["dynamic", "fixed", "none", "dequantized"]
 
 TEST_SEED = 0  # draws a test set's pixels, once and for all: every result on it is about the same numbers
+ROUNDED = 1e-3  # of the spread, at most, may be lost to 32-bit floats
+LARGEST = float(np.finfo(np.float32).max)
 TRAIN_SEED = 1  # binarizes a training set where that is to be done once (`fixed`)
 
 
@@ -40,6 +44,11 @@ class Data:
 
     def __post_init__(self) -> None:
         for name, part in (("train", self.train), ("test", self.test)):
+            if isinstance(part, np.ma.MaskedArray):
+                raise DataError(
+                    f"Expected `{name}` of {self.name} to be a plain array, but it is masked, and training does not"
+                    " take masks. Fill the gaps: array.filled(value)."
+                )
             if part.dtype.kind not in "iuf" or part.dtype != self.train.dtype:
                 raise DataError(
                     f"Expected `train` and `test` of {self.name} to be integers or floats of one dtype, but `{name}` is"
@@ -52,6 +61,11 @@ class Data:
                     " images not flattened?"
                 )
             require_finite(part, f"`{name}` of {self.name}")
+            if part.dtype.kind == "f" and not -LARGEST <= float(part.min()) <= float(part.max()) <= LARGEST:
+                raise DataError(
+                    f"Expected values in `{name}` of {self.name} that fit 32-bit floats, but got {part.min():g} to"
+                    f" {part.max():g}. Rescale them."
+                )
         if not 0 < self.white < math.inf:
             raise DataError(f"Expected `white` of {self.name} to be finite and > 0, but got {self.white}.")
         if self.levels is not None and not self.in_unit_interval:
@@ -89,7 +103,8 @@ class Data:
 
     def intensities(self, part: Array) -> NDArray[np.float32]:
         """Stored numbers -> float32 with white = 1."""
-        return part.astype(np.float32) / np.float32(self.white)
+        with np.errstate(all="ignore"):
+            return part.astype(np.float32) / np.float32(self.white)
 
     def fingerprint(self) -> str:
         """SHA-256 of shapes and contents, by which a run knows the data that it was trained on."""
@@ -98,6 +113,15 @@ class Data:
             digest.update(f"{part.dtype} {part.shape} {self.white}".encode())
             digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()
+
+
+def rounds_away(array: Array) -> bool:
+    """Would 32-bit floats lose what varies in these numbers, as in a small spread far from 0?"""
+    if array.dtype.kind != "f" or array.dtype.itemsize <= 4:
+        return False
+    with np.errstate(all="ignore"):
+        lost = np.abs(array - array.astype(np.float32)).max()
+        return bool(lost > ROUNDED * array.std())
 
 
 def require_finite(array: Array, where: str) -> None:
@@ -173,7 +197,8 @@ def dequantize_once(data: Data, part: Array, seed: int = TEST_SEED) -> NDArray[n
 def _no_levels(data: Data) -> str:
     return (
         f"Expected integer levels of grey to dequantize, but {data.name} is stored as {data.train.dtype}: how wide a"
-        " level is cannot be told. Save it as bytes from 0 to 255, or use --binarization none."
+        " level is cannot be told. Save it as bytes from 0 to 255, or use"
+        f" {option('binarization', 'none')}."
     )
 
 
@@ -198,7 +223,7 @@ def binarization(data: Data, decoder: str, requested: str = "auto") -> Binarizat
         if requested in ("dynamic", "fixed"):
             raise DataError(
                 f"Expected `binarization` to be none or dequantized for a {decoder} decoder, which is a density on real"
-                f" numbers, but got {requested}. Use --decoder bernoulli with it."
+                f" numbers, but got {requested}. Use {option('decoder', 'bernoulli')} with it."
             )
         if requested == "dequantized":
             if data.levels is None:
@@ -208,23 +233,28 @@ def binarization(data: Data, decoder: str, requested: str = "auto") -> Binarizat
     if requested == "dequantized":
         raise DataError(
             "Expected `binarization` to be dynamic, fixed or none for a Bernoulli decoder, whose pixels are 0 or 1, but"
-            " got dequantized, which makes real numbers of them. Use --decoder gaussian with it."
+            f" got dequantized, which makes real numbers of them. Use {option('decoder', 'gaussian')} with it."
         )
     if data.binary:
         return "none"
     if not data.in_unit_interval:
         low, high = (limit / data.white for limit in data.limits)
-        hint = " They look like bytes: divide by 255." if low >= 0 and 1 < high <= 255 else ""
+        hint = ""
+        if low >= 0 and 1 < high <= 255:
+            hint = " They look like bytes: divide by 255."
+        elif low >= 0 and 255 < high <= 65535:
+            hint = " They look like images of up to 16 bits: divide by the largest value that a pixel can have, 65535."
         raise DataError(
             f"Expected pixels between 0 and 1 for a Bernoulli decoder, but {data.name} has values from {low:g} to"
-            f" {high:g}.{hint} Rescale them to [0, 1], or use --decoder gaussian, which takes any real numbers."
+            f" {high:g}.{hint} Rescale them to [0, 1], or use {option('decoder', 'gaussian')}, which takes"
+            " any real numbers."
         )
     chosen = data.default_binarization if requested == "auto" else requested
     if chosen not in ("dynamic", "fixed"):
         raise DataError(
             f"Expected binary pixels for a Bernoulli decoder, but {data.name} is grey: a Bernoulli density on grey"
-            " values is no density. Say how to make them binary: --binarization dynamic (a fresh draw at each visit,"
-            " P(1) = the grey value), --binarization fixed (one draw); or use --decoder gaussian, which takes them as"
-            " they are."
+            f" values is no density. Say how to make them binary: {option('binarization', 'dynamic')} (a fresh draw at"
+            f" each visit, P(1) = the grey value), {option('binarization', 'fixed')} (one draw); or use"
+            f" {option('decoder', 'gaussian')}, which takes them as they are."
         )
     return chosen  # type: ignore[return-value]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vaelib._spoken import option, remark
 from vaelib.data.core import Array, Data, DataError
 
 
@@ -61,11 +62,16 @@ TIMEOUT = 30.0  # seconds without a byte after which a mirror counts as unreacha
 def mnist() -> Data:
     """MNIST, 60,000 and 10,000 handwritten digits of 28 x 28 bytes.
 
-    Each file is looked for in $VAELIB_DATA/mnist, then in the user's cache, compressed (.gz) or not, and else is
-    downloaded into the cache. The SHA-256 of its uncompressed content is checked every time.
+    Each file is looked for in the folder that VAELIB_DATA names (see `own_folders`), then in the user's cache,
+    compressed (.gz) or not, and is otherwise downloaded into the cache. The SHA-256 of its uncompressed content is
+    checked every time. A VAELIB_DATA that does not hold the files is named in a warning, and in the error where nothing
+    helps.
 
     Source: LeCun, Bottou, Bengio and Haffner 1998.
     """
+    lacking = not_in_own_folder()
+    if lacking:
+        remark(lacking)
     arrays = {key: _read_mnist(file) for key, file in MNIST.items()}
     train, test = (arrays[key].reshape(len(arrays[key]), -1) for key in ("train", "test"))
     shape = MNIST["train"].shape[1:]
@@ -73,21 +79,47 @@ def mnist() -> Data:
     return Data("mnist", train, test, shape, 255.0, train_labels, test_labels, default_binarization="dynamic")
 
 
+def own_folders() -> list[Path]:
+    """Where in VAELIB_DATA the files may lie: in `mnist`, as torchvision lays them out, or in the folder itself."""
+    named = os.environ.get("VAELIB_DATA")
+    if not named:
+        return []
+    folder = Path(os.path.expanduser(named))
+    return [folder / "mnist", folder / "MNIST" / "raw", folder / "mnist" / "MNIST" / "raw", folder / "raw", folder]
+
+
+def not_in_own_folder() -> str:
+    """A sentence about a VAELIB_DATA that lacks some of the files, or nothing."""
+    folders = own_folders()
+    missing = [file.name for file in MNIST.values() if _found(file, folders) is None]
+    if not folders or not missing:
+        return ""
+    named = f"VAELIB_DATA={os.environ['VAELIB_DATA']}"
+    if not folders[-1].is_dir():
+        return f"{named} is not a folder that exists, and MNIST is looked for elsewhere. Is the path right?"
+    which = "the files of MNIST" if len(missing) == len(MNIST) else ", ".join(missing)
+    return (
+        f"{named} does not hold {which}, neither in mnist, in MNIST/raw, nor in the folder itself, compressed (.gz) or"
+        " not: looked for elsewhere."
+    )
+
+
 def mnist_folders() -> list[Path]:
     """Where the files of MNIST are looked for, in this order; a download goes into the last."""
     import pooch
 
-    own = os.environ.get("VAELIB_DATA")
-    return [*([Path(own) / "mnist"] if own else []), Path(pooch.os_cache("vaelib")) / "mnist"]
+    return [*own_folders(), Path(pooch.os_cache("vaelib")) / "mnist"]
+
+
+def _found(file: IdxFile, folders: list[Path]) -> Path | None:
+    paths = (folder / name for folder in folders for name in (file.name, file.name + ".gz"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _read_mnist(file: IdxFile) -> Array:
     folders = mnist_folders()
-    for folder in folders:
-        for name in (file.name, file.name + ".gz"):
-            if (path := folder / name).is_file():
-                return _parse(_verified(path, file), file)
-    return _parse(_verified(_download(file, folders[-1]), file), file)
+    path = _found(file, folders) or _download(file, folders[-1])
+    return _parse(_verified(path, file), file)
 
 
 def _parse(content: bytes, file: IdxFile) -> Array:
@@ -153,11 +185,12 @@ def _download(file: IdxFile, folder: Path) -> Path:
             f"Could not write to {folder}: {error.strerror}. Make room there, or put the four files of MNIST into"
             " FOLDER/mnist and set VAELIB_DATA=FOLDER."
         ) from error
+    lacking = not_in_own_folder()
     raise DataError(
         f"MNIST is not on this machine, and {name} could not be downloaded ({'; '.join(failures)}). Is there a network?"
         f" Otherwise get the four files ({', '.join(f.name + '.gz' for f in MNIST.values())}) from one of these"
         f" addresses by other means and put them into {folder}, or into FOLDER/mnist with VAELIB_DATA=FOLDER set."
-        " --data digits needs no network."
+        f" {option('data', 'digits')} needs no network." + (f" {lacking}" if lacking else "")
     )
 
 
