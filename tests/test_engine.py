@@ -257,7 +257,7 @@ def memory_for(examples: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 @pytest.mark.parametrize(
     ("room", "advice"),
-    [(6, r"A batch of 5 fits: --batch-size 5, and another --out\."), (0, "Not even one fits: use a smaller model")],
+    [(6, r"A batch of 5 fits: batch_size=5, and another `out`\."), (0, "Not even one fits: use a smaller model")],
 )
 def test_out_of_memory_names_the_batch_that_fits(monkeypatch: pytest.MonkeyPatch, room: int, advice: str) -> None:
     with (

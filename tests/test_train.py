@@ -23,6 +23,7 @@ from vaelib.data import load as load_data
 from vaelib.evaluate import optimal_variance
 from vaelib.objectives import loss
 from vaelib.state import draw
+from vaelib.surroundings import cores
 from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, fit, init, load, run_epoch, step
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -253,8 +254,8 @@ def test_small_models_train_on_one_thread_and_give_the_others_back() -> None:
             callback=lambda state, info: seen.append(torch.get_num_threads()) if info else None,
         )
         assert seen == [1] and torch.get_num_threads() == 2
-        with train.suitable_threads(init(config(hidden=(100_000,), batch_size=33), tiny())):
-            assert torch.get_num_threads() == 2
+        large = init(config(hidden=(100_000,), batch_size=33), tiny())
+        assert train.threads_for(large) == min(cores(), train.THREADS)
     finally:
         torch.set_num_threads(before)
 
@@ -304,7 +305,7 @@ class Interrupting:
         return info
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("at", [4, 6, 7])  # at the end of the first epoch, and inside the second
 def test_interrupt_saves_between_two_steps_and_resumes_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, at: int
@@ -313,7 +314,7 @@ def test_interrupt_saves_between_two_steps_and_resumes_bit_for_bit(
     whole = fit(config(), tiny(), out=tmp_path / "whole")
     with monkeypatch.context() as patched:
         patched.setattr(engine, "step", Interrupting(at, number))
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(train.Stopped):
             fit(config(), tiny(), out=tmp_path / "parts")
     assert checkpoint.load(tmp_path / "parts")["step"] == at
     parts = fit(config(), tiny(), out=tmp_path / "parts", resume=True)
@@ -328,9 +329,33 @@ def test_second_interrupt_does_not_wait(tmp_path: Path, monkeypatch: pytest.Monk
         raise AssertionError("the second signal should have interrupted")
 
     monkeypatch.setattr(engine, "step", twice)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         fit(config(), tiny(), out=tmp_path / "run")
-    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+    assert not (tmp_path / "run" / "checkpoint.pt").exists() and not isinstance(caught.value, train.Stopped)
+
+
+def test_end_of_the_terminal_is_ignored_where_it_is_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(engine, "step", Interrupting(2, signal.SIGHUP))
+        assert fit(config(epochs=1), tiny()).epoch == 1
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_warm_up_that_is_longer_than_the_run_is_remarked() -> None:
+    with pytest.warns(UserWarning, match=r"warm-up of 9 epochs is not over .* to 0\.333, not to 1\. .*`warmup`"):
+        fit(config(epochs=4, warmup=9), tiny())
+
+
+def test_held_out_pixels_are_decoded_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit(config(epochs=1), tiny())
+    decoded: list[int] = []
+    whole.model.decoder.register_forward_pre_hook(lambda _, args: decoded.append(args[0].numel() // 2 * 12))
+    monkeypatch.setattr(train, "HELD_OUT_PIXELS", 60)
+    terms = train.held_out_terms(whole, "test")
+    assert max(decoded) <= 60 and np.isfinite(list(terms.values())).all()
 
 
 def test_training_works_outside_the_main_thread() -> None:
@@ -387,7 +412,7 @@ def test_complete_run_resumes_to_itself(tmp_path: Path) -> None:
 def test_folder_that_holds_a_run_is_not_written_over(tmp_path: Path) -> None:
     fit(config(), tiny(), out=tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    with pytest.raises(RunError, match=r"to hold no run, but it has config.json. Add --resume"):
+    with pytest.raises(RunError, match=r"to hold no run, but it has config.json. Add resume=True"):
         fit(config(seed=1), tiny(), out=tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 

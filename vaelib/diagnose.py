@@ -1,13 +1,16 @@
-"""What went wrong: the first step and tensor that is not finite, the batch that would have fitted into memory."""
+"""What went wrong: the first step and tensor that is not finite, what did not fit into memory, a scale at its bound."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from vaelib._spoken import option
 from vaelib.config import RunError
 from vaelib.engine import advance, eager, take
 from vaelib.state import StepInfo, TrainState, draw
+
+FAR = 1e6  # from where on a pixel, in the networks' unit, is what makes numbers overflow
 
 
 class NotFinite(ArithmeticError):
@@ -27,7 +30,7 @@ def blame(state: TrainState, bad: int) -> NotFinite | None:
         state: put back to before it happened. bad: the first step whose means were not finite, or the one after the
             last.
     """
-    advice = f"The last good checkpoint stays. Try a smaller --learning-rate; it was {state.config.learning_rate:g}."
+    advice = f"The last good checkpoint stays. {remedy(state)}"
     while state.position < state.batches:
         if state.step < bad - 2:  # a bad update shows in the means of the step after it
             take(state, advance)
@@ -36,6 +39,44 @@ def blame(state: TrainState, bad: int) -> NotFinite | None:
         if tensor is not None:
             return NotFinite(state.step, tensor, advice)
     return None
+
+
+def remedy(state: TrainState) -> str:
+    """What to try against numbers that are not finite: the data, where they are far too large, or the learning rate."""
+    largest = float(state.train.abs().max()) / state.white
+    if not largest < FAR:
+        return (
+            f"The training set holds pixels as far away as {largest:.1g} times its usual spread. Are they right? Leave"
+            " them out or clip them; all others are nearly 0 beside them."
+        )
+    scale = state.config.decoder_scale
+    if scale is not None and scale / state.unit.scale < 1e-3:
+        return f"The decoder's scale of {scale:g} is tiny beside the spread of the data. Try a larger one."
+    return f"Try a smaller {option('learning_rate')}; it was {state.config.learning_rate:g}."
+
+
+def at_bounds(decoder_scale: float | None, decoder_at_bound: bool, encoder_share: float) -> list[str]:
+    """A sentence for each kind of scale that lies at its bound, with what to do; none in a sound model.
+
+    Args:
+        decoder_scale: learned, in the unit of the data; None where it is not learned.
+        encoder_share: of the posterior's scales at their bounds.
+    """
+    found = []
+    if decoder_scale is not None and decoder_at_bound:
+        found.append(
+            f"The decoder's scale, {decoder_scale:.2g}, is at its bound: the model cannot say how exactly it knows the"
+            " pixels, and every bound on log p(x) is too low by as much. Do most pixels never vary, or are they levels"
+            f" of grey? Leave the constant ones out, use {option('binarization', 'dequantized')} for integers, or fix"
+            f" the scale with {option('decoder_scale')}."
+        )
+    if encoder_share > 0.0:
+        found.append(
+            f"{encoder_share:.1%} of the posterior's scales are at their bounds: the encoder would go further if it"
+            " could. Do some pixels never vary, or does the decoder's scale vanish? Leave constant pixels out, or fix"
+            f" the scale with {option('decoder_scale')}."
+        )
+    return found
 
 
 def first_not_finite(state: TrainState) -> str | None:
@@ -88,7 +129,7 @@ def out_of_memory(state: TrainState) -> RunError:
     else:
         size = 0
     advice = (
-        f"A batch of {size} fits: --batch-size {size}, and another --out."
+        f"A batch of {size} fits: {option('batch_size', size)}, and another {option('out')}."
         if size
         else "Not even one fits: use a smaller model."
     )
