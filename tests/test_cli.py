@@ -197,6 +197,117 @@ def test_data_that_were_moved_are_found_by_option(own: Path, tmp_path: Path) -> 
     assert "is not the same, or has changed since" in run("evaluate", tmp_path / "r", "--data", moved).stderr
 
 
+def test_run_whose_data_were_moved_is_resumed_with_data(own: Path, tmp_path: Path) -> None:
+    assert run("train", "--data", own, "--out", tmp_path / "r", "--epochs", 1, *SMALL).exit_code == 0
+    moved = own.rename(tmp_path / "moved.npy")
+    for arguments in (("train", "--resume", "--out", tmp_path / "r", "--epochs", 2), ("evaluate", tmp_path / "r")):
+        assert "If the file was moved, say where it is now: --data FILE" in run(*arguments).stderr
+    again = run("train", "--resume", "--out", tmp_path / "r", "--data", moved, "--epochs", 2)
+    assert again.exit_code == 0, again.output
+    assert run("evaluate", tmp_path / "r", "--importance-samples", 2).exit_code == 0  # it knows the new place
+
+
+def test_advice_is_in_the_words_of_the_command_line(own: Path, tmp_path: Path) -> None:
+    assert run("train", "--data", own, "--out", tmp_path / "r", "--epochs", 1, *SMALL).exit_code == 0
+    said = run("train", "--data", own, "--out", tmp_path / "r", "--epochs", 1, *SMALL).stderr
+    assert "Add --resume to go on with that run, or give another --out." in said and "resume=True" not in said
+    assert "needs" not in said
+
+
+def test_folder_with_a_space_can_be_pasted(own: Path, tmp_path: Path) -> None:
+    result = run("train", "--data", own, "--out", tmp_path / "my run", "--epochs", 1, *SMALL)
+    assert f"Next: vaelib evaluate '{tmp_path / 'my run'}'" in result.stdout
+
+
+def test_network_beyond_all_memory_is_a_sentence(own: Path, tmp_path: Path) -> None:
+    result = run("train", "--data", own, "--out", tmp_path / "r", "--latent-dim", 2_000_000_000)
+    assert result.exit_code == 1 and "--latent-dim 2,000,000,000, to fit into memory" in result.stderr
+    assert "Traceback" not in result.output and not (tmp_path / "r").exists()
+
+
+def test_images_of_one_channel_are_grey_to_a_convolutional_network(tmp_path: Path) -> None:
+    images = (np.random.default_rng(0).random((30, 6, 5)) < 0.4).astype(np.uint8)
+    scores = []
+    for shape in ((30, 6, 5), (30, 1, 6, 5), (30, 6, 5, 1)):
+        np.save(tmp_path / "a.npy", images.reshape(shape))
+        out = tmp_path / f"r{len(scores)}"
+        settings = ("--network", "conv", "--hidden", "3,4", "--epochs", 1, "--device", "cpu")
+        result = run("train", "--data", tmp_path / "a.npy", "--out", out, *settings)
+        assert result.exit_code == 0, result.output
+        scores.append(json.loads((out / "metrics.jsonl").read_text())["test_elbo"])
+    assert scores[0] == scores[1] == scores[2]
+    for shape, what in (((10, 3, 10, 3), "more than one channel"), ((30, 1, 30), "one row of numbers")):
+        np.save(tmp_path / "a.npy", images.reshape(shape))
+        said = run("train", "--data", tmp_path / "a.npy", "--out", tmp_path / "x", "--network", "conv").stderr
+        assert f"which is {what}. Use --network dense" in said
+
+
+def test_working_folder_that_is_gone_is_said(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); from vaelib.__main__ import main; sys.argv[1:] = ['verify']; main()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path / "gone", env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("Error: Expected to run in a folder, but the one this shell")
+
+
+@pytest.mark.parametrize(
+    ("redirected", "status"), [(">/dev/full", 1), (">&-", 0), ("| true", 1), ("2>&-", 0), ("2>/dev/full", 0)]
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_training_is_done_and_saved_although_nobody_listens(
+    own: Path, tmp_path: Path, redirected: str, status: int
+) -> None:
+    out = tmp_path / "r"
+    words = f"{sys.executable} -m vaelib train --data {own} --out {out} --epochs 2 --hidden 4 --device cpu"
+    script = f"set -o pipefail; {words} {redirected}"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert FILES <= {path.name for path in out.iterdir()} and checkpoint.load(out)["epoch"] == 2
+    assert done.returncode == status and "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    if redirected == ">/dev/full":
+        assert "No space left on device. The run is finished, and saved with its pictures in" in done.stderr
+
+
+@pytest.mark.parametrize("settings", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_terminal_without_unicode_gets_what_it_can_show(tmp_path: Path, settings: dict[str, str]) -> None:
+    """The name of the file, and the signs of the ledger, are not in ASCII."""
+    bits = (np.random.default_rng(0).random((40, 5, 4)) < 0.4).astype(np.uint8)
+    np.save(tmp_path / "Zahlen-ä日.npy", bits)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONCOERCECLOCALE": "0", **settings}
+    run_folder = str(tmp_path / "r日")
+    for arguments in (
+        ("train", "--data", "Zahlen-ä日.npy", "--out", run_folder, "--epochs", "1", "--hidden", "4"),
+        ("evaluate", run_folder, "--importance-samples", "2"),
+        ("verify", "F1", "--draws", "1"),
+        ("train", "--data", "nicht-da-ä日.npy"),
+    ):
+        command = [sys.executable, "-m", "vaelib", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+        assert b"Traceback" not in done.stderr and b"Unicode" not in done.stderr, done.stderr.decode()
+        assert done.returncode == (1 if arguments[-1].startswith("nicht") else 0), done.stderr.decode()
+
+
+def interrupted_at_once(*args: Any, **kwargs: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_says_what_is_saved_and_what_is_not(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ("--data", own, "--out", tmp_path / "r", "--epochs", 1, *SMALL)
+    with monkeypatch.context() as patched:
+        patched.setattr("vaelib.train.init", interrupted_at_once)
+        result = run("train", *settings)
+        assert result.exit_code == 130 and "Nothing was written." in result.stderr and "Saved" not in result.stderr
+    with monkeypatch.context() as patched:
+        patched.setattr("vaelib.train.runner", interrupted_at_once)
+        result = run("train", *settings)
+        assert "Stopped before the first checkpoint. Go on with: vaelib train --out" in result.stderr
+    assert run("train", "--out", tmp_path / "r", "--resume").exit_code == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("vaelib.train.init", interrupted_at_once)
+        result = run("train", "--out", tmp_path / "r", "--resume")
+        assert "Stopped at once; the last checkpoint stays." in result.stderr and "Saved" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -260,6 +371,13 @@ def test_saturated_posterior_is_reported(own: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr("vaelib.evaluate.saturation", lambda q: torch.tensor(0.25))
     result = run("train", "--data", own, "--out", tmp_path / "r", "--epochs", 1, *SMALL)
     assert "Warning: 25.0% of the posterior's scales are at their bounds" in result.stderr
+
+
+def test_scale_at_its_bound_is_said_once(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaelib.evaluate.saturation", lambda q: torch.tensor(0.25))
+    monkeypatch.setattr("vaelib.train.saturation", lambda q: torch.tensor(0.125))
+    result = run("train", "--data", own, "--out", tmp_path / "r", "--epochs", 1, *SMALL)
+    assert result.stderr.count("at their bounds") == 1 and "Warning: 12.5% of" in result.stderr
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -429,6 +547,22 @@ def test_curves_name_train_and_test_where_they_end() -> None:
     assert [ax.get_ylabel() for ax in axes] == ["nats per example"] * 3
     assert {text.get_text().split()[0] for text in axes[0].texts} == {"train", "test"}
     assert {line.get_linestyle() for line in axes[0].lines} == {"-", "--"}
+
+
+def test_curves_show_the_validation_set_and_mark_the_best_epoch() -> None:
+    names = ("elbo", "log_likelihood", "kl")
+    bounds = [-9.0, -5.0, -7.0, -8.0]
+    history: list[dict[str, Any]] = [
+        {"epoch": e, **{f"{p}_{n}": bound for p in ("train", "test", "validation") for n in names}}
+        for e, bound in enumerate(bounds, 1)
+    ]
+    axes = plots.curves(list(plots.figure(9, 3).subplots(1, 3)), history)
+    for ax in axes:
+        texts = [text.get_text().strip() for text in ax.texts]
+        assert "best: 2" in texts and {text.split()[0] for text in texts} >= {"train", "test", "validation"}
+        assert any(list(line.get_xdata()) == [2, 2] for line in ax.lines)
+        drawn = [list(line.get_ydata()) for line in ax.lines if len(line.get_xdata()) == 4]
+        assert drawn.count(bounds) == 3
 
 
 def test_running_mean_is_the_mean_of_a_window() -> None:

@@ -171,3 +171,12 @@ def test_seed_and_draws_reach_the_witnesses() -> None:
     other = next(verify(["E1"], seed=6, draws=3)).worst_error
     assert first == again != other
     assert np.isfinite([first, other]).all()
+
+
+@pytest.mark.parametrize("width", [30, 40, 80])
+def test_name_of_an_identity_is_shown_at_any_width(width: int) -> None:
+    console = Console(file=StringIO(), width=width)
+    show_verification(["F1"], draws=1, console=console)
+    shown = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    first_words = LEDGER["F1"].title.split()[:2]
+    assert all(word in shown for word in ("F1", "holds", *first_words)), shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vaelib._spoken import at_a_shell, quoted
 from vaelib.progress import Bar, progress_bar
+from vaelib.terminal import require_told, say, steady, warn
 from vaelib.words import annealed_lines, gap_lines, lines, pixels_in_words, plus_minus
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vaelib.data import Data
     from vaelib.evaluate import Evaluation
     from vaelib.vae import VAE
 
@@ -35,15 +39,19 @@ def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
+        steady()
         try:
-            command(*args, **kwargs)
+            with at_a_shell(), warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_, **__: warn(f"Warning: {message}")
+                _require_working_folder()
+                command(*args, **kwargs)
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] == "vaelib":
                 raise
             advice = "pip install -e '.[train]', in this project's folder"
             _fail(f"{error.name} is missing. Install what training needs: {advice}")
         except KeyboardInterrupt:
-            typer.echo("Stopped.", err=True)
+            warn("Stopped.")
             raise typer.Exit(130) from None
         except (typer.Exit, typer.Abort):
             raise
@@ -59,8 +67,19 @@ def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"Error: {message}", err=True)
+    warn(f"Error: {message}")
     raise typer.Exit(1) from None
+
+
+def _require_working_folder() -> None:
+    """Libraries look for files in it, and end the process where it is gone."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        _fail(
+            f"Expected to run in a folder, but the one this shell is in cannot be read ({error.strerror}). Was it"
+            " removed? Change to another: cd"
+        )
 
 
 @app.command()
@@ -119,16 +138,18 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64")] = None,
     compile_step: Annotated[
-        bool | None, typer.Option("--compile", help="Compile the step: about a minute first, then about a tenth faster")
+        bool | None,
+        typer.Option("--compile/--no-compile", help="The step: about a minute at first, then about a tenth faster"),
     ] = None,
     tf32: Annotated[bool | None, typer.Option("--tf32", help="GPU: faster, less precise products")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings")] = False,
 ) -> None:
     """Train a VAE and draw its pictures. What is not given is chosen to suit the data, and written to config.json."""
-    from vaelib.data import load
+    from vaelib.checkpoint import CHECKPOINT, CONFIG
     from vaelib.evaluate import evaluate as judge
+    from vaelib.evaluate import held_out_pixels
     from vaelib.pictures import draw_run
-    from vaelib.train import RunError, TrainConfig, best_record, fit
+    from vaelib.train import RunError, Stopped, TrainConfig, best_record, fit
 
     chosen: dict[str, Any] = {
         name: value
@@ -164,32 +185,48 @@ def train(
             raise RunError("Expected --out to say which run to resume, but it was not given.")
         out = out or _default_folder(data or "")
         stored = _stored_settings(out)
-        loaded = load(stored["data"] if data is None else data)
+        loaded = _load(stored["data"], data)
         config = TrainConfig(**{**stored, **chosen, "data": loaded.name})
     else:
         data = "digits" if data is None else data
-        loaded = load(data)
+        loaded = _load(data, data)
         out = out or _default_folder(data)
         config = TrainConfig.suited_to(loaded, **chosen)
+    said: list[str] = []
     with Bar(config.epochs) as bar, warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: bar.say(f"Warning: {message}")
+
+        def show(message: object, *_: object, **__: object) -> None:
+            said.append(_advice(str(message)))
+            bar.say(f"Warning: {message}")
+
+        warnings.showwarning = show
+        again = f"Go on with: vaelib train --out {quoted(out)} --resume"
         try:
             state = fit(config, loaded, out=out, resume=resume, callback=bar)
-        except KeyboardInterrupt:
-            bar.say(f"Saved. Go on with: vaelib train --out {out} --resume")
+        except Stopped:
+            bar.say(f"Saved. {again}")
+            raise
+        except KeyboardInterrupt:  # a second one, or before the first step
+            if (out / CHECKPOINT).is_file():
+                bar.say(f"Stopped at once; the last checkpoint stays. {again}")
+            else:
+                begun = (out / CONFIG).is_file()
+                bar.say(f"Stopped before the first checkpoint. {again}" if begun else "Nothing was written.")
             raise
     paths = draw_run(out, state.model, loaded, state.config.binarization, state.history)
     last = best_record(state.history)
     if len(state.history) < state.config.epochs or "validation_elbo" in last:
-        typer.echo(f"The model is that of epoch {last['epoch']} of {len(state.history)}, by its validation bound.")
-    typer.echo(
+        say(f"The model is that of epoch {last['epoch']} of {len(state.history)}, by its validation bound.")
+    say(
         f"Test ELBO {last['test_elbo']:.2f} nats per example (log-likelihood {last['test_log_likelihood']:.2f},"
         f" KL {last['test_kl']:.2f}); {pixels_in_words(state.config.binarization)}."
     )
-    quick = judge(state.model, state.held_out["test"][:LOOKED_AT], importance_samples=2)
+    quick = judge(state.model, held_out_pixels(loaded, state.config.binarization)[:LOOKED_AT], importance_samples=2)
     for sentence in quick.warnings():
-        typer.echo(f"Warning: {sentence}", err=True)
-    typer.echo(f"Pictures: {', '.join(path.name for path in paths)} in {out}. Next: vaelib evaluate {out}")
+        if _advice(sentence) not in said:
+            warn(f"Warning: {sentence}")
+    say(f"Pictures: {', '.join(path.name for path in paths)} in {out}. Next: vaelib evaluate {quoted(out)}")
+    require_told(f"The run is finished, and saved with its pictures in {out}.")
 
 
 @app.command()
@@ -210,7 +247,6 @@ def evaluate(
 
     from vaelib import checkpoint
     from vaelib.ais import annealed_bound, sandwich
-    from vaelib.data import load
     from vaelib.evaluate import as_pair, compare, held_out_pixels, mean, require_comparable, subject
     from vaelib.evaluate import evaluate as run
     from vaelib.gaps import inference_gaps
@@ -220,8 +256,8 @@ def evaluate(
     def read(folder: Path) -> tuple[VAE, Tensor, str, int | None]:
         """The model of a run, the pixels it is judged on, how they were treated, the levels of grey they had."""
         stored = checkpoint.read_config(folder)
-        model, mode = load_model(folder, device), stored["binarization"]
-        loaded = load(data or stored["data"])
+        model, mode = load_model(folder, device), checkpoint.treatment(folder, stored)
+        loaded = _load(stored["data"], data)
         checkpoint.require_same_data(folder, loaded.name, loaded.fingerprint(), stored)
         return model, held_out_pixels(loaded, mode), mode, loaded.levels if mode == "dequantized" else None
 
@@ -248,14 +284,14 @@ def evaluate(
         except ValueError as error:
             _fail(str(error))
     result = judge("evaluating", model, pixels, mode, levels)
-    typer.echo("\n".join(lines(result, mode)))
+    say("\n".join(lines(result, mode)))
     for warning in result.warnings():
-        typer.echo(f"Warning: {warning}", err=True)
+        warn(f"Warning: {warning}")
     content: dict[str, Any] = {**about, "device": str(model.device), **result.as_dict()}
     few = pixels[:A_FEW]
     if other is not None:
         difference = compare(result, judge(f"evaluating {against}", *other))
-        typer.echo(f"log p(x) less that of {against}: {difference.value:+.3f} {plus_minus(difference, 3)}, paired.")
+        say(f"log p(x) less that of {against}: {difference.value:+.3f} {plus_minus(difference, 3)}, paired.")
         content["against"] = {"run": str(against), "difference": as_pair(difference)}
     annealed = None
     if ais:
@@ -264,11 +300,11 @@ def evaluate(
         with progress_bar(f"annealing {A_FEW} simulated examples", 100) as advance:
             bounds = sandwich(model, A_FEW, **ANNEALING, seed=seed, callback=advance)
         change = mean(annealed.log_evidence - result.log_evidence[: len(few)])
-        typer.echo("\n".join(annealed_lines(annealed, bounds, change, ANNEALING)))
+        say("\n".join(annealed_lines(annealed, bounds, change, ANNEALING)))
         if change.value > 3.0 * change.error:
-            typer.echo(f"Warning: importance weighting is too low by about {change.value:.2f} nats or more.", err=True)
+            warn(f"Warning: importance weighting is too low by about {change.value:.2f} nats or more.")
         if bounds.gap.value > LARGE_GAP:
-            typer.echo("Warning: the two bounds are far apart: the chains do not find the posterior.", err=True)
+            warn("Warning: the two bounds are far apart: the chains do not find the posterior.")
         content["annealed"] = {**ANNEALING, **annealed.as_dict(), "less_importance_weighted": as_pair(change)}
         content["sandwich_on_simulated_data"] = {**ANNEALING, **bounds.as_dict()}
     if gaps:
@@ -279,16 +315,16 @@ def evaluate(
             known_error = np.where(higher, annealed.log_evidence_error, known_error)
         with progress_bar(f"fitting q to each of {len(few)} examples", len(few)) as advance:
             parts = inference_gaps(model, few, known, known_error, seed=seed, callback=advance)
-        typer.echo("\n".join(gap_lines(parts)))
+        say("\n".join(gap_lines(parts)))
         if parts.approximation.value < 0:
-            typer.echo(
+            warn(
                 "Warning: a gap below 0 says that the bound on log p(x) is far too low: add --ais, or more"
-                " --importance-samples.",
-                err=True,
+                " --importance-samples."
             )
         content["gaps"] = parts.as_dict()
     if json_file is not None:
         checkpoint.write_json(json_file, content)
+    require_told("" if json_file is None else f"All of it is in {json_file}.")
 
 
 @app.command()
@@ -348,11 +384,24 @@ def _default_folder(data: str) -> Path:
     return Path("runs") / Path(data).stem
 
 
+def _advice(sentence: str) -> str:
+    """What follows the numbers: the same remark on other examples is said once."""
+    return sentence.partition(": ")[2] or sentence
+
+
+def _load(named: str, moved: str | None) -> Data:
+    """The data of a run, `named` in its config.json, or where they are now."""
+    from vaelib.data import DataError, load
+
+    try:
+        return load(moved or named)
+    except DataError as error:
+        if moved is None and named not in ("digits", "mnist") and not Path(named).is_file():
+            raise DataError(f"{error} If the file was moved, say where it is now: --data FILE") from error
+        raise
+
+
 def _stored_settings(folder: Path) -> dict[str, Any]:
-    from dataclasses import fields
+    from vaelib.checkpoint import read_config, settings
 
-    from vaelib.checkpoint import read_config
-    from vaelib.train import TrainConfig
-
-    stored = read_config(folder)
-    return {field.name: stored[field.name] for field in fields(TrainConfig) if field.name in stored}
+    return settings(read_config(folder)).as_dict()

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from vaelib.verify import CHAPTERS, PublishedResult, Result, as_json, select, verify, verify_published
 
+NARROW = 60  # columns; below, a table has room for the verdicts alone
 LEGEND = (
     "Each identity is a chain of lines, evaluated on random witnesses. error: the largest difference between two "
     "lines, beside what rounding and quadrature allow (for sample means |z|, beside 4.5). slips: known wrong lines, "
@@ -71,10 +72,11 @@ def show_verification(
             results.append(result)
             progress.update(task, advance=1, description=f"verifying {result.id}")
             if len(results) == len(ids) or ids[len(results)][0] != result.chapter:
-                progress.console.print(_chapter_table([r for r in results if r.chapter == result.chapter]))
+                chapter = [r for r in results if r.chapter == result.chapter]
+                progress.console.print(_chapter_table(chapter, console.width < NARROW))
     published = [] if names else list(verify_published(seed=seed, draws=draws))
     if published:
-        console.print(_published_table(published))
+        console.print(_published_table(published, console.width < NARROW))
     seconds = time.perf_counter() - start
     if json_file is not None:
         json_file.write_text(json.dumps(as_json(results, published, seconds), indent=2) + "\n")
@@ -92,9 +94,10 @@ def show_verification(
     return summary
 
 
-def _chapter_table(results: Sequence[Result]) -> Table:
+def _chapter_table(results: Sequence[Result], narrow: bool = False) -> Table:
     chapter = results[0].chapter
-    table = _table(f"{chapter}. {CHAPTERS[chapter]}", "identity", ("verdict", "error", "allowed", "slips", "time"))
+    columns = ("verdict",) if narrow else ("verdict", "error", "allowed", "slips", "time")
+    table = _table(f"{chapter}. {CHAPTERS[chapter]}", "identity", columns)
     for r in results:
         verdict = r.verdict if r.verdict == "holds" else f"[bold red]{r.verdict.upper()}[/]"
         slips = f"{r.slips.rejected}/{r.slips.total}"
@@ -102,16 +105,17 @@ def _chapter_table(results: Sequence[Result]) -> Table:
         error, allowed = f"{r.worst_error:.0e}", f"{r.allowance:.0e}"
         if r.sampled:
             error, allowed = f"|z| {r.worst_error:.1f}", f"{r.allowance:.1f}"
-        cells = (error, allowed, slips, f"{r.seconds:.1f} s")
+        cells = () if narrow else (error, allowed, slips, f"{r.seconds:.1f} s")
         table.add_row(r.id, r.title, verdict, *cells)
     return table
 
 
-def _published_table(results: Sequence[PublishedResult]) -> Table:
-    table = _table("Chains as published, mistakes included", "chain", ("breaks at line", "expected"))
+def _published_table(results: Sequence[PublishedResult], narrow: bool = False) -> Table:
+    columns = ("expected",) if narrow else ("breaks at line", "expected")
+    table = _table("Chains as published, mistakes included", "chain", columns)
     for p in results:
         found = ", ".join(map(str, p.broken)) or "none"
-        table.add_row(p.id, p.title, found, "yes" if p.passed else "[bold red]NO[/]")
+        table.add_row(p.id, p.title, *([] if narrow else [found]), "yes" if p.passed else "[bold red]NO[/]")
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from torch import Tensor
 from vaelib import checkpoint, plots
 from vaelib.data import Data
 from vaelib.evaluate import held_out_pixels
+from vaelib.surroundings import ordinary
 from vaelib.vae import VAE
 
 if TYPE_CHECKING:
@@ -31,21 +33,23 @@ HOW = {
 }
 
 
+@ordinary()
 @torch.no_grad()
 def draw_run(folder: Path, model: VAE, data: Data, mode: str, history: Sequence[dict[str, Any]]) -> list[Path]:
     """Draw all four into `folder`; their paths. Nothing is picked by eye: the first test examples of each class."""
     pixels = held_out_pixels(data, mode)
     limits = (0.0, 1.0) if model.decoder.bernoulli else (float(pixels.min()), float(pixels.max()))
-    figures = {
-        "reconstructions.png": _reconstructions(model, data, pixels, mode, limits),
-        "samples.png": _samples(model, data, limits),
-        "latent.png": _latent(model, data, pixels),
-        "curves.png": _curves(data, mode, history),
-    }
-    for name, figure in figures.items():
-        buffer = io.BytesIO()
-        plots.save(buffer, figure)
-        checkpoint.write(folder / name, buffer.getvalue())
+    with plots.plain():
+        figures = {
+            "reconstructions.png": _reconstructions(model, data, pixels, mode, limits),
+            "samples.png": _samples(model, data, limits),
+            "latent.png": _latent(model, data, pixels),
+            "curves.png": _curves(data, mode, history),
+        }
+        for name, figure in figures.items():
+            buffer = io.BytesIO()
+            plots.save(buffer, figure)
+            checkpoint.write(folder / name, buffer.getvalue())
     return [folder / name for name in figures]
 
 
@@ -93,8 +97,15 @@ def _latent(model: VAE, data: Data, pixels: Tensor) -> Figure:
 def _curves(data: Data, mode: str, history: Sequence[dict[str, Any]]) -> Figure:
     figure = plots.figure(12.0, 3.6)
     plots.curves(figure.subplots(1, 3), history)
-    figure.suptitle(f"{Path(data.name).name}; pixels {HOW[mode]}", x=0.01, ha="left", fontsize=11, color="0.35")
+    figure.suptitle(
+        f"{_legible(Path(data.name).name)}; pixels {HOW[mode]}", x=0.01, ha="left", fontsize=11, color="0.35"
+    )
     return figure
+
+
+def _legible(name: str) -> str:
+    """A file's name as text to draw: whatever its bytes are where it was read, and no dollar sign begins LaTeX."""
+    return os.fsencode(name).decode("utf-8", "replace").replace("$", r"\$")
 
 
 def _one_of_each(data: Data) -> list[int]:

@@ -6,13 +6,29 @@ Colors are never alone: classes carry their label, curves differ in line style a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+_backend = os.environ.get("MPLBACKEND")
+try:
+    import matplotlib
+except ValueError:  # of a backend that it does not know; what is drawn here goes into files, and needs no window
+    del os.environ["MPLBACKEND"]
+    for _half in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        del sys.modules[_half]
+    import matplotlib
+
+    os.environ["MPLBACKEND"] = str(_backend)
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.style import context  # noqa: E402
 
 Array = NDArray[Any]
 
@@ -28,6 +44,17 @@ def figure(width: float, height: float) -> Figure:
 def save(file: BinaryIO, drawing: Figure) -> None:
     """Write a PNG; no version of matplotlib in it, so that equal pictures are equal files."""
     drawing.savefig(file, format="png", dpi=120, metadata={"Software": None})
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Matplotlib's own looks inside, whatever the process or a matplotlibrc has set: fonts, LaTeX, sizes.
+
+    A letter that its font lacks, in the name of a file, is drawn as a box without a warning.
+    """
+    with context("default"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        yield
 
 
 # ---------------------------------------------------------------------------------------------------------- images
@@ -115,8 +142,6 @@ def histogram(ax: Axes, loc: Array) -> Axes:
 
 
 def _labelled_points(ax: Axes, loc: Array, labels: Array) -> None:
-    import matplotlib
-
     classes = np.unique(labels)
     palette = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, len(classes)))  # dark to light in grey too
     for color, label in zip(palette, classes, strict=True):
@@ -132,24 +157,45 @@ def _labelled_points(ax: Axes, loc: Array, labels: Array) -> None:
 # ---------------------------------------------------------------------------------------------------------- curves
 
 
-def curve(ax: Axes, epochs: Array, train: Array, test: Array, title: str) -> Axes:
+def curve(
+    ax: Axes,
+    epochs: Array,
+    train: Array,
+    test: Array,
+    title: str,
+    *,
+    validation: Array | None = None,
+    best: int | None = None,
+) -> Axes:
     """One quantity over the epochs, for training and test examples: faint as recorded, strong as a running mean.
 
     The y axis leaves out the steep beginning.
+
+    Args:
+        validation: the same for the examples that the epoch is chosen by. best: the epoch whose model is kept.
     """
     window = 1 + len(epochs) // 25
-    for values, color, style in ((train, ORANGE, (0, (5, 1.5))), (test, BLUE, "solid")):
+    parts = {"train": (train, ORANGE, (0, (5, 1.5))), "test": (test, BLUE, "solid")}
+    if validation is not None:
+        parts["validation"] = (validation, INK, (0, (1, 1.5)))
+    for values, color, style in parts.values():
         if window > 1:
             ax.plot(epochs, values, color=color, linewidth=0.7, alpha=0.3)
         ax.plot(epochs[window - 1 :], running_mean(values, window), color=color, linewidth=1.6, linestyle=style)
-    late = np.concatenate([values[len(values) // 20 :] for values in (train, test)])
+    late = np.concatenate([values[len(values) // 20 :] for values, *_ in parts.values()])
     margin = 0.08 * max(float(np.ptp(late)), 1e-3)
     ax.set_ylim(late.min() - margin, late.max() + margin)
-    ends = sorted([(float(train[-1]), "train", ORANGE), (float(test[-1]), "test", BLUE)], key=lambda end: end[0])
-    for (value, name, color), align in zip(ends, ("top", "bottom"), strict=True):
+    ends = sorted(((float(values[-1]), name, color) for name, (values, color, _) in parts.items()), key=lambda e: e[0])
+    for (value, name, color), offset in zip(ends, range(-6 * (len(ends) - 1), 99, 12), strict=False):
         text = f" {name} {value:.2f}"
-        ax.annotate(
-            text, (epochs[-1], value), (3, 0), "data", "offset points", va=align, color=color, annotation_clip=False
+        how: dict[str, Any] = {"va": "center", "color": color, "annotation_clip": False}
+        ax.annotate(text, (epochs[-1], value), (3, offset), "data", "offset points", **how)
+    if best is not None:
+        ax.axvline(best, color="0.5", linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+        text, where = f"best: {best} ", (best, 0.02)
+        side = "right" if best > (epochs[0] + epochs[-1]) / 2 else "left"
+        ax.text(
+            *where, text if side == "right" else f" {text}", transform=ax.get_xaxis_transform(), ha=side, color="0.4"
         )
     ax.set_title(title, loc="left", fontsize=11)
     ax.set_xlabel("epoch")
@@ -164,12 +210,18 @@ def running_mean(values: Array, window: int) -> Array:
 
 
 def curves(axes: Sequence[Axes], history: Sequence[dict[str, Any]]) -> Sequence[Axes]:
-    """The ELBO and its two terms over the epochs, from the records of a run."""
+    """The ELBO and its two terms over the epochs, from the records of a run.
+
+    Where a validation set was watched, its curve is there, too, and the epoch with its best bound is marked.
+    """
     epochs = np.array([record["epoch"] for record in history])
+    watched = bool(history) and all("validation_elbo" in record for record in history)
+    best = int(epochs[np.argmax([record["validation_elbo"] for record in history])]) if watched else None
     quantities = {"elbo": "ELBO = log-likelihood − KL", "log_likelihood": "log-likelihood", "kl": "KL to the prior"}
     for ax, (name, title) in zip(axes, quantities.items(), strict=True):
         train, test = (np.array([record[f"{part}_{name}"] for record in history]) for part in ("train", "test"))
-        curve(ax, epochs, train, test, title)
+        validation = np.array([record[f"validation_{name}"] for record in history]) if watched else None
+        curve(ax, epochs, train, test, title, validation=validation, best=best)
     return axes
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vaelib._spoken import option
 from vaelib.words import pixels_in_words
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ class Bar:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.progress.stop()
+        with contextlib.suppress(OSError, ValueError, SystemExit):
+            self.progress.stop()
 
     def __call__(self, state: TrainState, record: dict[str, Any]) -> None:
         if not record:
@@ -56,7 +59,8 @@ class Bar:
             return
         if record["epoch"] == 1 and (self.epochs - 1) * record["seconds"] > LONG and not state.config.compile:
             self.say(
-                f"About {(self.epochs - 1) * record['seconds'] / 60:.0f} minutes to go; --compile would save some."
+                f"About {(self.epochs - 1) * record['seconds'] / 60:.0f} minutes to go;"
+                f" {option('compile', True)} would save some."
             )
         text = (
             f"epoch {record['epoch']}/{self.epochs}  test ELBO {record['test_elbo']:.2f}"
@@ -67,7 +71,9 @@ class Bar:
             self.say(text)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        """Training goes on although nobody can read it: a terminal that was closed must not end a run."""
+        with contextlib.suppress(OSError, ValueError, SystemExit):  # rich would exit where a pipe is closed
+            self.console.print(text, markup=False, soft_wrap=True)
 
 
 def _beginning(state: TrainState) -> str:
@@ -91,7 +97,7 @@ def _gpu(state: TrainState) -> str:
     import torch
 
     held = "" if state.resident else ", the data on the host"
-    tf32 = "TF32 on" if state.config.tf32 else "TF32 off: --tf32 is faster for batches of thousands"
+    tf32 = "TF32 on" if state.config.tf32 else f"TF32 off: {option('tf32', True)} is faster for batches of thousands"
     return f"{torch.cuda.get_device_name(state.device)} ({tf32}{held})"
 
 
@@ -111,7 +117,8 @@ class progress_bar:
         return lambda done: self.progress.update(self.task, completed=done)
 
     def __exit__(self, *exception: object) -> None:
-        self.progress.stop()
+        with contextlib.suppress(OSError, ValueError, SystemExit):
+            self.progress.stop()
 
 
 def steps(items: Iterable[T], name: str, total: int | None = None) -> Iterator[T]:
