@@ -5,10 +5,10 @@ An error is raised far below the command line, and the same error reaches people
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,8 +50,9 @@ def quoted(path: object) -> str:
 
 
 def remark(sentence: str) -> None:
-    """Warn, and go on in any case: where warnings are errors, the sentence goes to stderr."""
+    """Warn, and go on in any case: where warnings are errors, this one is shown all the same, and not raised."""
     try:
         warnings.warn(sentence, stacklevel=3)
-    except UserWarning:
-        print(f"Warning: {sentence}", file=sys.stderr)
+    except UserWarning as warning:
+        with contextlib.suppress(OSError, ValueError):  # where there is nowhere to show it
+            warnings.showwarning(warning, UserWarning, __file__, 0)
