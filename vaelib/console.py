@@ -85,19 +85,12 @@ def show_verification(
             progress.update(task, advance=1, description=f"verifying {result.id}")
             if len(results) == len(ids) or ids[len(results)][0] != result.chapter:
                 chapter = [r for r in results if r.chapter == result.chapter]
-<<<<<<< HEAD
                 shown = _chapter_line(chapter) if brief else _chapter_table(chapter, console.width < NARROW)
                 progress.console.print(shown, highlight=False)
         published = [] if names else list(verify_published(seed=seed, draws=draws))
         if published:
             shown = _published_line(published) if brief else _published_table(published, console.width < NARROW)
             progress.console.print(shown, highlight=False)
-=======
-                progress.console.print(_chapter_table(chapter, console.width < NARROW))
-    published = [] if names else list(verify_published(seed=seed, draws=draws))
-    if published:
-        console.print(_published_table(published, console.width < NARROW))
->>>>>>> trainer
     seconds = time.perf_counter() - start
     if json_file is not None:
         json_file.write_text(json.dumps(as_json(results, published, seconds), indent=2) + "\n", encoding="utf-8")
@@ -116,7 +109,6 @@ def show_verification(
     return summary
 
 
-<<<<<<< HEAD
 def _line(name: str, holding: str, rejected: str, seconds: float, passed: bool) -> str:
     """A row of the brief form, 74 characters wide."""
     row = f"{name:<44}{holding:>9}{rejected:>12}{seconds:>7.1f} s"
@@ -141,10 +133,6 @@ def _published_line(results: Sequence[PublishedResult]) -> str:
 
 def _chapter_table(results: Sequence[Result], narrow: bool = False) -> Table:
     chapter = results[0].chapter
-=======
-def _chapter_table(results: Sequence[Result], narrow: bool = False) -> Table:
-    chapter = results[0].chapter
->>>>>>> trainer
     columns = ("verdict",) if narrow else ("verdict", "error", "allowed", "slips", "time")
     table = _table(f"{chapter}. {CHAPTERS[chapter]}", "identity", columns)
     for r in results:

@@ -9,11 +9,8 @@ from typing import TextIO
 
 import typer
 
-<<<<<<< HEAD
 from vaelib._printable import printable
 
-=======
->>>>>>> trainer
 _lost: list[str] = []  # why standard output could not be written, first of all
 
 
@@ -37,11 +34,7 @@ def say(text: str) -> None:
     if _lost:
         return
     try:
-<<<<<<< HEAD
         typer.echo(printable(text))
-=======
-        typer.echo(text)
->>>>>>> trainer
     except (OSError, ValueError) as error:
         _lost.append(getattr(error, "strerror", None) or str(error))
         with contextlib.suppress(OSError, ValueError):  # or the interpreter tries once more, on its way out
@@ -51,11 +44,7 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """A line on standard error, if there is one."""
     with contextlib.suppress(OSError, ValueError):
-<<<<<<< HEAD
         typer.echo(printable(text, getattr(sys.stderr, "encoding", None)), err=True)
-=======
-        typer.echo(text, err=True)
->>>>>>> trainer
 
 
 def require_told(done: str) -> None:

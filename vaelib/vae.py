@@ -149,7 +149,6 @@ class VAE(nn.Module):
         Args:
             standardized: x is in the networks' unit, as a minibatch is in training, and so is the density.
         """
-<<<<<<< HEAD
         as_it_is = standardized or self.unit.trivial
         if not as_it_is:
             x = self._inward(x)
@@ -157,15 +156,8 @@ class VAE(nn.Module):
             x, z = self._input("x", x, self.pixels), self._input("z", z, self.latent_dim)
         if as_it_is:
             return self.decoder(z).log_prob(x).sum(-1)
-        density = (
-            self.decoder(z).log_prob(x.to(self.prior_loc.dtype)).sum(-1).double()
-        )  # beside a shift that can be large
-=======
-        if standardized or self.unit.trivial:
-            return self.decoder(z).log_prob(x).sum(-1)
-        inward = self.unit.inward(x).to(self.prior_loc.dtype)
-        density = self.decoder(z).log_prob(inward).sum(-1).double()  # beside a shift that can be large
->>>>>>> trainer
+        density = self.decoder(z).log_prob(x.to(self.prior_loc.dtype)).sum(-1)
+        density = density.double()  # beside a shift that can be large
         return density + self.unit.log_jacobian(self.pixels)
 
     def expected_log_likelihood(self, x: Tensor, q: DiagonalNormal, *, standardized: bool = False) -> Tensor:
