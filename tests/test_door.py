@@ -212,6 +212,11 @@ def calls_of_models() -> dict[str, Call]:
     return calls
 
 
+def _bump(z: Array) -> Array:
+    """It has decayed at the ends of the range, as what is integrated over the whole line must."""
+    return np.exp(-(np.asarray(z) ** 2))
+
+
 def calls_of_functions() -> dict[str, Call]:
     mixture = em.GaussianMixture(np.array([0.25, 0.75]), POINTS[:2], np.array([0.5, 2.0]))
     linear = vaelib.LinearGaussian(**LINEAR)
@@ -235,6 +240,7 @@ def calls_of_functions() -> dict[str, Call]:
         "estimate.Estimate": Call(Estimate, {"value": X, "error": SCALE}, counts={"num_samples": 4}),
         "estimate.Estimate.log": Call(of(Estimate, "log"), {"_value": SCALE, "_error": HALVES}),
         "montecarlo.sample_mean": Call(montecarlo.sample_mean, {"samples": POINTS}),
+        "montecarlo.largest_share": Call(montecarlo.largest_share, {"samples": POINTS}),
         "montecarlo.z_score": Call(montecarlo.z_score, {"reference": X}, objects={"estimate": Estimate(LOC, SCALE, 9)}),
         "montecarlo.samples_for_power": Call(
             montecarlo.samples_for_power, {"effect": 0.5, "deviation": 2.0, "power": 0.75, "threshold": 4.0}
@@ -242,6 +248,9 @@ def calls_of_functions() -> dict[str, Call]:
         "quadrature.trapezoid": Call(quadrature.trapezoid, interval, counts={"n": 40}, objects=from_f),
         "quadrature.log_trapezoid": Call(
             quadrature.log_trapezoid, interval, counts={"n": 40}, objects={"log_f": np.cos}
+        ),
+        "quadrature.over_the_line": Call(
+            quadrature.over_the_line, {"a": -8.0, "b": 9.0}, counts={"n": 60}, objects={"f": _bump}
         ),
         "quadrature.gauss_legendre": Call(
             quadrature.gauss_legendre, interval, counts={"panels": 3, "n": 5}, objects=from_f
@@ -657,6 +666,8 @@ NO_ARRAYS = {  # public, and why no array comes in
     **dict.fromkeys(("Distribution", "LocationScale"), "abstract: tried through its families"),
     **dict.fromkeys(("BoundTerms", "BoundTerms.forms"), "made by bound_terms of Estimates"),
     "Gradients": "holds what is returned; optimal_baseline looks at it",
+    "DoesNotConverge": "an error",
+    "VAE.placed": "moves what evaluation has looked at already",
     **dict.fromkeys(("of_parameters", "in_double"), "make functions of formulas"),
     **dict.fromkeys(("check_vector", "location_and_scale"), "take the arrays of a distribution"),
 }

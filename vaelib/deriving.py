@@ -11,6 +11,7 @@ from vaelib._compare import Verdict, compose
 from vaelib.agreement import LOOKS_LIKE, close
 from vaelib.derivation import Derivation, Line
 from vaelib.feedback import UNDECIDED, Feedback, looks_like, not_yet, right
+from vaelib.quadrature import DoesNotConverge
 from vaelib.reply import Respondent
 from vaelib.report import Row
 from vaelib.task import Derive, Mistake
@@ -48,7 +49,11 @@ def _on_the_way(task: Derive, lines: list[Line], seed: int) -> Feedback:
             where = f"Line {index}: the check could not decide, its own error is too large."
             return Feedback(UNDECIDED, ("Undecided.", where, "This does not count against you."))
         if row.shown is None:
-            return not_yet(f"Line {index} has no value.", row.note.removeprefix("ill-typed: "), then=task.next)
+            return not_yet(
+                f"Line {index} has no value.",
+                row.note.removeprefix("ill-typed: ").removeprefix("no value: "),
+                then=task.next,
+            )
         above = f"line {index - 1}" if index else "the given start"
         where = f"Line {index} does not follow from {above}: {_values(report.rows, index)}"
         mistake = _known_line(task, lines[index], seed)
@@ -98,7 +103,7 @@ def _known_line(task: Derive, line: Line, seed: int) -> Mistake | None:
 def _same(term: Term, line: Line, witnesses: Sequence[Any]) -> bool:
     try:
         return all(close(_value(term.value(w)), _value(line.evaluate(w)), LOOKS_LIKE) for w in witnesses)
-    except TypeError:  # ill-typed on such a witness
+    except (TypeError, DoesNotConverge):  # no value on such a witness
         return False
 
 

@@ -28,13 +28,17 @@ def sample_mean(samples: Any) -> Estimate:
     return Estimate(samples.mean(axis=0), samples.std(axis=0, ddof=1) / np.sqrt(n), n)
 
 
+@quiet
 def largest_share(samples: Any) -> Any:
     """The share of the sample variance that a single sample carries, between 1/n and 1 (0 if nothing varies).
 
     It tends to zero where the variance is finite. Where it is not, as for a Cauchy variable, it stays near one half or
     more however many samples are drawn, and a standard error says nothing.
     """
-    squares = (np.asarray(samples, dtype=float) - np.mean(samples, axis=0)) ** 2
+    (samples,) = as_numpy(samples=samples)
+    if not samples.ndim or not len(samples):
+        raise ValueError(f"Expected samples along the first axis, but got shape {samples.shape}.")
+    squares = (samples - samples.mean(axis=0)) ** 2
     total = squares.sum(axis=0)
     return squares.max(axis=0) / np.where(total > 0, total, 1.0)
 

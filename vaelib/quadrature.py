@@ -57,7 +57,8 @@ def over_the_line(f: Integrand, a: float, b: float, n: int = 500) -> Estimate:
     If f has not decayed at both ends, wider ranges are tried: what they add is the error of the result. Raises
     DoesNotConverge if they add more and more.
     """
-    nodes, weights = _trapezoid_rule(*_interval(a, b), n)
+    (a, b), n = _interval(a, b), count("n", n, least=1)
+    nodes, weights = _trapezoid_rule(a, b, n)
     values = _values(f, nodes)
     fine = _weighted(weights, values)
     result = _fine_and_coarse(fine, _weighted(2 * weights[::2], values[::2]))
