@@ -206,7 +206,7 @@ def calls_of_models() -> dict[str, Call]:
         log_evidence={"x": 1},
         log_posterior={"x": 1, "z": k},
         posterior={"x": 1},
-        integrate={"f": np.cos},
+        integrate={"f": _bump},
     )
     add(em.GaussianMixture, MIXTURE, log_joint={"x": POINTS}, log_evidence={"x": POINTS})
     return calls

@@ -324,7 +324,7 @@ IDENTITIES = {
     DiscreteWitness: (r"\log p(x)", r"\mathbb{E}_q[\log p(x, z) - \log q(z)] + \mathrm{KL}(q \Vert p(z \mid x))"),
     LinearWitness: (r"\log p(x)", r"\log N(x; b, W W^\top + c I)"),
     CurvedWitness: (r"\log p(x)", r"\log \mathbb{E}_q\left[\frac{p(x, z)}{q(z)}\right]"),
-    CurvedFamily: (r"\log p(x)", r"\log \mathbb{E}_q\left[\frac{p(x, z)}{q(z)}\right]"),
+    CurvedFamily: (r"\log p(x)", r"\mathbb{E}_q[\log p(x, z) - \log q(z)] + \mathrm{KL}(q \Vert p(z \mid x))"),
     BernoulliWitness: (
         r"\log p(x \mid z) \quad \forall z",
         r"\sum_j \left(x_j a_j - \mathrm{softplus}(a_j)\right) \quad \forall z",

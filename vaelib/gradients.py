@@ -175,8 +175,12 @@ def _require_gaussian(q: Gaussian) -> None:
 
 
 def _require_batch(name: str, z: Array, q: Gaussian) -> None:
-    """z does not grow by being spread against q: one Gaussian and n points, or n and n."""
-    if tuple(z.shape) != _checks.broadcastable(**{name: z, "loc": q.loc}):
+    """One Gaussian and n points, or n and n; or many Gaussians and points that are the same for all, (n, 1).
+
+    Where (n,) is meant, (n, 1) would be spread into (n, n).
+    """
+    for_all = not q.event_shape and z.ndim > q.loc.ndim > 0 and set(z.shape[-q.loc.ndim :]) == {1}
+    if not for_all and tuple(z.shape) != _checks.broadcastable(**{name: z, "loc": q.loc}):
         raise ValueError(
             f"Expected `{name}` to have one entry for each sample, (n, d) or (n,), with the parameters of q, which have"
             f" shape {tuple(q.loc.shape)}, but got {tuple(z.shape)}."

@@ -244,7 +244,8 @@ class _ScalarLatent:
 
     def _remembered(self, rule: Callable[..., Estimate], x: Array) -> Estimate:
         """log of the integral of p(x, z) by a rule; the last few observations are remembered."""
-        key = (rule, np.asarray(x).tobytes())
+        (x,) = as_numpy(x=x)
+        key = (rule, x.shape, x.tobytes())
         if key not in self._evidences:
             if len(self._evidences) >= 16:
                 self._evidences.clear()

@@ -335,6 +335,19 @@ class BernoulliWitness:
         _, x = model.sample(1, rng=rng)
         return cls(model, x[0].astype(int), _scalar_q(rng, kind))
 
+    def scope(self) -> Scope:
+        """p(x, z) with pixels of logits a_j(z), and q = N(mu, sigma^2)."""
+        model, q = self.model, self.q
+        return Scope(
+            worlds={"p": Decoder(model), "q": Law("z", q)},
+            observed={"x": self.x},
+            values=moment_names(q),
+            ranges={"j": len(self.x)},
+            maps={"a": Map(model.logits, rank=1)},
+            laws={"": "q", **STANDARD_NOISE},
+            parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope()),
+        )
+
 
 def nearest_normal(model: CurvedGaussian | ScalarBernoulli, x: Array) -> Normal:
     """The Gaussian with the posterior's mean and variance."""
