@@ -120,5 +120,5 @@ def test_jupyterlab_opens_on_the_start_page_whose_links_open_notebooks(tmp_path:
     with serving(tmp_path / "work") as address:  # of its own: JupyterLab opens again what was open before
         seen = drive("start.mjs", f"{address}/?token={TOKEN}", str(tmp_path))
     assert (seen["path"], seen["heading"]) == ("START.ipynb", "Begin here")
-    assert "right" in seen["output"] and "Traceback" not in seen["output"]
+    assert "of 49" in seen["output"] and "Traceback" not in seen["output"]
     assert seen["opened"] == "notebooks/00_start.ipynb"

@@ -202,3 +202,12 @@ def test_link_in_the_place_of_a_folder_is_removed_alone(tmp_path: Path) -> None:
     isolation.remove(tmp_path / "link")
     isolation.remove(tmp_path / "never")
     assert not (tmp_path / "link").exists() and (tmp_path / "kept" / "file").read_text() == "x"
+
+
+def test_stand_in_of_the_exercises_has_every_name_that_notebooks_import() -> None:
+    from vaelib import exercise
+    from vaelib.grade import box, stand_in
+
+    imported = box.STAND_IN.decode().partition("import ")[2].strip().split(", ")
+    assert sorted(imported) == sorted(stand_in.__all__)
+    assert {"case", "check", "hint", "progress"} <= set(imported) & set(dir(exercise))

@@ -36,7 +36,7 @@ from test_collect import (
 from typer.testing import CliRunner
 
 from vaelib.cli import app
-from vaelib.grade import grading
+from vaelib.grade import grading, tables
 from vaelib.grade.collect import HandedIn
 from vaelib.grade.gradebook import OURS
 from vaelib.grade.marks import Marks
@@ -253,7 +253,10 @@ def test_moodles_own_worksheet_keeps_its_columns(tmp_path: Path, judge: Judge) -
     assert "Missing:   Zoe Zuse" in graded(tmp_path, "--roster", str(tmp_path / "roster.csv"))
     got = table(tmp_path / "out" / "moodle.csv")
     assert [row["Identifier"] for row in got] == ["Participant 100", "Participant 101"]
-    assert [row["Grade"] for row in got] == ["", "2"] and [row["Mine"] for row in got] == ["z", "a"]
+    assert [row["Grade"] for row in got] == ["", "2.5"] and [row["Mine"] for row in got] == [
+        "z",
+        "a",
+    ]  # 2 of 8, out of 10
     assert got[1]["Full name"] == "LOVELACE Ada" and got[1]["Maximum Grade"] == "10.00"
 
 
@@ -617,3 +620,15 @@ def test_submissions_as_they_come_go_through_the_real_judge(tmp_path: Path) -> N
     }
     assert found["wrong"]["04.1 looks like"] == "no logarithm"
     assert "Cell 2 of the file could not be read" in found["bad cell"]["note"]
+
+
+def test_comment_reaches_a_student_who_is_on_the_roster_and_handed_in() -> None:
+    names = ["Ada Lovelace", "Eve Adler", "Ada Lovelace"]  # as collected, and as listed
+    matched, remarks = tables.matched_comments([("Ada Lovelace", "Well done.", 0.5)], names)
+    assert matched == {"Ada Lovelace": ("Well done.", 0.5)} and not remarks
+
+
+def test_points_are_scaled_to_the_worksheet_of_moodle() -> None:
+    assert tables._scaled(6.0, 8, "100.00") == 75.0 and tables._scaled(6.0, 8, "8") == 6.0
+    assert tables._scaled(6.0, 8, "") == 6.0 and tables._scaled(6.0, 0, "100") == 6.0
+    assert safe("-") == "-" and safe("-1+1") == "'-1+1"

@@ -46,7 +46,7 @@ class Text:
 # --------------------------------------------------------------------------------------------------------- checking
 
 
-def check(id: Any, answer: Any, seed: int = 0) -> Feedback:
+def check(id: Any, answer: Any = ..., seed: int = 0) -> Feedback:
     """Is the answer right? If not, what does it look like?
 
     Args:

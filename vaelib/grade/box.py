@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 NAME = PACKAGE.name
 KNOWS_ANSWERS = ("tasks/", "judge.py", "exercise.py")
 OF_GRADING = ("__init__", "audit", "cells", "limits", "removal", "stand_in", "wire", "worker")  # the rest stays outside
-STAND_IN = b'"""What is checked is noted."""\n\nfrom vaelib.grade.stand_in import Text, check, hint, progress\n'
+STAND_IN = b'"""What is checked is noted."""\n\nfrom vaelib.grade.stand_in import Text, case, check, hint, progress\n'
 
 
 @dataclass(frozen=True)

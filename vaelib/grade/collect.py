@@ -206,7 +206,7 @@ def _kept(
     notes = result.notes.setdefault(student, [])
     others = sorted({c.number for c in candidates} - wanted) if chosen else []
     if others:
-        notes.append(f"Handed in as well, and not graded here: {', '.join(others)}.")
+        notes.append(f"Handed in, but not asked for here: {', '.join(others)}.")
     mine = [c for c in candidates if c.number in wanted or not chosen]
     notebooks = [c for c in mine if not c.script]
     covered = {c.number for c in notebooks}

@@ -32,6 +32,8 @@ def safe(text: str) -> str:
     ("'=1+1", "x;'=1+1", 'Ada')
     """
     line = "".join(letter if letter.isprintable() else " " for letter in text)
+    if line.strip() in ("-", "+"):  # a platform's word for nothing
+        return line
     guarded = re.sub(r"(?<=[;|])(\s*)(.)", lambda m: m[1] + ("'" if _starts(m[2]) else "") + m[2], line)
     return f"'{guarded}" if _starts(text.strip()[:1]) or (text[:1] in "\t\r\n" and text) else guarded
 

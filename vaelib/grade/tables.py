@@ -96,7 +96,7 @@ def matched_comments(
     found: Iterable[tuple[str, str, float]], students: Iterable[str]
 ) -> tuple[dict[str, tuple[str, float]], list[str]]:
     """Comments by the students' names; and a remark for each name that is nobody's, if anything was written there."""
-    names = list(students)
+    names = list(dict.fromkeys(students))  # whoever handed in is on the roster, too
     matched: dict[str, tuple[str, float]] = {}
     remarks = []
     for student, comment, added in found:
@@ -140,12 +140,19 @@ def write_moodle(book: Gradebook, roster: Roster | None, path: Path) -> None:
         cells.setdefault("Maximum Grade", str(book.possible))
         cells.setdefault("Grade can be changed", "Yes")
         if row.points is not None:
-            cells["Grade"] = number(row.points)
+            cells["Grade"] = number(_scaled(row.points, book.possible, cells["Maximum Grade"]))
             cells["Feedback comments"] = feedback_text(row)
         rows.append(
             [safe(cells.get(head, "")) if not _is_number(cells.get(head, "")) else cells[head] for head in heads]
         )
     written(path, rows)
+
+
+def _scaled(points: float, possible: float, maximum: str) -> float:
+    """Points on the scale of the worksheet: Moodle has a maximum grade for an assignment, 100 unless it was changed."""
+    if not _is_number(maximum) or float(maximum) <= 0 or not possible:
+        return points
+    return round(points * float(maximum) / possible, 2)
 
 
 def _participant(person: Person) -> str:
