@@ -192,7 +192,7 @@ def calls_of_models() -> dict[str, Call]:
         "log_joint": {"x": X, "z": z1},
         "log_evidence": {"x": X},
         "log_posterior": {"x": X, "z": z1},
-        "integrate": {"f": np.cos},
+        "integrate": {"f": _bump},
     }
     add(vaelib.CurvedGaussian, CURVED, **scalar_latent, decoder={"z": z1}, likelihood={"z": z1})
     of_bits = {name: {**given, "x": BITS} if "x" in given else given for name, given in scalar_latent.items()}
@@ -206,7 +206,7 @@ def calls_of_models() -> dict[str, Call]:
         log_evidence={"x": 1},
         log_posterior={"x": 1, "z": k},
         posterior={"x": 1},
-        integrate={"f": _bump},
+        integrate={"f": np.cos},
     )
     add(em.GaussianMixture, MIXTURE, log_joint={"x": POINTS}, log_evidence={"x": POINTS})
     return calls
