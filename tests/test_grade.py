@@ -53,9 +53,6 @@ SUBMISSIONS: dict[str, tuple[list[str] | str, str, str]] = {
     "right": ([IMPORTS, RIGHT_1, CHECK_1, RIGHT_2, CHECK_2], "right", "right"),
     "wrong": ([IMPORTS, WRONG_1, CHECK_1, RIGHT_2, CHECK_2], "not yet", "right"),
     "stubs": ([IMPORTS, STUBS, CHECK_1, CHECK_2], "not attempted", "not attempted"),
-    "broken-json": ('{"cells": [', "not attempted", "not attempted"),
-    "empty": ("", "not attempted", "not attempted"),
-    "no-notebook": ("[1, 2]", "not attempted", "not attempted"),
     "missing-cell": ([IMPORTS, RIGHT_1, CHECK_1], "right", "not attempted"),
     "no-check": ([IMPORTS, RIGHT_1, RIGHT_2], "right", "right"),
     "cheats-check": (

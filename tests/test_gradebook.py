@@ -167,7 +167,7 @@ def test_only_the_exercises_that_were_asked_for_are_graded(tmp_path: Path, judge
     found = rows(tmp_path / "out" / "grades.csv")
     assert not [head for head in found["ada"] if head.startswith("05")]
     assert (found["bob"]["points"], found["eve"]["points"], found["eve"]["possible"]) == ("0", "", "8")
-    assert "not graded here: 05" in found["eve"]["note"]
+    assert "not asked for here: 05" in found["eve"]["note"]
 
 
 def test_late_is_a_flag_and_no_part_of_the_name(tmp_path: Path, judge: Judge) -> None:
