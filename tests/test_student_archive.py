@@ -101,7 +101,9 @@ def test_every_target_of_the_makefile_is_there_and_no_other_is_named(unpacked: P
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
     assert targets == {"help", "lab", "course"}
     assert set(re.findall(r"\bmake ([a-z]+)\b(?= |`|$)", readme + makefile)) & {"test", "student", "bench"} == set()
-    told = subprocess.run(["make", "--no-print-directory"], cwd=unpacked, check=True, capture_output=True, text=True).stdout
+    told = subprocess.run(
+        ["make", "--no-print-directory"], cwd=unpacked, check=True, capture_output=True, text=True
+    ).stdout
     assert [line.split()[1] for line in told.splitlines()] == ["lab", "course"]
     for target in targets:
         dry = subprocess.run(["make", "-n", target], cwd=unpacked, check=True, capture_output=True, text=True).stdout
