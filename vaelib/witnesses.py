@@ -388,19 +388,6 @@ def _special_normal(rng: Rng, kind: str, p_loc: Array, p_scale: Array) -> Normal
         return Normal(loc, p_scale * np.exp(rng.uniform(1.0, 1.5)))
     return Normal(p_loc + away_from_zero(rng, 4.0, 6.0) * p_scale, p_scale * np.exp(away_from_zero(rng, 0.2, 0.9)))
 
-    def scope(self) -> Scope:
-        """p(x, z) with pixels of logits a_j(z), and q = N(mu, sigma^2)."""
-        model, q = self.model, self.q
-        return Scope(
-            worlds={"p": Decoder(model), "q": Law("z", q)},
-            observed={"x": self.x},
-            values=moment_names(q),
-            ranges={"j": len(self.x)},
-            maps={"a": Map(model.logits, rank=1)},
-            laws={"": "q", **STANDARD_NOISE},
-            parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope()),
-        )
-
 
 def _ratio(rng: Rng, log_scale: float) -> float:
     """A log-ratio of scales, 0.2 to 0.9 in size, after which the other scale too is away from one."""
