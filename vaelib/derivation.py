@@ -3,188 +3,34 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from itertools import chain
+from typing import Any
 
 import numpy as np
 
-from vaelib._compare import INEQUALITIES, RELATIONS, Comparison, Value, Verdict, compose, measure, minus
+from vaelib._compare import Comparison, Value, Verdict, compose, measure, minus
 from vaelib._judging import judge
-from vaelib._latex import plain
-from vaelib._printable import printable
 from vaelib._rounding import NUM_COPIES, perturbed
+from vaelib.board import Board, written
+from vaelib.chain import Chain
+from vaelib.formula.given import Sampled
+from vaelib.lines import LOOKS_LIKE, Evaluator, Formula, IllTyped, Line, Slip, call, for_line, said_by
 from vaelib.montecarlo import largest_share, sample_mean
 from vaelib.quadrature import DoesNotConverge
 from vaelib.report import Report, Row
 
+__all__ = ["GENERIC", "SPECIAL", "Derivation", "IllTyped", "Line", "Slip", "SlipResult", "derive", "draw_witnesses"]
 
-class IllTyped(TypeError):
-    """A line that has no value: a variable left free, or something that is no density where one is needed."""
-
-
-class Formula(Protocol):
-    """What a line may be made of besides LaTeX: it knows how it is written and what it is worth on a witness."""
-
-    @property
-    def latex(self) -> str: ...
-    def value(self, witness: Any) -> Any: ...
-
-
-Evaluator = Callable[..., Any]
 GENERIC = "generic"
 SPECIAL = ("narrow", "wide", "near", "far")  # kinds of witnesses on which a claim that is true by chance fails
-
-
-@dataclass(frozen=True)
-class Line:
-    r"""One line of a derivation.
-
-    Args:
-        formula: LaTeX, or an object with `latex` and `value(witness)` such as a term.
-        value: witness -> float, array or Estimate. Not needed if the formula has a value. An array means "at every
-            entry": for all z, for each iteration, for each component of a gradient. If `step` is given, it is called
-            as value(witness, step).
-        reason: the rule that leads from the line above to this one.
-        relation: `line above  relation  this line`, one of =, >=, <=, >, <, !=; or, over the entries of an array,
-            `proportional` (densities whose log-difference is constant), `up_to_constant` (the difference is constant),
-            `same_argmin` and `same_argmax` (the same of at least five candidates is the least, the largest: a constant
-            difference shows it, another best candidate refutes it, and anything between shows nothing).
-        gap: for an inequality, the value of what is lost (|above - below|), so that a weakened bound is caught too.
-        equality: for an inequality, rng -> a witness on which both sides are equal.
-        samples: (witness, rng, n) -> n samples whose mean is the line; replaces `value`. Judged by |z| <= 4.5, with one
-            retry at 4 n.
-        num_samples: n of `samples`, fixed beforehand so that each slip is rejected with 99 % power.
-        step, order: for a numerical derivative, a limit or a rate. The difference to the neighbor must shrink like
-            step^order when the step is halved.
-        resolution: an allowance beyond this (relative to max(1, |value|)) makes the line inconclusive; of two lines
-            that are compared, the larger counts. 1e-6 unless given; 1e-3 for a line in single precision, and 0.1 for
-            the 4.5 standard errors of a sample mean.
-        relative: the line claims accuracy relative to its own size, however small that is: then a difference that
-            looks like rounding is a mistake, too.
-        infinite: the line claims that its values are infinite, where they are. Without it the same infinity on both
-            sides decides nothing: 2 * inf is inf, and so is inf + 1.
-    """
-
-    formula: str | Formula
-    value: Evaluator | Formula | None = None
-    reason: str = ""
-    relation: str = "="
-    gap: Evaluator | Formula | None = None
-    equality: Callable[[np.random.Generator], Any] | None = None
-    samples: Callable[[Any, np.random.Generator, int], Any] | None = None
-    num_samples: int = 20_000
-    step: float | None = None
-    order: int = 2
-    resolution: float | None = None
-    relative: bool = False
-    infinite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.relation not in RELATIONS:
-            known = ", ".join(RELATIONS)
-            raise ValueError(f"Expected `relation` to be one of {known}, but got {self.relation!r}.")
-        sources = [self.value is not None or not isinstance(self.formula, str), self.samples is not None]
-        if not any(sources):
-            raise ValueError(
-                f"Expected line {self.formula!r} to have a `value` (a function of the witness) or `samples`, but got "
-                "neither. LaTeX alone cannot be evaluated."
-            )
-        if self.value is not None and self.samples is not None:
-            raise ValueError(f"Expected either `value` or `samples` for line {self.latex!r}, but got both.")
-        if (self.gap is not None or self.equality is not None) and self.relation not in INEQUALITIES:
-            raise ValueError(
-                f"Expected `gap` and `equality` on an inequality only, but got relation {self.relation!r}."
-            )
-        if self.equality is not None and self.samples is not None:
-            raise ValueError(f"Expected `equality` on a line with a value, but {self.latex!r} has samples. Use `gap`.")
-
-    def __repr__(self) -> str:
-        return printable(f"Line({self.relation} {plain(self.latex)})")
-
-    @property
-    def latex(self) -> str:
-        return self.formula if isinstance(self.formula, str) else self.formula.latex
-
-    def evaluate(self, witness: Any, step: float | None = None) -> Any:
-        """The line's value on a witness; `step` replaces the line's own."""
-        if self.samples is not None:
-            raise TypeError(
-                f"Expected a line with a value, but {self.latex!r} is a sample mean; it needs an rng and an n."
-            )
-        source = self.value if self.value is not None else self.formula
-        if self.step is None:
-            return _call(source, witness)
-        return _call(source, witness, self.step if step is None else step)
 
 
 def _as_stated(line: Line, value: Value) -> Value:
     """The value with what the line states about it."""
     resolution = value.resolution if line.resolution is None else line.resolution
     return replace(value, resolution=resolution, infinite=line.infinite)
-
-
-def _call(source: Any, *args: Any) -> Any:
-    return source(*args) if callable(source) else source.value(*args)
-
-
-def _for_line(formula: Any, index: int) -> Any:
-    """A formula that can be computed by several rules, by that of its line: neighbors share none."""
-    return formula.for_line(index) if hasattr(formula, "for_line") else formula
-
-
-@dataclass(frozen=True)
-class Slip:
-    """A named, plausible wrong version of one line: another value or another relation.
-
-    Args:
-        line: index of the line it replaces (the first line, 0, is the start and cannot slip).
-        name: a few words ("no logarithm").
-        says: what a teacher would say: "It looks like ...".
-        value: the wrong value, a function of the witness or a term; or `samples` for a Monte Carlo line.
-        relation: the wrong relation.
-        latex: the wrong line, where it is worth showing.
-        real: where it was found, if it was published.
-    """
-
-    line: int
-    name: str
-    says: str
-    value: Evaluator | Formula | None = None
-    relation: str | None = None
-    samples: Callable[[Any, np.random.Generator, int], Any] | None = None
-    latex: str = ""
-    real: str = ""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.says, str) or isinstance(self.value, str):
-            raise TypeError(
-                f"Expected slip {self.name!r} to say a sentence and to have a function or a term as its value, but got "
-                f"{type(self.says).__name__} and {type(self.value).__name__}. Are the two exchanged?"
-            )
-        if self.value is None and self.samples is None and self.relation is None:
-            raise ValueError(f"Expected slip {self.name!r} to change the value or the relation, but got neither.")
-        if self.value is not None and self.samples is not None:
-            raise ValueError(f"Expected slip {self.name!r} to have either `value` or `samples`, but got both.")
-
-    def __repr__(self) -> str:
-        return f"Slip(line {self.line}: {self.name})"
-
-    def apply(self, line: Line) -> Line:
-        """The line with this slip in it."""
-        changes: dict[str, Any] = {}
-        if self.value is not None:
-            changes["value"] = self.value
-            changes["samples"] = None
-        if self.samples is not None:
-            changes["samples"] = self.samples
-            changes["value"] = None
-        if self.relation is not None:
-            changes["relation"] = self.relation
-            if self.relation not in INEQUALITIES:
-                changes |= {"gap": None, "equality": None}
-        latex = self.latex or (self.value.latex if not callable(self.value) and self.value is not None else line.latex)
-        return replace(line, formula=latex if "value" in changes or "samples" in changes else line.formula, **changes)
 
 
 @dataclass(frozen=True)
@@ -202,7 +48,7 @@ class SlipResult:
 
 
 @dataclass(frozen=True)
-class Derivation:
+class Derivation(Board):
     """A chain of lines with the witnesses on which they are evaluated.
 
     Args:
@@ -227,9 +73,14 @@ class Derivation:
     breaks_at: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        lines = tuple(replace(line, formula=_for_line(line.formula, i)) for i, line in enumerate(self.lines))
+        said = [said_by(line.formula) for line in self.lines]  # what a line says of its names holds below it, too
+        above = [tuple(dict.fromkeys(chain.from_iterable(said[: i + 1]))) for i in range(len(said))]
+        lines = tuple(replace(line, formula=for_line(line.formula, i, above[i])) for i, line in enumerate(self.lines))
         object.__setattr__(self, "lines", lines)
-        slips = tuple(replace(slip, value=_for_line(slip.value, slip.line)) for slip in self.slips)
+        slips = tuple(
+            replace(slip, value=for_line(slip.value, slip.line, above[slip.line])) if slip.line < len(lines) else slip
+            for slip in self.slips
+        )
         object.__setattr__(self, "slips", slips)
         object.__setattr__(self, "breaks_at", tuple(sorted(self.breaks_at)))
         if len(self.lines) < 2:
@@ -246,7 +97,56 @@ class Derivation:
                 )
 
     def __repr__(self) -> str:
-        return f"Derivation({self.id}: {self.title}, {len(self.lines)} lines, {len(self.slips)} slips)"
+        return str(self.chain())
+
+    def _repr_markdown_(self) -> str:
+        return self.chain()._repr_markdown_()
+
+    def chain(self, lines: Iterable[int] | slice | None = None) -> Chain:
+        """The lines with their rules, as on the board, to be shown at the end of a cell.
+
+        Args:
+            lines: which of them, such as `range(3)` or `(0, 2, 3)`; all of them unless given.
+        """
+        return Chain.of(self, lines)
+
+    def with_next(self, line: Line, breaks: bool = False) -> Derivation:
+        """The chain with one line more; `breaks` if it is known not to follow."""
+        where = (*self.breaks_at, len(self.lines)) if breaks else self.breaks_at
+        return replace(self, lines=(*self.lines, line), breaks_at=where)
+
+    def slip(
+        self,
+        name: str,
+        formula: Any = None,
+        says: str = "",
+        *,
+        relation: str | None = None,
+        real: str = "",
+    ) -> Derivation:
+        """A wrong version of the last line, which the check must reject.
+
+        Args:
+            name: a few words ("no logarithm").
+            formula: what stands in its place, wrong: a tree, a term, `given(...)`, or `sampled(...)`.
+            says: what a teacher would say, without the "It looks like" with which every such sentence begins.
+            relation: the wrong relation, where that is what is wrong.
+            real: where it was found, if it was published.
+        """
+        if says.startswith(LOOKS_LIKE):
+            raise ValueError(f"Expected slip {name!r} to say what follows {LOOKS_LIKE!r}, but got it with these words.")
+        drawn, value = (formula, None) if isinstance(formula, Sampled) else (None, formula)
+        slip = Slip(
+            len(self.lines) - 1,
+            name,
+            LOOKS_LIKE + says,
+            value,
+            relation,
+            None if drawn is None else drawn.function,
+            "" if drawn is None else drawn.latex,
+            real,
+        )
+        return replace(self, slips=(*self.slips, slip))
 
     @property
     def chapter(self) -> str:
@@ -285,6 +185,36 @@ class Derivation:
             raise ValueError(f"Expected one of the slips of {self.id} ({names}), but got {name!r}.")
         slip = found[0]
         return self.with_line(slip.line, slip.apply(self.lines[slip.line]))
+
+
+@dataclass(frozen=True)
+class Beginning(Board):
+    """A derivation of which only the head, or the head and the start, are written."""
+
+    about: dict[str, Any]
+    first: Line | None = None
+
+    def start(self, formula: Any, *, why: str = "", needs: str = "", **about: Any) -> Beginning:
+        """The line from which the chain starts."""
+        return replace(self, first=written(formula, why=why, needs=needs, **about))
+
+    def with_next(self, line: Line, breaks: bool = False) -> Derivation:
+        if self.first is None:
+            raise ValueError(f"Expected {self.about['id']} to begin with `.start(...)`, but got a line that follows.")
+        return Derivation(**self.about, lines=(self.first, line), breaks_at=(1,) if breaks else ())
+
+
+def derive(id: str, title: str, draw: Callable[..., Any], *, assumptions: str = "", source: str = "") -> Beginning:
+    """The head of a derivation; go on with `.start(formula)`, then `.eq(formula, rule)`, `.ge(...)`, `.slip(...)`.
+
+    Args:
+        id: number in the ledger ("F1").
+        title: a few words.
+        draw: rng -> witness, a frozen dataclass of inputs.
+        assumptions: what must hold for the chain to be true.
+        source: paper and equation, or note.
+    """
+    return Beginning({"id": id, "title": title, "draw": draw, "assumptions": assumptions, "source": source})
 
 
 def draw_witnesses(draw: Callable[..., Any], number: int, seed: int) -> list[Any]:
@@ -399,7 +329,7 @@ class _Check:
         if result.verdict is Verdict.BROKEN or any(part.relation != "=" for part in between):
             return result
         if line.gap is not None:
-            gap = measure(lambda w: _call(line.gap, w), self.witnesses[i], self.copies[i])
+            gap = measure(lambda w: call(line.gap, w), self.witnesses[i], self.copies[i])
             lost = minus(above, value) if relation in (">=", ">") else minus(value, above)
             gap_result = judge("=", lost, gap, relative)
             if gap_result.verdict is not Verdict.HOLDS:

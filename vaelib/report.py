@@ -12,6 +12,7 @@ import numpy as np
 from vaelib._compare import Comparison, Verdict, worst_verdict
 from vaelib._latex import for_table, plain, prose, width
 from vaelib._printable import printable
+from vaelib.signs import SIGNS
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Report:
     def __str__(self) -> str:
         table: list[tuple[str, ...]] = [_HEAD]
         for index, verdict, sign, latex, *rest in self._cells():
-            table.append((index, verdict, _SIGNS.get(sign, (sign, ""))[0] + plain(latex), *rest))
+            table.append((index, verdict, SIGNS.get(sign, (sign, ""))[0] + plain(latex), *rest))
         table = [tuple(printable(cell) for cell in row) for row in table]
         widths = [max(width(cell) for cell in column) for column in zip(*table, strict=True)]
         lines = ["  ".join(c + " " * (w - width(c)) for c, w in zip(row, widths, strict=True)) for row in table]
@@ -120,7 +121,7 @@ class Report:
         lines = [f"**{prose(self._title())}**", "", _markdown(_HEAD), "|--:|:--|:--|:--|--:|--:|--:|"]
         for index, verdict, sign, latex, reason, value, difference, allowed in self._cells():
             verdict = verdict if verdict in ("holds", "start") else f"**{verdict.upper()}**"
-            relation = _SIGNS.get(sign, ("", ""))[1]  # inside the formula, or it wraps to a line of its own
+            relation = SIGNS.get(sign, ("", ""))[1]  # inside the formula, or it wraps to a line of its own
             formula = for_table(relation + latex)
             lines.append(_markdown((index, verdict, formula, prose(reason), value, prose(difference), allowed)))
         notes = [f"- Line {i}: {prose(row.note)}" for i, row in enumerate(self.rows) if row.note]
@@ -135,7 +136,7 @@ class Report:
         if here.slack is None or here.error > 0:
             return ("z = " if here.sampled else "") + f"{here.error:.2g}"
         sides = (_short(above.shown, here.index), _short(row.shown, here.index))
-        return f"{sides[0]} {_SIGNS[row.relation][0]}{sides[1]}, slack {here.slack:.2g}"
+        return f"{sides[0]} {SIGNS[row.relation][0]}{sides[1]}, slack {here.slack:.2g}"
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
         """For each line its index, verdict, relation, LaTeX, reason, value, difference and allowance."""
@@ -196,19 +197,6 @@ class SlipTable:
 
 
 _HEAD = ("line", "verdict", "formula", "reason", "value", "difference", "allowed")
-_SIGNS = {  # relation -> in plain text, in LaTeX
-    "=": ("= ", "= "),
-    ">": ("> ", "> "),
-    "<": ("< ", r"\lt "),
-    "≈": ("≈ ", r"\approx "),
-    ">=": ("≥ ", r"\ge "),
-    "<=": ("≤ ", r"\le "),
-    "!=": ("≠ ", r"\ne "),
-    "proportional": ("∝ ", r"\propto "),
-    "up_to_constant": ("= const + ", r"= \text{const} + "),
-    "same_argmin": ("same argmin: ", r"\text{same argmin: } "),
-    "same_argmax": ("same argmax: ", r"\text{same argmax: } "),
-}
 
 
 def _markdown(cells: Sequence[str]) -> str:

@@ -3,8 +3,9 @@ r"""Formulas that run: a tree that knows its LaTeX and its value, built by Pytho
 tex(r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigma_p^2} - \tfrac12").value(witness)
 """
 
+from vaelib.formula.binders import among
 from vaelib.formula.evaluate import evaluate
-from vaelib.formula.given import given
+from vaelib.formula.given import given, sampled
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import GAUSS, TRAPEZOID
 from vaelib.formula.scope import Map, Parameter, Scope
@@ -40,6 +41,7 @@ from vaelib.formula.words import (
 )
 
 Node.engine = staticmethod(evaluate)
+Node.hearing = staticmethod(among)
 
 __all__ = [
     "GAUSS",
@@ -70,6 +72,7 @@ __all__ = [
     "norm",
     "over",
     "prod",
+    "sampled",
     "sqrt",
     "symbol",
     "symbols",

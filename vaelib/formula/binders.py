@@ -283,6 +283,10 @@ class Where(Node):
             text += (r" \quad " if isinstance(clause, ForAll) else r",\quad ") + clause.latex
         return text
 
+    @property
+    def said(self) -> tuple[Node, ...]:
+        return self.clauses
+
     def open(self, bound: frozenset[str]) -> frozenset[str]:
         known = set(bound)
         names = frozenset[str]()
@@ -295,6 +299,16 @@ class Where(Node):
             if isinstance(clause, Relation):
                 names = names.union(*(side.open(frozenset(known)) for side in clause.sides[1:]))
         return names | self.body.open(frozenset(known))
+
+
+def among(formula: Node, said: tuple[Node, ...]) -> Node:
+    """The formula with what the lines above it said of its names; what it says itself goes first."""
+    own = formula.said
+    defined = {clause.sides[0] for clause in own if isinstance(clause, Relation)}
+    others = (c for c in said if c not in own and not (isinstance(c, Relation) and c.sides[0] in defined))
+    every = sorted((*own, *others), key=lambda clause: isinstance(clause, Relation))
+    body = formula.body if isinstance(formula, Where) else formula
+    return Where(body, tuple(every)) if every else body
 
 
 @dataclass(frozen=True, eq=False, repr=False)

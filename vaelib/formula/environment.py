@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import IllTyped
 from vaelib.formula.binders import Big, Divergence, Entropy, Expectation, Integral
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import Rule
 from vaelib.formula.scope import Scope, family
 from vaelib.formula.tree import Call, Function, Name, Node, Power
 from vaelib.formula.typed import Typed
+from vaelib.lines import IllTyped
 
 Array = np.ndarray
 MOST_NODES = 20_000_000

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from vaelib.derivation import IllTyped
 from vaelib.formula.binders import Big, Expectation, Integral, Mark
 from vaelib.formula.environment import Env, Log
 from vaelib.formula.laws import Laws
@@ -32,6 +31,7 @@ from vaelib.formula.tree import (
     Sum,
 )
 from vaelib.formula.typed import Typed, entry, log_det, multiply, number, quiet
+from vaelib.lines import IllTyped
 
 Array = np.ndarray
 

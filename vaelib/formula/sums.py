@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import IllTyped
 from vaelib.formula import typed
 from vaelib.formula.binders import Big, Divergence, Entropy, Expectation, Integral, Over, Relation
 from vaelib.formula.environment import Env, is_normal
@@ -17,6 +16,7 @@ from vaelib.formula.rules import REACH
 from vaelib.formula.spaces import Around, Interval, Space
 from vaelib.formula.tree import Bracket, Call, Items, Name, Negative, Node, Product
 from vaelib.formula.typed import Typed, number
+from vaelib.lines import IllTyped
 
 Array = np.ndarray
 INFINITY = Name(r"\infty")

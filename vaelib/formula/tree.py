@@ -49,6 +49,7 @@ class Node:
     where: Span | None = field(default=None, compare=False, kw_only=True)
 
     engine: ClassVar[Callable[..., Any]]  # what evaluates a tree; set by the package, which knows both
+    hearing: ClassVar[Callable[..., Any]]  # what puts definitions around a tree; set likewise
     single: ClassVar[bool] = False  # one thing, which may carry an exponent
     trailing: ClassVar[bool] = False  # it would take in a factor that follows
     __array_ufunc__ = None  # `np.float64(2) * node` is a node
@@ -133,9 +134,18 @@ class Node:
         """
         return Node.engine(self, witness, rule)
 
-    def for_line(self, index: int) -> ByRule:
+    @property
+    def said(self) -> tuple[Node, ...]:
+        """What it says of its names after commas: definitions and quantifiers, which hold for the lines below, too."""
+        return ()
+
+    def among(self, said: tuple[Node, ...]) -> Node:
+        """The formula with what others have said of its names; `Where` knows how."""
+        return Node.hearing(self, said) if said else self
+
+    def for_line(self, index: int, said: tuple[Node, ...] = ()) -> ByRule:
         """As the line of a derivation: neighboring lines take different rules."""
-        return ByRule(self, GAUSS if index % 2 else TRAPEZOID)
+        return ByRule(self, GAUSS if index % 2 else TRAPEZOID, said)
 
     # ---------------------------------------------------------------------------------------- operators
 
@@ -212,10 +222,17 @@ def node(item: Any) -> Node:
 
 @dataclass(frozen=True)
 class ByRule:
-    """A formula whose integrals are computed by one rule, whoever asks."""
+    """A formula as a line of a chain: its integrals are computed by one rule, whoever asks.
+
+    Args:
+        formula: what is written.
+        rule: how its integrals are computed.
+        also: what the lines above it have said of its names.
+    """
 
     formula: Node
     rule: Rule
+    also: tuple[Node, ...] = ()
 
     @property
     def latex(self) -> str:
@@ -225,11 +242,20 @@ class ByRule:
     def free(self) -> frozenset[str]:
         return self.formula.free
 
-    def value(self, witness: Any) -> Any:
-        return self.formula.value(witness, self.rule)
+    @property
+    def said(self) -> tuple[Node, ...]:
+        return self.formula.said
 
-    def for_line(self, index: int) -> ByRule:
-        return self.formula.for_line(index)
+    @cached_property
+    def whole(self) -> Node:
+        """The formula with all that was said of its names."""
+        return self.formula.among(self.also)
+
+    def value(self, witness: Any) -> Any:
+        return self.whole.value(witness, self.rule)
+
+    def for_line(self, index: int, said: tuple[Node, ...] = ()) -> ByRule:
+        return self.formula.for_line(index, said)
 
 
 # ------------------------------------------------------------------------------------------------------- arithmetic

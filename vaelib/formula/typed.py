@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import IllTyped
+from vaelib.lines import IllTyped
 
 Array = np.ndarray
 _KIND = {0: "a number", 1: "a vector", 2: "a matrix"}

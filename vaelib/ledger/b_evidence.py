@@ -3,24 +3,22 @@ r"""Chapter B: the evidence, why naive estimates of it fail, and what tames them
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import Derivation, Line, Slip
-from vaelib.distributions import Categorical, MultivariateNormal, Normal
+from vaelib.derivation import derive
+from vaelib.distributions import MultivariateNormal, Normal
 from vaelib.elbo import importance_weighted_bound
 from vaelib.estimate import Estimate
+from vaelib.formula import given, sampled, tex
 from vaelib.formula.scope import Scope
 from vaelib.ledger.a_bayes import gaussian_log_density
 from vaelib.models import LinearGaussian
 from vaelib.quadrature import (
     gauss_hermite_multivariate,
-    gauss_legendre,
     log_gauss_legendre,
-    log_trapezoid,
     trapezoid,
 )
 from vaelib.terms import E, log_E, log_evidence, log_joint, log_lik, log_prior, log_q, post, q
@@ -50,99 +48,55 @@ class Scores:
         return Scope(values={"a": self.scores, "n": self.scores.size}, ranges={"i": self.scores.size})
 
 
-def log_sum_in_decimals(w: Scores, shift: bool = False) -> float:
-    """log sum e^a in fifty digits, whose exponents reach far enough; with `shift`, the factor e^m is taken out."""
-    with localcontext() as context:
-        context.prec = 50
-        scores = [Decimal(float(a)) for a in w.scores]
-        m = max(scores) if shift else Decimal(0)
-        return float((m.exp() * sum((a - m).exp() for a in scores)).ln())
-
-
 def shifted(w: Scores, by: Any = np.max, back: bool = True, average: bool = False) -> float:
     m = by(w.scores)
     total = np.sum(np.exp(w.scores - m)) / (w.scores.size if average else 1)
     return float(np.log(total) + (m if back else 0.0))
 
 
-B1 = Derivation(
-    "B1",
-    "the logarithm of a sum, without underflow",
-    draw=Scores.draw,
-    assumptions="at least one a_i finite, none +∞",
-    source="Blanchard, Higham and Higham 2021",
-    lines=(
-        Line(
-            r"\log \sum_i e^{a_i}",
-            log_sum_in_decimals,
-            reason="as it stands, in 50 decimal digits",
-        ),
-        Line(
-            r"\log\left(e^{m} \sum_i e^{a_i - m}\right),\quad m = \max_i a_i",
-            partial(log_sum_in_decimals, shift=True),
-            reason="distributive law: eᵐ is a factor of every summand",
-        ),
-        Line(
-            r"m + \log \sum_i e^{a_i - m}",
-            shifted,
-            reason="logarithm of a product; now every exponent is ≤ 0",
-        ),
-        Line(
+B1 = (
+    derive(
+        "B1",
+        "the logarithm of a sum, without underflow",
+        Scores.draw,
+        assumptions="at least one a_i finite, none +∞",
+        source="Blanchard, Higham and Higham 2021",
+    )
+    .start(tex(r"\log \sum_i e^{a_i}"), why="as it stands, in 50 decimal digits")
+    .eq(
+        tex(r"\log\left(e^{m} \sum_i e^{a_i - m}\right),\quad m = \max_i a_i"),
+        "distributive law: eᵐ is a factor of every summand",
+    )
+    .eq(tex(r"m + \log \sum_i e^{a_i - m}"), "logarithm of a product; now every exponent is ≤ 0")
+    .slip(
+        "exponentials first",
+        given(r"\log \sum_i e^{a_i} \text{ in float64}", lambda w: np.log(np.sum(np.exp(w.scores)))),
+        "the exponentials were taken as they are: all of them underflow to 0, and log 0 is -∞.",
+        real="public VAE programs: raw log-weights exponentiated; float32 ends near e^-103",
+    )
+    .slip("shift not added back", tex(r"\log \sum_i e^{a_i - m}"), "m was subtracted and not added again.")
+    .slip(
+        "shifted by the smallest",
+        tex(r"m + \log \sum_i e^{a_i - m},\quad m = \min_i a_i"),
+        "the smallest score was taken out: the exponents are now ≥ 0, and overflow instead.",
+    )
+    .slip(
+        "largest only", tex(r"\max_i a_i"), "the largest summand was taken for the sum: others may be nearly as large."
+    )
+    .slip("mean for sum", tex(r"m + \log \tfrac1n \sum_i e^{a_i - m}"), "a mean was taken: it is smaller by log n.")
+    .eq(
+        given(
             r"\mathtt{importance\_weighted\_bound}(a) + \log n",
             lambda w: importance_weighted_bound(w.scores) + np.log(w.scores.size),
-            reason="the package takes the mean; the sum is n times that",
         ),
-        Line(
-            r"a_1 - \log \mathrm{softmax}(a)_1",
-            lambda w: w.scores[0] - Categorical(w.scores).log_prob(0),
-            reason="softmax divides by this sum; Categorical of the package",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "exponentials first",
-            "It looks like the exponentials were taken as they are: all of them underflow to 0, and log 0 is -∞.",
-            lambda w: np.log(np.sum(np.exp(w.scores))),
-            latex=r"\log \sum_i e^{a_i} \text{ in float64}",
-            real="public VAE programs: raw log-weights exponentiated; float32 ends near e^-103",
-        ),
-        Slip(
-            2,
-            "shift not added back",
-            "It looks like m was subtracted and not added again.",
-            partial(shifted, back=False),
-            latex=r"\log \sum_i e^{a_i - m}",
-        ),
-        Slip(
-            2,
-            "shifted by the smallest",
-            "It looks like the smallest score was taken out: the exponents are now ≥ 0, and overflow instead.",
-            partial(shifted, by=np.min),
-            latex=r"m + \log \sum_i e^{a_i - m},\quad m = \min_i a_i",
-        ),
-        Slip(
-            2,
-            "largest only",
-            "It looks like the largest summand was taken for the sum: others may be nearly as large.",
-            lambda w: np.max(w.scores),
-            latex=r"\max_i a_i",
-        ),
-        Slip(
-            2,
-            "mean for sum",
-            "It looks like a mean was taken: it is smaller by log n.",
-            partial(shifted, average=True),
-            latex=r"m + \log \tfrac1n \sum_i e^{a_i - m}",
-        ),
-        Slip(
-            3,
-            "mean of the logarithms",
-            "It looks like the logarithm was taken inside the mean: by Jensen that is less, here by hundreds of nats.",
-            lambda w: np.mean(w.scores) + np.log(w.scores.size),
-            latex=r"\tfrac1n \sum_i a_i + \log n",
-        ),
-    ),
+        "the package takes the mean; the sum is n times that",
+    )
+    .slip(
+        "mean of the logarithms",
+        tex(r"\tfrac1n \sum_i a_i + \log n"),
+        "the logarithm was taken inside the mean: by Jensen that is less, here by hundreds of nats.",
+    )
+    .eq(tex(r"a_1 - \log \mathrm{softmax}(a)_1"), "softmax divides by this sum; Categorical of the package")
 )
 
 
@@ -162,67 +116,46 @@ def over_noise(w: CurvedWitness, prior: float = 1.0, upside_down: bool = False) 
     return log_gauss_legendre(log_integrand, (low - loc) / scale, (high - loc) / scale, panels=40)
 
 
-B2 = Derivation(
-    "B2",
-    "the evidence is a mean under any q",
-    draw=CurvedWitness.draw,
-    assumptions="q(z) > 0 wherever p(x, z) > 0",
-    source="Kahn and Marshall 1953",
-    lines=(
-        Line(log_evidence, reason="what is wanted; by the trapezoid rule in z"),
-        Line(
-            r"\log \int p(x, z)\,dz",
-            lambda w: log_gauss_legendre(lambda z: w.model.log_joint(w.x, z), *w.model.latent_range),
-            reason="sum rule; by another rule, Gauss-Legendre",
-        ),
-        Line(
-            r"\log \int q(z)\,\frac{p(x, z)}{q(z)}\,dz",
-            lambda w: log_trapezoid(
-                lambda z: w.q.log_prob(z) + (w.model.log_joint(w.x, z) - w.q.log_prob(z)), *w.model.latent_range
-            ),
-            reason="multiply by q/q = 1; needs q > 0 where p(x,z) > 0",
-        ),
-        Line(log_E(q, log_joint - log_q), reason="an integral against q is a mean under q"),
-        Line(
-            r"\log \int N(t;\, 0, 1)\,\frac{p(x, m + s\,t)}{q(m + s\,t)}\,dt",
-            over_noise,
-            reason="z = m + s t, with q = N(m, s²): dz = s dt",
-        ),
-    ),
-    slips=(
-        Slip(
-            3,
-            "not divided by q",
-            "It looks like the joint was averaged under q as it is: points that q prefers then count twice.",
-            log_E(q, log_joint),
-        ),
-        Slip(
-            3,
-            "no prior",
-            "It looks like the prior is missing from the weight: the joint is p(x|z) p(z).",
-            log_E(q, log_lik - log_q),
-            real="a published note: p(z|x) = p(x|z) / p(x)",
-        ),
-        Slip(
-            3,
-            "likelihood alone",
-            "It looks like p(x|z) was averaged under q: that gives p(x) only for z from the prior.",
-            log_E(q, log_lik),
-        ),
-        Slip(
-            3,
-            "mean of the logarithm",
-            "It looks like the logarithm was taken inside the mean: that is a lower bound (the ELBO), not the evidence.",
-            E(q, log_joint - log_q),
-        ),
-        Slip(
-            4,
-            "weight upside down",
-            "It looks like the weight is q/p: each sample must be paid for by the density that drew it.",
-            partial(over_noise, upside_down=True),
-            latex=r"\log \int N(t;\, 0, 1)\,\frac{q(m + s\,t)}{p(x, m + s\,t)}\,dt",
-        ),
-    ),
+B2 = (
+    derive(
+        "B2",
+        "the evidence is a mean under any q",
+        CurvedWitness.draw,
+        assumptions="q(z) > 0 wherever p(x, z) > 0",
+        source="Kahn and Marshall 1953",
+    )
+    .start(log_evidence, why="what is wanted; by the trapezoid rule in z")
+    .eq(tex(r"\log \int p(x, z)\,dz"), "sum rule; by another rule, Gauss-Legendre")
+    .eq(tex(r"\log \int q(z)\,\frac{p(x, z)}{q(z)}\,dz"), "multiply by q/q = 1; needs q > 0 where p(x,z) > 0")
+    .eq(log_E(q, log_joint - log_q), "an integral against q is a mean under q")
+    .slip(
+        "not divided by q",
+        log_E(q, log_joint),
+        "the joint was averaged under q as it is: points that q prefers then count twice.",
+    )
+    .slip(
+        "no prior",
+        log_E(q, log_lik - log_q),
+        "the prior is missing from the weight: the joint is p(x|z) p(z).",
+        real="a published note: p(z|x) = p(x|z) / p(x)",
+    )
+    .slip(
+        "likelihood alone", log_E(q, log_lik), "p(x|z) was averaged under q: that gives p(x) only for z from the prior."
+    )
+    .slip(
+        "mean of the logarithm",
+        E(q, log_joint - log_q),
+        "the logarithm was taken inside the mean: that is a lower bound (the ELBO), not the evidence.",
+    )
+    .eq(
+        tex(r"\log \int N(t;\, 0, 1)\,\frac{p(x, m + s\,t)}{q(m + s\,t)}\,dt"),
+        "z = m + s t, with q = N(m, s²): dz = s dt",
+    )
+    .slip(
+        "weight upside down",
+        given(r"\log \int N(t;\, 0, 1)\,\frac{q(m + s\,t)}{p(x, m + s\,t)}\,dt", partial(over_noise, upside_down=True)),
+        "the weight is q/p: each sample must be paid for by the density that drew it.",
+    )
 )
 
 
@@ -245,12 +178,6 @@ def under_prior(w: LinearWitness, power: int = 1, noise_power: int = 1) -> Estim
     return gauss_hermite_multivariate(weighted, nodes.loc, np.linalg.cholesky(nodes.covariance), n=16)
 
 
-def spelled_evidence(w: LinearWitness) -> float:
-    m = w.model
-    covariance = m.loading @ m.loading.T + m.noise_variance * np.eye(m.data_dim)
-    return float(np.exp(gaussian_log_density(w.x, m.offset, covariance)))
-
-
 PER_MEAN = 4  # samples in one estimate of the evidence
 
 
@@ -268,82 +195,62 @@ def prior_estimates(w: LinearWitness, rng: Rng, n: int, how: str = "mean") -> Ar
     return np.exp(log_lik).sum(axis=0) / (1 if how == "sum" else PER_MEAN)
 
 
-B3 = Derivation(
-    "B3",
-    "sampling the prior is right on average",
-    draw=partial(LinearWitness.draw, k=1, d=2),
-    assumptions="z_s ~ p(z); p(x|z) is bounded by (2πc)^(-d/2), so the variance is finite",
-    source="Hammersley and Handscomb 1964, chapter 5",
-    lines=(
-        Line("p(x)", spelled_evidence, reason="A3: a Gaussian density, written out"),
-        Line(
-            r"\int p(x \mid z)\,p(z)\,dz",
-            under_prior,
-            reason="sum rule and product rule; by Gauss-Hermite",
+B3 = (
+    derive(
+        "B3",
+        "sampling the prior is right on average",
+        partial(LinearWitness.draw, k=1, d=2),
+        assumptions="z_s ~ p(z); p(x|z) is bounded by (2πc)^(-d/2), so the variance is finite",
+        source="Hammersley and Handscomb 1964, chapter 5",
+    )
+    .start(tex("p(x)"), why="A3: a Gaussian density, written out")
+    .eq(tex(r"\int p(x \mid z)\,p(z)\,dz"), "sum rule and product rule; by Gauss-Hermite")
+    .slip(
+        "c squared",
+        tex(r"\int N(x;\, W z + b,\, c^2 I)\,p(z)\,dz"),
+        "c was taken for a standard deviation; here it is the variance already.",
+    )
+    .eq(
+        sampled(r"\mathbb{E}_{p(z)}\left[\tfrac1S \textstyle\sum_s p(x \mid z_s)\right]", prior_estimates),
+        "a mean of means: linear, at every S (here 4)",
+        num_samples=40_000,
+    )
+    .slip(
+        "mean of the logarithms",
+        sampled(
+            r"\mathbb{E}\left[\exp \tfrac1S \textstyle\sum_s \log p(x \mid z_s)\right]",
+            partial(prior_estimates, how="geometric"),
         ),
-        Line(
-            r"\mathbb{E}_{p(z)}\left[\tfrac1S \textstyle\sum_s p(x \mid z_s)\right]",
-            samples=prior_estimates,
-            num_samples=40_000,
-            reason="a mean of means: linear, at every S (here 4)",
+        "log p(x|z) was averaged and then exponentiated: that is too small, always.",
+    )
+    .slip(
+        "sum for mean",
+        sampled(r"\mathbb{E}\left[\textstyle\sum_s p(x \mid z_s)\right]", partial(prior_estimates, how="sum")),
+        "the sum was not divided by S: then more samples would mean more evidence.",
+    )
+    .slip(
+        "samples of the posterior",
+        sampled(
+            r"\mathbb{E}_{p(z \mid x)}\left[\tfrac1S \textstyle\sum_s p(x \mid z_s)\right]",
+            partial(prior_estimates, how="posterior"),
         ),
-        Line(
+        "z came from the posterior: it knows x already, and p(x|z) comes out too large.",
+    )
+    .eq(
+        sampled(
             r"\mathbb{E}\left[\exp\left(\mathtt{importance\_weighted\_bound}\right)\right]",
-            samples=partial(prior_estimates, how="package"),
-            num_samples=40_000,
-            reason="the package, with q = prior: the weight is p(x|z)",
+            partial(prior_estimates, how="package"),
         ),
-        Line(
-            r"\text{as computed by } \mathtt{LinearGaussian.log\_evidence}",
-            lambda w: np.exp(w.model.log_evidence(w.x)),
-            reason="the closed form in the package",
+        "the package, with q = prior: the weight is p(x|z)",
+        num_samples=40_000,
+    )
+    .eq(
+        given(
+            r"\text{as computed by } \mathtt{LinearGaussian.log\_evidence}", lambda w: np.exp(w.model.log_evidence(w.x))
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "c squared",
-            "It looks like c was taken for a standard deviation; here it is the variance already.",
-            partial(under_prior, noise_power=2),
-            latex=r"\int N(x;\, W z + b,\, c^2 I)\,p(z)\,dz",
-        ),
-        Slip(
-            2,
-            "mean of the logarithms",
-            "It looks like log p(x|z) was averaged and then exponentiated: that is too small, always.",
-            samples=partial(prior_estimates, how="geometric"),
-            latex=r"\mathbb{E}\left[\exp \tfrac1S \textstyle\sum_s \log p(x \mid z_s)\right]",
-        ),
-        Slip(
-            2,
-            "sum for mean",
-            "It looks like the sum was not divided by S: then more samples would mean more evidence.",
-            samples=partial(prior_estimates, how="sum"),
-            latex=r"\mathbb{E}\left[\textstyle\sum_s p(x \mid z_s)\right]",
-        ),
-        Slip(
-            2,
-            "samples of the posterior",
-            "It looks like z came from the posterior: it knows x already, and p(x|z) comes out too large.",
-            samples=partial(prior_estimates, how="posterior"),
-            latex=r"\mathbb{E}_{p(z \mid x)}\left[\tfrac1S \textstyle\sum_s p(x \mid z_s)\right]",
-        ),
-    ),
+        "the closed form in the package",
+    )
 )
-
-
-def halved_noise(w: LinearWitness) -> Estimate:
-    """log of (4 pi c)^(-d/2) times the integral of N(x; W z + b, c/2 I) p(z), on nodes of another width."""
-    m = w.model
-    half = LinearGaussian(m.loading, m.offset, m.noise_variance / 2)
-    center = half.posterior(w.x)
-    nodes = MultivariateNormal(center.loc, 0.81 * center.covariance)
-
-    def weighted(z: Array) -> Array:
-        return np.exp(half.log_joint(w.x, z) - nodes.log_prob(z))
-
-    integral = gauss_hermite_multivariate(weighted, nodes.loc, np.linalg.cholesky(nodes.covariance), n=16)
-    return integral.log() - m.data_dim / 2 * np.log(4 * np.pi * m.noise_variance)
 
 
 def second_moment(w: LinearWitness, part: float = 0.5, constant: float = 4.0, halves: float = 0.5) -> float:
@@ -360,119 +267,83 @@ def second_moment_by_package(w: LinearWitness) -> Any:
     return half.log_evidence(w.x) - m.data_dim / 2 * np.log(4 * np.pi * m.noise_variance)
 
 
-B5 = Derivation(
-    "B5",
-    "second moment of p(x|z) under the prior",
-    draw=LinearWitness.draw,
-    assumptions="z ~ N(0, I), x | z ~ N(W z + b, c I), c > 0",
-    source="A3 with c/2 for c; its consequence: Chatterjee and Diaconis 2018",
-    lines=(
-        Line(
-            r"\log \mathbb{E}_{p(z)}\left[p(x \mid z)^2\right]",
-            lambda w: under_prior(w, power=2).log(),
-            reason="what decides the variance; by Gauss-Hermite",
-        ),
-        Line(
-            r"\log\left[(4\pi c)^{-d/2} \int N(x;\, W z + b,\, \tfrac{c}{2} I)\,p(z)\,dz\right]",
-            halved_noise,
-            reason="N(x; m, cI)² = (4πc)^(-d/2) N(x; m, cI/2), at every z",
-        ),
-        Line(
-            r"\log\left[(4\pi c)^{-d/2}\,N(x;\, b,\, W W^\top + \tfrac{c}{2} I)\right]",
-            second_moment,
-            reason="A3 with half the noise variance",
-        ),
-        Line(
+B5 = (
+    derive(
+        "B5",
+        "second moment of p(x|z) under the prior",
+        LinearWitness.draw,
+        assumptions="z ~ N(0, I), x | z ~ N(W z + b, c I), c > 0",
+        source="A3 with c/2 for c; its consequence: Chatterjee and Diaconis 2018",
+    )
+    .start(tex(r"\log \mathbb{E}_{p(z)}\left[p(x \mid z)^2\right]"), why="what decides the variance; by Gauss-Hermite")
+    .eq(
+        tex(r"\log\left[(4\pi c)^{-d/2} \int N(x;\, W z + b,\, \tfrac{c}{2} I)\,p(z)\,dz\right]"),
+        "N(x; m, cI)² = (4πc)^(-d/2) N(x; m, cI/2), at every z",
+    )
+    .slip(
+        "the square of the mean",
+        given(r"\log\left(\mathbb{E}_{p(z)}\left[p(x \mid z)\right]\right)^2", lambda w: 2 * under_prior(w).log()),
+        "the square went outside the mean: that is p(x)², as if p(x|z) did not vary.",
+    )
+    .eq(
+        tex(r"\log\left[(4\pi c)^{-d/2}\,N(x;\, b,\, W W^\top + \tfrac{c}{2} I)\right]"),
+        "A3 with half the noise variance",
+    )
+    .slip(
+        "noise not halved",
+        tex(r"\log\left[(4\pi c)^{-d/2}\,N(x;\, b,\, W W^\top + c I)\right]"),
+        "c stayed c: squaring a Gaussian halves its variance.",
+    )
+    .slip(
+        "2π for 4π",
+        tex(r"\log\left[(2\pi c)^{-d/2}\,N(x;\, b,\, W W^\top + \tfrac{c}{2} I)\right]"),
+        "the normalizer of one Gaussian was taken: two of them, divided by the new one, leave 4πc.",
+    )
+    .slip(
+        "power d for d/2",
+        tex(r"\log\left[(4\pi c)^{-d}\,N(x;\, b,\, W W^\top + \tfrac{c}{2} I)\right]"),
+        "each dimension was charged twice: the factor is (4πc)^(-1/2) for each of them.",
+    )
+    .eq(
+        given(
             r"\mathtt{LinearGaussian}(W, b, \tfrac{c}{2})\mathtt{.log\_evidence}(x) - \tfrac{d}{2} \log 4\pi c",
             second_moment_by_package,
-            reason="the same in the package",
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "the square of the mean",
-            "It looks like the square went outside the mean: that is p(x)², as if p(x|z) did not vary.",
-            lambda w: 2 * under_prior(w).log(),
-            latex=r"\log\left(\mathbb{E}_{p(z)}\left[p(x \mid z)\right]\right)^2",
-        ),
-        Slip(
-            2,
-            "noise not halved",
-            "It looks like c stayed c: squaring a Gaussian halves its variance.",
-            partial(second_moment, part=1.0),
-            latex=r"\log\left[(4\pi c)^{-d/2}\,N(x;\, b,\, W W^\top + c I)\right]",
-        ),
-        Slip(
-            2,
-            "2π for 4π",
-            "It looks like the normalizer of one Gaussian was taken: two of them, divided by the new one, leave 4πc.",
-            partial(second_moment, constant=2.0),
-            latex=r"\log\left[(2\pi c)^{-d/2}\,N(x;\, b,\, W W^\top + \tfrac{c}{2} I)\right]",
-        ),
-        Slip(
-            2,
-            "power d for d/2",
-            "It looks like each dimension was charged twice: the factor is (4πc)^(-1/2) for each of them.",
-            partial(second_moment, halves=1.0),
-            latex=r"\log\left[(4\pi c)^{-d}\,N(x;\, b,\, W W^\top + \tfrac{c}{2} I)\right]",
-        ),
-    ),
+        "the same in the package",
+    )
 )
 
 
 # --------------------------------------------------------------------------------------------- B6: the harmonic mean
 
-B6 = Derivation(
-    "B6",
-    "the harmonic mean: true, and useless",
-    draw=CurvedWitness.draw,
-    assumptions="p(x|z) > 0 for every z; as a sample mean it has, as a rule, infinite variance: never estimate with it",
-    source="Newton and Raftery 1994; Neal 1994 in the discussion, on why not to use it",
-    lines=(
-        Line(-log_evidence, reason="what is wanted, with a minus"),
-        Line(
-            r"\log \int \frac{p(z)}{p(x)}\,dz",
-            lambda w: log_gauss_legendre(
-                lambda z: w.model.log_prior(z) - w.model.log_evidence(w.x).value, *w.model.latent_range
-            ),
-            reason="the prior integrates to one",
-        ),
-        Line(
-            r"\log \int \frac{p(z \mid x)}{p(x \mid z)}\,dz",
-            lambda w: log_trapezoid(
-                lambda z: w.model.log_posterior(w.x, z) - w.model.log_likelihood(w.x, z), *w.model.latent_range
-            ),
-            reason="Bayes: p(z)/p(x) = p(z|x)/p(x|z), if p(x|z) > 0",
-        ),
-        Line(log_E(post, -log_lik), reason="a mean under the posterior"),
-    ),
-    slips=(
-        Slip(
-            3,
-            "inverse of the mean",
-            "It looks like the inverse was taken outside the mean: 1/E is less than E of 1/.",
-            -log_E(post, log_lik),
-        ),
-        Slip(
-            3,
-            "not inverted",
-            "It looks like p(x|z) was averaged as it is: under the posterior only its inverse gives the evidence.",
-            log_E(post, log_lik),
-        ),
-        Slip(
-            3,
-            "inverse of the joint",
-            "It looks like the prior was put in as well: it has cancelled in p(z|x)/p(x|z).",
-            log_E(post, -log_lik - log_prior),
-        ),
-        Slip(
-            3,
-            "mean of the logarithm",
-            "It looks like the logarithm was taken inside the mean.",
-            -E(post, log_lik),
-        ),
-    ),
+B6 = (
+    derive(
+        "B6",
+        "the harmonic mean: true, and useless",
+        CurvedWitness.draw,
+        assumptions="p(x|z) > 0 for every z; as a sample mean it has, as a rule, infinite variance: never estimate with it",
+        source="Newton and Raftery 1994; Neal 1994 in the discussion, on why not to use it",
+    )
+    .start(-log_evidence, why="what is wanted, with a minus")
+    .eq(tex(r"\log \int \frac{p(z)}{p(x)}\,dz"), "the prior integrates to one")
+    .eq(tex(r"\log \int \frac{p(z \mid x)}{p(x \mid z)}\,dz"), "Bayes: p(z)/p(x) = p(z|x)/p(x|z), if p(x|z) > 0")
+    .eq(log_E(post, -log_lik), "a mean under the posterior")
+    .slip(
+        "inverse of the mean",
+        -log_E(post, log_lik),
+        "the inverse was taken outside the mean: 1/E is less than E of 1/.",
+    )
+    .slip(
+        "not inverted",
+        log_E(post, log_lik),
+        "p(x|z) was averaged as it is: under the posterior only its inverse gives the evidence.",
+    )
+    .slip(
+        "inverse of the joint",
+        log_E(post, -log_lik - log_prior),
+        "the prior was put in as well: it has cancelled in p(z|x)/p(x|z).",
+    )
+    .slip("mean of the logarithm", -E(post, log_lik), "the logarithm was taken inside the mean.")
 )
 
 
@@ -485,19 +356,6 @@ def peak_and_curvature(w: LinearWitness) -> tuple[Array, Array]:
     slope = (f(steps) - f(-steps)) / 2
     precision = f(steps)[:, None] + f(steps)[None, :] - f(steps[:, None] + steps[None, :]) - f(0 * steps[0])
     return np.linalg.solve(precision, slope), precision
-
-
-def integral_of_parabola(w: LinearWitness) -> Estimate:
-    """log of the integral of the joint's second-order expansion around its mode, on nodes 1.2 times as wide."""
-    mode, precision = peak_and_curvature(w)
-    nodes = MultivariateNormal(mode, 1.44 * np.linalg.inv((precision + precision.T) / 2))
-    height = w.model.log_joint(w.x, mode)
-
-    def weighted(z: Array) -> Array:
-        bowl = 0.5 * np.einsum("ni,ij,nj->n", z - mode, precision, z - mode)
-        return np.exp(-bowl - nodes.log_prob(z))
-
-    return gauss_hermite_multivariate(weighted, mode, np.linalg.cholesky(nodes.covariance), n=12).log() + height
 
 
 def laplace(
@@ -516,79 +374,47 @@ def laplace(
     return float(m.log_joint(w.x, mode) + (k / 2 * np.log(2 * np.pi) if volume else 0.0) + sign * half * log_det)
 
 
-B8 = Derivation(
-    "B8",
-    "Laplace's method is exact for a Gaussian posterior",
-    draw=partial(LinearWitness.draw, k=2, d=4),
-    assumptions="log p(x, z) is a parabola in z; elsewhere this is an approximation",
-    source="Laplace 1774; MacKay 2003, chapter 27",
-    lines=(
-        Line(
-            r"\log N(x;\, b,\, W W^\top + c I)",
-            lambda w: gaussian_log_density(
-                w.x,
-                w.model.offset,
-                w.model.loading @ w.model.loading.T + w.model.noise_variance * np.eye(w.model.data_dim),
-            ),
-            reason="A3: the evidence",
-        ),
-        Line(
-            r"\log \int p(x, \hat z)\,e^{-\frac12 (z - \hat z)^\top P (z - \hat z)}\,dz",
-            integral_of_parabola,
-            reason="Taylor at the mode ẑ; slope 0, no third order here",
-        ),
-        Line(
-            r"\log p(x, \hat z) + \tfrac{k}{2} \log 2\pi - \tfrac12 \log |P|",
-            laplace,
-            reason="Gaussian integral; P = WᵀW/c + I",
-        ),
-        Line(
-            r"\log p(x, \hat z) - \log p(\hat z \mid x)",
-            lambda w: (
-                w.model.log_joint(w.x, w.model.posterior(w.x).loc)
-                - w.model.posterior(w.x).log_prob(w.model.posterior(w.x).loc)
-            ),
-            reason="N(ẑ, P⁻¹) at its peak; the package's posterior",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "plus the log-determinant",
-            "It looks like the determinant went in upside down: a sharper peak encloses less.",
-            partial(laplace, sign=1.0),
-            latex=r"\log p(x, \hat z) + \tfrac{k}{2} \log 2\pi + \tfrac12 \log |P|",
-        ),
-        Slip(
-            2,
-            "no half",
-            "It looks like the square root of the determinant is missing.",
-            partial(laplace, half=1.0),
-            latex=r"\log p(x, \hat z) + \tfrac{k}{2} \log 2\pi - \log |P|",
-        ),
-        Slip(
-            2,
-            "no volume",
-            "It looks like (2π)^(k/2) is missing: the height of a peak is not the mass under it.",
-            partial(laplace, volume=False),
-            latex=r"\log p(x, \hat z) - \tfrac12 \log |P|",
-            real="a public VAE tutorial omits log(2π)/2 for each dimension",
-        ),
-        Slip(
-            2,
-            "curvature of the likelihood",
-            "It looks like the prior's curvature was left out of P: precisions add.",
-            partial(laplace, prior=False),
-            latex=r"\ldots - \tfrac12 \log |\tfrac{1}{c} W^\top W|",
-        ),
-        Slip(
-            2,
-            "expanded around zero",
-            "It looks like the joint was taken at z = 0: only at the mode does the linear term vanish.",
-            partial(laplace, at_mode=False),
-            latex=r"\log p(x, 0) + \tfrac{k}{2} \log 2\pi - \tfrac12 \log |P|",
-        ),
-    ),
+B8 = (
+    derive(
+        "B8",
+        "Laplace's method is exact for a Gaussian posterior",
+        partial(LinearWitness.draw, k=2, d=4),
+        assumptions="log p(x, z) is a parabola in z; elsewhere this is an approximation",
+        source="Laplace 1774; MacKay 2003, chapter 27",
+    )
+    .start(tex(r"\log N(x;\, b,\, W W^\top + c I)"), why="A3: the evidence")
+    .eq(
+        tex(r"\log \int p(x, \hat z)\,e^{-\frac12 (z - \hat z)^\top P (z - \hat z)}\,dz"),
+        "Taylor at the mode ẑ; slope 0, no third order here",
+    )
+    .eq(tex(r"\log p(x, \hat z) + \tfrac{k}{2} \log 2\pi - \tfrac12 \log |P|"), "Gaussian integral; P = WᵀW/c + I")
+    .slip(
+        "plus the log-determinant",
+        tex(r"\log p(x, \hat z) + \tfrac{k}{2} \log 2\pi + \tfrac12 \log |P|"),
+        "the determinant went in upside down: a sharper peak encloses less.",
+    )
+    .slip(
+        "no half",
+        tex(r"\log p(x, \hat z) + \tfrac{k}{2} \log 2\pi - \log |P|"),
+        "the square root of the determinant is missing.",
+    )
+    .slip(
+        "no volume",
+        tex(r"\log p(x, \hat z) - \tfrac12 \log |P|"),
+        "(2π)^(k/2) is missing: the height of a peak is not the mass under it.",
+        real="a public VAE tutorial omits log(2π)/2 for each dimension",
+    )
+    .slip(
+        "curvature of the likelihood",
+        given(r"\ldots - \tfrac12 \log |\tfrac{1}{c} W^\top W|", partial(laplace, prior=False)),
+        "the prior's curvature was left out of P: precisions add.",
+    )
+    .slip(
+        "expanded around zero",
+        given(r"\log p(x, 0) + \tfrac{k}{2} \log 2\pi - \tfrac12 \log |P|", partial(laplace, at_mode=False)),
+        "the joint was taken at z = 0: only at the mode does the linear term vanish.",
+    )
+    .eq(tex(r"\log p(x, \hat z) - \log p(\hat z \mid x)"), "N(ẑ, P⁻¹) at its peak; the package's posterior")
 )
 
 
@@ -621,86 +447,53 @@ def squared_over(w: NormalPair, swap: bool = False) -> Estimate:
     return trapezoid(lambda z: np.exp(2 * first.log_prob(z) - second.log_prob(z)), *ratio_range(w), n=800)
 
 
-def one_plus_variance(w: NormalPair) -> Estimate:
-    """1 + E_q[(p/q - 1)^2], by Gauss-Legendre panels."""
-
-    def spread(z: Array) -> Array:
-        return np.exp(w.q.log_prob(z)) * np.expm1(w.p.log_prob(z) - w.q.log_prob(z)) ** 2
-
-    return gauss_legendre(spread, *ratio_range(w), panels=30) + 1.0
-
-
 def completed_square(w: NormalPair) -> float:
     """p(c)^2 / q(c) sqrt(2 pi v): the height of p^2 / q at its center c times the volume under a Gaussian."""
     center, variance = peak_of_ratio(w)
     return float(np.exp(2 * w.p.log_prob(center) - w.q.log_prob(center)) * np.sqrt(2 * np.pi * variance))
 
 
-def second_moment_of_weights(w: NormalPair, half: float = 1.0, doubled: float = 2.0, swap: bool = False) -> Any:
-    """v_q / sqrt(v_p (2 v_q - v_p)) exp(half (mu_p - mu_q)^2 / (2 v_q - v_p))."""
-    p, q = (w.q, w.p) if swap else (w.p, w.q)
-    room = doubled * q.variance - p.variance
-    return q.variance / np.sqrt(p.variance * room) * np.exp(half * (p.loc - q.loc) ** 2 / room)
-
-
-E15 = Derivation(
-    "E15",
-    "second moment of the weights p/q; chi-squared divergence",
-    draw=wide_pair,
-    assumptions="2 v_q > v_p; else the integral, and with it the variance of the weights, is infinite",
-    source="Pearson 1900 for the divergence; Nielsen and Nock 2014 for Gaussians",
-    lines=(
-        Line(
-            r"1 + \mathbb{E}_q\left[\left(\tfrac{p}{q} - 1\right)^2\right]",
-            one_plus_variance,
-            reason="1 + variance of the weights p/q, whose mean is 1",
-        ),
-        Line(
-            r"\int \frac{p(z)^2}{q(z)}\,dz",
-            squared_over,
-            reason="multiply out: 1 - 2 + 1 cancel, E_q[(p/q)²] stays",
-        ),
-        Line(
-            r"\frac{p(c)^2}{q(c)} \sqrt{2\pi v},\quad \frac1v = \frac{2}{v_p} - \frac{1}{v_q}",
-            completed_square,
-            reason="complete the square; needs 1/v > 0, or 2 v_q > v_p",
-        ),
-        Line(
-            r"\frac{v_q}{\sqrt{v_p\,(2 v_q - v_p)}}\,\exp\frac{(\mu_p - \mu_q)^2}{2 v_q - v_p}",
-            second_moment_of_weights,
-            reason="insert the center c = v (2 μ_p/v_p - μ_q/v_q)",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "p and q exchanged",
-            "It looks like p and q were exchanged: the law that samples stands in the denominator.",
-            partial(squared_over, swap=True),
-            latex=r"\int \frac{q(z)^2}{p(z)}\,dz",
-        ),
-        Slip(
-            3,
-            "half the exponent",
-            "It looks like the ½ of a Gaussian was kept: p² has lost it.",
-            partial(second_moment_of_weights, half=0.5),
-            latex=r"\frac{v_q}{\sqrt{v_p\,(2 v_q - v_p)}}\,\exp\frac{(\mu_p - \mu_q)^2}{2\,(2 v_q - v_p)}",
-        ),
-        Slip(
-            3,
-            "no factor two",
-            "It looks like the 2 was lost: p is squared, so its precision counts twice.",
-            partial(second_moment_of_weights, doubled=1.0),
-            latex=r"\frac{v_q}{\sqrt{v_p\,(v_q - v_p)}}\,\exp\frac{(\mu_p - \mu_q)^2}{v_q - v_p}",
-        ),
-        Slip(
-            3,
-            "roles exchanged in the closed form",
-            "It looks like the formula of the reverse divergence was used: chi-squared is not symmetric.",
-            partial(second_moment_of_weights, swap=True),
-            latex=r"\frac{v_p}{\sqrt{v_q\,(2 v_p - v_q)}}\,\exp\frac{(\mu_p - \mu_q)^2}{2 v_p - v_q}",
-        ),
-    ),
+E15 = (
+    derive(
+        "E15",
+        "second moment of the weights p/q; chi-squared divergence",
+        wide_pair,
+        assumptions="2 v_q > v_p; else the integral, and with it the variance of the weights, is infinite",
+        source="Pearson 1900 for the divergence; Nielsen and Nock 2014 for Gaussians",
+    )
+    .start(
+        tex(r"1 + \mathbb{E}_q\left[\left(\tfrac{p}{q} - 1\right)^2\right]"),
+        why="1 + variance of the weights p/q, whose mean is 1",
+    )
+    .eq(tex(r"\int \frac{p(z)^2}{q(z)}\,dz"), "multiply out: 1 - 2 + 1 cancel, E_q[(p/q)²] stays")
+    .slip(
+        "p and q exchanged",
+        given(r"\int \frac{q(z)^2}{p(z)}\,dz", partial(squared_over, swap=True)),
+        "p and q were exchanged: the law that samples stands in the denominator.",
+    )
+    .eq(
+        given(r"\frac{p(c)^2}{q(c)} \sqrt{2\pi v},\quad \frac1v = \frac{2}{v_p} - \frac{1}{v_q}", completed_square),
+        "complete the square; needs 1/v > 0, or 2 v_q > v_p",
+    )
+    .eq(
+        tex(r"\frac{v_q}{\sqrt{v_p\,(2 v_q - v_p)}}\,\exp\frac{(\mu_p - \mu_q)^2}{2 v_q - v_p}"),
+        "insert the center c = v (2 μ_p/v_p - μ_q/v_q)",
+    )
+    .slip(
+        "half the exponent",
+        tex(r"\frac{v_q}{\sqrt{v_p\,(2 v_q - v_p)}}\,\exp\frac{(\mu_p - \mu_q)^2}{2\,(2 v_q - v_p)}"),
+        "the ½ of a Gaussian was kept: p² has lost it.",
+    )
+    .slip(
+        "no factor two",
+        tex(r"\frac{v_q}{\sqrt{v_p\,(v_q - v_p)}}\,\exp\frac{(\mu_p - \mu_q)^2}{v_q - v_p}"),
+        "the 2 was lost: p is squared, so its precision counts twice.",
+    )
+    .slip(
+        "roles exchanged in the closed form",
+        tex(r"\frac{v_p}{\sqrt{v_q\,(2 v_p - v_q)}}\,\exp\frac{(\mu_p - \mu_q)^2}{2 v_p - v_q}"),
+        "the formula of the reverse divergence was used: chi-squared is not symmetric.",
+    )
 )
 
 CHAPTER = (B1, B2, B3, B5, B6, B8, E15)

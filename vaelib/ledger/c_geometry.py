@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp, ndtr
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import derive
 from vaelib.distributions import Categorical, Exponential, MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import density_times, importance_weighted_bound
 from vaelib.estimate import Estimate
+from vaelib.formula import given, tex
 from vaelib.formula.scope import Scope
 from vaelib.formula.spaces import Pieces
 from vaelib.formula.worlds import Law, Mixture, Table
@@ -123,62 +124,49 @@ def wrong_determinant(w: TwoMaps) -> Array:
     return w.log_density_of_z - np.concatenate([w.log_det[:5], np.full(5, diagonal)])
 
 
-A12 = Derivation(
-    "A12",
-    "change of variables",
-    draw=TwoMaps.draw,
-    assumptions="g smooth and invertible; here y = exp(a z + b) in one dimension, y = A z + b in three",
-    source="Bishop 2006, section 1.2.1; Rezende and Mohamed 2015, equation (5)",
-    lines=(
-        Line(r"\log p_y(y),\quad y = g(z)", log_density_of_y, step=1e-4, order=2),
-        Line(
-            r"\log p_z(g^{-1}(y)) + \log|\det J_{g^{-1}}(y)|",
-            through_the_inverse,
-            reason="mass is kept: p_y(y) |dy| = p_z(z) |dz|",
-        ),
-        Line(
-            r"\log p_z(z) - \log|\det J_g(z)|",
-            lambda w: w.log_density_of_z - w.log_det,
-            reason="Jacobian of the inverse = inverse of the Jacobian",
-        ),
-        Line(
-            r"\log p_z(z) - \log|\det \tfrac{1}{2h}(g(z + h e_j) - g(z - h e_j))_j|",
-            small_cubes,
-            reason="the Jacobian says how g stretches a small cube",
-            step=1e-4,
-            order=2,
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "Jacobian forgotten",
-            "It looks like the density was carried over like a height: where g stretches, the density gets thinner.",
-            lambda w: w.log_density_of_z,
-            latex=r"\log p_z(z)",
-        ),
-        Slip(
-            2,
-            "plus the log-determinant",
-            "It looks like the sign belongs to the inverse map: with the Jacobian of g it is a minus.",
-            lambda w: w.log_density_of_z + w.log_det,
-            latex=r"\log p_z(z) + \log|\det J_g(z)|",
-        ),
-        Slip(
-            1,
-            "minus with the inverse",
-            "It looks like the minus of log |det J of g| was kept for the inverse map, whose Jacobian enters with a plus.",
-            lambda w: through_the_inverse(w, sign=-1.0),
-            latex=r"\log p_z(g^{-1}(y)) - \log|\det J_{g^{-1}}(y)|",
-        ),
-        Slip(
-            2,
-            "diagonal for the determinant",
-            "It looks like the diagonal entries were multiplied: that is the determinant of a triangular matrix only.",
-            wrong_determinant,
-            latex=r"\log p_z(z) - \sum_j \log|(J_g)_{jj}|",
-        ),
-    ),
+A12 = (
+    derive(
+        "A12",
+        "change of variables",
+        TwoMaps.draw,
+        assumptions="g smooth and invertible; here y = exp(a z + b) in one dimension, y = A z + b in three",
+        source="Bishop 2006, section 1.2.1; Rezende and Mohamed 2015, equation (5)",
+    )
+    .start(given(r"\log p_y(y),\quad y = g(z)", log_density_of_y), step=1e-4, order=2)
+    .eq(
+        given(r"\log p_z(g^{-1}(y)) + \log|\det J_{g^{-1}}(y)|", through_the_inverse),
+        "mass is kept: p_y(y) |dy| = p_z(z) |dz|",
+    )
+    .slip(
+        "minus with the inverse",
+        given(r"\log p_z(g^{-1}(y)) - \log|\det J_{g^{-1}}(y)|", lambda w: through_the_inverse(w, sign=-1.0)),
+        "the minus of log |det J of g| was kept for the inverse map, whose Jacobian enters with a plus.",
+    )
+    .eq(
+        given(r"\log p_z(z) - \log|\det J_g(z)|", lambda w: w.log_density_of_z - w.log_det),
+        "Jacobian of the inverse = inverse of the Jacobian",
+    )
+    .slip(
+        "Jacobian forgotten",
+        given(r"\log p_z(z)", lambda w: w.log_density_of_z),
+        "the density was carried over like a height: where g stretches, the density gets thinner.",
+    )
+    .slip(
+        "plus the log-determinant",
+        given(r"\log p_z(z) + \log|\det J_g(z)|", lambda w: w.log_density_of_z + w.log_det),
+        "the sign belongs to the inverse map: with the Jacobian of g it is a minus.",
+    )
+    .slip(
+        "diagonal for the determinant",
+        given(r"\log p_z(z) - \sum_j \log|(J_g)_{jj}|", wrong_determinant),
+        "the diagonal entries were multiplied: that is the determinant of a triangular matrix only.",
+    )
+    .eq(
+        given(r"\log p_z(z) - \log|\det \tfrac{1}{2h}(g(z + h e_j) - g(z - h e_j))_j|", small_cubes),
+        "the Jacobian says how g stretches a small cube",
+        step=1e-4,
+        order=2,
+    )
 )
 
 
@@ -217,75 +205,72 @@ def reweighted_draws(w: DiscreteWitness) -> float:
     return float(package_divergence(probability, probability * estimate / (probability @ estimate)))
 
 
-B4 = Derivation(
-    "B4",
-    "the logarithm of an unbiased estimate is biased down",
-    draw=DiscreteWitness.draw,
-    assumptions="z_1, z_2, z_3 drawn from p(z), p(x|z) > 0; equal only if p(x|z) is the same for every z",
-    source="Jensen 1906; Burda, Grosse and Salakhutdinov 2016, theorem 1",
-    lines=(
-        Line(r"\log p(x)", lambda w: w.model.log_evidence(w.x), reason="by the package"),
-        Line(
+B4 = (
+    derive(
+        "B4",
+        "the logarithm of an unbiased estimate is biased down",
+        DiscreteWitness.draw,
+        assumptions="z_1, z_2, z_3 drawn from p(z), p(x|z) > 0; equal only if p(x|z) is the same for every z",
+        source="Jensen 1906; Burda, Grosse and Salakhutdinov 2016, theorem 1",
+    )
+    .start(tex(r"\log p(x)"), why="by the package")
+    .eq(
+        given(
             r"\log \mathbb{E}[\hat p],\quad \hat p = \tfrac13 \sum_{s=1}^{3} p(x \mid z_s)",
             lambda w: np.log(tuples(w)[0] @ tuples(w)[1].mean(axis=1)),
-            reason="unbiased: each p(x|z) has the mean p(x)",
         ),
-        Line(
-            r"\mathbb{E}[\log \hat p]",
-            expected_log,
-            reason="Jensen (C2): the mean of log is at most the log of the mean",
-            relation=">=",
-            gap=reweighted_draws,
-            equality=likelihood_without_z,
+        "unbiased: each p(x|z) has the mean p(x)",
+    )
+    .ge(
+        given(r"\mathbb{E}[\log \hat p]", expected_log),
+        "Jensen (C2): the mean of log is at most the log of the mean",
+        gap=reweighted_draws,
+        equality=likelihood_without_z,
+    )
+    .slip(
+        "unbiased logarithm",
+        says="E and log were exchanged: the estimate is unbiased, its logarithm is not.",
+        relation="=",
+    )
+    .slip(
+        "biased upwards",
+        says="Jensen was used for a convex function: the logarithm is concave, so the bias points down.",
+        relation="<=",
+    )
+    .slip(
+        "always biased",
+        says="the case of equality was forgotten: where z says nothing about x, one draw is exact.",
+        relation=">",
+    )
+    .slip(
+        "mean of the logarithms",
+        given(
+            r"\mathbb{E}\left[\tfrac13 \sum_s \log p(x \mid z_s)\right]",
+            lambda w: tuples(w)[0] @ np.log(tuples(w)[1]).mean(axis=1),
         ),
-        Line(
+        "the logarithms were averaged: log of the mean of three weights is not the mean of three logs.",
+    )
+    .eq(
+        given(
             r"\mathbb{E}[\text{what } \mathtt{importance\_weighted\_bound} \text{ returns}],\quad q = p(z)",
             lambda w: tuples(w)[0] @ importance_weighted_bound(np.log(tuples(w)[1]), axis=1),
-            reason="the same in the package",
         ),
-        Line(
-            r"\mathbb{E}_{p(z)}[\log p(x \mid z)]",
-            lambda w: w.model.prior @ np.log(w.model.likelihood[:, w.x]),
-            reason="Jensen inside each draw: one sample is worse than three",
-            relation=">=",
-            gap=unequal_weights,
-            equality=likelihood_without_z,
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "unbiased logarithm",
-            "It looks like E and log were exchanged: the estimate is unbiased, its logarithm is not.",
-            relation="=",
-        ),
-        Slip(
-            2,
-            "biased upwards",
-            "It looks like Jensen was used for a convex function: the logarithm is concave, so the bias points down.",
-            relation="<=",
-        ),
-        Slip(
-            2,
-            "always biased",
-            "It looks like the case of equality was forgotten: where z says nothing about x, one draw is exact.",
-            relation=">",
-        ),
-        Slip(
-            2,
-            "mean of the logarithms",
-            "It looks like the logarithms were averaged: log of the mean of three weights is not the mean of three logs.",
-            lambda w: tuples(w)[0] @ np.log(tuples(w)[1]).mean(axis=1),
-            latex=r"\mathbb{E}\left[\tfrac13 \sum_s \log p(x \mid z_s)\right]",
-        ),
-        Slip(
-            3,
-            "sum for the mean",
-            "It looks like the three weights were added and not averaged: that is off by log 3.",
+        "the same in the package",
+    )
+    .slip(
+        "sum for the mean",
+        given(
+            r"\mathbb{E}\left[\log \sum_s p(x \mid z_s)\right]",
             lambda w: tuples(w)[0] @ logsumexp(np.log(tuples(w)[1]), axis=1),
-            latex=r"\mathbb{E}\left[\log \sum_s p(x \mid z_s)\right]",
         ),
-    ),
+        "the three weights were added and not averaged: that is off by log 3.",
+    )
+    .ge(
+        tex(r"\mathbb{E}_{p(z)}[\log p(x \mid z)]"),
+        "Jensen inside each draw: one sample is worse than three",
+        gap=unequal_weights,
+        equality=likelihood_without_z,
+    )
 )
 
 
@@ -323,87 +308,62 @@ def inside_the_groups(w: TablePair) -> float:
     return float(sum(p.sum() * divergence(p / p.sum(), q / q.sum()) for p, q in parts))
 
 
-C11 = Derivation(
-    "C11",
-    "Pinsker's inequality: a small KL means a small difference",
-    draw=partial(TablePair.draw, shape=(5,)),
-    assumptions="TV is half the sum of |p - q|; KL in nats; q > 0 wherever p > 0",
-    source="Pinsker 1964; Cover and Thomas 2006, lemma 11.6.1",
-    lines=(
-        Line(
-            r"2\,\mathrm{TV}^2,\quad \mathrm{TV} = \tfrac12 \sum_i |p_i - q_i|",
-            lambda w: np.abs(w.p - w.q).sum() ** 2 / 2,
+C11 = (
+    derive(
+        "C11",
+        "Pinsker's inequality: a small KL means a small difference",
+        partial(TablePair.draw, shape=(5,)),
+        assumptions="TV is half the sum of |p - q|; KL in nats; q > 0 wherever p > 0",
+        source="Pinsker 1964; Cover and Thomas 2006, lemma 11.6.1",
+    )
+    .start(tex(r"2\,\mathrm{TV}^2,\quad \mathrm{TV} = \tfrac12 \sum_i |p_i - q_i|"))
+    .eq(
+        given(
+            r"2\,(a - b)^2,\quad a = P(A),\ b = Q(A),\ A = \{p \gt q\}", lambda w: 2 * (ahead(w)[0] - ahead(w)[1]) ** 2
         ),
-        Line(
-            r"2\,(a - b)^2,\quad a = P(A),\ b = Q(A),\ A = \{p \gt q\}",
-            lambda w: 2 * (ahead(w)[0] - ahead(w)[1]) ** 2,
-            reason="p - q sums to 0: as much above as below",
-        ),
-        Line(
-            r"\int_b^a 4\,(a - t)\,dt",
-            along(lambda t, a: 4 * (a - t)),
-            reason="the integral of a straight line",
-        ),
-        Line(
-            r"\int_b^a \frac{a - t}{t\,(1 - t)}\,dt",
-            along(lambda t, a: (a - t) / (t * (1 - t))),
-            reason="t (1 - t) is at most 1/4",
-            relation="<=",
-            gap=along(lambda t, a: (a - t) * (1 - 2 * t) ** 2 / (t * (1 - t))),
-        ),
-        Line(
-            r"a \log\frac{a}{b} + (1 - a) \log\frac{1 - a}{1 - b}",
-            lambda w: two_way(*ahead(w)),
-            reason="integrate: (a - t)/(t (1 - t)) = a/t - (1 - a)/(1 - t)",
-        ),
-        Line(
-            r"\sum_i p_i \log\frac{p_i}{q_i}",
-            lambda w: divergence(w.p, w.q),
-            reason="chain rule (C6): what is lost inside A and outside",
-            relation="<=",
-            gap=inside_the_groups,
-        ),
-        Line(
-            r"\mathrm{KL}(p \,\Vert\, q)",
-            lambda w: package_divergence(w.p, w.q),
-            reason="as computed by the package",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "TV without 1/2",
-            "It looks like the sum of |p - q| was taken whole: it counts each difference twice, above and below.",
-            lambda w: 2 * (2 * (ahead(w)[0] - ahead(w)[1])) ** 2,
-            latex=r"2 \left(\sum_i |p_i - q_i|\right)^2",
-        ),
-        Slip(
-            3,
-            "at most 1/2",
-            "It looks like t (1 - t) was bounded by 1/2: its largest value is 1/4, and then half of the bound is given away.",
-            along(lambda t, a: 2 * (a - t)),
-            latex=r"\int_b^a 2\,(a - t)\,dt",
-        ),
-        Slip(
-            5,
-            "grouping loses nothing",
-            "It looks like two groups were taken for the whole: inside each group p and q still differ.",
-            relation="=",
-        ),
-        Slip(
-            6,
-            "bits for nats",
-            "It looks like KL is in bits: Pinsker's 2 goes with nats, a bit is log 2 = 0.69 nats.",
-            lambda w: package_divergence(w.p, w.q) / np.log(2),
-            latex=r"\sum_i p_i \log_2\frac{p_i}{q_i}",
-        ),
-        Slip(
-            5,
-            "grouping gains",
-            "It looks like merging states was taken to add information: what is merged can only look more alike.",
-            relation=">=",
-        ),
-    ),
+        "p - q sums to 0: as much above as below",
+    )
+    .slip(
+        "TV without 1/2",
+        tex(r"2 \left(\sum_i |p_i - q_i|\right)^2"),
+        "the sum of |p - q| was taken whole: it counts each difference twice, above and below.",
+    )
+    .eq(given(r"\int_b^a 4\,(a - t)\,dt", along(lambda t, a: 4 * (a - t))), "the integral of a straight line")
+    .le(
+        given(r"\int_b^a \frac{a - t}{t\,(1 - t)}\,dt", along(lambda t, a: (a - t) / (t * (1 - t)))),
+        "t (1 - t) is at most 1/4",
+        gap=along(lambda t, a: (a - t) * (1 - 2 * t) ** 2 / (t * (1 - t))),
+    )
+    .slip(
+        "at most 1/2",
+        given(r"\int_b^a 2\,(a - t)\,dt", along(lambda t, a: 2 * (a - t))),
+        "t (1 - t) was bounded by 1/2: its largest value is 1/4, and then half of the bound is given away.",
+    )
+    .eq(
+        given(r"a \log\frac{a}{b} + (1 - a) \log\frac{1 - a}{1 - b}", lambda w: two_way(*ahead(w))),
+        "integrate: (a - t)/(t (1 - t)) = a/t - (1 - a)/(1 - t)",
+    )
+    .le(
+        tex(r"\sum_i p_i \log\frac{p_i}{q_i}"),
+        "chain rule (C6): what is lost inside A and outside",
+        gap=inside_the_groups,
+    )
+    .slip(
+        "grouping loses nothing",
+        says="two groups were taken for the whole: inside each group p and q still differ.",
+        relation="=",
+    )
+    .slip(
+        "grouping gains",
+        says="merging states was taken to add information: what is merged can only look more alike.",
+        relation=">=",
+    )
+    .eq(tex(r"\mathrm{KL}(p \,\Vert\, q)"), "as computed by the package")
+    .slip(
+        "bits for nats",
+        tex(r"\sum_i p_i \log_2\frac{p_i}{q_i}"),
+        "KL is in bits: Pinsker's 2 goes with nats, a bit is log 2 = 0.69 nats.",
+    )
 )
 
 
@@ -481,100 +441,64 @@ def minus_entropy(w: MixtureAndGaussians) -> Estimate:
     return w.expect(w.log_prob)
 
 
-def from_two_moments(w: MixtureAndGaussians, spread: float = 1.0) -> Estimate:
-    square = spread * w.variance + (w.mean - w.q_loc) ** 2
-    cross_entropy = 0.5 * np.log(2 * np.pi * w.q_scale**2) + square / (2 * w.q_scale**2)
-    entropy_part = minus_entropy(w)
-    return Estimate(entropy_part.value + cross_entropy, entropy_part.error + np.zeros(6))
-
-
-def matched_and_the_rest(w: MixtureAndGaussians, turned: bool = False) -> Estimate:
-    """-H(p) + H(p*) + KL(p* || q), with p* the Gaussian of the same mean and variance."""
-    law, entropy_part = Normal(w.q_loc, w.q_scale), minus_entropy(w)
-    rest = kl_divergence(law, w.matched) if turned else kl_divergence(w.matched, law)
-    return Estimate(entropy_part.value + w.matched.entropy() + rest, entropy_part.error + np.zeros(6))
-
-
-C17 = Derivation(
-    "C17",
-    "the nearest Gaussian in KL(p || q) has the moments of p",
-    draw=MixtureAndGaussians.draw,
-    assumptions="p has a variance; q any Gaussian, here six; p* is the Gaussian with mean and variance of p",
-    source="Bishop 2006, section 10.7",
-    lines=(
-        Line(
-            r"\mathrm{KL}(p \,\Vert\, q) = \int p(z) \log\frac{p(z)}{q(z)}\,dz \quad \forall q",
-            lambda w: w.kl_to(w.q_loc, w.q_scale),
-        ),
-        Line(
-            r"-\mathrm{H}(p) + \tfrac12\log 2\pi\sigma_q^2 + \tfrac{1}{2\sigma_q^2}\,\mathbb{E}_{p}[(z-\mu_q)^2]",
-            lambda w: (
-                minus_entropy(w)
-                + w.expect(lambda z: (z[:, None] - w.q_loc) ** 2 / (2 * w.q_scale**2))
-                + 0.5 * np.log(2 * np.pi * w.q_scale**2)
-            ),
-            reason="KL = cross-entropy - entropy (D3); insert log q",
-        ),
-        Line(
-            r"-\mathrm{H}(p) + \tfrac12\log 2\pi\sigma_q^2 + \frac{v + (m-\mu_q)^2}{2\sigma_q^2}",
-            from_two_moments,
-            reason="mean square = variance + square of the mean",
-        ),
-        Line(
-            r"-\mathrm{H}(p) + \mathrm{H}(p^*) + \mathrm{KL}(p^* \,\Vert\, q),\quad p^* = N(m, v)",
-            matched_and_the_rest,
-            reason="only m and v of p entered: put p* in its place (D3)",
-        ),
-        Line(
-            r"-\mathrm{H}(p) + \mathrm{H}(p^*)",
-            lambda w: minus_entropy(w) + w.matched.entropy(),
-            reason="KL ≥ 0 (C1), and 0 only for q = p*",
-            relation=">=",
-            gap=lambda w: kl_divergence(w.matched, Normal(w.q_loc, w.q_scale)),
-        ),
-        Line(
-            r"\mathrm{KL}(p \,\Vert\, p^*)",
-            lambda w: first(w.kl_to(w.mean, np.sqrt(w.variance))),
-            reason="line 3 for q = p*: the bound is reached",
-        ),
-    ),
-    slips=(
-        Slip(
-            5,
-            "mean of the variances",
-            "It looks like the variances were averaged: the distance between the modes is part of the variance.",
+C17 = (
+    derive(
+        "C17",
+        "the nearest Gaussian in KL(p || q) has the moments of p",
+        MixtureAndGaussians.draw,
+        assumptions="p has a variance; q any Gaussian, here six; p* is the Gaussian with mean and variance of p",
+        source="Bishop 2006, section 10.7",
+    )
+    .start(tex(r"\mathrm{KL}(p \,\Vert\, q) = \int p(z) \log\frac{p(z)}{q(z)}\,dz \quad \forall q"))
+    .eq(
+        tex(r"-\mathrm{H}(p) + \tfrac12\log 2\pi\sigma_q^2 + \tfrac{1}{2\sigma_q^2}\,\mathbb{E}_{p}[(z-\mu_q)^2]"),
+        "KL = cross-entropy - entropy (D3); insert log q",
+    )
+    .eq(
+        tex(r"-\mathrm{H}(p) + \tfrac12\log 2\pi\sigma_q^2 + \frac{v + (m-\mu_q)^2}{2\sigma_q^2}"),
+        "mean square = variance + square of the mean",
+    )
+    .slip(
+        "mean put in for z",
+        tex(r"-\mathrm{H}(p) + \tfrac12\log 2\pi\sigma_q^2 + \frac{(m-\mu_q)^2}{2\sigma_q^2}"),
+        "z was replaced by its mean: the spread of p costs v / (2 sigma^2) more.",
+    )
+    .eq(
+        tex(r"-\mathrm{H}(p) + \mathrm{H}(p^*) + \mathrm{KL}(p^* \,\Vert\, q),\quad p^* = N(m, v)"),
+        "only m and v of p entered: put p* in its place (D3)",
+    )
+    .slip(
+        "KL exchanged",
+        tex(r"-\mathrm{H}(p) + \mathrm{H}(p^*) + \mathrm{KL}(q \,\Vert\, p^*)"),
+        "q and p* are exchanged: the average was under p, so p* comes first.",
+    )
+    .ge(
+        tex(r"-\mathrm{H}(p) + \mathrm{H}(p^*)"),
+        "KL ≥ 0 (C1), and 0 only for q = p*",
+        gap=lambda w: kl_divergence(w.matched, Normal(w.q_loc, w.q_scale)),
+    )
+    .eq(tex(r"\mathrm{KL}(p \,\Vert\, p^*)"), "line 3 for q = p*: the bound is reached")
+    .slip(
+        "mean of the variances",
+        given(
+            r"\mathrm{KL}(p \,\Vert\, N(m, \textstyle\sum_i w_i \sigma_i^2))",
             lambda w: first(w.kl_to(w.mean, np.sqrt(w.weights @ w.scale**2))),
-            latex=r"\mathrm{KL}(p \,\Vert\, N(m, \textstyle\sum_i w_i \sigma_i^2))",
         ),
-        Slip(
-            5,
-            "the heavier mode",
-            "It looks like q was put on one mode: that is what KL(q || p) likes; KL(p || q) pays for all that q misses.",
+        "the variances were averaged: the distance between the modes is part of the variance.",
+    )
+    .slip(
+        "the heavier mode",
+        given(
+            r"\mathrm{KL}(p \,\Vert\, N(\mu_1, \sigma_1^2))",
             lambda w: first(w.kl_to(w.loc[np.argmax(w.weights)], w.scale[np.argmax(w.weights)])),
-            latex=r"\mathrm{KL}(p \,\Vert\, N(\mu_1, \sigma_1^2))",
         ),
-        Slip(
-            5,
-            "variance for the scale",
-            "It looks like the variance was passed as the scale: the scale is its square root.",
-            lambda w: first(w.kl_to(w.mean, w.variance)),
-            latex=r"\mathrm{KL}(p \,\Vert\, N(m, v^2))",
-        ),
-        Slip(
-            2,
-            "mean put in for z",
-            "It looks like z was replaced by its mean: the spread of p costs v / (2 sigma^2) more.",
-            lambda w: from_two_moments(w, spread=0.0),
-            latex=r"-\mathrm{H}(p) + \tfrac12\log 2\pi\sigma_q^2 + \frac{(m-\mu_q)^2}{2\sigma_q^2}",
-        ),
-        Slip(
-            3,
-            "KL exchanged",
-            "It looks like q and p* are exchanged: the average was under p, so p* comes first.",
-            lambda w: matched_and_the_rest(w, turned=True),
-            latex=r"-\mathrm{H}(p) + \mathrm{H}(p^*) + \mathrm{KL}(q \,\Vert\, p^*)",
-        ),
-    ),
+        "q was put on one mode: that is what KL(q || p) likes; KL(p || q) pays for all that q misses.",
+    )
+    .slip(
+        "variance for the scale",
+        tex(r"\mathrm{KL}(p \,\Vert\, N(m, v^2))"),
+        "the variance was passed as the scale: the scale is its square root.",
+    )
 )
 
 
@@ -631,80 +555,59 @@ def remaining(w: Joint) -> float:
     return float(w.evidence @ np.array([uncertainty(q.probs) for q in w.posteriors]))
 
 
-C21 = Derivation(
-    "C21",
-    "mutual information, in five forms",
-    draw=Joint.draw,
-    assumptions="p(x, z) > 0; the sums are over all values of x and z",
-    source="Cover and Thomas 2006, section 2.4",
-    lines=(
-        Line(
-            r"\sum_{x,z} p(x, z) \log\frac{p(x, z)}{p(x)\,p(z)}",
-            lambda w: np.sum(w.table * np.log(w.table / (w.model.prior[:, None] * w.evidence))),
-        ),
-        Line(
-            r"\mathrm{KL}(p(x, z) \,\Vert\, p(x)\,p(z))",
-            lambda w: package_divergence(w.table.ravel(), np.outer(w.model.prior, w.evidence).ravel()),
-            reason="definition of KL: how far from independent",
-        ),
-        Line(
-            r"\mathbb{E}_{p(x)}\left[\mathrm{KL}(p(z \mid x) \,\Vert\, p(z))\right]",
-            mean_information(lambda w: w.evidence),
-            reason="product rule; p(x) cancels in the quotient",
-        ),
-        Line(
-            r"\mathrm{H}(z) - \mathbb{E}_{p(x)}\left[\mathrm{H}(p(z \mid x))\right]",
-            lambda w: uncertainty(w.model.prior) - remaining(w),
-            reason="D3, averaged: the mean of p(z|x) over x is p(z)",
-        ),
-        Line(
-            r"\mathrm{H}(x) + \mathrm{H}(z) - \mathrm{H}(x, z)",
-            lambda w: uncertainty(w.evidence) + uncertainty(w.model.prior) - uncertainty(w.table),
-            reason="H(x, z) = H(x) + H(z given x)",
-        ),
-        Line(
-            r"\mathbb{E}_{p(z)}\left[\mathrm{KL}(p(x \mid z) \,\Vert\, p(x))\right]",
-            lambda w: w.model.prior @ package_divergence(w.model.likelihood, np.tile(w.evidence, (4, 1))),
-            reason="the same with x and z exchanged",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "KL exchanged",
-            "It looks like prior and posterior are exchanged: the average is under the joint, so p(z|x) comes first.",
-            mean_information(lambda w: w.evidence, turned=True),
-            latex=r"\mathbb{E}_{p(x)}\left[\mathrm{KL}(p(z) \,\Vert\, p(z \mid x))\right]",
-        ),
-        Slip(
-            2,
-            "plain mean over x",
-            "It looks like every x was given the same weight: a frequent x counts more, by p(x).",
+C21 = (
+    derive(
+        "C21",
+        "mutual information, in five forms",
+        Joint.draw,
+        assumptions="p(x, z) > 0; the sums are over all values of x and z",
+        source="Cover and Thomas 2006, section 2.4",
+    )
+    .start(tex(r"\sum_{x,z} p(x, z) \log\frac{p(x, z)}{p(x)\,p(z)}"))
+    .eq(tex(r"\mathrm{KL}(p(x, z) \,\Vert\, p(x)\,p(z))"), "definition of KL: how far from independent")
+    .eq(
+        tex(r"\mathbb{E}_{p(x)}\left[\mathrm{KL}(p(z \mid x) \,\Vert\, p(z))\right]"),
+        "product rule; p(x) cancels in the quotient",
+    )
+    .slip(
+        "KL exchanged",
+        tex(r"\mathbb{E}_{p(x)}\left[\mathrm{KL}(p(z) \,\Vert\, p(z \mid x))\right]"),
+        "prior and posterior are exchanged: the average is under the joint, so p(z|x) comes first.",
+    )
+    .slip(
+        "plain mean over x",
+        given(
+            r"\tfrac{1}{n} \sum_x \mathrm{KL}(p(z \mid x) \,\Vert\, p(z))",
             mean_information(lambda w: np.full(3, 1 / 3)),
-            latex=r"\tfrac{1}{n} \sum_x \mathrm{KL}(p(z \mid x) \,\Vert\, p(z))",
         ),
-        Slip(
-            3,
-            "entropy of the mean",
-            "It looks like the entropy of the averaged p(z|x) was taken: that is H(z) again, and nothing would be left.",
+        "every x was given the same weight: a frequent x counts more, by p(x).",
+    )
+    .eq(
+        tex(r"\mathrm{H}(z) - \mathbb{E}_{p(x)}\left[\mathrm{H}(p(z \mid x))\right]"),
+        "D3, averaged: the mean of p(z|x) over x is p(z)",
+    )
+    .slip(
+        "entropy of the mean",
+        given(
+            r"\mathrm{H}(z) - \mathrm{H}\left(\mathbb{E}_{p(x)}[p(z \mid x)]\right)",
             lambda w: uncertainty(w.model.prior) - uncertainty(w.evidence @ np.stack([q.probs for q in w.posteriors])),
-            latex=r"\mathrm{H}(z) - \mathrm{H}\left(\mathbb{E}_{p(x)}[p(z \mid x)]\right)",
         ),
-        Slip(
-            4,
-            "sign of the joint entropy",
-            "It looks like the joint entropy was added: x and z together are subtracted, for what they share counts twice.",
-            lambda w: uncertainty(w.evidence) + uncertainty(w.model.prior) + uncertainty(w.table),
-            latex=r"\mathrm{H}(x) + \mathrm{H}(z) + \mathrm{H}(x, z)",
-        ),
-        Slip(
-            3,
-            "what remains",
-            "It looks like H(z given x) was taken for the information: that is what stays unknown, not what is learned.",
-            remaining,
-            latex=r"\mathbb{E}_{p(x)}\left[\mathrm{H}(p(z \mid x))\right]",
-        ),
-    ),
+        "the entropy of the averaged p(z|x) was taken: that is H(z) again, and nothing would be left.",
+    )
+    .slip(
+        "what remains",
+        tex(r"\mathbb{E}_{p(x)}\left[\mathrm{H}(p(z \mid x))\right]"),
+        "H(z given x) was taken for the information: that is what stays unknown, not what is learned.",
+    )
+    .eq(tex(r"\mathrm{H}(x) + \mathrm{H}(z) - \mathrm{H}(x, z)"), "H(x, z) = H(x) + H(z given x)")
+    .slip(
+        "sign of the joint entropy",
+        tex(r"\mathrm{H}(x) + \mathrm{H}(z) + \mathrm{H}(x, z)"),
+        "the joint entropy was added: x and z together are subtracted, for what they share counts twice.",
+    )
+    .eq(
+        tex(r"\mathbb{E}_{p(z)}\left[\mathrm{KL}(p(x \mid z) \,\Vert\, p(x))\right]"), "the same with x and z exchanged"
+    )
 )
 
 
@@ -742,13 +645,6 @@ class Uncovered:
         ]
 
 
-def forward_mean(w: Uncovered) -> Estimate:
-    """E_p[log p - log q], both pairs: the states and points where p has mass."""
-    table = divergence(w.p_table, w.q_table[:3])
-    line = half_line(lambda z: density_times(w.p_line.log_prob(z), w.p_line.log_prob(z) - w.q_line.log_prob(z)))
-    return side_by_side([table, line])
-
-
 def inside_the_support(w: Uncovered) -> tuple[Array, Array]:
     """E_q[log q - log p; p > 0] and Q(p = 0), both pairs."""
     table = divergence(w.q_table[:3], w.p_table)
@@ -772,81 +668,50 @@ def clipped(floor: float) -> Callable[[Uncovered], Estimate]:
     return value
 
 
-def reverse_mean(w: Uncovered) -> Estimate:
-    """E_q[log q - log p] as it stands, with log 0 = -inf where p excludes."""
-    with np.errstate(divide="ignore"):
-        table = np.sum(w.q_table * (np.log(w.q_table) - np.log(np.append(w.p_table, 0.0))))
-    return side_by_side([table, by_trapezoid(w.q_line, lambda z: w.q_line.log_prob(z) - w.p_line.log_prob(z))])
-
-
 def split_at_the_edge(w: Uncovered) -> Array:
     """The finite part inside the support of p, and Q(p = 0) times infinity."""
     inside, outside = inside_the_support(w)
     return inside + np.where(outside > 0, np.inf, 0.0)
 
 
-C24 = Derivation(
-    "C24",
-    "KL is infinite where q has mass and p has none",
-    draw=Uncovered.draw,
-    assumptions="a pair of tables with one p_i = 0, and q Gaussian against an exponential p; q > 0 everywhere",
-    source="Cover and Thomas 2006, section 2.3: 0 log 0/q = 0 and p log p/0 = infinity",
-    lines=(
-        Line(r"\mathbb{E}_{p}[\log p(z) - \log q(z)]", forward_mean),
-        Line(
-            r"\mathrm{KL}(p \,\Vert\, q)",
-            lambda w: side_by_side([kl_divergence(*reversed(w.tables)), kl_divergence(w.p_line, w.q_line)]),
-            reason="p lies inside q: finite, as the package says",
-        ),
-        Line(
-            r"\mathbb{E}_{q}[\log q(z) - \log p(z)]",
-            reverse_mean,
-            reason="the other way q meets p = 0, where log p = -∞",
-            relation="<",
-        ),
-        Line(
-            r"\mathbb{E}_{q}[\log q - \log p;\ p \gt 0] + Q(p = 0) \cdot \infty",
-            split_at_the_edge,
-            reason="split at the edge of p: the second part has mass",
-            infinite=True,
-        ),
-        Line(
-            r"\mathrm{KL}(q \,\Vert\, p) = \infty",
-            lambda w: side_by_side([kl_divergence(*w.tables), kl_divergence(w.q_line, w.p_line)]),
-            reason="definition of KL, as computed by the package",
-            infinite=True,
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "finite both ways",
-            "It looks like KL was taken to be finite both ways once it is finite one way: the supports decide.",
-            relation="=",
-        ),
-        Slip(
-            3,
-            "clipped",
-            "It looks like 1e-8 was added to p before the logarithm: the answer is then finite, and set by that number.",
-            clipped(1e-8),
-            latex=r"\mathbb{E}_{q}[\log q - \log(p + 10^{-8})]",
-            real="code that adds a small number inside the logarithm",
-        ),
-        Slip(
-            3,
-            "outside dropped",
-            "It looks like the points with p = 0 were left out: those are the points that q should not have visited.",
-            lambda w: inside_the_support(w)[0],
-            latex=r"\mathbb{E}_{q}[\log q - \log p;\ p \gt 0]",
-        ),
-        Slip(
-            1,
-            "infinite the other way",
-            "It looks like a zero of p was taken to hurt when p comes first: 0 log 0 = 0, nothing is drawn there.",
-            split_at_the_edge,
-            latex=r"\infty",
-        ),
-    ),
+C24 = (
+    derive(
+        "C24",
+        "KL is infinite where q has mass and p has none",
+        Uncovered.draw,
+        assumptions="a pair of tables with one p_i = 0, and q Gaussian against an exponential p; q > 0 everywhere",
+        source="Cover and Thomas 2006, section 2.3: 0 log 0/q = 0 and p log p/0 = infinity",
+    )
+    .start(tex(r"\mathbb{E}_{p}[\log p(z) - \log q(z)]"))
+    .eq(tex(r"\mathrm{KL}(p \,\Vert\, q)"), "p lies inside q: finite, as the package says")
+    .slip(
+        "infinite the other way",
+        tex(r"\infty"),
+        "a zero of p was taken to hurt when p comes first: 0 log 0 = 0, nothing is drawn there.",
+    )
+    .lt(tex(r"\mathbb{E}_{q}[\log q(z) - \log p(z)]"), "the other way q meets p = 0, where log p = -∞")
+    .slip(
+        "finite both ways",
+        says="KL was taken to be finite both ways once it is finite one way: the supports decide.",
+        relation="=",
+    )
+    .eq(
+        given(r"\mathbb{E}_{q}[\log q - \log p;\ p \gt 0] + Q(p = 0) \cdot \infty", split_at_the_edge),
+        "split at the edge of p: the second part has mass",
+        infinite=True,
+    )
+    .slip(
+        "clipped",
+        given(r"\mathbb{E}_{q}[\log q - \log(p + 10^{-8})]", clipped(1e-8)),
+        "1e-8 was added to p before the logarithm: the answer is then finite, and set by that number.",
+        real="code that adds a small number inside the logarithm",
+    )
+    .slip(
+        "outside dropped",
+        given(r"\mathbb{E}_{q}[\log q - \log p;\ p \gt 0]", lambda w: inside_the_support(w)[0]),
+        "the points with p = 0 were left out: those are the points that q should not have visited.",
+    )
+    .eq(tex(r"\mathrm{KL}(q \,\Vert\, p) = \infty"), "definition of KL, as computed by the package", infinite=True)
 )
 
 

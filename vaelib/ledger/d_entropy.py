@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import GENERIC, Derivation, Line, Slip
-from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, Normal, kl_divergence
+from vaelib.derivation import GENERIC, derive
+from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, Normal
 from vaelib.estimate import Estimate
+from vaelib.formula import given, tex
 from vaelib.formula.scope import Scope
 from vaelib.formula.worlds import Law, Table
 from vaelib.quadrature import gauss_hermite, gauss_hermite_multivariate, trapezoid
@@ -91,21 +92,6 @@ def for_each(f: Callable[[Any], Any]) -> Callable[[ThreeGaussians], Estimate]:
     return lambda w: side_by_side([f(q) for q in (w.scalar, w.diagonal, w.full)])
 
 
-def expected_surprise(q: Gaussian) -> Estimate:
-    """-E_q[log q(z)]."""
-    return -(by_trapezoid(q, q.log_prob) if isinstance(q, Normal) else by_gauss_hermite(q, q.log_prob))
-
-
-def half_expected_square(q: Gaussian) -> Estimate:
-    """1/2 E_q[(z - mu)^T S^-1 (z - mu)]."""
-
-    def half_square(z: Array) -> Array:
-        gap = (z - q.loc).reshape(len(z), -1)
-        return 0.5 * np.sum(gap * np.linalg.solve(covariance_of(q), gap.T).T, axis=1)
-
-    return by_gauss_hermite(q, half_square)
-
-
 def dim(q: Gaussian) -> int:
     return len(covariance_of(q))
 
@@ -115,149 +101,91 @@ def half_log_det(q: Gaussian, factor: float) -> float:
     return 0.5 * float(np.linalg.slogdet(factor * covariance_of(q))[1])
 
 
-D1 = Derivation(
-    "D1",
-    "entropy of a Gaussian in k dimensions",
-    draw=ThreeGaussians.draw,
-    assumptions="q = N(mu, S), S positive definite; k = 1, 2, 3",
-    source="Cover and Thomas 2006, theorem 8.4.1",
-    lines=(
-        Line(r"-\mathbb{E}_{q}\left[\log q(z)\right]", for_each(expected_surprise)),
-        Line(
-            r"\tfrac12\,\mathbb{E}_{q}\left[(z-\mu)^\top \Sigma^{-1} (z-\mu)\right] + \tfrac12\log\det(2\pi\Sigma)",
-            for_each(lambda q: half_expected_square(q) + half_log_det(q, 2 * np.pi)),
-            reason="insert the log-density; its constant leaves E",
-        ),
-        Line(
-            r"\tfrac{k}{2} + \tfrac12\log\det(2\pi\Sigma)",
-            for_each(lambda q: dim(q) / 2 + half_log_det(q, 2 * np.pi)),
-            reason="each standardized coordinate has mean square 1: k in all",
-        ),
-        Line(
-            r"\tfrac12\log\det(2\pi e\,\Sigma)",
-            for_each(lambda q: half_log_det(q, 2 * np.pi * np.e)),
-            reason="k = log e^k: one factor e for each dimension",
-        ),
-        Line(
-            r"\mathrm{H}(q)",
-            for_each(lambda q: q.entropy()),
-            reason="the package's q.entropy()",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "missing k",
-            "It looks like E[u^T u] was taken to be 1: in k dimensions it is k.",
-            for_each(lambda q: 1 / 2 + half_log_det(q, 2 * np.pi)),
-            latex=r"\tfrac12 + \tfrac12\log\det(2\pi\Sigma)",
-        ),
-        Slip(
-            3,
-            "no e",
-            "It looks like the e is missing: the quadratic form costs k/2 on average.",
-            for_each(lambda q: half_log_det(q, 2 * np.pi)),
-            latex=r"\tfrac12\log\det(2\pi\,\Sigma)",
-        ),
-        Slip(
-            3,
-            "no one half",
-            "It looks like the 1/2 in front of the log-determinant is missing.",
-            for_each(lambda q: 2 * half_log_det(q, 2 * np.pi * np.e)),
-            latex=r"\log\det(2\pi e\,\Sigma)",
-        ),
-        Slip(
-            3,
-            "standard deviation for variance",
-            "It looks like the scale stands where the variance belongs: half of log det S is log sigma.",
+D1 = (
+    derive(
+        "D1",
+        "entropy of a Gaussian in k dimensions",
+        ThreeGaussians.draw,
+        assumptions="q = N(mu, S), S positive definite; k = 1, 2, 3",
+        source="Cover and Thomas 2006, theorem 8.4.1",
+    )
+    .start(tex(r"-\mathbb{E}_{q}\left[\log q(z)\right]"))
+    .eq(
+        tex(r"\tfrac12\,\mathbb{E}_{q}\left[(z-\mu)^\top \Sigma^{-1} (z-\mu)\right] + \tfrac12\log\det(2\pi\Sigma)"),
+        "insert the log-density; its constant leaves E",
+    )
+    .eq(tex(r"\tfrac{k}{2} + \tfrac12\log\det(2\pi\Sigma)"), "each standardized coordinate has mean square 1: k in all")
+    .slip(
+        "missing k",
+        tex(r"\tfrac12 + \tfrac12\log\det(2\pi\Sigma)"),
+        "E[u^T u] was taken to be 1: in k dimensions it is k.",
+    )
+    .eq(tex(r"\tfrac12\log\det(2\pi e\,\Sigma)"), "k = log e^k: one factor e for each dimension")
+    .slip("no e", tex(r"\tfrac12\log\det(2\pi\,\Sigma)"), "the e is missing: the quadratic form costs k/2 on average.")
+    .slip("no one half", tex(r"\log\det(2\pi e\,\Sigma)"), "the 1/2 in front of the log-determinant is missing.")
+    .slip(
+        "standard deviation for variance",
+        given(
+            r"\tfrac12\log\det(2\pi e\,\Sigma^{1/2})",
             for_each(lambda q: half_log_det(q, 2 * np.pi * np.e) - half_log_det(q, 1) / 2),
-            latex=r"\tfrac12\log\det(2\pi e\,\Sigma^{1/2})",
         ),
-        Slip(
-            3,
-            "sign",
-            "It looks like the minus of -E[log q] was lost: a broad Gaussian has a large entropy.",
-            for_each(lambda q: -half_log_det(q, 2 * np.pi * np.e)),
-            latex=r"-\tfrac12\log\det(2\pi e\,\Sigma)",
-        ),
-    ),
+        "the scale stands where the variance belongs: half of log det S is log sigma.",
+    )
+    .slip(
+        "sign",
+        tex(r"-\tfrac12\log\det(2\pi e\,\Sigma)"),
+        "the minus of -E[log q] was lost: a broad Gaussian has a large entropy.",
+    )
+    .eq(tex(r"\mathrm{H}(q)"), "the package's q.entropy()")
 )
 
 
 # --------------------------------------------------------------------------------------------------- cross-entropy, D2
 
 
-def gaussian_cross_entropy(w: NormalPair, *, spread: float = 1.0, gap: float = 1.0) -> float:
-    """1/2 log(2 pi sigma_p^2) + (spread sigma_q^2 + gap (mu_q - mu_p)^2) / (2 sigma_p^2)."""
-    variance = w.p.scale**2
-    square = spread * w.q.scale**2 + gap * (w.q.loc - w.p.loc) ** 2
-    return 0.5 * np.log(2 * np.pi * variance) + square / (2 * variance)
-
-
-D2 = Derivation(
-    "D2",
-    "cross-entropy of two Gaussians",
-    draw=NormalPair.draw,
-    assumptions="q and p univariate Gaussians",
-    source="Murphy 2022, section 6.1; moments of a Gaussian",
-    lines=(
-        Line(r"-\int q(z) \log p(z)\, dz", lambda w: -by_trapezoid(w.q, w.p.log_prob)),
-        Line(
-            r"\tfrac12\log 2\pi\sigma_p^2 + \tfrac{1}{2\sigma_p^2}\,\mathbb{E}_{q}\left[(z - \mu_p)^2\right]",
-            lambda w: (
-                by_gauss_hermite(w.q, lambda z: (z - w.p.loc) ** 2 / (2 * w.p.scale**2))
-                + 0.5 * np.log(2 * np.pi * w.p.scale**2)
-            ),
-            reason="insert the log-density of p",
-        ),
-        Line(
-            r"\tfrac12\log 2\pi\sigma_p^2 + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2}",
-            gaussian_cross_entropy,
-            reason="mean square = variance + square of the mean",
-        ),
-        Line(
-            r"\mathrm{H}(q, p)",
-            lambda w: w.q.cross_entropy(w.p),
-            reason="the package's q.cross_entropy(p)",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "plug in the mean",
-            "It looks like the mean of q was put in for z: the spread of q costs too.",
-            lambda w: gaussian_cross_entropy(w, spread=0),
-            latex=r"\tfrac12\log 2\pi\sigma_p^2 + \frac{(\mu_q - \mu_p)^2}{2\sigma_p^2}",
-        ),
-        Slip(
-            2,
-            "logarithm of the wrong variance",
-            "It looks like the variance of q is in the logarithm: the density inside the logarithm is p.",
-            lambda w: gaussian_cross_entropy(w) + np.log(w.q.scale / w.p.scale),
-            latex=r"\tfrac12\log 2\pi\sigma_q^2 + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2}",
-        ),
-        Slip(
-            2,
-            "no mean term",
-            "It looks like the means were taken to be equal.",
-            lambda w: gaussian_cross_entropy(w, gap=0),
-            latex=r"\tfrac12\log 2\pi\sigma_p^2 + \frac{\sigma_q^2}{2\sigma_p^2}",
-        ),
-        Slip(
-            2,
-            "no 2 pi",
-            "It looks like 2 pi was dropped: it cancels in a KL, not in a cross-entropy.",
-            lambda w: gaussian_cross_entropy(w) - 0.5 * np.log(2 * np.pi),
-            latex=r"\tfrac12\log \sigma_p^2 + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2}",
-        ),
-        Slip(
-            3,
-            "exchanged",
-            "It looks like q and p are exchanged: the expectation is under the first, the logarithm of the second.",
-            lambda w: w.p.cross_entropy(w.q),
-            latex=r"\mathrm{H}(p, q)",
-        ),
-    ),
+D2 = (
+    derive(
+        "D2",
+        "cross-entropy of two Gaussians",
+        NormalPair.draw,
+        assumptions="q and p univariate Gaussians",
+        source="Murphy 2022, section 6.1; moments of a Gaussian",
+    )
+    .start(tex(r"-\int q(z) \log p(z)\, dz"))
+    .eq(
+        tex(r"\tfrac12\log 2\pi\sigma_p^2 + \tfrac{1}{2\sigma_p^2}\,\mathbb{E}_{q}\left[(z - \mu_p)^2\right]"),
+        "insert the log-density of p",
+    )
+    .eq(
+        tex(r"\tfrac12\log 2\pi\sigma_p^2 + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2}"),
+        "mean square = variance + square of the mean",
+    )
+    .slip(
+        "plug in the mean",
+        tex(r"\tfrac12\log 2\pi\sigma_p^2 + \frac{(\mu_q - \mu_p)^2}{2\sigma_p^2}"),
+        "the mean of q was put in for z: the spread of q costs too.",
+    )
+    .slip(
+        "logarithm of the wrong variance",
+        tex(r"\tfrac12\log 2\pi\sigma_q^2 + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2}"),
+        "the variance of q is in the logarithm: the density inside the logarithm is p.",
+    )
+    .slip(
+        "no mean term",
+        tex(r"\tfrac12\log 2\pi\sigma_p^2 + \frac{\sigma_q^2}{2\sigma_p^2}"),
+        "the means were taken to be equal.",
+    )
+    .slip(
+        "no 2 pi",
+        tex(r"\tfrac12\log \sigma_p^2 + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2}"),
+        "2 pi was dropped: it cancels in a KL, not in a cross-entropy.",
+    )
+    .eq(tex(r"\mathrm{H}(q, p)"), "the package's q.cross_entropy(p)")
+    .slip(
+        "exchanged",
+        tex(r"\mathrm{H}(p, q)"),
+        "q and p are exchanged: the expectation is under the first, the logarithm of the second.",
+    )
 )
 
 
@@ -305,72 +233,40 @@ def total(f: Callable[[Array, Array], Array]) -> Callable[[TablePair], float]:
 cross_entropy = total(lambda q, p: -q * np.log(p))
 entropy = total(lambda q, p: -q * np.log(q))
 
-D3 = Derivation(
-    "D3",
-    "KL = cross-entropy - entropy",
-    draw=TablePair.draw,
-    assumptions="p_i > 0 wherever q_i > 0",
-    source="Cover and Thomas 2006, section 2.3",
-    lines=(
-        Line(r"\sum_i q_i \log\frac{q_i}{p_i}", total(lambda q, p: q * np.log(q / p))),
-        Line(
-            r"\sum_i q_i\,(\log q_i - \log p_i)",
-            total(lambda q, p: q * (np.log(q) - np.log(p))),
-            reason="the logarithm of a quotient is a difference",
-        ),
-        Line(
-            r"-\sum_i q_i \log p_i - \left(-\sum_i q_i \log q_i\right)",
-            lambda w: cross_entropy(w) - entropy(w),
-            reason="split the sum: cross-entropy and entropy",
-        ),
-        Line(
-            r"\mathrm{H}(q, p) - \mathrm{H}(q)",
-            lambda w: w.q.cross_entropy(w.p) - w.q.entropy(),
-            reason="the package's cross_entropy and entropy",
-        ),
-        Line(
-            r"\mathrm{KL}(q \,\Vert\, p)",
-            lambda w: kl_divergence(w.q, w.p),
-            reason="the package's kl_divergence(q, p)",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "quotient of logarithms",
-            "It looks like log(a/b) became log a / log b; it is log a - log b.",
-            total(lambda q, p: q * np.log(q) / np.log(p)),
-            latex=r"\sum_i q_i\,\frac{\log q_i}{\log p_i}",
-        ),
-        Slip(
-            2,
-            "plus entropy",
-            "It looks like the entropy was added: log q comes with a plus, and H(q) is minus its mean.",
-            lambda w: cross_entropy(w) + entropy(w),
-            latex=r"-\sum_i q_i \log p_i - \sum_i q_i \log q_i",
-        ),
-        Slip(
-            2,
-            "entropy of p",
-            "It looks like the entropy of p is subtracted: it is that of q, the law of the expectation.",
-            total(lambda q, p: p * np.log(p) - q * np.log(p)),
-            latex=r"-\sum_i q_i \log p_i - \left(-\sum_i p_i \log p_i\right)",
-        ),
-        Slip(
-            2,
-            "cross-entropy exchanged",
-            "It looks like H(p, q) stands for H(q, p): the expectation is under q.",
-            total(lambda q, p: q * np.log(q) - p * np.log(q)),
-            latex=r"-\sum_i p_i \log q_i - \left(-\sum_i q_i \log q_i\right)",
-        ),
-        Slip(
-            4,
-            "KL exchanged",
-            "It looks like q and p are exchanged: KL is not symmetric.",
-            lambda w: kl_divergence(w.p, w.q),
-            latex=r"\mathrm{KL}(p \,\Vert\, q)",
-        ),
-    ),
+D3 = (
+    derive(
+        "D3",
+        "KL = cross-entropy - entropy",
+        TablePair.draw,
+        assumptions="p_i > 0 wherever q_i > 0",
+        source="Cover and Thomas 2006, section 2.3",
+    )
+    .start(tex(r"\sum_i q_i \log\frac{q_i}{p_i}"))
+    .eq(tex(r"\sum_i q_i\,(\log q_i - \log p_i)"), "the logarithm of a quotient is a difference")
+    .slip(
+        "quotient of logarithms",
+        tex(r"\sum_i q_i\,\frac{\log q_i}{\log p_i}"),
+        "log(a/b) became log a / log b; it is log a - log b.",
+    )
+    .eq(tex(r"-\sum_i q_i \log p_i - \left(-\sum_i q_i \log q_i\right)"), "split the sum: cross-entropy and entropy")
+    .slip(
+        "plus entropy",
+        tex(r"-\sum_i q_i \log p_i - \sum_i q_i \log q_i"),
+        "the entropy was added: log q comes with a plus, and H(q) is minus its mean.",
+    )
+    .slip(
+        "entropy of p",
+        tex(r"-\sum_i q_i \log p_i - \left(-\sum_i p_i \log p_i\right)"),
+        "the entropy of p is subtracted: it is that of q, the law of the expectation.",
+    )
+    .slip(
+        "cross-entropy exchanged",
+        tex(r"-\sum_i p_i \log q_i - \left(-\sum_i q_i \log q_i\right)"),
+        "H(p, q) stands for H(q, p): the expectation is under q.",
+    )
+    .eq(tex(r"\mathrm{H}(q, p) - \mathrm{H}(q)"), "the package's cross_entropy and entropy")
+    .eq(tex(r"\mathrm{KL}(q \,\Vert\, p)"), "the package's kl_divergence(q, p)")
+    .slip("KL exchanged", tex(r"\mathrm{KL}(p \,\Vert\, q)"), "q and p are exchanged: KL is not symmetric.")
 )
 
 CHAPTER = (D1, D2, D3)

@@ -13,10 +13,11 @@ from itertools import combinations, product
 import numpy as np
 from scipy.special import expit, ndtr
 
-from vaelib.derivation import Derivation, Line, Slip
-from vaelib.distributions import Bernoulli, Categorical, Normal, kl_divergence
+from vaelib.derivation import Derivation, derive
+from vaelib.distributions import Bernoulli, Categorical, Normal
 from vaelib.elbo import density_times, elbo
 from vaelib.estimate import Estimate
+from vaelib.formula import given, sampled, tex
 from vaelib.formula.scope import Map, Scope
 from vaelib.formula.spaces import Interval, States
 from vaelib.formula.worlds import Decoder, Law
@@ -83,88 +84,59 @@ def sigmoid_then_log(w: BinaryPixels) -> Array:
     return np.where(w.x == 1, np.log(s), np.log(1 - s))
 
 
-D8 = Derivation(
-    "D8",
-    "log-likelihood of a binary pixel, from its logit",
-    draw=BinaryPixels.draw,
-    assumptions="x in {0, 1}, s = sigmoid(a)",
-    source="Kingma and Welling 2014, appendix C.1",
-    lines=(
-        Line(r"\log\left[s^{x} (1 - s)^{1 - x}\right]", log_of_probability),
-        Line(
-            r"x \log s + (1 - x) \log(1 - s)",
-            lambda w: w.x * log_s(w.logits) + (1 - w.x) * log_s(-w.logits),
-            reason="logarithm of a product; 1 - sigmoid(a) = sigmoid(-a)",
-        ),
-        Line(
+D8 = (
+    derive(
+        "D8",
+        "log-likelihood of a binary pixel, from its logit",
+        BinaryPixels.draw,
+        assumptions="x in {0, 1}, s = sigmoid(a)",
+        source="Kingma and Welling 2014, appendix C.1",
+    )
+    .start(given(r"\log\left[s^{x} (1 - s)^{1 - x}\right]", log_of_probability))
+    .eq(
+        given(r"x \log s + (1 - x) \log(1 - s)", lambda w: w.x * log_s(w.logits) + (1 - w.x) * log_s(-w.logits)),
+        "logarithm of a product; 1 - sigmoid(a) = sigmoid(-a)",
+    )
+    .slip(
+        "sigmoid first, then the logarithm",
+        given("TODO", sigmoid_then_log),
+        "s was rounded to 0 or 1 before the logarithm: log 0 is minus infinity. Stay with logits.",
+        real="log(0) in several VAE libraries",
+    )
+    .slip("ones only", tex(r"x \log s"), "the pixels that are 0 are left out: (1 - x) log(1 - s) is missing.")
+    .eq(
+        given(
             r"x \log\tfrac{s}{1 - s} + \log(1 - s)",
             lambda w: Estimate(
                 w.x * (log_s(w.logits) - log_s(-w.logits)) + log_s(-w.logits),
                 4 * EPS * np.maximum(np.abs(w.logits), 1),
             ),
-            reason="collect what multiplies x: the log-odds",
         ),
-        Line(
-            r"x a - \mathrm{softplus}(a)",
-            by_logits,
-            reason="the log-odds are the logit a; log(1 - s) = -softplus(a)",
-        ),
-        Line(
-            r"-\left[\max(a, 0) - x a + \log(1 + e^{-|a|})\right]",
-            lambda w: -(np.maximum(w.logits, 0) - w.x * w.logits + np.log1p(np.exp(-np.abs(w.logits)))),
-            reason="take out max(a, 0): no exponential overflows",
-        ),
-        Line(
-            r"\mathtt{Bernoulli(a).log\_prob(x)}",
-            lambda w: Bernoulli(w.logits).log_prob(w.x),
-            reason="the package's own: this function trains a VAE",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "sigmoid first, then the logarithm",
-            "It looks like s was rounded to 0 or 1 before the logarithm: log 0 is minus infinity. Stay with logits.",
-            sigmoid_then_log,
-            real="log(0) in several VAE libraries",
-        ),
-        Slip(
-            1,
-            "ones only",
-            "It looks like the pixels that are 0 are left out: (1 - x) log(1 - s) is missing.",
-            lambda w: w.x * log_s(w.logits),
-            latex=r"x \log s",
-        ),
-        Slip(
-            3,
-            "no softplus",
-            "It looks like softplus(a) is missing: without it the two probabilities do not sum to one.",
-            lambda w: by_logits(w, softplus=0.0),
-            latex=r"x a",
-        ),
-        Slip(
-            3,
-            "sign of the logit",
-            "It looks like the logit has the wrong sign: 0 and 1 are exchanged.",
-            lambda w: by_logits(w, x=-1.0, of=-1.0),
-            latex=r"-x a - \mathrm{softplus}(-a)",
-        ),
-        Slip(
-            3,
-            "softplus of minus a",
-            "It looks like softplus(-a) stands where softplus(a) belongs: that is -log s, not -log(1 - s).",
-            lambda w: by_logits(w, of=-1.0),
-            latex=r"x a - \mathrm{softplus}(-a)",
-        ),
-        Slip(
-            4,
-            "cross-entropy without its minus",
-            "It looks like the cross-entropy itself: the log-likelihood is minus that.",
-            lambda w: np.maximum(w.logits, 0) - w.x * w.logits + np.log1p(np.exp(-np.abs(w.logits))),
-            latex=r"\max(a, 0) - x a + \log(1 + e^{-|a|})",
-            real="a library whose test asserts that a negative log-likelihood is below zero",
-        ),
-    ),
+        "collect what multiplies x: the log-odds",
+    )
+    .eq(tex(r"x a - \mathrm{softplus}(a)"), "the log-odds are the logit a; log(1 - s) = -softplus(a)")
+    .slip("no softplus", tex(r"x a"), "softplus(a) is missing: without it the two probabilities do not sum to one.")
+    .slip(
+        "sign of the logit",
+        tex(r"-x a - \mathrm{softplus}(-a)"),
+        "the logit has the wrong sign: 0 and 1 are exchanged.",
+    )
+    .slip(
+        "softplus of minus a",
+        tex(r"x a - \mathrm{softplus}(-a)"),
+        "softplus(-a) stands where softplus(a) belongs: that is -log s, not -log(1 - s).",
+    )
+    .eq(tex(r"-\left[\max(a, 0) - x a + \log(1 + e^{-|a|})\right]"), "take out max(a, 0): no exponential overflows")
+    .slip(
+        "cross-entropy without its minus",
+        tex(r"\max(a, 0) - x a + \log(1 + e^{-|a|})"),
+        "the cross-entropy itself: the log-likelihood is minus that.",
+        real="a library whose test asserts that a negative log-likelihood is below zero",
+    )
+    .eq(
+        given(r"\mathtt{Bernoulli(a).log\_prob(x)}", lambda w: Bernoulli(w.logits).log_prob(w.x)),
+        "the package's own: this function trains a VAE",
+    )
 )
 
 
@@ -208,112 +180,63 @@ def gaussian_nll(
     return half * square / w.noise_variance**power + constant * w.x.size / 2 * np.log(2 * np.pi * w.noise_variance)
 
 
-D9 = Derivation(
-    "D9",
-    "Gaussian decoder: negative log-likelihood and squared error",
-    draw=Reconstructions.draw,
-    assumptions="x | z ~ N(f, c I_d); for the last line c is the same for every f",
-    source="Bishop 2006, section 1.2.5",
-    lines=(
-        Line(
-            r"-\log \prod_{j=1}^{d} \frac{1}{\sqrt{2\pi c}}\, e^{-(x_j - f_j)^2 / 2c}",
-            lambda w: (
-                -np.log(
-                    np.prod(
-                        np.exp(-w.squares / (2 * w.noise_variance)) / np.sqrt(2 * np.pi * w.noise_variance), axis=-1
-                    )
-                )
-            ),
-        ),
-        Line(
-            r"\sum_{j=1}^{d} \left[\frac{(x_j - f_j)^2}{2c} + \tfrac12\log 2\pi c\right]",
-            lambda w: np.sum(
-                w.squares / (2 * w.noise_variance) + 0.5 * np.log(2 * np.pi * w.noise_variance),
-                axis=-1,
-            ),
-            reason="logarithm of a product, minus signs taken in",
-        ),
-        Line(
-            r"\frac{\|x - f\|^2}{2c} + \tfrac{d}{2}\log 2\pi c",
-            gaussian_nll,
-            reason="the constant is the same for each of the d pixels",
-        ),
-        Line(
+D9 = (
+    derive(
+        "D9",
+        "Gaussian decoder: negative log-likelihood and squared error",
+        Reconstructions.draw,
+        assumptions="x | z ~ N(f, c I_d); for the last line c is the same for every f",
+        source="Bishop 2006, section 1.2.5",
+    )
+    .start(tex(r"-\log \prod_{j=1}^{d} \frac{1}{\sqrt{2\pi c}}\, e^{-(x_j - f_j)^2 / 2c}"))
+    .eq(
+        tex(r"\sum_{j=1}^{d} \left[\frac{(x_j - f_j)^2}{2c} + \tfrac12\log 2\pi c\right]"),
+        "logarithm of a product, minus signs taken in",
+    )
+    .eq(tex(r"\frac{\|x - f\|^2}{2c} + \tfrac{d}{2}\log 2\pi c"), "the constant is the same for each of the d pixels")
+    .slip(
+        "mean over pixels",
+        tex(r"\frac{\mathrm{MSE}}{2c} + \tfrac{d}{2}\log 2\pi c"),
+        "the square was averaged over the d pixels; the logarithm of a product is a sum.",
+        real="loss functions with reduction='mean', in many repositories",
+    )
+    .slip("no one half", tex(r"\frac{\|x - f\|^2}{c} + \tfrac{d}{2}\log 2\pi c"), "the 1/2 of the exponent is missing.")
+    .slip(
+        "variance for standard deviation",
+        tex(r"\frac{\|x - f\|^2}{2c^2} + \tfrac{d}{2}\log 2\pi c"),
+        "c was squared as if it were the standard deviation.",
+        real="exp(log_var) used as a standard deviation, in several repositories",
+    )
+    .slip("no constant", tex(r"\frac{\|x - f\|^2}{2c}"), "d/2 log(2 pi c) was dropped under an equals sign.")
+    .slip(
+        "constant without 2 pi",
+        tex(r"\frac{\|x - f\|^2}{2c} + \tfrac{d}{2}\log c"),
+        "log(2 pi)/2 was left out, once for each pixel: the bound is then too high.",
+        real="a well-known tutorial: its plotted bound is off by hundreds of nats",
+    )
+    .slip(
+        "constant once, not d times",
+        tex(r"\frac{\|x - f\|^2}{2c} + \tfrac12\log 2\pi c"),
+        "the constant was counted for one pixel only.",
+    )
+    .eq(
+        given(
             r"-\textstyle\sum_j \mathtt{Normal}(f_j, \sqrt{c})\mathtt{.log\_prob}(x_j)",
             lambda w: -Normal(w.f, np.sqrt(w.noise_variance)).log_prob(w.x).sum(axis=-1),
-            reason="the package's own: its scale is sqrt(c)",
         ),
-        Line(
-            r"\frac{d}{2c}\left(\mathrm{MSE} + c \log 2\pi c\right)",
-            lambda w: (
-                w.x.size
-                / (2 * w.noise_variance)
-                * (w.squares.mean(axis=-1) + w.noise_variance * np.log(2 * np.pi * w.noise_variance))
-            ),
-            reason="MSE is a mean over pixels: times d it is the sum",
-        ),
-        Line(
-            r"\frac{d}{2c}\,\mathrm{MSE}",
-            lambda w: w.x.size / (2 * w.noise_variance) * w.squares.mean(axis=-1),
-            reason="c fixed: the constant moves no minimum in f",
-            relation="up_to_constant",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "mean over pixels",
-            "It looks like the square was averaged over the d pixels; the logarithm of a product is a sum.",
-            lambda w: gaussian_nll(w, average=True),
-            latex=r"\frac{\mathrm{MSE}}{2c} + \tfrac{d}{2}\log 2\pi c",
-            real="loss functions with reduction='mean', in many repositories",
-        ),
-        Slip(
-            2,
-            "no one half",
-            "It looks like the 1/2 of the exponent is missing.",
-            lambda w: gaussian_nll(w, half=1.0),
-            latex=r"\frac{\|x - f\|^2}{c} + \tfrac{d}{2}\log 2\pi c",
-        ),
-        Slip(
-            2,
-            "variance for standard deviation",
-            "It looks like c was squared as if it were the standard deviation.",
-            lambda w: gaussian_nll(w, power=2),
-            latex=r"\frac{\|x - f\|^2}{2c^2} + \tfrac{d}{2}\log 2\pi c",
-            real="exp(log_var) used as a standard deviation, in several repositories",
-        ),
-        Slip(
-            2,
-            "no constant",
-            "It looks like d/2 log(2 pi c) was dropped under an equals sign.",
-            lambda w: gaussian_nll(w, constant=0.0),
-            latex=r"\frac{\|x - f\|^2}{2c}",
-        ),
-        Slip(
-            2,
-            "constant without 2 pi",
-            "It looks like log(2 pi)/2 was left out, once for each pixel: the bound is then too high.",
-            lambda w: gaussian_nll(w) - w.x.size / 2 * np.log(2 * np.pi),
-            latex=r"\frac{\|x - f\|^2}{2c} + \tfrac{d}{2}\log c",
-            real="a well-known tutorial: its plotted bound is off by hundreds of nats",
-        ),
-        Slip(
-            2,
-            "constant once, not d times",
-            "It looks like the constant was counted for one pixel only.",
-            lambda w: gaussian_nll(w, constant=1 / w.x.size),
-            latex=r"\frac{\|x - f\|^2}{2c} + \tfrac12\log 2\pi c",
-        ),
-        Slip(
-            5,
-            "mean squared error itself",
-            "It looks like MSE stands for the loss: beside a KL its weight d/(2c) cannot be left out.",
-            lambda w: w.squares.mean(axis=-1),
-            latex=r"\mathrm{MSE}",
-            real="MSE.mean() + weight * KL, in courses and repositories",
-        ),
-    ),
+        "the package's own: its scale is sqrt(c)",
+    )
+    .eq(
+        tex(r"\frac{d}{2c}\left(\mathrm{MSE} + c \log 2\pi c\right)"),
+        "MSE is a mean over pixels: times d it is the sum",
+    )
+    .up_to_constant(tex(r"\frac{d}{2c}\,\mathrm{MSE}"), "c fixed: the constant moves no minimum in f")
+    .slip(
+        "mean squared error itself",
+        tex(r"\mathrm{MSE}"),
+        "MSE stands for the loss: beside a KL its weight d/(2c) cannot be left out.",
+        real="MSE.mean() + weight * KL, in courses and repositories",
+    )
 )
 
 
@@ -379,66 +302,61 @@ def sum_of_evidences(w: BinaryDecoder) -> Estimate:
     return Estimate(np.sum(each.value), np.sum(each.error))
 
 
-B7 = Derivation(
-    "B7",
-    "the evidence of a Bernoulli decoder is a distribution over images",
-    draw=BinaryDecoder.draw,
-    assumptions="x in {0, 1}^d; pixels independent given z",
-    source="Kingma and Welling 2014, appendix C.1",
-    lines=(
-        Line(r"\sum_{x \in \{0,1\}^d} p(x)", sum_of_evidences),
-        Line(
-            r"\sum_{x} \int p(z) \prod_{j} s_j^{x_j} (1 - s_j)^{1 - x_j}\, dz",
-            under_prior(mass_of_images),
-            reason="marginalization; pixels independent given z",
-        ),
-        Line(
-            r"\int p(z) \prod_{j} \left[s_j + (1 - s_j)\right] dz",
-            under_prior(lambda w, z: np.prod(w.ones(z) + expit(-w.model.logits(z)), axis=-1)),
-            reason="distributive law: sum of products = product of sums",
-        ),
-        Line(r"\int p(z)\, dz", under_prior(lambda w, z: np.ones_like(z)), reason="each bracket is 1, whatever z"),
-        Line("1", lambda w: 1.0, reason="the prior is a density"),
-    ),
-    slips=(
-        Slip(
-            1,
-            "grey pixels counted",
-            "It looks like grey values got a share too: on top of 0 and 1, the total exceeds one.",
+B7 = (
+    derive(
+        "B7",
+        "the evidence of a Bernoulli decoder is a distribution over images",
+        BinaryDecoder.draw,
+        assumptions="x in {0, 1}^d; pixels independent given z",
+        source="Kingma and Welling 2014, appendix C.1",
+    )
+    .start(given(r"\sum_{x \in \{0,1\}^d} p(x)", sum_of_evidences))
+    .eq(
+        tex(r"\sum_{x} \int p(z) \prod_{j} s_j^{x_j} (1 - s_j)^{1 - x_j}\, dz"),
+        "marginalization; pixels independent given z",
+    )
+    .slip(
+        "grey pixels counted",
+        given(
+            r"\sum_{x \in \{0, \frac12, 1\}^d} \int p(z) \prod_{j} s_j^{x_j} (1 - s_j)^{1 - x_j}\, dz",
             under_prior(lambda w, z: mass_of_images(w, z, values=(0, 0.5, 1))),
-            latex=r"\sum_{x \in \{0, \frac12, 1\}^d} \int p(z) \prod_{j} s_j^{x_j} (1 - s_j)^{1 - x_j}\, dz",
-            real="cross-entropy of grey pixels called a log-likelihood, in many repositories",
         ),
-        Slip(
-            1,
-            "mean over pixels",
-            "It looks like the logarithm was averaged over pixels: then its exponential sums to far more than one.",
+        "grey values got a share too: on top of 0 and 1, the total exceeds one.",
+        real="cross-entropy of grey pixels called a log-likelihood, in many repositories",
+    )
+    .slip(
+        "mean over pixels",
+        given(
+            r"\sum_{x} \int p(z) \left[\prod_{j} s_j^{x_j} (1 - s_j)^{1 - x_j}\right]^{1/d} dz",
             under_prior(lambda w, z: mass_of_images(w, z, average=True)),
-            latex=r"\sum_{x} \int p(z) \left[\prod_{j} s_j^{x_j} (1 - s_j)^{1 - x_j}\right]^{1/d} dz",
-            real="reduction='mean', in many repositories",
         ),
-        Slip(
-            1,
-            "ones only",
-            "It looks like the pixels that are 0 are left out: the factor (1 - s)^(1 - x) is missing.",
-            under_prior(lambda w, z: mass_of_images(w, z, zeros=False)),
-            latex=r"\sum_{x} \int p(z) \prod_{j} s_j^{x_j}\, dz",
-        ),
-        Slip(
-            2,
-            "product for sum",
-            "It looks like the two values of a pixel were multiplied: they exclude each other, so they add.",
+        "the logarithm was averaged over pixels: then its exponential sums to far more than one.",
+        real="reduction='mean', in many repositories",
+    )
+    .slip(
+        "ones only",
+        tex(r"\sum_{x} \int p(z) \prod_{j} s_j^{x_j}\, dz"),
+        "the pixels that are 0 are left out: the factor (1 - s)^(1 - x) is missing.",
+    )
+    .eq(
+        tex(r"\int p(z) \prod_{j} \left[s_j + (1 - s_j)\right] dz"),
+        "distributive law: sum of products = product of sums",
+    )
+    .slip(
+        "product for sum",
+        given(
+            r"\int p(z) \prod_{j} s_j (1 - s_j)\, dz",
             under_prior(lambda w, z: np.prod(w.ones(z) * expit(-w.model.logits(z)), axis=-1)),
-            latex=r"\int p(z) \prod_{j} s_j (1 - s_j)\, dz",
         ),
-        Slip(
-            3,
-            "number of images",
-            "It looks like each of the 2^d images was given the weight of all.",
-            under_prior(lambda w, z: np.full_like(z, 2.0**w.model.slope.size)),
-            latex=r"2^d \int p(z)\, dz",
-        ),
-    ),
+        "the two values of a pixel were multiplied: they exclude each other, so they add.",
+    )
+    .eq(tex(r"\int p(z)\, dz"), "each bracket is 1, whatever z")
+    .slip(
+        "number of images",
+        given(r"2^d \int p(z)\, dz", under_prior(lambda w, z: np.full_like(z, 2.0**w.model.slope.size))),
+        "each of the 2^d images was given the weight of all.",
+    )
+    .eq(tex("1"), "the prior is a density")
 )
 
 
@@ -476,79 +394,73 @@ def log_density(w: Levels) -> float:
     return float(np.log(np.prod(w.of_pixels) / (1 / num_levels) ** d))
 
 
-D12 = Derivation(
-    "D12",
-    "bits per dimension",
-    draw=Levels.draw,
-    assumptions="x in {0, ..., L-1}^d; y = (x + u)/L with u in [0, 1)^d, p(y) constant in each cell",
-    source="Theis, van den Oord and Bethge 2016, section 3.1",
-    lines=(
-        Line(r"-\tfrac{1}{d} \log_2 P(x)", lambda w: -np.log2(np.prod(w.of_pixels)) / len(w.x)),
-        Line(
-            r"\frac{-\log P(x)}{d \log 2}",
-            lambda w: nats(w) / (len(w.x) * np.log(2)),
-            reason="change of base: a bit is log 2 nats",
-        ),
-        Line(
+D12 = (
+    derive(
+        "D12",
+        "bits per dimension",
+        Levels.draw,
+        assumptions="x in {0, ..., L-1}^d; y = (x + u)/L with u in [0, 1)^d, p(y) constant in each cell",
+        source="Theis, van den Oord and Bethge 2016, section 3.1",
+    )
+    .start(given(r"-\tfrac{1}{d} \log_2 P(x)", lambda w: -np.log2(np.prod(w.of_pixels)) / len(w.x)))
+    .eq(
+        given(r"\frac{-\log P(x)}{d \log 2}", lambda w: nats(w) / (len(w.x) * np.log(2))),
+        "change of base: a bit is log 2 nats",
+    )
+    .slip(
+        "nats called bits",
+        given(r"\frac{-\log P(x)}{d}", lambda w: nats(w) / len(w.x)),
+        "the number is in nats: log 2 is missing.",
+    )
+    .slip(
+        "per image, not per dimension",
+        given(r"\frac{-\log P(x)}{\log 2}", lambda w: nats(w) / np.log(2)),
+        "d is missing: these are bits for the whole image.",
+    )
+    .slip(
+        "logarithm to base ten",
+        given(r"\frac{-\log P(x)}{d \log 10}", lambda w: nats(w) / (len(w.x) * np.log(10))),
+        "the logarithm to base 10 was used; a bit is a logarithm to base 2.",
+    )
+    .slip(
+        "multiplied by log 2",
+        given(r"\frac{-\log P(x) \log 2}{d}", lambda w: nats(w) / len(w.x) * np.log(2)),
+        "nats were multiplied by log 2: a nat is more than a bit, so bits are the larger number.",
+    )
+    .eq(
+        given(
             r"-\tfrac{1}{d \log 2} \textstyle\sum_j \mathtt{Categorical.log\_prob}(x_j)",
             lambda w: -Categorical(np.log(w.probabilities)).log_prob(w.x).sum() / (len(w.x) * np.log(2)),
-            reason="the same from the package's log-probabilities",
         ),
-        Line(
+        "the same from the package's log-probabilities",
+    )
+    .eq(
+        given(
             r"\frac{-\log\left[L^{-d}\, p(y)\right]}{d \log 2}",
             lambda w: -(log_density(w) - len(w.x) * np.log(w.shape[1])) / (len(w.x) * np.log(2)),
-            reason="pixels scaled by 1/L: a level is a cell of volume L^-d",
         ),
-        Line(
+        "pixels scaled by 1/L: a level is a cell of volume L^-d",
+    )
+    .eq(
+        given(
             r"\frac{-\log p(y)}{d \log 2} + \log_2 L",
             lambda w: -log_density(w) / (len(w.x) * np.log(2)) + np.log2(w.shape[1]),
-            reason="logarithm of a product; 8 bits where L = 256",
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "nats called bits",
-            "It looks like the number is in nats: log 2 is missing.",
-            lambda w: nats(w) / len(w.x),
-            latex=r"\frac{-\log P(x)}{d}",
-        ),
-        Slip(
-            1,
-            "per image, not per dimension",
-            "It looks like d is missing: these are bits for the whole image.",
-            lambda w: nats(w) / np.log(2),
-            latex=r"\frac{-\log P(x)}{\log 2}",
-        ),
-        Slip(
-            1,
-            "logarithm to base ten",
-            "It looks like the logarithm to base 10 was used; a bit is a logarithm to base 2.",
-            lambda w: nats(w) / (len(w.x) * np.log(10)),
-            latex=r"\frac{-\log P(x)}{d \log 10}",
-        ),
-        Slip(
-            1,
-            "multiplied by log 2",
-            "It looks like nats were multiplied by log 2: a nat is more than a bit, so bits are the larger number.",
-            lambda w: nats(w) / len(w.x) * np.log(2),
-            latex=r"\frac{-\log P(x) \log 2}{d}",
-        ),
-        Slip(
-            4,
-            "scaled pixels, no log2 L",
-            "It looks like log2 L is missing: a density of pixels in [0, 1] is no probability of levels.",
-            lambda w: -log_density(w) / (len(w.x) * np.log(2)),
-            latex=r"\frac{-\log p(y)}{d \log 2}",
-        ),
-        Slip(
-            4,
-            "log L in nats",
-            "It looks like log L was added in nats to a number in bits.",
+        "logarithm of a product; 8 bits where L = 256",
+    )
+    .slip(
+        "scaled pixels, no log2 L",
+        given(r"\frac{-\log p(y)}{d \log 2}", lambda w: -log_density(w) / (len(w.x) * np.log(2))),
+        "log2 L is missing: a density of pixels in [0, 1] is no probability of levels.",
+    )
+    .slip(
+        "log L in nats",
+        given(
+            r"\frac{-\log p(y)}{d \log 2} + \log L",
             lambda w: -log_density(w) / (len(w.x) * np.log(2)) + np.log(w.shape[1]),
-            latex=r"\frac{-\log p(y)}{d \log 2} + \log L",
         ),
-    ),
+        "log L was added in nats to a number in bits.",
+    )
 )
 
 
@@ -605,80 +517,53 @@ def mean_log_density(w: GaussianLevels, *, center: float = 0.5, variance: float 
     return -0.5 * np.log(2 * np.pi * w.p.scale**2) - square / (2 * w.p.scale**2)
 
 
-D13 = Derivation(
-    "D13",
-    "dequantization: uniform noise gives a lower bound on log P(v)",
-    draw=GaussianLevels.draw,
-    assumptions="v whole, u uniform on [0, 1); p = N(m, s^2) in units of a level",
-    source="Theis, van den Oord and Bethge 2016, equation (5)",
-    lines=(
-        Line(r"\log P(v)", lambda w: np.log(mass(w))),
-        Line(
-            r"\log \int_0^1 p(v + u)\, du",
-            lambda w: over_noise(lambda w, y: np.exp(w.p.log_prob(y)))(w).log(),
-            reason="the mass of a level is the integral over its cell",
-        ),
-        Line(
-            r"\mathbb{E}_{u}\left[\log p(v + u)\right]",
-            over_noise(lambda w, y: w.p.log_prob(y)),
-            reason="u has density 1 on [0, 1); Jensen: log is concave",
-            relation=">=",
-            gap=lambda w: np.log(mass(w)) - mean_log_density(w),
-        ),
-        Line(
-            r"-\tfrac12\log 2\pi s^2 - \frac{(v + \frac12 - m)^2 + \frac{1}{12}}{2s^2}",
-            mean_log_density,
-            reason="a uniform u has mean 1/2 and variance 1/12",
-        ),
-        Line(
-            r"\log p(v + u) \text{ on random } u",
-            reason="a sample mean: bounded, so its variance is finite",
-            samples=lambda w, rng, n: w.p.log_prob(w.v + rng.random((n, 1))),
-            num_samples=4_000,
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "an upper bound",
-            "It looks like Jensen is used for a convex function: log is concave, so noise loses.",
-            relation="<=",
-        ),
-        Slip(
-            2,
-            "equality",
-            "It looks like log and mean over u were exchanged: that costs the gap.",
-            relation="=",
-        ),
-        Slip(
-            2,
-            "no noise",
-            "It looks like the density at the bare level was taken: it bounds nothing, and can grow without end.",
-            lambda w: w.p.log_prob(w.v),
-            latex=r"\log p(v)",
-            real="Gaussian decoders trained on bare bytes",
-        ),
-        Slip(
-            3,
-            "noise around the level",
-            "It looks like u has mean 0: the cell of level v runs from v to v + 1.",
-            lambda w: mean_log_density(w, center=0.0),
-            latex=r"-\tfrac12\log 2\pi s^2 - \frac{(v - m)^2 + \frac{1}{12}}{2s^2}",
-        ),
-        Slip(
-            3,
-            "no variance of the noise",
-            "It looks like E[u^2] was taken for E[u]^2: the variance 1/12 is missing.",
-            lambda w: mean_log_density(w, variance=0.0),
-            latex=r"-\tfrac12\log 2\pi s^2 - \frac{(v + \frac12 - m)^2}{2s^2}",
-        ),
-        Slip(
-            4,
-            "Gaussian noise",
-            "It looks like u is Gaussian: it then leaves the cell of its level.",
-            samples=lambda w, rng, n: w.p.log_prob(w.v + rng.standard_normal((n, 1))),
-        ),
-    ),
+D13 = (
+    derive(
+        "D13",
+        "dequantization: uniform noise gives a lower bound on log P(v)",
+        GaussianLevels.draw,
+        assumptions="v whole, u uniform on [0, 1); p = N(m, s^2) in units of a level",
+        source="Theis, van den Oord and Bethge 2016, equation (5)",
+    )
+    .start(given(r"\log P(v)", lambda w: np.log(mass(w))))
+    .eq(tex(r"\log \int_0^1 p(v + u)\, du"), "the mass of a level is the integral over its cell")
+    .ge(
+        tex(r"\mathbb{E}_{u}\left[\log p(v + u)\right]"),
+        "u has density 1 on [0, 1); Jensen: log is concave",
+        gap=lambda w: np.log(mass(w)) - mean_log_density(w),
+    )
+    .slip("an upper bound", says="Jensen is used for a convex function: log is concave, so noise loses.", relation="<=")
+    .slip("equality", says="log and mean over u were exchanged: that costs the gap.", relation="=")
+    .slip(
+        "no noise",
+        tex(r"\log p(v)"),
+        "the density at the bare level was taken: it bounds nothing, and can grow without end.",
+        real="Gaussian decoders trained on bare bytes",
+    )
+    .eq(
+        tex(r"-\tfrac12\log 2\pi s^2 - \frac{(v + \frac12 - m)^2 + \frac{1}{12}}{2s^2}"),
+        "a uniform u has mean 1/2 and variance 1/12",
+    )
+    .slip(
+        "noise around the level",
+        tex(r"-\tfrac12\log 2\pi s^2 - \frac{(v - m)^2 + \frac{1}{12}}{2s^2}"),
+        "u has mean 0: the cell of level v runs from v to v + 1.",
+    )
+    .slip(
+        "no variance of the noise",
+        tex(r"-\tfrac12\log 2\pi s^2 - \frac{(v + \frac12 - m)^2}{2s^2}"),
+        "E[u^2] was taken for E[u]^2: the variance 1/12 is missing.",
+    )
+    .eq(
+        sampled(r"\log p(v + u) \text{ on random } u", lambda w, rng, n: w.p.log_prob(w.v + rng.random((n, 1)))),
+        "a sample mean: bounded, so its variance is finite",
+        num_samples=4_000,
+    )
+    .slip(
+        "Gaussian noise",
+        sampled("TODO", lambda w, rng, n: w.p.log_prob(w.v + rng.standard_normal((n, 1)))),
+        "u is Gaussian: it then leaves the cell of its level.",
+    )
 )
 
 
@@ -720,77 +605,50 @@ def sampled_excess(w: NormalPair, rng: Rng, n: int, *, law: str = "q", sign: flo
     return excess(sign * (w.p.log_prob(z) - w.q.log_prob(z)))
 
 
-C23 = Derivation(
-    "C23",
-    "KL from samples, none of which is negative",
-    draw=narrower_prior,
-    assumptions="q > 0 wherever p > 0; for the samples var(p) < 2 var(q), so that their variance is finite",
-    source="J. Schulman, Approximating KL divergence, 2020 (k1 and k3)",
-    lines=(
-        Line(r"\mathrm{KL}(q \,\Vert\, p)", lambda w: kl_divergence(w.q, w.p)),
-        Line(r"\mathbb{E}_{q}\left[-\log r\right],\ r = p/q", under_q(lambda log_r: -log_r), reason="definition of KL"),
-        Line(
-            r"\mathbb{E}_{q}\left[-\log r\right] + \mathbb{E}_{q}\left[r - 1\right]",
-            lambda w: under_q(lambda log_r: -log_r)(w) + under_q(np.expm1)(w),
-            reason="the integral of q p/q is 1: the new term has mean 0",
-        ),
-        Line(
-            r"\mathbb{E}_{q}\left[r - 1 - \log r\right]",
-            under_q(excess),
-            reason="expectation is linear",
-        ),
-        Line(
-            r"r - 1 - \log r \text{ on random } z \sim q",
-            reason="a sample mean: r is bounded here, so its variance is finite",
-            samples=sampled_excess,
-            num_samples=20_000,
-        ),
-        Line(
-            "0",
-            lambda w: 0.0,
-            reason="log r <= r - 1: no sample is negative",
-            relation=">=",
-            equality=equal_pair,
-        ),
-    ),
-    slips=(
-        Slip(
-            3,
-            "half the squared log-ratio",
-            "It looks like (log r)^2/2 was averaged: close to KL where q is near p, but biased.",
-            under_q(lambda log_r: log_r**2 / 2),
-            latex=r"\mathbb{E}_{q}\left[\tfrac12 (\log r)^2\right]",
-            real="the estimator k2 of a widely used note, which says so",
-        ),
-        Slip(
-            3,
-            "no minus one",
-            "It looks like the -1 is missing: E[r] is 1, not 0.",
-            under_q(lambda log_r: np.exp(log_r) - log_r),
-            latex=r"\mathbb{E}_{q}\left[r - \log r\right]",
-        ),
-        Slip(
-            3,
-            "ratio upside down",
-            "It looks like r is q/p: under q it is p/q that has mean 1.",
-            under_q(lambda log_r: excess(-log_r)),
-            latex=r"\mathbb{E}_{q}\left[\tfrac1r - 1 + \log r\right]",
-        ),
-        Slip(
-            1,
-            "log r without its minus",
-            "It looks like the minus is missing: KL averages log q/p, and r is p/q.",
-            under_q(lambda log_r: log_r),
-            latex=r"\mathbb{E}_{q}\left[\log r\right]",
-        ),
-        Slip(
-            4,
-            "samples from p",
-            "It looks like z was drawn from p: KL(q || p) averages under q.",
-            samples=lambda w, rng, n: sampled_excess(w, rng, n, law="p"),
-        ),
-        Slip(5, "never positive", "It looks like the inequality is turned around.", relation="<="),
-    ),
+C23 = (
+    derive(
+        "C23",
+        "KL from samples, none of which is negative",
+        narrower_prior,
+        assumptions="q > 0 wherever p > 0; for the samples var(p) < 2 var(q), so that their variance is finite",
+        source="J. Schulman, Approximating KL divergence, 2020 (k1 and k3)",
+    )
+    .start(tex(r"\mathrm{KL}(q \,\Vert\, p)"))
+    .eq(tex(r"\mathbb{E}_{q}\left[-\log r\right],\ r = p/q"), "definition of KL")
+    .slip(
+        "log r without its minus",
+        tex(r"\mathbb{E}_{q}\left[\log r\right]"),
+        "the minus is missing: KL averages log q/p, and r is p/q.",
+    )
+    .eq(
+        tex(r"\mathbb{E}_{q}\left[-\log r\right] + \mathbb{E}_{q}\left[r - 1\right]"),
+        "the integral of q p/q is 1: the new term has mean 0",
+    )
+    .eq(tex(r"\mathbb{E}_{q}\left[r - 1 - \log r\right]"), "expectation is linear")
+    .slip(
+        "half the squared log-ratio",
+        tex(r"\mathbb{E}_{q}\left[\tfrac12 (\log r)^2\right]"),
+        "(log r)^2/2 was averaged: close to KL where q is near p, but biased.",
+        real="the estimator k2 of a widely used note, which says so",
+    )
+    .slip("no minus one", tex(r"\mathbb{E}_{q}\left[r - \log r\right]"), "the -1 is missing: E[r] is 1, not 0.")
+    .slip(
+        "ratio upside down",
+        tex(r"\mathbb{E}_{q}\left[\tfrac1r - 1 + \log r\right]"),
+        "r is q/p: under q it is p/q that has mean 1.",
+    )
+    .eq(
+        sampled(r"r - 1 - \log r \text{ on random } z \sim q", sampled_excess),
+        "a sample mean: r is bounded here, so its variance is finite",
+        num_samples=20_000,
+    )
+    .slip(
+        "samples from p",
+        sampled("TODO", lambda w, rng, n: sampled_excess(w, rng, n, law="p")),
+        "z was drawn from p: KL(q || p) averages under q.",
+    )
+    .ge(tex("0"), "log r <= r - 1: no sample is negative", equality=equal_pair)
+    .slip("never positive", says="the inequality is turned around.", relation="<=")
 )
 
 
@@ -833,20 +691,36 @@ def closed_variance(w: DataSet, *, correction: bool = True, ddof: int = 1, power
     return n**power / m * spread_of(bounds_of(w), ddof) * (1 - m / n if correction else 1)
 
 
-F13 = Derivation(
-    "F13",
-    "variance of the minibatch estimator",
-    draw=DataSet.draw,
-    assumptions="the batch B of M examples uniform without replacement from N",
-    source="Cochran 1977, theorem 2.2",
-    lines=(
-        Line(r"\mathrm{Var}_{B}\left[\tfrac{N}{M} \textstyle\sum_{i \in B} \mathcal{L}_i\right]", variance_of_batches),
-        Line(
+F13 = (
+    derive(
+        "F13",
+        "variance of the minibatch estimator",
+        DataSet.draw,
+        assumptions="the batch B of M examples uniform without replacement from N",
+        source="Cochran 1977, theorem 2.2",
+    )
+    .start(
+        given(r"\mathrm{Var}_{B}\left[\tfrac{N}{M} \textstyle\sum_{i \in B} \mathcal{L}_i\right]", variance_of_batches)
+    )
+    .eq(
+        given(
             r"\tfrac{N^2}{M^2} \left[M\,\mathrm{Var}(\mathcal{L}_I) + M(M-1)\,\mathrm{Cov}(\mathcal{L}_I, \mathcal{L}_J)\right]",
             from_moments,
-            reason="variance of a sum; I, J two different examples",
         ),
-        Line(
+        "variance of a sum; I, J two different examples",
+    )
+    .slip(
+        "examples taken as independent",
+        given(r"\tfrac{N^2}{M}\,\mathrm{Var}(\mathcal{L}_I)", lambda w: from_moments(w, covariance=False)),
+        "the covariance is missing: without replacement, one example in makes the others rarer.",
+    )
+    .slip(
+        "N/M not squared",
+        given("TODO", lambda w: from_moments(w, power=1)),
+        "the factor N/M was not squared: a variance scales with the square.",
+    )
+    .eq(
+        given(
             r"\tfrac{N^2}{M^2} \left[M\,\tfrac{N-1}{N}\,s^2 - M(M-1)\,\tfrac{1}{N}\,s^2\right]",
             lambda w: (
                 (len(w.x) / w.batch_size) ** 2
@@ -854,61 +728,36 @@ F13 = Derivation(
                 * (w.batch_size * (len(w.x) - 1) - w.batch_size * (w.batch_size - 1))
                 / len(w.x)
             ),
-            reason="deviations sum to 0: Cov = -Var/(N - 1)",
         ),
-        Line(
-            r"\tfrac{N^2}{M}\, s^2 \left(1 - \tfrac{M}{N}\right)",
-            closed_variance,
-            reason="(N - 1) - (M - 1) = N - M",
-        ),
-        Line(
+        "deviations sum to 0: Cov = -Var/(N - 1)",
+    )
+    .eq(given(r"\tfrac{N^2}{M}\, s^2 \left(1 - \tfrac{M}{N}\right)", closed_variance), "(N - 1) - (M - 1) = N - M")
+    .slip(
+        "no finite-population correction",
+        given(r"\tfrac{N^2}{M}\, s^2", lambda w: closed_variance(w, correction=False)),
+        "1 - M/N is missing: a batch of all examples has no noise at all.",
+    )
+    .slip(
+        "s^2 divided by N", given("TODO", lambda w: closed_variance(w, ddof=0)), "s^2 was divided by N, not by N - 1."
+    )
+    .slip(
+        "N for N^2",
+        given(r"\tfrac{N}{M}\, s^2 \left(1 - \tfrac{M}{N}\right)", lambda w: closed_variance(w, power=1)),
+        "the sum over the data set was scaled as a mean: N^2, not N.",
+    )
+    .eq(
+        sampled(
             r"\left(\tfrac{N}{M} \textstyle\sum_{i \in B} \mathcal{L}_i - \sum_i \mathcal{L}_i\right)^2 \text{ on random batches}",
-            reason="a sample mean over batches: 35 values, finite variance",
-            samples=squared_deviations,
-            num_samples=20_000,
+            squared_deviations,
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "examples taken as independent",
-            "It looks like the covariance is missing: without replacement, one example in makes the others rarer.",
-            lambda w: from_moments(w, covariance=False),
-            latex=r"\tfrac{N^2}{M}\,\mathrm{Var}(\mathcal{L}_I)",
-        ),
-        Slip(
-            1,
-            "N/M not squared",
-            "It looks like the factor N/M was not squared: a variance scales with the square.",
-            lambda w: from_moments(w, power=1),
-        ),
-        Slip(
-            3,
-            "no finite-population correction",
-            "It looks like 1 - M/N is missing: a batch of all examples has no noise at all.",
-            lambda w: closed_variance(w, correction=False),
-            latex=r"\tfrac{N^2}{M}\, s^2",
-        ),
-        Slip(
-            3,
-            "s^2 divided by N",
-            "It looks like s^2 was divided by N, not by N - 1.",
-            lambda w: closed_variance(w, ddof=0),
-        ),
-        Slip(
-            3,
-            "N for N^2",
-            "It looks like the sum over the data set was scaled as a mean: N^2, not N.",
-            lambda w: closed_variance(w, power=1),
-            latex=r"\tfrac{N}{M}\, s^2 \left(1 - \tfrac{M}{N}\right)",
-        ),
-        Slip(
-            4,
-            "with replacement",
-            "It looks like batches were drawn with replacement: the same example may come twice.",
-            samples=lambda w, rng, n: squared_deviations(w, rng, n, replacement=True),
-        ),
-    ),
+        "a sample mean over batches: 35 values, finite variance",
+        num_samples=20_000,
+    )
+    .slip(
+        "with replacement",
+        sampled("TODO", lambda w, rng, n: squared_deviations(w, rng, n, replacement=True)),
+        "batches were drawn with replacement: the same example may come twice.",
+    )
 )
 
 
@@ -998,93 +847,77 @@ def lost(w: NoisyImages) -> float:
     return w.size / 2 * float(ratio - 1 - np.log(ratio))
 
 
-K8 = Derivation(
-    "K8",
-    "the best noise variance of a Gaussian decoder",
-    draw=NoisyImages.draw,
-    assumptions="x | z ~ N(f(z), c I), one c for all pixels and examples; encoder and f stay as they are",
-    source="Rybkin, Daniilidis and Levine 2021, section 3",
-    lines=(
-        Line(r"\sum_n \mathbb{E}_{q_n}\left[\log p_c(x_n \mid z)\right]", expected_log_likelihoods),
-        Line(
-            r"-\tfrac{Nd}{2}\log 2\pi c - \tfrac{1}{2c} \sum_n \mathbb{E}_{q_n}\|x_n - f(z)\|^2",
-            lambda w: (
-                -w.squares / (2 * w.model.noise_variance) - w.size / 2 * np.log(2 * np.pi * w.model.noise_variance)
-            ),
-            reason="the logarithm of a Gaussian density (D9)",
+K8 = (
+    derive(
+        "K8",
+        "the best noise variance of a Gaussian decoder",
+        NoisyImages.draw,
+        assumptions="x | z ~ N(f(z), c I), one c for all pixels and examples; encoder and f stay as they are",
+        source="Rybkin, Daniilidis and Levine 2021, section 3",
+    )
+    .start(tex(r"\sum_n \mathbb{E}_{q_n}\left[\log p_c(x_n \mid z)\right]"))
+    .eq(
+        tex(r"-\tfrac{Nd}{2}\log 2\pi c - \tfrac{1}{2c} \sum_n \mathbb{E}_{q_n}\|x_n - f(z)\|^2"),
+        "the logarithm of a Gaussian density (D9)",
+    )
+    .eq(
+        tex(r"-\tfrac{Nd}{2}\left(\log 2\pi c + \tfrac{c^*}{c}\right)"),
+        "c* := mean over N d pixels of the expected square",
+    )
+    .slip(
+        "no 1/d",
+        given("TODO", lambda w: in_ratio(w, best_variance(w) * w.x.shape[1])),
+        "the squares were averaged over examples but summed over pixels.",
+    )
+    .slip(
+        "no 1/N",
+        given("TODO", lambda w: in_ratio(w, best_variance(w) * len(w.x))),
+        "the squares were averaged over pixels but summed over examples.",
+    )
+    .slip(
+        "constant once, not N d times",
+        given("TODO", lambda w: in_ratio(w, best_variance(w), 1 / w.size)),
+        "log(2 pi c) was counted for one pixel only.",
+    )
+    .eq(
+        tex(
+            r"-\tfrac{Nd}{2}\left(\log 2\pi c^* + 1\right) - \tfrac{Nd}{2}\left(\tfrac{c^*}{c} - 1 - \log\tfrac{c^*}{c}\right)"
         ),
-        Line(
-            r"-\tfrac{Nd}{2}\left(\log 2\pi c + \tfrac{c^*}{c}\right)",
-            lambda w: in_ratio(w, best_variance(w)),
-            reason="c* := mean over N d pixels of the expected square",
-        ),
-        Line(
-            r"-\tfrac{Nd}{2}\left(\log 2\pi c^* + 1\right) - \tfrac{Nd}{2}\left(\tfrac{c^*}{c} - 1 - \log\tfrac{c^*}{c}\right)",
-            lambda w: profile(w) - lost(w),
-            reason="log c = log c* - log(c*/c); add and subtract 1",
-        ),
-        Line(
-            r"-\tfrac{Nd}{2}\left(\log 2\pi c^* + 1\right)",
-            profile,
-            reason="log r <= r - 1, with equality at r = c*/c = 1 only",
-            relation="<=",
-            gap=lost,
-        ),
-        Line(
-            r"\sum_n \mathbb{E}_{q_n}\left[\log p_{c^*}(x_n \mid z)\right]",
-            with_variance(best_variance),
-            reason="this value is reached: put c = c* into line 0",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "no 1/d",
-            "It looks like the squares were averaged over examples but summed over pixels.",
-            lambda w: in_ratio(w, best_variance(w) * w.x.shape[1]),
-        ),
-        Slip(
-            2,
-            "no 1/N",
-            "It looks like the squares were averaged over pixels but summed over examples.",
-            lambda w: in_ratio(w, best_variance(w) * len(w.x)),
-        ),
-        Slip(
-            2,
-            "constant once, not N d times",
-            "It looks like log(2 pi c) was counted for one pixel only.",
-            lambda w: in_ratio(w, best_variance(w), 1 / w.size),
-        ),
-        Slip(
-            4,
-            "a lower bound",
-            "It looks like the inequality is turned around: no c gives more than c*.",
-            relation=">=",
-        ),
-        Slip(
-            5,
-            "root mean square for mean square",
-            "It looks like the standard deviation stands for the variance c*.",
+        "log c = log c* - log(c*/c); add and subtract 1",
+    )
+    .le(
+        tex(r"-\tfrac{Nd}{2}\left(\log 2\pi c^* + 1\right)"),
+        "log r <= r - 1, with equality at r = c*/c = 1 only",
+        gap=lost,
+    )
+    .slip("a lower bound", says="the inequality is turned around: no c gives more than c*.", relation=">=")
+    .eq(
+        tex(r"\sum_n \mathbb{E}_{q_n}\left[\log p_{c^*}(x_n \mid z)\right]"),
+        "this value is reached: put c = c* into line 0",
+    )
+    .slip(
+        "root mean square for mean square",
+        given(
+            r"\sum_n \mathbb{E}_{q_n}\left[\log p_{\sqrt{c^*}}(x_n \mid z)\right]",
             with_variance(lambda w: np.sqrt(best_variance(w))),
-            latex=r"\sum_n \mathbb{E}_{q_n}\left[\log p_{\sqrt{c^*}}(x_n \mid z)\right]",
-            real="exp(log_var) used as a standard deviation, in several repositories",
         ),
-        Slip(
-            5,
-            "twice the best",
-            "It looks like the 2 of 2c was taken into c*.",
+        "the standard deviation stands for the variance c*.",
+        real="exp(log_var) used as a standard deviation, in several repositories",
+    )
+    .slip(
+        "twice the best",
+        given(
+            r"\sum_n \mathbb{E}_{q_n}\left[\log p_{2c^*}(x_n \mid z)\right]",
             with_variance(lambda w: 2 * best_variance(w)),
-            latex=r"\sum_n \mathbb{E}_{q_n}\left[\log p_{2c^*}(x_n \mid z)\right]",
         ),
-        Slip(
-            5,
-            "variance fixed at one",
-            "It looks like c was left at 1: the squared error alone does not choose it.",
-            with_variance(lambda w: 1.0),
-            latex=r"\sum_n \mathbb{E}_{q_n}\left[\log p_{1}(x_n \mid z)\right]",
-            real="MSE losses, which fix c at 1 or 1/2 without saying so",
-        ),
-    ),
+        "the 2 of 2c was taken into c*.",
+    )
+    .slip(
+        "variance fixed at one",
+        given(r"\sum_n \mathbb{E}_{q_n}\left[\log p_{1}(x_n \mid z)\right]", with_variance(lambda w: 1.0)),
+        "c was left at 1: the squared error alone does not choose it.",
+        real="MSE losses, which fix c at 1 or 1/2 without saying so",
+    )
 )
 
 CHAPTER: tuple[Derivation, ...] = (D8, D9, B7, D12, D13, C23, F13, K8)

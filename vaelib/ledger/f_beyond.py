@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import derive
 from vaelib.distributions import Categorical, DiagonalNormal, Normal, kl_divergence
 from vaelib.elbo import bound_terms, density_times
 from vaelib.estimate import Estimate
+from vaelib.formula import given, tex
 from vaelib.formula.scope import Map, Scope
 from vaelib.formula.worlds import Conditional, Table
 from vaelib.models import CurvedGaussian, DiscreteLatent, LinearGaussian
@@ -97,82 +98,74 @@ def of_the_constant(w: Encoders) -> float:
     return 0.5 * float(np.trace(w.precision @ centered.T @ centered) / len(w.x))
 
 
-F22 = Derivation(
-    "F22",
-    "one encoder for all x, or one search for each x",
-    draw=Encoders.draw,
-    assumptions="x | z ~ N(W z + b, c I); q diagonal Gaussian; Lambda = I + W^T W / c, the posterior's precision",
-    source="Cremer, Li and Duvenaud 2018; Gershman and Goodman 2014",
-    lines=(
-        Line(
-            r"\tfrac1N \sum_i \min_{m, s} \mathrm{KL}\left(N(m, s^2) \,\Vert\, p(z \mid x_i)\right)",
-            smallest_gaps,
-        ),
-        Line(
+F22 = (
+    derive(
+        "F22",
+        "one encoder for all x, or one search for each x",
+        Encoders.draw,
+        assumptions="x | z ~ N(W z + b, c I); q diagonal Gaussian; Lambda = I + W^T W / c, the posterior's precision",
+        source="Cremer, Li and Duvenaud 2018; Gershman and Goodman 2014",
+    )
+    .start(
+        given(r"\tfrac1N \sum_i \min_{m, s} \mathrm{KL}\left(N(m, s^2) \,\Vert\, p(z \mid x_i)\right)", smallest_gaps)
+    )
+    .eq(
+        given(
             r"\tfrac1N \sum_i \mathrm{KL}\left(N(A x_i + a, s^2) \,\Vert\, p(z \mid x_i)\right),\ s_j^2 = 1/\Lambda_{jj}",
             lambda w: mean_gap(w, w.encode(w.x), 1 / np.diag(w.precision)),
-            reason="one linear encoder gives each x its own best q",
         ),
-        Line(
-            r"\tfrac12\left[\sum_j \log\Lambda_{jj} - \log|\Lambda|\right]",
-            of_the_family,
-            reason="the means agree; what is left no encoder can mend",
-        ),
-        Line(
+        "one linear encoder gives each x its own best q",
+    )
+    .slip(
+        "no bias",
+        given("TODO", lambda w: mean_gap(w, w.encode(w.x + w.model.offset), 1 / np.diag(w.precision))),
+        "the encoder has no bias: it must take off the offset b of the data.",
+    )
+    .slip(
+        "scale of the prior",
+        given("TODO", lambda w: mean_gap(w, w.encode(w.x), 1.0)),
+        "q kept the prior's scale 1; the observation narrows it.",
+    )
+    .slip(
+        "marginal variances",
+        given("TODO", lambda w: mean_gap(w, w.encode(w.x), np.diag(np.linalg.inv(w.precision)))),
+        "q has the posterior's marginal variances; the nearest independent q is narrower, 1/Lambda_jj.",
+    )
+    .slip(
+        "shuffled batch",
+        given("TODO", lambda w: mean_gap(w, np.roll(w.encode(w.x), 1, axis=0), 1 / np.diag(w.precision))),
+        "encoder and loss saw the batch in different orders: q of one x, posterior of another.",
+        real="a published note: E under q(z|x) of an integrand at x(i)",
+    )
+    .eq(
+        given(r"\tfrac12\left[\sum_j \log\Lambda_{jj} - \log|\Lambda|\right]", of_the_family),
+        "the means agree; what is left no encoder can mend",
+    )
+    .slip(
+        "no gap at all",
+        given("TODO", lambda w: 0.0),
+        "the best encoder is taken for exact: a diagonal q cannot follow correlations.",
+    )
+    .le(
+        given(
             r"\tfrac1N \sum_i \mathrm{KL}\left(N(\bar m, s^2) \,\Vert\, p(z \mid x_i)\right)",
             lambda w: mean_gap(w, w.encode(w.x).mean(axis=0), 1 / np.diag(w.precision)),
-            reason="the best encoder that ignores x is worse",
-            relation="<=",
-            gap=of_the_constant,
-            equality=Encoders.one_x,
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "no bias",
-            "It looks like the encoder has no bias: it must take off the offset b of the data.",
-            lambda w: mean_gap(w, w.encode(w.x + w.model.offset), 1 / np.diag(w.precision)),
-        ),
-        Slip(
-            1,
-            "scale of the prior",
-            "It looks like q kept the prior's scale 1; the observation narrows it.",
-            lambda w: mean_gap(w, w.encode(w.x), 1.0),
-        ),
-        Slip(
-            1,
-            "marginal variances",
-            "It looks like q has the posterior's marginal variances; the nearest independent q is narrower, 1/Lambda_jj.",
-            lambda w: mean_gap(w, w.encode(w.x), np.diag(np.linalg.inv(w.precision))),
-        ),
-        Slip(
-            1,
-            "shuffled batch",
-            "It looks like encoder and loss saw the batch in different orders: q of one x, posterior of another.",
-            lambda w: mean_gap(w, np.roll(w.encode(w.x), 1, axis=0), 1 / np.diag(w.precision)),
-            real="a published note: E under q(z|x) of an integrand at x(i)",
-        ),
-        Slip(
-            2,
-            "no gap at all",
-            "It looks like the best encoder is taken for exact: a diagonal q cannot follow correlations.",
-            lambda w: 0.0,
-        ),
-        Slip(
-            3,
-            "argmin at a single x",
-            "It looks like the minimum over functions was taken at one x, where a constant is as good as a function.",
-            relation="=",
-            real="a published blog post: argmin over (g, h) for one x",
-        ),
-        Slip(
-            3,
-            "tuned to the first x",
-            "It looks like the constant was fitted to one example and used for all.",
-            lambda w: mean_gap(w, w.encode(w.x[:1]), 1 / np.diag(w.precision)),
-        ),
-    ),
+        "the best encoder that ignores x is worse",
+        gap=of_the_constant,
+        equality=Encoders.one_x,
+    )
+    .slip(
+        "argmin at a single x",
+        says="the minimum over functions was taken at one x, where a constant is as good as a function.",
+        relation="=",
+        real="a published blog post: argmin over (g, h) for one x",
+    )
+    .slip(
+        "tuned to the first x",
+        given("TODO", lambda w: mean_gap(w, w.encode(w.x[:1]), 1 / np.diag(w.precision))),
+        "the constant was fitted to one example and used for all.",
+    )
 )
 
 
@@ -227,62 +220,60 @@ def split_in_new_coordinates(w: Bent) -> Estimate:
     return gauss_legendre(integrand, *U_RANGE) - kl_divergence(w.q, w.model.prior)
 
 
-F17 = Derivation(
-    "F17",
-    "the bound does not depend on the coordinates of z",
-    draw=Bent.draw,
-    assumptions="z = g(u) with g smooth and strictly increasing; prior and q are both transformed",
-    source="change of variables; KL is invariant, Kullback and Leibler 1951",
-    lines=(
-        Line(E(q, log_joint - log_q)),
-        Line(
-            r"\int q(g(u))\left[\log p(x, g(u)) - \log q(g(u))\right] g'(u)\,du",
-            in_new_coordinates(joint=0, density=0),
-            reason="substitute z = g(u), dz = g'(u) du",
+F17 = (
+    derive(
+        "F17",
+        "the bound does not depend on the coordinates of z",
+        Bent.draw,
+        assumptions="z = g(u) with g smooth and strictly increasing; prior and q are both transformed",
+        source="change of variables; KL is invariant, Kullback and Leibler 1951",
+    )
+    .start(E(q, log_joint - log_q))
+    .eq(
+        given(
+            r"\int q(g(u))\left[\log p(x, g(u)) - \log q(g(u))\right] g'(u)\,du", in_new_coordinates(joint=0, density=0)
         ),
-        Line(
+        "substitute z = g(u), dz = g'(u) du",
+    )
+    .slip(
+        "no Jacobian in the measure",
+        given("TODO", in_new_coordinates(joint=0, density=0, measure=0)),
+        "dz became du: the factor g'(u) is missing.",
+    )
+    .slip(
+        "Jacobian upside down",
+        given("TODO", in_new_coordinates(joint=0, density=0, measure=-1)),
+        "dz = du / g'(u): it is dz = g'(u) du.",
+    )
+    .eq(
+        given(
             r"\int q_u(u)\left[\log p_u(x, u) - \log q_u(u)\right] du,\ q_u = q\,g',\ p_u = p\,g'",
             in_new_coordinates(rule=gauss_legendre),
-            reason="both densities gain g'(u): it cancels in the difference",
         ),
-        Line(
+        "both densities gain g'(u): it cancels in the difference",
+    )
+    .slip(
+        "Jacobian on q only",
+        given("TODO", in_new_coordinates(joint=0, rule=gauss_legendre)),
+        "only q was transformed: the prior is a density of z, too.",
+    )
+    .slip(
+        "Jacobian on p only",
+        given("TODO", in_new_coordinates(density=0, rule=gauss_legendre)),
+        "only the model was transformed; log q(u) needs log g'(u), too.",
+    )
+    .slip(
+        "Jacobians add",
+        given("TODO", in_new_coordinates(density=-1, rule=gauss_legendre)),
+        "log g' was added for p and subtracted for q: both densities are multiplied by g'.",
+    )
+    .eq(
+        given(
             r"\mathbb{E}_{q_u}\left[\log p(x \mid g(u))\right] - \mathrm{KL}(q \,\Vert\, p(z))",
             split_in_new_coordinates,
-            reason="so the KL too is the same in z and in u",
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "no Jacobian in the measure",
-            "It looks like dz became du: the factor g'(u) is missing.",
-            in_new_coordinates(joint=0, density=0, measure=0),
-        ),
-        Slip(
-            1,
-            "Jacobian upside down",
-            "It looks like dz = du / g'(u): it is dz = g'(u) du.",
-            in_new_coordinates(joint=0, density=0, measure=-1),
-        ),
-        Slip(
-            2,
-            "Jacobian on q only",
-            "It looks like only q was transformed: the prior is a density of z, too.",
-            in_new_coordinates(joint=0, rule=gauss_legendre),
-        ),
-        Slip(
-            2,
-            "Jacobian on p only",
-            "It looks like only the model was transformed; log q(u) needs log g'(u), too.",
-            in_new_coordinates(density=0, rule=gauss_legendre),
-        ),
-        Slip(
-            2,
-            "Jacobians add",
-            "It looks like log g' was added for p and subtracted for q: both densities are multiplied by g'.",
-            in_new_coordinates(density=-1, rule=gauss_legendre),
-        ),
-    ),
+        "so the KL too is the same in z and in u",
+    )
 )
 
 
@@ -333,12 +324,6 @@ def entropy(p: Array) -> float:
     return float(-np.sum(p * np.log(p)))
 
 
-def joint_log_ratio(w: Tables) -> float:
-    """sum_{x,z} r log(r / p), with r(x, z) = data(x) q(z | x)."""
-    r = (w.data[:, None] * w.encoder).ravel()
-    return float(kl_divergence(Categorical(np.log(r)), Categorical(np.log(w.model.joint.T.ravel()))))
-
-
 def four_logarithms(w: Tables) -> float:
     log_ratio = np.log(w.data)[:, None] + np.log(w.encoder) - np.log(w.model.prior) - np.log(w.model.likelihood.T)
     return float(np.sum(w.data[:, None] * w.encoder * log_ratio))
@@ -349,71 +334,57 @@ def mean_gap_to_posterior(w: Tables) -> float:
     return float(w.data @ [kl_divergence(w.q(x), w.model.posterior(x)) for x in range(w.data.size)])
 
 
-F18 = Derivation(
-    "F18",
-    "the bound of a data set as one KL between joints",
-    draw=Tables.draw,
-    assumptions="x has finitely many values, each of them in the data; D is the empirical distribution of x",
-    source="Zhao, Song and Ermon 2017; Hoffman and Johnson 2016",
-    lines=(
-        Line(r"\mathrm{KL}\left(D(x)\,q(z \mid x) \,\Vert\, p(z)\,p(x \mid z)\right)", joint_log_ratio),
-        Line(
-            r"\mathbb{E}_{D\,q}\left[\log D(x) + \log q(z \mid x) - \log p(z) - \log p(x \mid z)\right]",
-            four_logarithms,
-            reason="definition of KL; the logarithm of a product",
+F18 = (
+    derive(
+        "F18",
+        "the bound of a data set as one KL between joints",
+        Tables.draw,
+        assumptions="x has finitely many values, each of them in the data; D is the empirical distribution of x",
+        source="Zhao, Song and Ermon 2017; Hoffman and Johnson 2016",
+    )
+    .start(tex(r"\mathrm{KL}\left(D(x)\,q(z \mid x) \,\Vert\, p(z)\,p(x \mid z)\right)"))
+    .eq(
+        tex(r"\mathbb{E}_{D\,q}\left[\log D(x) + \log q(z \mid x) - \log p(z) - \log p(x \mid z)\right]"),
+        "definition of KL; the logarithm of a product",
+    )
+    .slip(
+        "data left out",
+        given("TODO", lambda w: four_logarithms(w) + entropy(w.data)),
+        "log D(x) is missing: the joint of data and encoder has two factors.",
+    )
+    .eq(
+        tex(r"-\mathrm{H}(D) - \mathbb{E}_{D}\left[\mathcal{L}(x)\right]"),
+        "log D(x) has no z; what is left is minus the bound",
+    )
+    .slip(
+        "plus the entropy of the data",
+        given("TODO", lambda w: entropy(w.data) - w.data @ w.bounds),
+        "the entropy has the wrong sign: E[log D] is minus the entropy.",
+    )
+    .slip(
+        "entropy of the data dropped under =",
+        given("TODO", lambda w: -(w.data @ w.bounds)),
+        "H(D) was dropped under an equals sign; it moves no optimum, but it is not zero.",
+    )
+    .slip(
+        "mean under the model",
+        given("TODO", lambda w: -entropy(w.data) - w.evidence @ w.bounds),
+        "x is averaged under the model p(x); the mean is over the data.",
+        real="a published note, in five places",
+    )
+    .eq(
+        tex(
+            r"-\mathrm{H}(D) - \mathbb{E}_{D}\left[\log p(x)\right] + \mathbb{E}_{D}\,\mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))"
         ),
-        Line(
-            r"-\mathrm{H}(D) - \mathbb{E}_{D}\left[\mathcal{L}(x)\right]",
-            lambda w: -float(Categorical(np.log(w.data)).entropy()) - w.data @ w.bounds,
-            reason="log D(x) has no z; what is left is minus the bound",
-        ),
-        Line(
-            r"-\mathrm{H}(D) - \mathbb{E}_{D}\left[\log p(x)\right] + \mathbb{E}_{D}\,\mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))",
-            lambda w: -entropy(w.data) - w.data @ np.log(w.evidence) + mean_gap_to_posterior(w),
-            reason="F1 at each x: the evidence is the bound + its gap",
-        ),
-        Line(
-            r"\mathrm{KL}(D(x) \,\Vert\, p(x))",
-            lambda w: float(np.sum(w.data * np.log(w.data / w.evidence))),
-            reason="F19; a KL is never negative",
-            relation=">=",
-            gap=mean_gap_to_posterior,
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "data left out",
-            "It looks like log D(x) is missing: the joint of data and encoder has two factors.",
-            lambda w: four_logarithms(w) + entropy(w.data),
-        ),
-        Slip(
-            2,
-            "plus the entropy of the data",
-            "It looks like the entropy has the wrong sign: E[log D] is minus the entropy.",
-            lambda w: entropy(w.data) - w.data @ w.bounds,
-        ),
-        Slip(
-            2,
-            "entropy of the data dropped under =",
-            "It looks like H(D) was dropped under an equals sign; it moves no optimum, but it is not zero.",
-            lambda w: -(w.data @ w.bounds),
-        ),
-        Slip(
-            2,
-            "mean under the model",
-            "It looks like x is averaged under the model p(x); the mean is over the data.",
-            lambda w: -entropy(w.data) - w.evidence @ w.bounds,
-            real="a published note, in five places",
-        ),
-        Slip(
-            3,
-            "minus the gap",
-            "It looks like the gap is subtracted: the bound lies below the evidence, so its negative lies above.",
-            lambda w: -entropy(w.data) - w.data @ np.log(w.evidence) - mean_gap_to_posterior(w),
-        ),
-        Slip(4, "equal marginals", "It looks like q is taken for the exact posterior at every x.", relation="="),
-    ),
+        "F1 at each x: the evidence is the bound + its gap",
+    )
+    .slip(
+        "minus the gap",
+        given("TODO", lambda w: -entropy(w.data) - w.data @ np.log(w.evidence) - mean_gap_to_posterior(w)),
+        "the gap is subtracted: the bound lies below the evidence, so its negative lies above.",
+    )
+    .ge(tex(r"\mathrm{KL}(D(x) \,\Vert\, p(x))"), "F19; a KL is never negative", gap=mean_gap_to_posterior)
+    .slip("equal marginals", says="q is taken for the exact posterior at every x.", relation="=")
 )
 
 
@@ -465,79 +436,50 @@ def around(rng: Rng, weights: Array) -> DiscreteLatent:
     return DiscreteLatent(generic_probabilities(rng, (3,)), rows / rows.sum(axis=1, keepdims=True))
 
 
-def mean_over_examples(w: Candidates) -> Array:
-    """(1/N) sum_i log p(x_i), one example after the other, by the models' own log-evidence."""
-    examples = np.repeat(np.arange(w.counts.size), w.counts)
-    return np.array([np.mean([model.log_evidence(int(x)) for x in examples]) for model in w.models])
-
-
 def kl_to_models(w: Candidates) -> Array:
     return np.array([kl_divergence(Categorical(np.log(w.share)), Categorical(np.log(p))) for p in w.evidence])
 
 
-F19 = Derivation(
-    "F19",
-    "maximum likelihood is the model nearest to the data",
-    draw=Candidates.draw,
-    assumptions="x has finitely many values; D is the empirical distribution of x, theta runs over seven models",
-    source="Akaike 1973; the objective of Kingma and Welling 2014, section 2.1",
-    lines=(
-        Line(r"\tfrac1N \sum_i \log p_\theta(x_i)", mean_over_examples),
-        Line(
-            r"\mathbb{E}_{D}\left[\log p_\theta(x)\right] = \sum_x D(x) \log p_\theta(x)",
-            lambda w: np.log(w.evidence) @ w.share,
-            reason="equal examples together: D(x) is the share of x",
-        ),
-        Line(
-            r"\mathbb{E}_{D}\left[\log D(x) - \log \tfrac{D(x)}{p_\theta(x)}\right]",
-            lambda w: (np.log(w.share) - np.log(w.share / w.evidence)) @ w.share,
-            reason="add and subtract log D(x)",
-        ),
-        Line(
-            r"-\mathrm{H}(D) - \mathrm{KL}(D \,\Vert\, p_\theta)",
-            lambda w: -float(Categorical(np.log(w.share)).entropy()) - kl_to_models(w),
-            reason="definitions of entropy and KL",
-        ),
-        Line(
-            r"-\mathrm{KL}(D \,\Vert\, p_\theta)",
-            lambda w: -kl_to_models(w),
-            reason="H(D) does not depend on theta: the same theta is best",
-            relation="same_argmax",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "mean under the model",
-            "It looks like x is drawn from the model: then this is minus the model's own entropy, and no data enter.",
-            lambda w: np.sum(w.evidence * np.log(w.evidence), axis=1),
-            real="a published note, in five places",
-        ),
-        Slip(
-            3,
-            "plus KL",
-            "It looks like the KL is added: a model away from the data has less likelihood.",
-            lambda w: -entropy(w.share) + kl_to_models(w),
-        ),
-        Slip(
-            3,
-            "KL swapped",
-            "It looks like KL(p || D): the mean is over the data, so D stands first.",
-            lambda w: -entropy(w.share) - np.sum(w.evidence * np.log(w.evidence / w.share), axis=1),
-        ),
-        Slip(
-            3,
-            "entropy dropped under =",
-            "It looks like H(D) was dropped under an equals sign.",
-            lambda w: -kl_to_models(w),
-        ),
-        Slip(
-            4,
-            "nearest in the other direction",
-            "It looks like KL(p || D) is minimized: that ranks the models otherwise.",
-            lambda w: -np.sum(w.evidence * np.log(w.evidence / w.share), axis=1),
-        ),
-    ),
+F19 = (
+    derive(
+        "F19",
+        "maximum likelihood is the model nearest to the data",
+        Candidates.draw,
+        assumptions="x has finitely many values; D is the empirical distribution of x, theta runs over seven models",
+        source="Akaike 1973; the objective of Kingma and Welling 2014, section 2.1",
+    )
+    .start(tex(r"\tfrac1N \sum_i \log p_\theta(x_i)"))
+    .eq(
+        tex(r"\mathbb{E}_{D}\left[\log p_\theta(x)\right] = \sum_x D(x) \log p_\theta(x)"),
+        "equal examples together: D(x) is the share of x",
+    )
+    .slip(
+        "mean under the model",
+        given("TODO", lambda w: np.sum(w.evidence * np.log(w.evidence), axis=1)),
+        "x is drawn from the model: then this is minus the model's own entropy, and no data enter.",
+        real="a published note, in five places",
+    )
+    .eq(tex(r"\mathbb{E}_{D}\left[\log D(x) - \log \tfrac{D(x)}{p_\theta(x)}\right]"), "add and subtract log D(x)")
+    .eq(tex(r"-\mathrm{H}(D) - \mathrm{KL}(D \,\Vert\, p_\theta)"), "definitions of entropy and KL")
+    .slip(
+        "plus KL",
+        given("TODO", lambda w: -entropy(w.share) + kl_to_models(w)),
+        "the KL is added: a model away from the data has less likelihood.",
+    )
+    .slip(
+        "KL swapped",
+        given("TODO", lambda w: -entropy(w.share) - np.sum(w.evidence * np.log(w.evidence / w.share), axis=1)),
+        "KL(p || D): the mean is over the data, so D stands first.",
+    )
+    .slip(
+        "entropy dropped under =", given("TODO", lambda w: -kl_to_models(w)), "H(D) was dropped under an equals sign."
+    )
+    .same_argmax(tex(r"-\mathrm{KL}(D \,\Vert\, p_\theta)"), "H(D) does not depend on theta: the same theta is best")
+    .slip(
+        "nearest in the other direction",
+        given("TODO", lambda w: -np.sum(w.evidence * np.log(w.evidence / w.share), axis=1)),
+        "KL(p || D) is minimized: that ranks the models otherwise.",
+    )
 )
 
 
@@ -608,76 +550,70 @@ def table_kl(q_table: Array, p_table: Array) -> float:
     return float(np.sum(q_table * np.log(q_table / p_table)))
 
 
-F21 = Derivation(
-    "F21",
-    "two layers: the KL splits by the chain rule",
-    draw=TwoLayers.draw,
-    assumptions="p(x, z1, z2) = p(x|z1) p(z1|z2) p(z2); q(z1, z2 | x) = q(z2 | x) q(z1 | z2, x)",
-    source="Sønderby et al. 2016; Cover and Thomas 2006, theorem 2.5.3",
-    lines=(
-        Line(
-            r"\mathbb{E}_{q}\left[\log p(x, z_1, z_2) - \log q(z_1, z_2 \mid x)\right]",
-            lambda w: bound_terms(w.flat, w.x, Categorical(np.log(w.q.ravel()))).elbo.value,
+F21 = (
+    derive(
+        "F21",
+        "two layers: the KL splits by the chain rule",
+        TwoLayers.draw,
+        assumptions="p(x, z1, z2) = p(x|z1) p(z1|z2) p(z2); q(z1, z2 | x) = q(z2 | x) q(z1 | z2, x)",
+        source="Sønderby et al. 2016; Cover and Thomas 2006, theorem 2.5.3",
+    )
+    .start(tex(r"\mathbb{E}_{q}\left[\log p(x, z_1, z_2) - \log q(z_1, z_2 \mid x)\right]"))
+    .eq(
+        tex(
+            r"\mathbb{E}_{q}\left[\log p(x \mid z_1)\right] - \mathrm{KL}\left(q(z_1, z_2 \mid x) \,\Vert\, p(z_1, z_2)\right)"
         ),
-        Line(
-            r"\mathbb{E}_{q}\left[\log p(x \mid z_1)\right] - \mathrm{KL}\left(q(z_1, z_2 \mid x) \,\Vert\, p(z_1, z_2)\right)",
-            lambda w: w.log_likelihood - table_kl(w.q, w.prior),
-            reason="x depends on z1 alone; the pair has one KL",
+        "x depends on z1 alone; the pair has one KL",
+    )
+    .eq(
+        tex(
+            r"\mathbb{E}_{q}\left[\log p(x \mid z_1) - \log\tfrac{q(z_2 \mid x)}{p(z_2)} - \log\tfrac{q(z_1 \mid z_2, x)}{p(z_1 \mid z_2)}\right]"
         ),
-        Line(
-            r"\mathbb{E}_{q}\left[\log p(x \mid z_1) - \log\tfrac{q(z_2 \mid x)}{p(z_2)} - \log\tfrac{q(z_1 \mid z_2, x)}{p(z_1 \mid z_2)}\right]",
-            lambda w: w.log_likelihood - np.sum(w.q * (np.log(w.q_2 / w.prior_2)[:, None] + np.log(w.q_1 / w.prior_1))),
-            reason="product rule, above and below",
-        ),
-        Line(
-            r"\mathbb{E}_{q}\left[\log p(x \mid z_1)\right] - \mathrm{KL}(q(z_2 \mid x) \,\Vert\, p(z_2)) - \mathbb{E}_{q(z_2 \mid x)}\,\mathrm{KL}(q(z_1 \mid z_2, x) \,\Vert\, p(z_1 \mid z_2))",
-            lambda w: w.log_likelihood - w.kl_2 - w.q_2 @ w.kl_1,
-            reason="sum over z1 first, then over z2",
-        ),
-        Line(
-            r"\log p(x)",
-            lambda w: np.log(w.prior_2 @ w.prior_1 @ w.likelihood[:, w.x]),
-            reason="F1: missing is the KL to the joint posterior",
-            relation="<=",
-            gap=lambda w: kl_divergence(Categorical(np.log(w.q.ravel())), w.flat.posterior(w.x)),
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "z1 without its parent",
-            "It looks like p(z1|z2) became p(z1): then the second ratio compares with the wrong prior.",
+        "product rule, above and below",
+    )
+    .slip(
+        "z1 without its parent",
+        given(
+            "TODO",
             lambda w: (
                 w.log_likelihood
                 - np.sum(w.q * (np.log(w.q_2 / w.prior_2)[:, None] + np.log(w.q_1 / (w.prior_2 @ w.prior_1))))
             ),
         ),
-        Slip(
-            3,
-            "upper layer averaged under the prior",
-            "It looks like the inner KL is averaged over p(z2): z2 comes from q(z2|x).",
-            lambda w: w.log_likelihood - w.kl_2 - w.prior_2 @ w.kl_1,
+        "p(z1|z2) became p(z1): then the second ratio compares with the wrong prior.",
+    )
+    .eq(
+        tex(
+            r"\mathbb{E}_{q}\left[\log p(x \mid z_1)\right] - \mathrm{KL}(q(z_2 \mid x) \,\Vert\, p(z_2)) - \mathbb{E}_{q(z_2 \mid x)}\,\mathrm{KL}(q(z_1 \mid z_2, x) \,\Vert\, p(z_1 \mid z_2))"
         ),
-        Slip(
-            3,
-            "inner KL not averaged",
-            "It looks like the KL of z1 was summed over z2 without the weights q(z2|x).",
-            lambda w: w.log_likelihood - w.kl_2 - np.sum(w.kl_1),
-        ),
-        Slip(
-            3,
-            "marginals only",
-            "It looks like z1 and z2 were taken for independent: KL of the marginals is less than the KL of the pair.",
-            lambda w: w.log_likelihood - w.kl_2 - table_kl(w.q.sum(axis=0), w.prior.sum(axis=0)),
-        ),
-        Slip(
-            3,
-            "only the lower layer pays",
-            "It looks like the KL of z2 is missing: each layer pays for leaving its prior.",
-            lambda w: w.log_likelihood - w.q_2 @ w.kl_1,
-        ),
-        Slip(4, "an upper bound", "It looks like the bound was put above the evidence.", relation=">="),
-    ),
+        "sum over z1 first, then over z2",
+    )
+    .slip(
+        "upper layer averaged under the prior",
+        given("TODO", lambda w: w.log_likelihood - w.kl_2 - w.prior_2 @ w.kl_1),
+        "the inner KL is averaged over p(z2): z2 comes from q(z2|x).",
+    )
+    .slip(
+        "inner KL not averaged",
+        given("TODO", lambda w: w.log_likelihood - w.kl_2 - np.sum(w.kl_1)),
+        "the KL of z1 was summed over z2 without the weights q(z2|x).",
+    )
+    .slip(
+        "marginals only",
+        given("TODO", lambda w: w.log_likelihood - w.kl_2 - table_kl(w.q.sum(axis=0), w.prior.sum(axis=0))),
+        "z1 and z2 were taken for independent: KL of the marginals is less than the KL of the pair.",
+    )
+    .slip(
+        "only the lower layer pays",
+        given("TODO", lambda w: w.log_likelihood - w.q_2 @ w.kl_1),
+        "the KL of z2 is missing: each layer pays for leaving its prior.",
+    )
+    .le(
+        tex(r"\log p(x)"),
+        "F1: missing is the KL to the joint posterior",
+        gap=lambda w: kl_divergence(Categorical(np.log(w.q.ravel())), w.flat.posterior(w.x)),
+    )
+    .slip("an upper bound", says="the bound was put above the evidence.", relation=">=")
 )
 
 CHAPTER = (F17, F18, F19, F21, F22)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import derive
 from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, kl_divergence
 from vaelib.elbo import density_times
 from vaelib.em import (
@@ -25,6 +25,7 @@ from vaelib.em import (
     ppca_maximum,
 )
 from vaelib.estimate import Estimate
+from vaelib.formula import given, tex
 from vaelib.formula.scope import Scope
 from vaelib.formula.worlds import Table
 from vaelib.models import LOG_2PI, DiscreteLatent, LinearGaussian
@@ -80,54 +81,39 @@ def at_likelihood(w: DiscreteFamily) -> Array:
 
 FREE = E(q, log_joint) + H(q)  # F(q, theta)
 
-G1 = Derivation(
-    "G1",
-    "E step: with theta fixed, the posterior maximizes the bound",
-    draw=DiscreteFamily.draw,
-    assumptions="theta fixed; q is any distribution over z",
-    source="Neal and Hinton 1998, lemma 1; Dempster, Laird and Rubin 1977",
-    lines=(
-        Line(FREE),
-        Line(log_evidence - KL(q, post), reason="F1: the evidence is the bound + its gap"),
-        Line(
-            log_evidence,
-            reason="KL is never negative, and zero at the posterior",
-            relation="<=",
-            gap=KL(q, post),
-            equality=DiscreteFamily.at_posterior,
-        ),
-        Line(E(post, log_joint) + H(post), reason="so F is largest at the posterior; there it touches"),
-    ),
-    slips=(
-        Slip(1, "plus the gap", "It looks like the gap is added: the bound lies below.", log_evidence + KL(q, post)),
-        Slip(
-            1,
-            "gap swapped",
-            "It looks like the gap is KL(p(z|x) || q): the mean is under q.",
-            log_evidence - KL(post, q),
-        ),
-        Slip(
-            2,
-            "any q attains the evidence",
-            "It looks like the E step is stated as an identity: true of every q, it singles out none.",
-            relation="=",
-            real="a published note: the E step given by E ln p = E E_q ln p",
-        ),
-        Slip(2, "an upper bound", "It looks like the bound was put above the evidence.", relation=">="),
-        Slip(
-            3,
-            "prior as the E step",
-            "It looks like q was set to the prior: the E step looks at x.",
-            E(prior, log_joint) + H(prior),
-        ),
-        Slip(
-            3,
-            "likelihood, normalized",
-            "It looks like q was set to p(x|z) over its sum: Bayes' rule multiplies by the prior first.",
-            at_likelihood,
-        ),
-        Slip(3, "no entropy", "It looks like the entropy is missing: F = E[log p(x,z)] + H(q).", E(post, log_joint)),
-    ),
+G1 = (
+    derive(
+        "G1",
+        "E step: with theta fixed, the posterior maximizes the bound",
+        DiscreteFamily.draw,
+        assumptions="theta fixed; q is any distribution over z",
+        source="Neal and Hinton 1998, lemma 1; Dempster, Laird and Rubin 1977",
+    )
+    .start(FREE)
+    .eq(log_evidence - KL(q, post), "F1: the evidence is the bound + its gap")
+    .slip("plus the gap", log_evidence + KL(q, post), "the gap is added: the bound lies below.")
+    .slip("gap swapped", log_evidence - KL(post, q), "the gap is KL(p(z|x) || q): the mean is under q.")
+    .le(
+        log_evidence,
+        "KL is never negative, and zero at the posterior",
+        gap=KL(q, post),
+        equality=DiscreteFamily.at_posterior,
+    )
+    .slip(
+        "any q attains the evidence",
+        says="the E step is stated as an identity: true of every q, it singles out none.",
+        relation="=",
+        real="a published note: the E step given by E ln p = E E_q ln p",
+    )
+    .slip("an upper bound", says="the bound was put above the evidence.", relation=">=")
+    .eq(E(post, log_joint) + H(post), "so F is largest at the posterior; there it touches")
+    .slip("prior as the E step", E(prior, log_joint) + H(prior), "q was set to the prior: the E step looks at x.")
+    .slip(
+        "likelihood, normalized",
+        given("TODO", at_likelihood),
+        "q was set to p(x|z) over its sum: Bayes' rule multiplies by the prior first.",
+    )
+    .slip("no entropy", E(post, log_joint), "the entropy is missing: F = E[log p(x,z)] + H(q).")
 )
 
 
@@ -178,75 +164,68 @@ class TwoModels:
         return Scope(worlds={r"p_\theta": old, r"p_{\theta'}": new}, observed={"x": self.x})
 
 
-def bayes_under_old(w: TwoModels) -> float:
-    """E_old[(log p_new(x,z) - log p_new(z|x)) - (log p_old(x,z) - log p_old(z|x))]."""
-    new = np.log(w.new.joint[:, w.x]) - np.log(w.new_posterior)
-    old = np.log(w.old.joint[:, w.x]) - np.log(w.old_posterior)
-    return float(w.old_posterior @ (new - old))
-
-
-G2 = Derivation(
-    "G2",
-    "the evidence rises at least as much as Q",
-    draw=TwoModels.draw,
-    assumptions="p_new(z|x) > 0 wherever p_old(z|x) > 0; Q(theta' | theta) = E[log p_theta'(x,z)] under p_theta(z|x)",
-    source="Dempster, Laird and Rubin 1977, theorem 1",
-    lines=(
-        Line(r"\log p_{\theta'}(x) - \log p_\theta(x)", lambda w: w.new.log_evidence(w.x) - w.old.log_evidence(w.x)),
-        Line(
-            r"\mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_{\theta'}(x, z)}{p_{\theta'}(z \mid x)} - \log\tfrac{p_\theta(x, z)}{p_\theta(z \mid x)}\right]",
-            bayes_under_old,
-            reason="means of constants; Bayes' rule at every z, twice",
+G2 = (
+    derive(
+        "G2",
+        "the evidence rises at least as much as Q",
+        TwoModels.draw,
+        assumptions="p_new(z|x) > 0 wherever p_old(z|x) > 0; Q(theta' | theta) = E[log p_theta'(x,z)] under p_theta(z|x)",
+        source="Dempster, Laird and Rubin 1977, theorem 1",
+    )
+    .start(tex(r"\log p_{\theta'}(x) - \log p_\theta(x)"))
+    .eq(
+        tex(
+            r"\mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_{\theta'}(x, z)}{p_{\theta'}(z \mid x)} - \log\tfrac{p_\theta(x, z)}{p_\theta(z \mid x)}\right]"
         ),
-        Line(
-            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta) + \mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_\theta(z \mid x)}{p_{\theta'}(z \mid x)}\right]",
-            lambda w: w.gain + w.old_posterior @ np.log(w.old_posterior / w.new_posterior),
-            reason="sort: joints to joints, posteriors to posteriors",
-        ),
-        Line(
-            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta) + \mathrm{KL}(p_\theta(z \mid x) \,\Vert\, p_{\theta'}(z \mid x))",
-            lambda w: w.gain + w.kl,
-            reason="definition of KL",
-        ),
-        Line(
-            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta)",
-            lambda w: w.gain,
-            reason="KL is never negative: raising Q raises log p(x)",
-            relation=">=",
-            gap=lambda w: w.kl,
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "mean under the new posterior",
-            "It looks like only the joints are averaged under the new posterior: q is the old one until the next E step.",
+        "means of constants; Bayes' rule at every z, twice",
+    )
+    .slip(
+        "mean under the new posterior",
+        given(
+            "TODO",
             lambda w: (
                 w.expected_log_joint(w.new, w.new_posterior)
                 - w.expected_log_joint(w.old, w.new_posterior)
                 + w.old_posterior @ np.log(w.old_posterior / w.new_posterior)
             ),
         ),
-        Slip(
-            3,
-            "minus KL",
-            "It looks like the KL is subtracted; then raising Q could lower the evidence.",
-            lambda w: w.gain - w.kl,
+        "only the joints are averaged under the new posterior: q is the old one until the next E step.",
+    )
+    .eq(
+        given(
+            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta) + \mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_\theta(z \mid x)}{p_{\theta'}(z \mid x)}\right]",
+            lambda w: w.gain + w.old_posterior @ np.log(w.old_posterior / w.new_posterior),
         ),
-        Slip(
-            3,
-            "KL swapped",
-            "It looks like KL(new || old): the mean is under the old posterior.",
-            lambda w: w.gain + float(kl_divergence(w.new.posterior(w.x), w.old.posterior(w.x))),
+        "sort: joints to joints, posteriors to posteriors",
+    )
+    .eq(
+        given(
+            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta) + \mathrm{KL}(p_\theta(z \mid x) \,\Vert\, p_{\theta'}(z \mid x))",
+            lambda w: w.gain + w.kl,
         ),
-        Slip(
-            4,
-            "KL dropped under =",
-            "It looks like the KL was dropped under an equals sign: the evidence rises by more than Q.",
-            relation="=",
-        ),
-        Slip(4, "at most as much", "It looks like the inequality is turned around.", relation="<="),
-    ),
+        "definition of KL",
+    )
+    .slip(
+        "minus KL",
+        given("TODO", lambda w: w.gain - w.kl),
+        "the KL is subtracted; then raising Q could lower the evidence.",
+    )
+    .slip(
+        "KL swapped",
+        given("TODO", lambda w: w.gain + float(kl_divergence(w.new.posterior(w.x), w.old.posterior(w.x)))),
+        "KL(new || old): the mean is under the old posterior.",
+    )
+    .ge(
+        given(r"Q(\theta' \mid \theta) - Q(\theta \mid \theta)", lambda w: w.gain),
+        "KL is never negative: raising Q raises log p(x)",
+        gap=lambda w: w.kl,
+    )
+    .slip(
+        "KL dropped under =",
+        says="the KL was dropped under an equals sign: the evidence rises by more than Q.",
+        relation="=",
+    )
+    .slip("at most as much", says="the inequality is turned around.", relation="<=")
 )
 
 
@@ -309,68 +288,61 @@ def mean_log_joint(moved: CurvedWitness, _: CurvedWitness) -> float:
     )
 
 
-G4 = Derivation(
-    "G4",
-    "Fisher's identity: evidence and Q have the same slope",
-    draw=lambda rng: CurvedWitness.draw(rng),  # generic ones alone: the steps are as large as parameters of order one
-    assumptions="differentiation under the integral; theta = (offset b, log of the noise variance c)",
-    source="Fisher 1925; Dempster, Laird and Rubin 1977, discussion",
-    lines=(
-        Line(
-            r"\nabla_\theta \log p_\theta(x)",
-            slope_in_theta(lambda moved, w: moved.model.log_evidence(w.x).value),
-            step=4e-3,
-            resolution=1e-4,
-        ),
-        Line(
+G4 = (
+    derive(
+        "G4",
+        "Fisher's identity: evidence and Q have the same slope",
+        lambda rng: CurvedWitness.draw(rng),
+        assumptions="differentiation under the integral; theta = (offset b, log of the noise variance c)",
+        source="Fisher 1925; Dempster, Laird and Rubin 1977, discussion",
+    )
+    .start(
+        given(r"\nabla_\theta \log p_\theta(x)", slope_in_theta(lambda moved, w: moved.model.log_evidence(w.x).value)),
+        step=4e-3,
+        resolution=1e-4,
+    )
+    .eq(
+        given(
             r"\frac{1}{p_\theta(x)} \int p_\theta(x, z)\,\nabla_\theta \log p_\theta(x, z)\,dz",
             lambda w: (
                 w.model.integrate(lambda z: np.exp(w.model.log_joint(w.x, z))[:, None] * score(w, z))
                 / float(np.exp(w.model.log_evidence(w.x).value))
             ),
-            reason="differentiate under the integral; dp = p d log p",
-            resolution=1e-4,
         ),
-        Line(
-            r"\mathbb{E}_{p_\theta(z \mid x)}\left[\nabla_\theta \log p_\theta(x, z)\right]",
-            mean_score(log_posterior),
-            reason="Bayes' rule: p(x,z) / p(x) is the posterior",
-            resolution=1e-4,
-        ),
-        Line(
-            r"\nabla_{\theta'}\,Q(\theta' \mid \theta)\ \text{at}\ \theta' = \theta",
-            slope_of_q,
-            reason="the posterior is held fixed: bound and evidence touch",
-            step=4e-3,
-            resolution=1e-4,
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "mean under q",
-            "It looks like the score is averaged under an inexact q: then it is the slope of the bound.",
-            mean_score(lambda w, z: w.q.log_prob(z)),
-        ),
-        Slip(
-            2,
-            "mean under the prior",
-            "It looks like z is drawn from the prior: it is what x says about z that counts.",
-            mean_score(lambda w, z: w.model.log_prior(z)),
-        ),
-        Slip(
-            2,
-            "no one half",
-            "It looks like the 1/2 of the exponent is missing in the slope in log c.",
-            mean_score(log_posterior, half=1.0),
-        ),
-        Slip(
-            3,
-            "posterior differentiated, too",
-            "It looks like the posterior moved along with theta: in Q it is held fixed.",
-            slope_in_theta(mean_log_joint),
-        ),
-    ),
+        "differentiate under the integral; dp = p d log p",
+        resolution=1e-4,
+    )
+    .eq(
+        tex(r"\mathbb{E}_{p_\theta(z \mid x)}\left[\nabla_\theta \log p_\theta(x, z)\right]"),
+        "Bayes' rule: p(x,z) / p(x) is the posterior",
+        resolution=1e-4,
+    )
+    .slip(
+        "mean under q",
+        given("TODO", mean_score(lambda w, z: w.q.log_prob(z))),
+        "the score is averaged under an inexact q: then it is the slope of the bound.",
+    )
+    .slip(
+        "mean under the prior",
+        given("TODO", mean_score(lambda w, z: w.model.log_prior(z))),
+        "z is drawn from the prior: it is what x says about z that counts.",
+    )
+    .slip(
+        "no one half",
+        given("TODO", mean_score(log_posterior, half=1.0)),
+        "the 1/2 of the exponent is missing in the slope in log c.",
+    )
+    .eq(
+        given(r"\nabla_{\theta'}\,Q(\theta' \mid \theta)\ \text{at}\ \theta' = \theta", slope_of_q),
+        "the posterior is held fixed: bound and evidence touch",
+        step=4e-3,
+        resolution=1e-4,
+    )
+    .slip(
+        "posterior differentiated, too",
+        given("TODO", slope_in_theta(mean_log_joint)),
+        "the posterior moved along with theta: in Q it is held fixed.",
+    )
 )
 
 
@@ -457,99 +429,89 @@ def hard(responsibilities: Array) -> Array:
     return np.eye(responsibilities.shape[1])[responsibilities.argmax(axis=1)]
 
 
-G6 = Derivation(
-    "G6",
-    "M step of a Gaussian mixture, one parameter after the other",
-    draw=MixtureData.draw,
-    assumptions="responsibilities r fixed, N_k = sum_i r_ik > 0; x | z = k ~ N(mu_k, v_k I), x in d dimensions",
-    source="Bishop 2006, section 9.2.2; Dempster, Laird and Rubin 1977, section 4.3",
-    lines=(
-        Line(
+G6 = (
+    derive(
+        "G6",
+        "M step of a Gaussian mixture, one parameter after the other",
+        MixtureData.draw,
+        assumptions="responsibilities r fixed, N_k = sum_i r_ik > 0; x | z = k ~ N(mu_k, v_k I), x in d dimensions",
+        source="Bishop 2006, section 9.2.2; Dempster, Laird and Rubin 1977, section 4.3",
+    )
+    .start(
+        given(
             r"Q = \tfrac1N \sum_{i,k} r_{ik}\left[\log\pi_k + \log N(x_i; \mu_k, v_k I)\right]",
             lambda w: mixture_q(w, w.weights, w.loc, w.scale**2),
-        ),
-        Line(
+        )
+    )
+    .eq(
+        given(
             r"\sum_k \tfrac{N_k}{N}\left[\log\pi_k - \tfrac d2\log 2\pi v_k - \tfrac{1}{2 v_k}\left(d s_k + \|\bar x_k - \mu_k\|^2\right)\right]",
             by_statistics,
-            reason="three statistics of a cluster: share, mean, spread s",
         ),
-        Line(
+        "three statistics of a cluster: share, mean, spread s",
+    )
+    .slip(
+        "no shift of the center",
+        given("TODO", lambda w: by_statistics(replace(w, loc=w.means))),
+        "the spread around the mean stands for the spread around mu: Steiner adds |mean - mu|^2.",
+    )
+    .le(
+        given(
             r"Q\ \text{at}\ \mu_k = \bar x_k = \tfrac{1}{N_k}\sum_i r_{ik} x_i",
             lambda w: mixture_q(w, w.weights, w.means, w.scale**2),
-            reason="a square is smallest at zero",
-            relation="<=",
-            gap=lambda w: float(w.shares @ (np.sum((w.means - w.loc) ** 2, axis=1) / (2 * w.scale**2))),
         ),
-        Line(
+        "a square is smallest at zero",
+        gap=lambda w: float(w.shares @ (np.sum((w.means - w.loc) ** 2, axis=1) / (2 * w.scale**2))),
+    )
+    .le(
+        given(
             r"Q\ \text{at}\ v_k = s_k = \tfrac{1}{d N_k}\sum_i r_{ik}\|x_i - \bar x_k\|^2\ \text{also}",
             lambda w: mixture_q(w, w.weights, w.means, w.variances(w.means)),
-            reason="u - 1 - log u is never negative, zero at u = s/v = 1",
-            relation="<=",
-            gap=variance_excess,
         ),
-        Line(
-            r"Q\ \text{at}\ \pi_k = N_k / N\ \text{also}",
-            updated(),
-            reason="a KL between weights is never negative",
-            relation="<=",
-            gap=lambda w: kl_divergence(Categorical(np.log(w.shares)), Categorical(np.log(w.weights))),
-        ),
-        Line(
-            r"\text{as updated by } \mathtt{mixture\_m\_step}",
-            packaged_update,
-            reason="the same in the package",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "no shift of the center",
-            "It looks like the spread around the mean stands for the spread around mu: Steiner adds |mean - mu|^2.",
-            lambda w: by_statistics(replace(w, loc=w.means)),
-        ),
-        Slip(
-            4,
-            "divided by N, not by N_k",
-            "It looks like the mean of a cluster was divided by all points, not by the cluster's own.",
-            updated(loc=lambda w: w.responsibilities.T @ w.x / len(w.x)),
-        ),
-        Slip(
-            4,
-            "variance around the old mean",
-            "It looks like the variance was taken around the old mean.",
-            updated(variance=lambda w: w.variances(w.loc)),
-        ),
-        Slip(
-            4,
-            "variance not divided by d",
-            "It looks like the squared distance was summed over d but not divided by d.",
-            updated(variance=lambda w: w.x.shape[1] * w.variances(w.means)),
-        ),
-        Slip(
-            4,
-            "scale for variance",
-            "It looks like the standard deviation was put where the variance belongs.",
-            updated(variance=lambda w: np.sqrt(w.variances(w.means))),
-        ),
-        Slip(
-            5,
-            "hard assignments",
-            "It looks like each point was counted for its likeliest cluster alone: that is k-means.",
-            lambda w: packaged_update(w, 0.999 * hard(w.responsibilities) + 0.001 / 3),
-        ),
-        Slip(
-            5,
-            "equal weights",
-            "It looks like the weights stayed equal: they are the shares N_k / N.",
-            updated(weights=lambda w: np.full(3, 1 / 3)),
-        ),
-        Slip(
-            5,
-            "unbiased variance",
-            "It looks like N_k - 1 stands for N_k: unbiased, but not the maximum.",
-            updated(variance=lambda w: w.variances(w.means) / (1 - 1 / (len(w.x) * w.shares))),
-        ),
-    ),
+        "u - 1 - log u is never negative, zero at u = s/v = 1",
+        gap=variance_excess,
+    )
+    .le(
+        given(r"Q\ \text{at}\ \pi_k = N_k / N\ \text{also}", updated()),
+        "a KL between weights is never negative",
+        gap=lambda w: kl_divergence(Categorical(np.log(w.shares)), Categorical(np.log(w.weights))),
+    )
+    .slip(
+        "divided by N, not by N_k",
+        given("TODO", updated(loc=lambda w: w.responsibilities.T @ w.x / len(w.x))),
+        "the mean of a cluster was divided by all points, not by the cluster's own.",
+    )
+    .slip(
+        "variance around the old mean",
+        given("TODO", updated(variance=lambda w: w.variances(w.loc))),
+        "the variance was taken around the old mean.",
+    )
+    .slip(
+        "variance not divided by d",
+        given("TODO", updated(variance=lambda w: w.x.shape[1] * w.variances(w.means))),
+        "the squared distance was summed over d but not divided by d.",
+    )
+    .slip(
+        "scale for variance",
+        given("TODO", updated(variance=lambda w: np.sqrt(w.variances(w.means)))),
+        "the standard deviation was put where the variance belongs.",
+    )
+    .eq(given(r"\text{as updated by } \mathtt{mixture\_m\_step}", packaged_update), "the same in the package")
+    .slip(
+        "hard assignments",
+        given("TODO", lambda w: packaged_update(w, 0.999 * hard(w.responsibilities) + 0.001 / 3)),
+        "each point was counted for its likeliest cluster alone: that is k-means.",
+    )
+    .slip(
+        "equal weights",
+        given("TODO", updated(weights=lambda w: np.full(3, 1 / 3))),
+        "the weights stayed equal: they are the shares N_k / N.",
+    )
+    .slip(
+        "unbiased variance",
+        given("TODO", updated(variance=lambda w: w.variances(w.means) / (1 - 1 / (len(w.x) * w.shares)))),
+        "N_k - 1 stands for N_k: unbiased, but not the maximum.",
+    )
 )
 
 
@@ -588,103 +550,111 @@ def q_gain(w: MixtureData) -> float:
     return mixture_q(given, new.weights, new.loc, new.scale**2) - mixture_q(given, w.weights, w.loc, w.scale**2)
 
 
-G9 = Derivation(
-    "G9",
-    "one round of EM: two half-steps up the same bound",
-    draw=MixtureData.draw,
-    assumptions="r is any table of responsibilities; exact E and M steps; all values per example",
-    source="Neal and Hinton 1998, theorem 2",
-    lines=(
-        Line(
+G9 = (
+    derive(
+        "G9",
+        "one round of EM: two half-steps up the same bound",
+        MixtureData.draw,
+        assumptions="r is any table of responsibilities; exact E and M steps; all values per example",
+        source="Neal and Hinton 1998, theorem 2",
+    )
+    .start(
+        given(
             r"F(r, \theta) = \tfrac1N \sum_i \left(\mathbb{E}_{r_i}[\log p_\theta(x_i, z)] + \mathrm{H}(r_i)\right)",
             lambda w: mixture_free(w, w.model, w.responsibilities),
-        ),
-        Line(
+        )
+    )
+    .eq(
+        given(
             r"\text{as computed by } \mathtt{mixture\_bound}",
             lambda w: float(np.mean(mixture_bound(w.model, w.x, w.responsibilities))),
-            reason="the same in the package",
         ),
-        Line(
+        "the same in the package",
+    )
+    .slip(
+        "minus the entropy",
+        given("TODO", lambda w: mixture_free(w, w.model, w.responsibilities, entropy=-1)),
+        "the entropy is subtracted: F = E[log p(x,z)] + H(r).",
+    )
+    .eq(
+        given(
             r"\tfrac1N \sum_i \left[\log p_\theta(x_i) - \mathrm{KL}(r_i \,\Vert\, p_\theta(z \mid x_i))\right]",
             lambda w: mean_log_evidence(w.model, w.x) - mean_kl(w.responsibilities, mixture_posterior(w.model, w.x)),
-            reason="F1 for each example",
         ),
-        Line(
-            r"F(r^{*}, \theta),\ r^{*}_i = p_\theta(z \mid x_i)",
-            lambda w: mixture_free(w, w.model, mixture_e_step(w.model, w.x)),
-            reason="E step: the gap closes",
-            relation="<=",
-            gap=lambda w: mean_kl(w.responsibilities, mixture_posterior(w.model, w.x)),
-        ),
-        Line(
-            r"\tfrac1N \sum_i \log p_\theta(x_i)",
-            lambda w: float(np.mean(w.model.log_evidence(w.x))),
-            reason="G1: after an E step bound and evidence touch",
-        ),
-        Line(
-            r"F(r^{*}, \theta'),\ \theta'\ \text{from the M step}",
-            lambda w: mixture_free(w, next_model(w), mixture_posterior(w.model, w.x)),
-            reason="M step: Q rises, H(r*) stays (G6)",
-            relation="<=",
-            gap=q_gain,
-        ),
-        Line(
-            r"\tfrac1N \sum_i \log p_{\theta'}(x_i)",
-            lambda w: mean_log_evidence(next_model(w), w.x),
-            reason="a gap opens: r* is the posterior of the old theta",
-            relation="<=",
-            gap=lambda w: mean_kl(mixture_posterior(w.model, w.x), mixture_posterior(next_model(w), w.x)),
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "minus the entropy",
-            "It looks like the entropy is subtracted: F = E[log p(x,z)] + H(r).",
-            lambda w: mixture_free(w, w.model, w.responsibilities, entropy=-1),
-        ),
-        Slip(
-            2,
-            "KL summed, evidence averaged",
-            "It looks like the KL is summed over the examples and the evidence averaged.",
+        "F1 for each example",
+    )
+    .slip(
+        "KL summed, evidence averaged",
+        given(
+            "TODO",
             lambda w: (
                 mean_log_evidence(w.model, w.x)
                 - len(w.x) * mean_kl(w.responsibilities, mixture_posterior(w.model, w.x))
             ),
         ),
-        Slip(
-            2,
-            "KL swapped",
-            "It looks like KL(p(z|x) || r): the mean is under r.",
+        "the KL is summed over the examples and the evidence averaged.",
+    )
+    .slip(
+        "KL swapped",
+        given(
+            "TODO",
             lambda w: mean_log_evidence(w.model, w.x) - mean_kl(mixture_posterior(w.model, w.x), w.responsibilities),
         ),
-        Slip(
-            3,
-            "weights left out of the E step",
-            "It looks like the responsibilities lack the weights: the posterior is prior times likelihood.",
+        "KL(p(z|x) || r): the mean is under r.",
+    )
+    .le(
+        given(
+            r"F(r^{*}, \theta),\ r^{*}_i = p_\theta(z \mid x_i)",
+            lambda w: mixture_free(w, w.model, mixture_e_step(w.model, w.x)),
+        ),
+        "E step: the gap closes",
+        gap=lambda w: mean_kl(w.responsibilities, mixture_posterior(w.model, w.x)),
+    )
+    .slip(
+        "weights left out of the E step",
+        given(
+            "TODO",
             lambda w: mixture_free(w, w.model, mixture_posterior(replace(w, weights=np.full(3, 1 / 3)).model, w.x)),
         ),
-        Slip(
-            4,
-            "touching without an E step",
-            "It looks like the evidence is that of the updated theta: they touch before the M step.",
-            lambda w: mean_log_evidence(next_model(w), w.x),
+        "the responsibilities lack the weights: the posterior is prior times likelihood.",
+    )
+    .eq(
+        given(r"\tfrac1N \sum_i \log p_\theta(x_i)", lambda w: float(np.mean(w.model.log_evidence(w.x)))),
+        "G1: after an E step bound and evidence touch",
+    )
+    .slip(
+        "touching without an E step",
+        given("TODO", lambda w: mean_log_evidence(next_model(w), w.x)),
+        "the evidence is that of the updated theta: they touch before the M step.",
+    )
+    .le(
+        given(
+            r"F(r^{*}, \theta'),\ \theta'\ \text{from the M step}",
+            lambda w: mixture_free(w, next_model(w), mixture_posterior(w.model, w.x)),
         ),
-        Slip(
-            5,
-            "M step without responsibilities",
-            "It looks like every cluster was fitted to all points alike.",
+        "M step: Q rises, H(r*) stays (G6)",
+        gap=q_gain,
+    )
+    .slip(
+        "M step without responsibilities",
+        given(
+            "TODO",
             lambda w: mixture_free(
                 w, mixture_m_step(w.x, np.full((len(w.x), 3), 1 / 3)), mixture_posterior(w.model, w.x)
             ),
         ),
-        Slip(
-            6,
-            "touching after the M step",
-            "It looks like bound and evidence are taken as equal after the M step: that needs another E step.",
-            relation="=",
-        ),
-    ),
+        "every cluster was fitted to all points alike.",
+    )
+    .le(
+        given(r"\tfrac1N \sum_i \log p_{\theta'}(x_i)", lambda w: mean_log_evidence(next_model(w), w.x)),
+        "a gap opens: r* is the posterior of the old theta",
+        gap=lambda w: mean_kl(mixture_posterior(w.model, w.x), mixture_posterior(next_model(w), w.x)),
+    )
+    .slip(
+        "touching after the M step",
+        says="bound and evidence are taken as equal after the M step: that needs another E step.",
+        relation="=",
+    )
 )
 
 
@@ -719,56 +689,51 @@ def naive_responsibilities(w: Clusters, c: float) -> Array:
     return density / density.sum(axis=1, keepdims=True)
 
 
-G12 = Derivation(
-    "G12",
-    "narrow clusters: EM becomes k-means",
-    draw=Clusters.draw,
-    assumptions="one scale c for all clusters; no point has two nearest centers",
-    source="Bishop 2006, section 9.3.2; MacQueen 1967",
-    lines=(
-        Line(
-            r"\mathbb{1}\left[k = \arg\min_j \|x_i - \mu_j\|^2\right]",
-            lambda w: nearest(w.square),
-        ),
-        Line(
+G12 = (
+    derive(
+        "G12",
+        "narrow clusters: EM becomes k-means",
+        Clusters.draw,
+        assumptions="one scale c for all clusters; no point has two nearest centers",
+        source="Bishop 2006, section 9.3.2; MacQueen 1967",
+    )
+    .start(given(r"\mathbb{1}\left[k = \arg\min_j \|x_i - \mu_j\|^2\right]", lambda w: nearest(w.square)))
+    .eq(
+        given(
             r"\lim_{c \to 0} \mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2c^2\right)",
             lambda w, c: softmax(np.log(w.weights) - w.square / (2 * c**2), axis=1),
-            reason="differences of squares, over c^2, outgrow log weights",
-            step=0.1,
         ),
-        Line(
+        "differences of squares, over c^2, outgrow log weights",
+        step=0.1,
+    )
+    .slip(
+        "scale one",
+        given("TODO", lambda w, c: softmax(np.log(w.weights) - w.square / 2, axis=1)),
+        "the scale stayed at one: then the points near a border are shared.",
+    )
+    .slip(
+        "farthest center",
+        given("TODO", lambda w, c: softmax(np.log(w.weights) + w.square / (2 * c**2), axis=1)),
+        "a sign is lost: the nearest center has the largest exponent.",
+    )
+    .slip(
+        "weights for distances",
+        given("TODO", lambda w, c: np.tile(nearest(-np.log(w.weights)[None]), (len(w.x), 1))),
+        "the largest cluster takes all: in the limit the weights do not count.",
+    )
+    .eq(
+        given(
             r"\lim_{c \to 0} r_{ik}\ \text{as computed by } \mathtt{mixture\_e\_step}",
             lambda w, c: mixture_e_step(GaussianMixture(w.weights, w.loc, np.full(len(w.loc), c)), w.x),
-            reason="the same in the package, from logarithms",
-            step=0.1,
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "scale one",
-            "It looks like the scale stayed at one: then the points near a border are shared.",
-            lambda w, c: softmax(np.log(w.weights) - w.square / 2, axis=1),
-        ),
-        Slip(
-            1,
-            "farthest center",
-            "It looks like a sign is lost: the nearest center has the largest exponent.",
-            lambda w, c: softmax(np.log(w.weights) + w.square / (2 * c**2), axis=1),
-        ),
-        Slip(
-            1,
-            "weights for distances",
-            "It looks like the largest cluster takes all: in the limit the weights do not count.",
-            lambda w, c: np.tile(nearest(-np.log(w.weights)[None]), (len(w.x), 1)),
-        ),
-        Slip(
-            2,
-            "densities instead of logarithms",
-            "It looks like densities were divided: far from every center that is 0/0.",
-            lambda w, c: naive_responsibilities(w, c / 20),
-        ),
-    ),
+        "the same in the package, from logarithms",
+        step=0.1,
+    )
+    .slip(
+        "densities instead of logarithms",
+        given("TODO", lambda w, c: naive_responsibilities(w, c / 20)),
+        "densities were divided: far from every center that is 0/0.",
+    )
 )
 
 
@@ -857,95 +822,92 @@ def kl_after(w: PCAData) -> float:
     return float(np.mean(kl_divergence(q_of(w), ppca_m_step(w.x, q_of(w)).posterior(w.x))))
 
 
-G7 = Derivation(
-    "G7",
-    "EM for probabilistic PCA climbs to the eigenvalue solution",
-    draw=PCAData.draw,
-    assumptions="x centered, S its covariance (over N); M = W^T W + c I; eigenvalues of S distinct",
-    source="Tipping and Bishop 1999, section 3 and appendix B",
-    lines=(
-        Line(r"\tfrac1N \sum_i \log p_\theta(x_i),\ \theta = (W, c)", lambda w: mean_evidence(w.model, w.x)),
-        Line(
+G7 = (
+    derive(
+        "G7",
+        "EM for probabilistic PCA climbs to the eigenvalue solution",
+        PCAData.draw,
+        assumptions="x centered, S its covariance (over N); M = W^T W + c I; eigenvalues of S distinct",
+        source="Tipping and Bishop 1999, section 3 and appendix B",
+    )
+    .start(given(r"\tfrac1N \sum_i \log p_\theta(x_i),\ \theta = (W, c)", lambda w: mean_evidence(w.model, w.x)))
+    .eq(
+        given(
             r"F(q, \theta),\ q_i = p_\theta(z \mid x_i)",
             lambda w: float(np.mean(w.model.elbo(w.x, ppca_e_step(w.model, w.x)))),
-            reason="E step: at the posterior the bound touches",
         ),
-        Line(
+        "E step: at the posterior the bound touches",
+    )
+    .le(
+        given(
             r"F(q, \theta'),\ \theta'\ \text{by } \mathtt{ppca\_m\_step}",
             lambda w: bound_after(w, ppca_m_step(w.x, ppca_e_step(w.model, w.x))),
-            reason="M step: a regression of x on an uncertain z",
-            relation="<=",
-            gap=lambda w: mean_evidence(compact_step(w), w.x) - mean_evidence(w.model, w.x) - kl_after(w),
         ),
-        Line(
+        "M step: a regression of x on an uncertain z",
+        gap=lambda w: mean_evidence(compact_step(w), w.x) - mean_evidence(w.model, w.x) - kl_after(w),
+    )
+    .eq(
+        given(
             r"W' = S W (c I + M^{-1} W^\top S W)^{-1},\ c' = \tfrac1d \mathrm{tr}(S - S W M^{-1} W'^\top)",
             lambda w: bound_after(w, compact_step(w)),
-            reason="both steps in one: the posterior moments, inserted",
         ),
-        Line(
-            r"\tfrac1N \sum_i \log p_{\theta'}(x_i)",
-            lambda w: mean_evidence(compact_step(w), w.x),
-            reason="KL is never negative: next E step",
-            relation="<=",
-            gap=kl_after,
-        ),
-        Line(
+        "both steps in one: the posterior moments, inserted",
+    )
+    .slip(
+        "noise over k",
+        given("TODO", lambda w: bound_after(w, compact_step(w, "over k"))),
+        "the noise variance was divided by k: it belongs to the d dimensions of x.",
+    )
+    .slip(
+        "new loading twice",
+        given("TODO", lambda w: bound_after(w, compact_step(w, "new loading twice"))),
+        "the new loading stands where the old one belongs: M and the moments are those of the E step.",
+    )
+    .slip(
+        "posterior covariance dropped",
+        given("TODO", lambda w: bound_after(w, without_posterior_covariance(w))),
+        "the posterior mean was taken for z itself: its uncertainty belongs into E[z z^T].",
+    )
+    .le(
+        given(r"\tfrac1N \sum_i \log p_{\theta'}(x_i)", lambda w: mean_evidence(compact_step(w), w.x)),
+        "KL is never negative: next E step",
+        gap=kl_after,
+    )
+    .le(
+        given(
             r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log\lambda_j + (d - k) \log c^{*} + d\right],\ c^{*} = \tfrac{1}{d-k} \sum_{j \gt k} \lambda_j",
             by_eigenvalues,
-            reason="no theta does better than the eigenvalue solution",
-            relation="<=",
-            equality=at_the_top,
         ),
-        Line(
+        "no theta does better than the eigenvalue solution",
+        equality=at_the_top,
+    )
+    .slip(
+        "noise from all eigenvalues",
+        given("TODO", lambda w: by_eigenvalues(w, slice(None))),
+        "c is the mean of all eigenvalues: only the discarded ones are noise.",
+    )
+    .slip(
+        "noise from the smallest eigenvalue",
+        given("TODO", lambda w: by_eigenvalues(w, slice(None, 1))),
+        "c is the smallest eigenvalue: it is the mean of all that are discarded.",
+    )
+    .eq(
+        given(
             r"\tfrac1N \sum_i \log p(x_i)\ \text{by } \mathtt{ppca\_maximum}",
             lambda w: mean_evidence(ppca_maximum(w.x, 2), w.x),
-            reason="the same from the package's model",
         ),
-        Line(
-            r"\tfrac1N \sum_i \log p(x_i)\ \text{after 80 rounds of EM}",
-            climbed,
-            reason="EM goes on until nothing is left to gain",
-        ),
-    ),
-    slips=(
-        Slip(
-            3,
-            "noise over k",
-            "It looks like the noise variance was divided by k: it belongs to the d dimensions of x.",
-            lambda w: bound_after(w, compact_step(w, "over k")),
-        ),
-        Slip(
-            3,
-            "new loading twice",
-            "It looks like the new loading stands where the old one belongs: M and the moments are those of the E step.",
-            lambda w: bound_after(w, compact_step(w, "new loading twice")),
-        ),
-        Slip(
-            3,
-            "posterior covariance dropped",
-            "It looks like the posterior mean was taken for z itself: its uncertainty belongs into E[z z^T].",
-            lambda w: bound_after(w, without_posterior_covariance(w)),
-        ),
-        Slip(
-            5,
-            "noise from all eigenvalues",
-            "It looks like c is the mean of all eigenvalues: only the discarded ones are noise.",
-            lambda w: by_eigenvalues(w, slice(None)),
-        ),
-        Slip(
-            5,
-            "noise from the smallest eigenvalue",
-            "It looks like c is the smallest eigenvalue: it is the mean of all that are discarded.",
-            lambda w: by_eigenvalues(w, slice(None, 1)),
-        ),
-        Slip(7, "one round only", "It looks like EM was stopped after one round.", lambda w: climbed(w, 1)),
-        Slip(
-            7,
-            "noise never updated",
-            "It looks like the noise variance was kept: then EM climbs to another, lower top.",
-            lambda w: climbed(w, noise="fixed"),
-        ),
-    ),
+        "the same from the package's model",
+    )
+    .eq(
+        given(r"\tfrac1N \sum_i \log p(x_i)\ \text{after 80 rounds of EM}", climbed),
+        "EM goes on until nothing is left to gain",
+    )
+    .slip("one round only", given("TODO", lambda w: climbed(w, 1)), "EM was stopped after one round.")
+    .slip(
+        "noise never updated",
+        given("TODO", lambda w: climbed(w, noise="fixed")),
+        "the noise variance was kept: then EM climbs to another, lower top.",
+    )
 )
 
 
@@ -1065,74 +1027,65 @@ def amortized_gap(w: Amortized) -> float:
     return float(np.mean(kl_divergence(w.encoder, w.model.posterior(w.x))))
 
 
-G11 = Derivation(
-    "G11",
-    "the VAE as partial EM: the bound rises, the evidence need not",
-    draw=Amortized.draw,
-    assumptions="steps small enough; exact expectations; q(z|x) = N(A x + a, s^2); theta starts at maximum likelihood",
-    source="Neal and Hinton 1998, section 3 (partial steps); Kingma and Welling 2014 (a shared encoder)",
-    lines=(
-        Line(r"\mathcal{L}(\theta, \varphi)", lambda w: w.bound),
-        Line(
+G11 = (
+    derive(
+        "G11",
+        "the VAE as partial EM: the bound rises, the evidence need not",
+        Amortized.draw,
+        assumptions="steps small enough; exact expectations; q(z|x) = N(A x + a, s^2); theta starts at maximum likelihood",
+        source="Neal and Hinton 1998, section 3 (partial steps); Kingma and Welling 2014 (a shared encoder)",
+    )
+    .start(given(r"\mathcal{L}(\theta, \varphi)", lambda w: w.bound))
+    .le(
+        given(
             r"\mathcal{L}(\theta, \varphi'),\ \varphi' = \varphi + \eta\,\nabla_\varphi \mathcal{L}",
             lambda w: encoder_step(w).bound,
-            reason="partial E step: uphill in the encoder",
-            relation="<=",
-            gap=along(encoder_step, encoder_gradient),
         ),
-        Line(
+        "partial E step: uphill in the encoder",
+        gap=along(encoder_step, encoder_gradient),
+    )
+    .slip(
+        "downhill in the encoder",
+        given("TODO", lambda w: encoder_step(w, -w.rate).bound),
+        "the sign of the encoder's step is lost: the bound is maximized, its negative minimized.",
+    )
+    .le(
+        given(
             r"\mathcal{L}(\theta', \varphi'),\ \theta' = \theta + \eta\,\nabla_\theta \mathcal{L}",
             lambda w: both_steps(w).bound,
-            reason="partial M step: uphill in the decoder",
-            relation="<=",
-            gap=after_encoder(along(decoder_step, decoder_gradient)),
         ),
-        Line(
-            r"\tfrac1N \sum_i \log p_{\theta'}(x_i)",
-            lambda w: float(np.mean(both_steps(w).model.log_evidence(w.x))),
-            reason="F1: a gap stays open, since q is not exact",
-            relation="<=",
-            gap=lambda w: amortized_gap(both_steps(w)),
+        "partial M step: uphill in the decoder",
+        gap=after_encoder(along(decoder_step, decoder_gradient)),
+    )
+    .slip(
+        "downhill in the decoder",
+        given("TODO", lambda w: decoder_step(encoder_step(w), -w.rate).bound),
+        "the sign of the decoder's step is lost.",
+    )
+    .slip(
+        "decoder's gradient at the old encoder",
+        given("TODO", lambda w: decoder_step_with(w, encoder_step(w)).bound),
+        "both steps were taken from the same point; here the decoder's comes after the encoder's.",
+    )
+    .le(
+        given(
+            r"\tfrac1N \sum_i \log p_{\theta'}(x_i)", lambda w: float(np.mean(both_steps(w).model.log_evidence(w.x)))
         ),
-        Line(
-            r"\tfrac1N \sum_i \log p_\theta(x_i)",
-            lambda w: float(np.mean(w.model.log_evidence(w.x))),
-            reason="theta was best: the evidence has fallen",
-            relation="<",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "downhill in the encoder",
-            "It looks like the sign of the encoder's step is lost: the bound is maximized, its negative minimized.",
-            lambda w: encoder_step(w, -w.rate).bound,
-        ),
-        Slip(
-            2,
-            "downhill in the decoder",
-            "It looks like the sign of the decoder's step is lost.",
-            lambda w: decoder_step(encoder_step(w), -w.rate).bound,
-        ),
-        Slip(
-            2,
-            "decoder's gradient at the old encoder",
-            "It looks like both steps were taken from the same point; here the decoder's comes after the encoder's.",
-            lambda w: decoder_step_with(w, encoder_step(w)).bound,
-        ),
-        Slip(
-            3,
-            "no gap left",
-            "It looks like the bound was taken for the evidence: only an exact E step closes the gap.",
-            relation="=",
-        ),
-        Slip(
-            4,
-            "the evidence rises, too",
-            "It looks like the promise of EM was taken over: with inexact q only the bound is sure to rise.",
-            relation=">=",
-        ),
-    ),
+        "F1: a gap stays open, since q is not exact",
+        gap=lambda w: amortized_gap(both_steps(w)),
+    )
+    .slip(
+        "no gap left", says="the bound was taken for the evidence: only an exact E step closes the gap.", relation="="
+    )
+    .lt(
+        given(r"\tfrac1N \sum_i \log p_\theta(x_i)", lambda w: float(np.mean(w.model.log_evidence(w.x)))),
+        "theta was best: the evidence has fallen",
+    )
+    .slip(
+        "the evidence rises, too",
+        says="the promise of EM was taken over: with inexact q only the bound is sure to rise.",
+        relation=">=",
+    )
 )
 
 
@@ -1189,68 +1142,65 @@ def normalized(p: Array) -> Array:
     return p / p.sum()
 
 
-F14 = Derivation(
-    "F14",
-    "the best factor of a factorized q",
-    draw=TwoFactors.draw,
-    assumptions="q(z1, z2) = q1(z1) q2(z2), q2 fixed",
-    source="Blei, Kucukelbir and McAuliffe 2017, equation (17); Bishop 2006, equation (10.9)",
-    lines=(
-        Line(
+F14 = (
+    derive(
+        "F14",
+        "the best factor of a factorized q",
+        TwoFactors.draw,
+        assumptions="q(z1, z2) = q1(z1) q2(z2), q2 fixed",
+        source="Blei, Kucukelbir and McAuliffe 2017, equation (17); Bishop 2006, equation (10.9)",
+    )
+    .start(
+        given(
             r"F(q_1 q_2) = \mathbb{E}_{q_1 q_2}\left[\log p(x, z_1, z_2) - \log q_1 - \log q_2\right]",
             lambda w: np.array([w.bound(q_1) for q_1 in w.candidates]),
-        ),
-        Line(
+        )
+    )
+    .eq(
+        given(
             r"\mathbb{E}_{q_1}\left[\mathbb{E}_{q_2}[\log p(x, z_1, z_2)] - \log q_1(z_1)\right] + \mathrm{H}(q_2)",
             lambda w: np.sum(w.candidates * (w.mean_log_joint - np.log(w.candidates)), axis=1) + w.entropy_2,
-            reason="z2 first: the inner mean is a function of z1",
         ),
-        Line(
+        "z2 first: the inner mean is a function of z1",
+    )
+    .eq(
+        given(
             r"-\mathrm{KL}(q_1 \,\Vert\, q_1^{*}) + \log C + \mathrm{H}(q_2),\ q_1^{*} = \tfrac1C \exp \mathbb{E}_{q_2}[\log p(x, z_1, z_2)]",
             lambda w: -kl_to_best(w) + log_normalizer(w) + w.entropy_2,
-            reason="that function is log q1* up to its normalizer C",
         ),
-        Line(
-            r"F(q_1^{*} q_2)",
-            lambda w: np.full(len(w.candidates), w.bound(w.best)),
-            reason="KL is never negative, and zero at q1*",
-            relation="<=",
-            gap=kl_to_best,
-            equality=TwoFactors.at_best,
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "normalizer dropped",
-            "It looks like log C was dropped under an equals sign: exp E[log p] does not sum to one.",
-            lambda w: -kl_to_best(w) + w.entropy_2,
-        ),
-        Slip(
-            2,
-            "KL with a plus",
-            "It looks like the KL is added: a q1 away from q1* lowers the bound.",
-            lambda w: kl_to_best(w) + log_normalizer(w) + w.entropy_2,
-        ),
-        Slip(
-            3,
-            "logarithm of the mean",
-            "It looks like log E[p] stands for E[log p]: the marginal is not the best factor.",
-            lambda w: np.full(6, w.bound(normalized(w.joint @ w.q_2))),
-        ),
-        Slip(
-            3,
-            "marginal of the posterior",
-            "It looks like q1 was set to p(z1|x): the best factor depends on q2.",
-            lambda w: np.full(6, w.bound(normalized(w.joint.sum(axis=1)))),
-        ),
-        Slip(
-            3,
-            "most probable z2 inserted",
-            "It looks like z2 was put at its most probable value instead of averaged.",
-            lambda w: np.full(6, w.bound(normalized(w.joint[:, w.q_2.argmax()]))),
-        ),
-    ),
+        "that function is log q1* up to its normalizer C",
+    )
+    .slip(
+        "normalizer dropped",
+        given("TODO", lambda w: -kl_to_best(w) + w.entropy_2),
+        "log C was dropped under an equals sign: exp E[log p] does not sum to one.",
+    )
+    .slip(
+        "KL with a plus",
+        given("TODO", lambda w: kl_to_best(w) + log_normalizer(w) + w.entropy_2),
+        "the KL is added: a q1 away from q1* lowers the bound.",
+    )
+    .le(
+        given(r"F(q_1^{*} q_2)", lambda w: np.full(len(w.candidates), w.bound(w.best))),
+        "KL is never negative, and zero at q1*",
+        gap=kl_to_best,
+        equality=TwoFactors.at_best,
+    )
+    .slip(
+        "logarithm of the mean",
+        given("TODO", lambda w: np.full(6, w.bound(normalized(w.joint @ w.q_2)))),
+        "log E[p] stands for E[log p]: the marginal is not the best factor.",
+    )
+    .slip(
+        "marginal of the posterior",
+        given("TODO", lambda w: np.full(6, w.bound(normalized(w.joint.sum(axis=1))))),
+        "q1 was set to p(z1|x): the best factor depends on q2.",
+    )
+    .slip(
+        "most probable z2 inserted",
+        given("TODO", lambda w: np.full(6, w.bound(normalized(w.joint[:, w.q_2.argmax()])))),
+        "z2 was put at its most probable value instead of averaged.",
+    )
 )
 
 
@@ -1295,67 +1245,59 @@ def explained(w: Target) -> Array:
     return np.array(parts)
 
 
-F15 = Derivation(
-    "F15",
-    "factorized Gaussians: right mean, too narrow",
-    draw=Target.draw,
-    assumptions="p(z|x) = N(mu, Sigma), L = Sigma^-1 positive definite; q = q1 q2 q3",
-    source="Bishop 2006, section 10.1.2; MacKay 2003, chapter 33",
-    lines=(
-        Line(
+F15 = (
+    derive(
+        "F15",
+        "factorized Gaussians: right mean, too narrow",
+        Target.draw,
+        assumptions="p(z|x) = N(mu, Sigma), L = Sigma^-1 positive definite; q = q1 q2 q3",
+        source="Bishop 2006, section 10.1.2; MacKay 2003, chapter 33",
+    )
+    .start(
+        given(
             r"(m, v)\ \text{after 120 sweeps of}\ m_j \leftarrow \mu_j - \tfrac{1}{L_{jj}} \sum_{i \ne j} L_{ji}(m_i - \mu_i)",
             sweeps,
-        ),
-        Line(
-            r"(\mu_j,\ 1 / L_{jj})",
-            lambda w: np.stack([w.loc, 1 / np.diag(np.linalg.inv(w.covariance))]),
-            reason="at rest L (m - mu) = 0; L is invertible, so m = mu",
-        ),
-        Line(
+        )
+    )
+    .eq(
+        given(r"(\mu_j,\ 1 / L_{jj})", lambda w: np.stack([w.loc, 1 / np.diag(np.linalg.inv(w.covariance))])),
+        "at rest L (m - mu) = 0; L is invertible, so m = mu",
+    )
+    .slip(
+        "marginal variances",
+        given("TODO", lambda w: np.stack([w.loc, np.diag(w.covariance)])),
+        "the factors have the marginal variances: each is narrower, 1/L_jj.",
+    )
+    .slip(
+        "stopped after one sweep",
+        given("TODO", lambda w: sweeps(w, 1)),
+        "the sweeps were stopped after one: each factor then waits for the others.",
+    )
+    .slip(
+        "sign of the coupling",
+        given("TODO", lambda w: sweeps(w, 3, sign=1.0)),
+        "the coupling has the wrong sign: it is minus L_ji (m_i - mu_i).",
+    )
+    .eq(
+        given(
             r"(\mu_j,\ \Sigma_{jj} - \Sigma_{j,-j} \Sigma_{-j,-j}^{-1} \Sigma_{-j,j})",
             lambda w: np.stack([w.loc, conditional_variances(w)]),
-            reason="1/L_jj is the variance of z_j given all others",
         ),
-        Line(
-            r"(\mu_j,\ \Sigma_{jj})",
-            lambda w: np.stack([w.loc, np.diag(w.covariance)]),
-            reason="knowing the others can only narrow z_j",
-            relation="<=",
-            gap=lambda w: np.stack([0 * w.loc, explained(w)]),
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "marginal variances",
-            "It looks like the factors have the marginal variances: each is narrower, 1/L_jj.",
-            lambda w: np.stack([w.loc, np.diag(w.covariance)]),
-        ),
-        Slip(
-            1,
-            "stopped after one sweep",
-            "It looks like the sweeps were stopped after one: each factor then waits for the others.",
-            lambda w: sweeps(w, 1),
-        ),
-        Slip(
-            1,
-            "sign of the coupling",
-            "It looks like the coupling has the wrong sign: it is minus L_ji (m_i - mu_i).",
-            lambda w: sweeps(w, 3, sign=1.0),
-        ),
-        Slip(
-            2,
-            "nothing lost",
-            "It looks like q is as wide as the posterior.",
-            lambda w: np.stack([w.loc, np.diag(w.covariance)]),
-        ),
-        Slip(
-            3,
-            "as wide as the posterior",
-            "It looks like the widths are taken for equal: correlations make q narrower.",
-            relation="=",
-        ),
-    ),
+        "1/L_jj is the variance of z_j given all others",
+    )
+    .slip(
+        "nothing lost",
+        given("TODO", lambda w: np.stack([w.loc, np.diag(w.covariance)])),
+        "q is as wide as the posterior.",
+    )
+    .le(
+        given(r"(\mu_j,\ \Sigma_{jj})", lambda w: np.stack([w.loc, np.diag(w.covariance)])),
+        "knowing the others can only narrow z_j",
+        gap=lambda w: np.stack([0 * w.loc, explained(w)]),
+    )
+    .slip(
+        "as wide as the posterior", says="the widths are taken for equal: correlations make q narrower.", relation="="
+    )
 )
 
 CHAPTER = (F14, F15, G1, G2, G4, G6, G7, G9, G11, G12)

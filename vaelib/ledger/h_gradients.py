@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, ndtr
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import Derivation, derive
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import elbo
 from vaelib.estimate import Estimate
+from vaelib.formula import given, sampled, tex
 from vaelib.formula.scope import Map, Scope
 from vaelib.formula.worlds import Law, Table
 from vaelib.gradients import leave_one_out, pathwise, score, score_function
@@ -130,19 +131,6 @@ def mean_over_noise(w: Smooth, law: Normal) -> Any:
     return over_noise(lambda noise: w.f(law.transform(noise))).value
 
 
-def moved_density(w: Any, f: Callable[[Array], Array]) -> Estimate:
-    """Integral of f times the derivatives of (1 / sigma) phi((z - mu) / sigma), spelled without a logarithm."""
-
-    def integrand(z: Array) -> Array:
-        u = (z - w.q.loc) / w.q.scale
-        bell = np.exp(-u * u / 2) / np.sqrt(2 * np.pi)
-        by_mu = u * bell / w.q.scale**2  # -phi'(u) / sigma^2
-        by_sigma = (u * u - 1) * bell / w.q.scale**2  # -(phi + u phi') / sigma^2
-        return f(z)[:, None] * np.stack([by_mu, by_sigma], axis=-1)
-
-    return trapezoid(integrand, *around(w))
-
-
 def weighted_score(w: Smooth, weight: Callable[[Array], Array]) -> Estimate:
     """E_q[weight(z) grad log q(z)]."""
 
@@ -154,176 +142,151 @@ def weighted_score(w: Smooth, weight: Callable[[Array], Array]) -> Estimate:
     return trapezoid(integrand, *around(w))
 
 
-H1 = Derivation(
-    "H1",
-    "the pathwise gradient",
-    draw=Smooth.draw,
-    assumptions="f is differentiable, and |f'(mu + sigma eps)| (1 + |eps|) is dominated by an integrable function",
-    source="Kingma and Welling 2014, section 2.4; Mohamed et al. 2020, section 5",
-    lines=(
-        Line(
-            r"\nabla_{\mu,\sigma} \int N(z;\, \mu, \sigma^2)\, f(z)\,dz",
-            differences(mean_over_z),
-            step=1e-2,
-            resolution=1e-3,
+H1 = (
+    derive(
+        "H1",
+        "the pathwise gradient",
+        Smooth.draw,
+        assumptions="f is differentiable, and |f'(mu + sigma eps)| (1 + |eps|) is dominated by an integrable function",
+        source="Kingma and Welling 2014, section 2.4; Mohamed et al. 2020, section 5",
+    )
+    .start(
+        given(r"\nabla_{\mu,\sigma} \int N(z;\, \mu, \sigma^2)\, f(z)\,dz", differences(mean_over_z)),
+        step=1e-2,
+        resolution=1e-3,
+    )
+    .eq(
+        given(
+            r"\nabla_{\mu,\sigma}\, \mathbb{E}_{\varepsilon}[f(\mu + \sigma\varepsilon)]", differences(mean_over_noise)
         ),
-        Line(
-            r"\nabla_{\mu,\sigma}\, \mathbb{E}_{\varepsilon}[f(\mu + \sigma\varepsilon)]",
-            differences(mean_over_noise),
-            reason="change of variables: z = mu + sigma eps, eps ~ N(0, 1)",
-            step=1e-2,
-            resolution=1e-3,
-        ),
-        Line(
-            r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]",
-            lambda w: over_noise(lambda e: (w.slope(w.q.loc + w.q.scale * e), w.slope(w.q.loc + w.q.scale * e) * e)),
-            reason="derivative under the integral; chain rule",
-            resolution=1e-3,
-        ),
-        Line(
+        "change of variables: z = mu + sigma eps, eps ~ N(0, 1)",
+        step=1e-2,
+        resolution=1e-3,
+    )
+    .eq(
+        tex(r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]"),
+        "derivative under the integral; chain rule",
+        resolution=1e-3,
+    )
+    .slip(
+        "noise forgotten",
+        tex(r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ 1)\right]"),
+        "dz/dsigma = eps was forgotten: the chain rule ends with eps, not with 1.",
+    )
+    .slip(
+        "f for its derivative",
+        tex(r"\mathbb{E}_{\varepsilon}\left[f(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]"),
+        "f stands where its derivative belongs.",
+    )
+    .slip(
+        "sigma detached",
+        tex(r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ 0)\right]"),
+        "sigma was held fixed (detached) in z = mu + sigma eps: no gradient reaches it.",
+    )
+    .slip(
+        "gradient at the mean",
+        tex(r"f'(\mu)\,(1,\ 0)"),
+        "the gradient was taken at the mean of z, not averaged over z.",
+    )
+    .slip(
+        "in log sigma",
+        tex(r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ \sigma\varepsilon)\right]"),
+        "the derivative in log sigma: it carries one more factor sigma than that in sigma.",
+        real="public issue threads: scale, variance and log-variance mixed up",
+    )
+    .eq(
+        given(
             r"\text{as computed by } \mathtt{vaelib.gradients.pathwise}",
             lambda w: over_noise(lambda e: pathwise(w.q, w.slope, e)),
-            reason="the estimator, averaged over all noise",
         ),
-        Line(
+        "the estimator, averaged over all noise",
+    )
+    .slip(
+        "noise scaled by the variance",
+        given("TODO", lambda w: over_noise(lambda e: pathwise(Normal(w.q.loc, w.q.scale**2), w.slope, e))),
+        "z = mu + sigma^2 eps: the noise is multiplied by the standard deviation.",
+    )
+    .eq(
+        given(
             r"\nabla_{\mu,\sigma} \left(a e^{-\omega^2\sigma^2/2} \sin\omega\mu + b(\mu^2 + \sigma^2) + c(\mu^3 + 3\mu\sigma^2)\right)",
             lambda w: w.closed_form,
-            reason="here f = a sin(wz) + bz^2 + cz^3: moments of a Gaussian",
         ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "noise forgotten",
-            "It looks like dz/dsigma = eps was forgotten: the chain rule ends with eps, not with 1.",
-            lambda w: over_noise(lambda e: (w.slope(w.q.transform(e)), w.slope(w.q.transform(e)))),
-            latex=r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ 1)\right]",
-        ),
-        Slip(
-            2,
-            "f for its derivative",
-            "It looks like f stands where its derivative belongs.",
-            lambda w: over_noise(lambda e: (w.f(w.q.transform(e)), w.f(w.q.transform(e)) * e)),
-            latex=r"\mathbb{E}_{\varepsilon}\left[f(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]",
-        ),
-        Slip(
-            2,
-            "sigma detached",
-            "It looks like sigma was held fixed (detached) in z = mu + sigma eps: no gradient reaches it.",
-            lambda w: over_noise(lambda e: (w.slope(w.q.transform(e)), 0 * e)),
-            latex=r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ 0)\right]",
-        ),
-        Slip(
-            2,
-            "gradient at the mean",
-            "It looks like the gradient was taken at the mean of z, not averaged over z.",
-            lambda w: np.array([w.slope(w.q.loc), 0.0]),
-            latex=r"f'(\mu)\,(1,\ 0)",
-        ),
-        Slip(
-            2,
-            "in log sigma",
-            "It looks like the derivative in log sigma: it carries one more factor sigma than that in sigma.",
-            lambda w: over_noise(lambda e: (w.slope(w.q.transform(e)), w.slope(w.q.transform(e)) * w.q.scale * e)),
-            latex=r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ \sigma\varepsilon)\right]",
-            real="public issue threads: scale, variance and log-variance mixed up",
-        ),
-        Slip(
-            3,
-            "noise scaled by the variance",
-            "It looks like z = mu + sigma^2 eps: the noise is multiplied by the standard deviation.",
-            lambda w: over_noise(lambda e: pathwise(Normal(w.q.loc, w.q.scale**2), w.slope, e)),
-        ),
-    ),
+        "here f = a sin(wz) + bz^2 + cz^3: moments of a Gaussian",
+    )
 )
 
-H2 = Derivation(
-    "H2",
-    "the score-function gradient",
-    draw=Smooth.draw,
-    assumptions="q > 0 is differentiable in its parameters, f need not be; |f grad q| is dominated",
-    source="Williams 1992; Mohamed et al. 2020, section 4",
-    lines=(
-        Line(
-            r"\nabla_{\mu,\sigma} \int N(z;\, \mu, \sigma^2)\, f(z)\,dz",
-            differences(mean_over_z),
-            step=1e-2,
-            resolution=1e-3,
+H2 = (
+    derive(
+        "H2",
+        "the score-function gradient",
+        Smooth.draw,
+        assumptions="q > 0 is differentiable in its parameters, f need not be; |f grad q| is dominated",
+        source="Williams 1992; Mohamed et al. 2020, section 4",
+    )
+    .start(
+        given(r"\nabla_{\mu,\sigma} \int N(z;\, \mu, \sigma^2)\, f(z)\,dz", differences(mean_over_z)),
+        step=1e-2,
+        resolution=1e-3,
+    )
+    .eq(
+        tex(r"\int f(z)\, \nabla_{\mu,\sigma} N(z;\, \mu, \sigma^2)\,dz"),
+        "derivative under the integral: only the density moves",
+        resolution=1e-3,
+    )
+    .eq(
+        tex(r"\mathbb{E}_{q}\left[f(z)\, \nabla_{\mu,\sigma} \log q(z)\right]"),
+        "grad q = q grad log q: an expectation again",
+    )
+    .slip(
+        "minus", given("TODO", lambda w: -weighted_score(w, w.f)), "the sign is wrong: grad log q enters with a plus."
+    )
+    .slip(
+        "grad q for grad log q",
+        tex(r"\mathbb{E}_{q}\left[f(z)\, \nabla_{\mu,\sigma} q(z)\right]"),
+        "q was counted twice: grad q = q grad log q, and the expectation brings the q.",
+    )
+    .slip(
+        "f differentiated",
+        tex(r"\mathbb{E}_{q}\left[f'(z)\, \nabla_{\mu,\sigma} \log q(z)\right]"),
+        "f was differentiated: the score function needs values of f only.",
+    )
+    .eq(
+        tex(
+            r"\mathbb{E}_{\varepsilon}\left[f(\mu + \sigma\varepsilon)\, \tfrac{1}{\sigma} (\varepsilon,\ \varepsilon^2 - 1)\right]"
         ),
-        Line(
-            r"\int f(z)\, \nabla_{\mu,\sigma} N(z;\, \mu, \sigma^2)\,dz",
-            lambda w: moved_density(w, w.f),
-            reason="derivative under the integral: only the density moves",
-            resolution=1e-3,
+        "insert the score, then z = mu + sigma eps",
+    )
+    .slip(
+        "no 1/sigma",
+        tex(r"\mathbb{E}_{\varepsilon}\left[f(\mu + \sigma\varepsilon)\,(\varepsilon,\ \varepsilon^2 - 1)\right]"),
+        "the 1/sigma of the score is missing.",
+    )
+    .slip(
+        "normalizer forgotten",
+        tex(
+            r"\mathbb{E}_{\varepsilon}\left[f(\mu + \sigma\varepsilon)\, \tfrac{1}{\sigma} (\varepsilon,\ \varepsilon^2)\right]"
         ),
-        Line(
-            r"\mathbb{E}_{q}\left[f(z)\, \nabla_{\mu,\sigma} \log q(z)\right]",
-            lambda w: weighted_score(w, w.f),
-            reason="grad q = q grad log q: an expectation again",
-        ),
-        Line(
-            r"\mathbb{E}_{\varepsilon}\left[f(\mu + \sigma\varepsilon)\, \tfrac{1}{\sigma} (\varepsilon,\ \varepsilon^2 - 1)\right]",
-            lambda w: over_noise(
-                lambda e: (w.f(w.q.transform(e)) * e / w.q.scale, w.f(w.q.transform(e)) * (e**2 - 1) / w.q.scale)
-            ),
-            reason="insert the score, then z = mu + sigma eps",
-        ),
-        Line(
+        "-1 is missing: the normalizer 1/sigma of the density depends on sigma too.",
+    )
+    .eq(
+        given(
             r"\text{as computed by } \mathtt{vaelib.gradients.score\_function}",
             lambda w: over_noise(lambda e: score_function(w.q, w.f, e)),
-            reason="the estimator, averaged over all noise",
         ),
-        Line(
-            r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]",
-            lambda w: over_noise(lambda e: pathwise(w.q, w.slope, e)),
-            reason="H1: by parts, where f is differentiable",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "minus",
-            "It looks like the sign is wrong: grad log q enters with a plus.",
-            lambda w: -weighted_score(w, w.f),
-        ),
-        Slip(
-            2,
-            "grad q for grad log q",
-            "It looks like q was counted twice: grad q = q grad log q, and the expectation brings the q.",
-            lambda w: weighted_score(w, lambda z: np.exp(w.q.log_prob(z)) * w.f(z)),
-            latex=r"\mathbb{E}_{q}\left[f(z)\, \nabla_{\mu,\sigma} q(z)\right]",
-        ),
-        Slip(
-            2,
-            "f differentiated",
-            "It looks like f was differentiated: the score function needs values of f only.",
-            lambda w: weighted_score(w, w.slope),
-            latex=r"\mathbb{E}_{q}\left[f'(z)\, \nabla_{\mu,\sigma} \log q(z)\right]",
-        ),
-        Slip(
-            3,
-            "no 1/sigma",
-            "It looks like the 1/sigma of the score is missing.",
-            lambda w: over_noise(lambda e: (w.f(w.q.transform(e)) * e, w.f(w.q.transform(e)) * (e**2 - 1))),
-            latex=r"\mathbb{E}_{\varepsilon}\left[f(\mu + \sigma\varepsilon)\,(\varepsilon,\ \varepsilon^2 - 1)\right]",
-        ),
-        Slip(
-            3,
-            "normalizer forgotten",
-            "It looks like -1 is missing: the normalizer 1/sigma of the density depends on sigma too.",
-            lambda w: over_noise(
-                lambda e: (w.f(w.q.transform(e)) * e / w.q.scale, w.f(w.q.transform(e)) * e**2 / w.q.scale)
-            ),
-            latex=r"\mathbb{E}_{\varepsilon}\left[f(\mu + \sigma\varepsilon)\, \tfrac{1}{\sigma} (\varepsilon,\ \varepsilon^2)\right]",
-        ),
-        Slip(
-            4,
-            "differentiated along the path",
-            "It looks like z was not held fixed: along z = mu + sigma eps, log q changes by -log sigma alone.",
+        "the estimator, averaged over all noise",
+    )
+    .slip(
+        "differentiated along the path",
+        given(
+            r"\mathbb{E}_{\varepsilon}\left[f(z)\, \nabla_{\mu,\sigma} \log q(\mu + \sigma\varepsilon)\right]",
             lambda w: over_noise(lambda e: (0 * e, -w.f(w.q.transform(e)) / w.q.scale)),
-            latex=r"\mathbb{E}_{\varepsilon}\left[f(z)\, \nabla_{\mu,\sigma} \log q(\mu + \sigma\varepsilon)\right]",
         ),
-    ),
+        "z was not held fixed: along z = mu + sigma eps, log q changes by -log sigma alone.",
+    )
+    .eq(
+        tex(r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]"),
+        "H1: by parts, where f is differentiable",
+    )
 )
 
 
@@ -362,90 +325,74 @@ def best_baseline(w: Smooth) -> Any:
     return mixed / size
 
 
-H9 = Derivation(
-    "H9",
-    "a baseline: the mean stays, the variance is a parabola",
-    draw=Smooth.draw,
-    assumptions="b does not depend on the sample; s = d log q / d mu has a finite second moment",
-    source="Greensmith, Bartlett and Baxter 2004; Mohamed et al. 2020, section 7.4",
-    lines=(
-        Line(
-            r"\mathrm{Var}\left[(f - b)\,s\right], \quad s = \partial_\mu \log q(z)",
-            lambda w: spread(b_times(w, w.baseline)),
-            reason="the spread of the package's estimator with baseline b",
-        ),
-        Line(
-            r"\mathbb{E}[(f - b)^2 s^2] - \mathbb{E}[f s]^2",
-            lambda w: over_noise(lambda e: b_times(w, w.baseline)(e) ** 2) - over_noise(b_times(w, 0.0)).value ** 2,
-            reason="E[s] = 0, so the mean is E[fs] whatever b is",
-        ),
-        Line(
-            r"\mathbb{E}[f^2 s^2] - 2b\,\mathbb{E}[f s^2] + b^2\,\mathbb{E}[s^2] - \mathbb{E}[f s]^2",
-            expanded,
-            reason="expand the square: a parabola in b",
-        ),
-        Line(
-            r"\mathbb{E}[s^2]\,(b - b^*)^2 + \mathbb{E}[f^2 s^2] - \frac{\mathbb{E}[f s^2]^2}{\mathbb{E}[s^2]} - \mathbb{E}[f s]^2, \quad b^* = \frac{\mathbb{E}[f s^2]}{\mathbb{E}[s^2]}",
-            completed,
-            reason="complete the square",
-        ),
-        Line(
-            r"\mathrm{Var}[f s] - \frac{\mathrm{Cov}(f s, s)^2}{\mathrm{Var}[s]}",
-            least,
-            reason="a square is not negative; E[s] = 0",
-            relation=">=",
-            gap=lambda w: moments(w)[3] * (w.baseline - best_baseline(w)) ** 2,
-        ),
-        Line(
-            r"\mathrm{Var}\left[(f - b^*)\,s\right]",
-            lambda w: spread(b_times(w, best_baseline(w))),
-            reason="attained at b = b*",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "mean shifted by b",
-            "It looks like b was subtracted from the mean: E[bs] = b E[s] = 0.",
+H9 = (
+    derive(
+        "H9",
+        "a baseline: the mean stays, the variance is a parabola",
+        Smooth.draw,
+        assumptions="b does not depend on the sample; s = d log q / d mu has a finite second moment",
+        source="Greensmith, Bartlett and Baxter 2004; Mohamed et al. 2020, section 7.4",
+    )
+    .start(
+        tex(r"\mathrm{Var}\left[(f - b)\,s\right], \quad s = \partial_\mu \log q(z)"),
+        why="the spread of the package's estimator with baseline b",
+    )
+    .eq(tex(r"\mathbb{E}[(f - b)^2 s^2] - \mathbb{E}[f s]^2"), "E[s] = 0, so the mean is E[fs] whatever b is")
+    .slip(
+        "mean shifted by b",
+        given(
+            "TODO",
             lambda w: (
                 over_noise(lambda e: b_times(w, w.baseline)(e) ** 2)
                 - (over_noise(b_times(w, 0.0)).value - w.baseline) ** 2
             ),
         ),
-        Slip(
-            1,
-            "baseline from its own sample",
-            "It looks like the baseline was computed from its own sample: with b = f nothing is left.",
-            lambda w: over_noise(lambda e: (w.f(w.q.transform(e)) - w.f(w.q.transform(e))) * e),
+        "b was subtracted from the mean: E[bs] = b E[s] = 0.",
+    )
+    .slip(
+        "baseline from its own sample",
+        given("TODO", lambda w: over_noise(lambda e: (w.f(w.q.transform(e)) - w.f(w.q.transform(e))) * e)),
+        "the baseline was computed from its own sample: with b = f nothing is left.",
+    )
+    .eq(
+        tex(r"\mathbb{E}[f^2 s^2] - 2b\,\mathbb{E}[f s^2] + b^2\,\mathbb{E}[s^2] - \mathbb{E}[f s]^2"),
+        "expand the square: a parabola in b",
+    )
+    .slip(
+        "factor 2 lost",
+        given("TODO", lambda w: expanded(w) + w.baseline * moments(w)[2]),
+        "the mixed term lost its factor 2.",
+    )
+    .eq(
+        tex(
+            r"\mathbb{E}[s^2]\,(b - b^*)^2 + \mathbb{E}[f^2 s^2] - \frac{\mathbb{E}[f s^2]^2}{\mathbb{E}[s^2]} - \mathbb{E}[f s]^2, \quad b^* = \frac{\mathbb{E}[f s^2]}{\mathbb{E}[s^2]}"
         ),
-        Slip(
-            2,
-            "factor 2 lost",
-            "It looks like the mixed term lost its factor 2.",
-            lambda w: expanded(w) + w.baseline * moments(w)[2],
-        ),
-        Slip(
-            4,
-            "variance raised",
-            "It looks like the reduction was added: the best baseline lowers the variance.",
-            lambda w: least(w) + 2 * moments(w)[2] ** 2 / moments(w)[3],
-            latex=r"\mathrm{Var}[f s] + \frac{\mathrm{Cov}(f s, s)^2}{\mathrm{Var}[s]}",
-        ),
-        Slip(
-            4,
-            "covariance not squared",
-            "It looks like the covariance was not squared.",
-            lambda w: least(w) + (moments(w)[2] ** 2 - moments(w)[2]) / moments(w)[3],
-            latex=r"\mathrm{Var}[f s] - \frac{\mathrm{Cov}(f s, s)}{\mathrm{Var}[s]}",
-        ),
-        Slip(
-            5,
-            "mean of f as the best",
-            "It looks like b = E[f] was taken for the best: the best weighs f by s^2.",
-            lambda w: spread(b_times(w, over_noise(lambda e: w.f(w.q.transform(e))).value)),
-            latex=r"\mathrm{Var}\left[(f - \mathbb{E}f)\,s\right]",
-        ),
-    ),
+        "complete the square",
+    )
+    .ge(
+        tex(r"\mathrm{Var}[f s] - \frac{\mathrm{Cov}(f s, s)^2}{\mathrm{Var}[s]}"),
+        "a square is not negative; E[s] = 0",
+        gap=lambda w: moments(w)[3] * (w.baseline - best_baseline(w)) ** 2,
+    )
+    .slip(
+        "variance raised",
+        tex(r"\mathrm{Var}[f s] + \frac{\mathrm{Cov}(f s, s)^2}{\mathrm{Var}[s]}"),
+        "the reduction was added: the best baseline lowers the variance.",
+    )
+    .slip(
+        "covariance not squared",
+        tex(r"\mathrm{Var}[f s] - \frac{\mathrm{Cov}(f s, s)}{\mathrm{Var}[s]}"),
+        "the covariance was not squared.",
+    )
+    .eq(
+        given(r"\mathrm{Var}\left[(f - b^*)\,s\right]", lambda w: spread(b_times(w, best_baseline(w)))),
+        "attained at b = b*",
+    )
+    .slip(
+        "mean of f as the best",
+        tex(r"\mathrm{Var}\left[(f - \mathbb{E}f)\,s\right]"),
+        "b = E[f] was taken for the best: the best weighs f by s^2.",
+    )
 )
 
 
@@ -458,69 +405,65 @@ def double(z: Array) -> Array:
 
 
 # Variances are finite: each sample is a polynomial in Gaussian noise.
-H20 = Derivation(
-    "H20",
-    "both estimators on average: a z-test",
-    draw=NormalPair.draw,
-    assumptions="f(z) = z^2: each sample is a polynomial in eps, so its variance is finite",
-    source="Mohamed et al. 2020, section 3",
-    lines=(
-        Line(
-            r"\int z^2\, \partial_\sigma N(z;\, \mu, \sigma^2)\,dz",
-            lambda w: moved_density(w, square).value[1],
-            reason="what is estimated",
-        ),
-        Line(
-            r"\partial_\sigma (\mu^2 + \sigma^2)",
-            lambda w: 2 * w.q.scale,
-            reason="outside the integral: second moment of a Gaussian",
-        ),
-        Line(
+H20 = (
+    derive(
+        "H20",
+        "both estimators on average: a z-test",
+        NormalPair.draw,
+        assumptions="f(z) = z^2: each sample is a polynomial in eps, so its variance is finite",
+        source="Mohamed et al. 2020, section 3",
+    )
+    .start(tex(r"\int z^2\, \partial_\sigma N(z;\, \mu, \sigma^2)\,dz"), why="what is estimated")
+    .eq(tex(r"\partial_\sigma (\mu^2 + \sigma^2)"), "outside the integral: second moment of a Gaussian")
+    .slip("no 2", given("TODO", lambda w: w.q.scale), "the derivative of sigma^2 lost its factor 2.")
+    .slip(
+        "in the variance",
+        given("TODO", lambda w: 1.0 + 0 * w.q.scale),
+        "the derivative in sigma^2: that is 1, and the one in sigma is 2 sigma.",
+        real="public issue threads: scale, variance and log-variance mixed up",
+    )
+    .eq(
+        sampled(
             r"\tfrac1S\textstyle\sum_s 2(\mu + \sigma\varepsilon_s)\,\varepsilon_s",
-            samples=lambda w, rng, n: pathwise(w.q, double, rng.standard_normal(n)).scale,
-            num_samples=100_000,
-            resolution=0.5,
-            reason="pathwise, H1; |z| is compared with 4.5",
+            lambda w, rng, n: pathwise(w.q, double, rng.standard_normal(n)).scale,
         ),
-        Line(
+        "pathwise, H1; |z| is compared with 4.5",
+        num_samples=100_000,
+        resolution=0.5,
+    )
+    .slip(
+        "f itself along the path",
+        sampled(
+            r"\tfrac1S\textstyle\sum_s (\mu + \sigma\varepsilon_s)^2\,\varepsilon_s",
+            lambda w, rng, n: pathwise(w.q, square, rng.standard_normal(n)).scale,
+        ),
+        "f was not differentiated: z^2 eps for 2z eps.",
+    )
+    .slip(
+        "noise forgotten",
+        sampled(
+            r"\tfrac1S\textstyle\sum_s 2(\mu + \sigma\varepsilon_s)",
+            lambda w, rng, n: pathwise(w.q, double, rng.standard_normal(n)).loc,
+        ),
+        "eps is missing after the derivative of f: dz/dsigma = eps.",
+    )
+    .eq(
+        sampled(
             r"\tfrac1S\textstyle\sum_s (\mu + \sigma\varepsilon_s)^2\, \tfrac1\sigma (\varepsilon_s^2 - 1)",
-            samples=lambda w, rng, n: score_function(w.q, square, rng.standard_normal(n)).scale,
-            num_samples=100_000,
-            resolution=4.0,  # the price of the score function where q is wide
-            reason="score function, H2",
+            lambda w, rng, n: score_function(w.q, square, rng.standard_normal(n)).scale,
         ),
-    ),
-    slips=(
-        Slip(1, "no 2", "It looks like the derivative of sigma^2 lost its factor 2.", lambda w: w.q.scale),
-        Slip(
-            1,
-            "in the variance",
-            "It looks like the derivative in sigma^2: that is 1, and the one in sigma is 2 sigma.",
-            lambda w: 1.0 + 0 * w.q.scale,
-            real="public issue threads: scale, variance and log-variance mixed up",
+        "score function, H2",
+        num_samples=100_000,
+        resolution=4.0,
+    )
+    .slip(
+        "normalizer forgotten",
+        sampled(
+            r"\tfrac1S\textstyle\sum_s (\mu + \sigma\varepsilon_s)^2\, \tfrac1\sigma \varepsilon_s^2",
+            lambda w, rng, n: normalizer_forgotten(w, rng.standard_normal(n)),
         ),
-        Slip(
-            2,
-            "f itself along the path",
-            "It looks like f was not differentiated: z^2 eps for 2z eps.",
-            samples=lambda w, rng, n: pathwise(w.q, square, rng.standard_normal(n)).scale,
-            latex=r"\tfrac1S\textstyle\sum_s (\mu + \sigma\varepsilon_s)^2\,\varepsilon_s",
-        ),
-        Slip(
-            2,
-            "noise forgotten",
-            "It looks like eps is missing after the derivative of f: dz/dsigma = eps.",
-            samples=lambda w, rng, n: pathwise(w.q, double, rng.standard_normal(n)).loc,
-            latex=r"\tfrac1S\textstyle\sum_s 2(\mu + \sigma\varepsilon_s)",
-        ),
-        Slip(
-            3,
-            "normalizer forgotten",
-            "It looks like -1 is missing: the normalizer 1/sigma of the density depends on sigma too.",
-            samples=lambda w, rng, n: normalizer_forgotten(w, rng.standard_normal(n)),
-            latex=r"\tfrac1S\textstyle\sum_s (\mu + \sigma\varepsilon_s)^2\, \tfrac1\sigma \varepsilon_s^2",
-        ),
-    ),
+        "-1 is missing: the normalizer 1/sigma of the density depends on sigma too.",
+    )
 )
 
 
@@ -596,95 +539,83 @@ def with_baseline(w: Vector) -> Array:
     return 8 * w.q.loc**2 + 10 * w.q.scale**2 + others(w)[1] / w.q.scale**2
 
 
-H7 = Derivation(
-    "H7",
-    "variance of three estimators, in d dimensions",
-    draw=Vector.draw,
-    assumptions="f(z) = |z|^2, independent coordinates, one sample; m and v are mean and variance of the other z_j^2, summed",
-    source="Mohamed et al. 2020, section 3; worked out here",
-    lines=(
-        Line(
-            r"\mathrm{Var}\left[f(z)\, \partial_{\mu_i} \log q(z)\right]",
-            lambda w: spreads(w, bare(w)),
-            reason="score function; every coordinate i has its own",
-        ),
-        Line(
+H7 = (
+    derive(
+        "H7",
+        "variance of three estimators, in d dimensions",
+        Vector.draw,
+        assumptions="f(z) = |z|^2, independent coordinates, one sample; m and v are mean and variance of the other z_j^2, summed",
+        source="Mohamed et al. 2020, section 3; worked out here",
+    )
+    .start(
+        given(r"\mathrm{Var}\left[f(z)\, \partial_{\mu_i} \log q(z)\right]", lambda w: spreads(w, bare(w))),
+        why="score function; every coordinate i has its own",
+    )
+    .eq(
+        given(
             r"\mathbb{E}\left[f^2 (\partial_{\mu_i} \log q)^2\right] - (2\mu_i)^2",
             lambda w: over_vectors(w, lambda e: bare(w)(e) ** 2) - 4 * w.q.loc**2,
-            reason="second moment less the square of the mean 2 mu_i",
         ),
-        Line(
+        "second moment less the square of the mean 2 mu_i",
+    )
+    .slip(
+        "mean not subtracted",
+        given("TODO", lambda w: over_vectors(w, lambda e: bare(w)(e) ** 2)),
+        "the second moment was taken for the variance.",
+    )
+    .eq(
+        given(
             r"\tfrac{1}{\sigma_i^2} \left(\mathbb{E}[z_i^4 \varepsilon_i^2] + 2 m\, \mathbb{E}[z_i^2 \varepsilon_i^2] + m^2 + v\right) - 4\mu_i^2",
             split,
-            reason="f = z_i^2 + the others, which are independent of it",
         ),
-        Line(
+        "f = z_i^2 + the others, which are independent of it",
+    )
+    .eq(
+        given(
             r"\frac{\mu_i^4}{\sigma_i^2} + 14\mu_i^2 + 15\sigma_i^2 + \frac{2(\mu_i^2 + 3\sigma_i^2)\,m + m^2 + v}{\sigma_i^2}",
             bare_closed,
-            reason="E eps^2 = 1, E eps^4 = 3, E eps^6 = 15",
         ),
-        Line(
+        "E eps^2 = 1, E eps^4 = 3, E eps^6 = 15",
+    )
+    .slip(
+        "mean subtracted twice",
+        given("TODO", lambda w: bare_closed(w) - 4 * w.q.loc**2),
+        "the square of the mean was subtracted twice: 18 - 4 = 14.",
+    )
+    .slip(
+        "one dimension only",
+        given(r"\frac{\mu_i^4}{\sigma_i^2} + 14\mu_i^2 + 15\sigma_i^2", lambda w: bare_closed(w, dimension_one=True)),
+        "the formula for one dimension was used: the other coordinates are in f and add noise.",
+    )
+    .gt(
+        given(
             r"\mathrm{Var}\left[(f(z) - \mathbb{E}f)\, \partial_{\mu_i} \log q(z)\right]",
             lambda w: spreads(w, lambda e: score_function(w.q, length, e, mean_length(w)).loc),
-            reason="subtract the mean b = E[f] as a baseline, H9",
-            relation=">",
-            gap=lambda w: mean_length(w) ** 2 / w.q.scale**2 + 4 * mean_length(w),
         ),
-        Line(
-            r"8\mu_i^2 + 10\sigma_i^2 + \frac{v}{\sigma_i^2}",
-            with_baseline,
-            reason="the same moments; m is gone",
-        ),
-        Line(
+        "subtract the mean b = E[f] as a baseline, H9",
+        gap=lambda w: mean_length(w) ** 2 / w.q.scale**2 + 4 * mean_length(w),
+    )
+    .eq(given(r"8\mu_i^2 + 10\sigma_i^2 + \frac{v}{\sigma_i^2}", with_baseline), "the same moments; m is gone")
+    .slip(
+        "baseline that removes the others",
+        given(r"8\mu_i^2 + 10\sigma_i^2", lambda w: 8 * w.q.loc**2 + 10 * w.q.scale**2),
+        "the baseline was taken to remove the other coordinates: it removes their mean, not their spread.",
+    )
+    .gt(
+        given(
             r"\mathrm{Var}\left[\partial_{z_i} f(z)\right]",
             lambda w: spreads(w, lambda e: pathwise(w.q, double, e).loc),
-            reason="pathwise: it does not see the other coordinates",
-            relation=">",
-            gap=lambda w: 8 * w.q.loc**2 + 6 * w.q.scale**2 + others(w)[1] / w.q.scale**2,
         ),
-        Line(r"4\sigma_i^2", lambda w: 4 * w.q.scale**2, reason="the derivative is 2 z_i"),
-    ),
-    slips=(
-        Slip(
-            1,
-            "mean not subtracted",
-            "It looks like the second moment was taken for the variance.",
-            lambda w: over_vectors(w, lambda e: bare(w)(e) ** 2),
-        ),
-        Slip(
-            3,
-            "mean subtracted twice",
-            "It looks like the square of the mean was subtracted twice: 18 - 4 = 14.",
-            lambda w: bare_closed(w) - 4 * w.q.loc**2,
-        ),
-        Slip(
-            3,
-            "one dimension only",
-            "It looks like the formula for one dimension was used: the other coordinates are in f and add noise.",
-            lambda w: bare_closed(w, dimension_one=True),
-            latex=r"\frac{\mu_i^4}{\sigma_i^2} + 14\mu_i^2 + 15\sigma_i^2",
-        ),
-        Slip(
-            5,
-            "baseline that removes the others",
-            "It looks like the baseline was taken to remove the other coordinates: it removes their mean, not their spread.",
-            lambda w: 8 * w.q.loc**2 + 10 * w.q.scale**2,
-            latex=r"8\mu_i^2 + 10\sigma_i^2",
-        ),
-        Slip(
-            6,
-            "equal variances",
-            "It looks like two unbiased estimators were taken to have the same variance.",
-            relation="=",
-        ),
-        Slip(
-            7,
-            "variance of z doubled",
-            "It looks like the factor 2 of the derivative was not squared: Var[2z] = 4 Var[z].",
-            lambda w: 2 * w.q.scale**2,
-            latex=r"2\sigma_i^2",
-        ),
-    ),
+        "pathwise: it does not see the other coordinates",
+        gap=lambda w: 8 * w.q.loc**2 + 6 * w.q.scale**2 + others(w)[1] / w.q.scale**2,
+    )
+    .slip("equal variances", says="two unbiased estimators were taken to have the same variance.", relation="=")
+    .eq(given(r"4\sigma_i^2", lambda w: 4 * w.q.scale**2), "the derivative is 2 z_i")
+    .slip(
+        "variance of z doubled",
+        given(r"2\sigma_i^2", lambda w: 2 * w.q.scale**2),
+        "the factor 2 of the derivative was not squared: Var[2z] = 4 Var[z].",
+    )
 )
 
 
@@ -757,61 +688,60 @@ def lower(matrix: Array) -> Array:
     return matrix[(..., *LOWER)]
 
 
-H4 = Derivation(
-    "H4",
-    "Bonnet: the gradient in the mean",
-    draw=Surface.draw,
-    assumptions="f is differentiable and grows more slowly than exp(c |z|^2) for every c > 0",
-    source="Bonnet 1964; Rezende, Mohamed and Wierstra 2014, section 3",
-    lines=(
-        Line(
+H4 = (
+    derive(
+        "H4",
+        "Bonnet: the gradient in the mean",
+        Surface.draw,
+        assumptions="f is differentiable and grows more slowly than exp(c |z|^2) for every c > 0",
+        source="Bonnet 1964; Rezende, Mohamed and Wierstra 2014, section 3",
+    )
+    .start(
+        given(
             r"\nabla_\mu\, \mathbb{E}_{N(\mu, \Sigma)}[f(z)]",
             slopes(lambda w, d, h: w.mean(w.q.loc + h * d, w.q.covariance), AXES),
-            step=1e-2,
-            resolution=1e-3,
         ),
-        Line(
+        step=1e-2,
+        resolution=1e-3,
+    )
+    .eq(
+        given(
             r"\mathbb{E}\left[f(z)\, \Sigma^{-1}(z - \mu)\right]",
             lambda w: over_plane(w, lambda z, e: w.f(z)[:, None] * standardized(w, z)),
-            reason="score function, H2",
-            resolution=1e-3,
         ),
-        Line(
-            r"\mathbb{E}\left[\nabla f(z)\right]",
-            lambda w: over_plane(w, lambda z, e: w.gradient(z)),
-            reason="grad_mu q = -grad_z q, then by parts",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "precision forgotten",
-            "It looks like the inverse covariance is missing in the score.",
+        "score function, H2",
+        resolution=1e-3,
+    )
+    .slip(
+        "precision forgotten",
+        given(
+            r"\mathbb{E}\left[f(z)\,(z - \mu)\right]",
             lambda w: over_plane(w, lambda z, e: w.f(z)[:, None] * (z - w.q.loc)),
-            latex=r"\mathbb{E}\left[f(z)\,(z - \mu)\right]",
         ),
-        Slip(
-            2,
-            "at the mean",
-            "It looks like the gradient was taken at the mean: E[grad f(z)] is not grad f(E[z]).",
-            lambda w: w.gradient(w.q.loc[None])[0],
-            latex=r"\nabla f(\mu)",
-        ),
-        Slip(
-            2,
-            "precision left over",
-            "It looks like the inverse covariance stayed behind: integration by parts uses it up.",
+        "the inverse covariance is missing in the score.",
+    )
+    .eq(
+        given(r"\mathbb{E}\left[\nabla f(z)\right]", lambda w: over_plane(w, lambda z, e: w.gradient(z))),
+        "grad_mu q = -grad_z q, then by parts",
+    )
+    .slip(
+        "at the mean",
+        given(r"\nabla f(\mu)", lambda w: w.gradient(w.q.loc[None])[0]),
+        "the gradient was taken at the mean: E[grad f(z)] is not grad f(E[z]).",
+    )
+    .slip(
+        "precision left over",
+        given(
+            r"\mathbb{E}\left[\Sigma^{-1} \nabla f(z)\right]",
             lambda w: over_plane(w, lambda z, e: np.linalg.solve(w.q.covariance, w.gradient(z).T).T),
-            latex=r"\mathbb{E}\left[\Sigma^{-1} \nabla f(z)\right]",
         ),
-        Slip(
-            2,
-            "sign of the parts",
-            "It looks like one of two minus signs was lost: grad_mu q = -grad_z q, and by parts brings the other.",
-            lambda w: -over_plane(w, lambda z, e: w.gradient(z)),
-            latex=r"-\mathbb{E}\left[\nabla f(z)\right]",
-        ),
-    ),
+        "the inverse covariance stayed behind: integration by parts uses it up.",
+    )
+    .slip(
+        "sign of the parts",
+        given(r"-\mathbb{E}\left[\nabla f(z)\right]", lambda w: -over_plane(w, lambda z, e: w.gradient(z))),
+        "one of two minus signs was lost: grad_mu q = -grad_z q, and by parts brings the other.",
+    )
 )
 
 
@@ -826,70 +756,74 @@ def covariance_score(w: Surface, factor: float = 0.5) -> Estimate:
     return over_plane(w, integrand)
 
 
-H5 = Derivation(
-    "H5",
-    "Price: the gradient in the covariance",
-    draw=Surface.draw,
-    assumptions="f is twice differentiable; the gradient is symmetric, each entry moving with its mirror image",
-    source="Price 1958; Rezende, Mohamed and Wierstra 2014, section 3",
-    lines=(
-        Line(
+H5 = (
+    derive(
+        "H5",
+        "Price: the gradient in the covariance",
+        Surface.draw,
+        assumptions="f is twice differentiable; the gradient is symmetric, each entry moving with its mirror image",
+        source="Price 1958; Rezende, Mohamed and Wierstra 2014, section 3",
+    )
+    .start(
+        given(
             r"\nabla_\Sigma\, \mathbb{E}_{N(\mu, \Sigma)}[f(z)]",
             slopes(lambda w, d, h: w.mean(w.q.loc, w.q.covariance + h * (d + d.T) / 2), ENTRIES),
-            step=1e-2,
-            resolution=1e-3,
         ),
-        Line(
+        step=1e-2,
+        resolution=1e-3,
+    )
+    .eq(
+        given(
             r"\tfrac12 \mathbb{E}\left[f(z) \left(\Sigma^{-1}(z - \mu)(z - \mu)^\top \Sigma^{-1} - \Sigma^{-1}\right)\right]",
             covariance_score,
-            reason="score function, H2; the -1 is from the determinant",
-            resolution=1e-3,
         ),
-        Line(
-            r"\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right]",
-            lambda w: over_plane(w, lambda z, e: lower(w.curvature(z)) / 2),
-            reason="grad_Sigma q = half of grad_z^2 q; by parts, twice",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "determinant forgotten",
-            "It looks like the determinant in the density was not differentiated.",
+        "score function, H2; the -1 is from the determinant",
+        resolution=1e-3,
+    )
+    .slip(
+        "determinant forgotten",
+        given(
+            "TODO",
             lambda w: (
                 covariance_score(w)
                 + over_plane(w, lambda z, e: w.f(z)[:, None] * lower(np.linalg.inv(w.q.covariance)) / 2)
             ),
         ),
-        Slip(
-            2,
-            "no 1/2",
-            "It looks like the factor 1/2 is missing.",
-            lambda w: over_plane(w, lambda z, e: lower(w.curvature(z))),
-            latex=r"\mathbb{E}\left[\nabla^2 f(z)\right]",
+        "the determinant in the density was not differentiated.",
+    )
+    .eq(
+        given(
+            r"\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right]",
+            lambda w: over_plane(w, lambda z, e: lower(w.curvature(z)) / 2),
         ),
-        Slip(
-            2,
-            "minus",
-            "It looks like a minus remained: by parts twice brings two of them.",
+        "grad_Sigma q = half of grad_z^2 q; by parts, twice",
+    )
+    .slip(
+        "no 1/2",
+        given(r"\mathbb{E}\left[\nabla^2 f(z)\right]", lambda w: over_plane(w, lambda z, e: lower(w.curvature(z)))),
+        "the factor 1/2 is missing.",
+    )
+    .slip(
+        "minus",
+        given(
+            r"-\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right]",
             lambda w: -over_plane(w, lambda z, e: lower(w.curvature(z)) / 2),
-            latex=r"-\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right]",
         ),
-        Slip(
-            2,
-            "in the scale",
-            "It looks like a derivative in the standard deviation: that carries one more factor, d sigma^2 / d sigma.",
+        "a minus remained: by parts twice brings two of them.",
+    )
+    .slip(
+        "in the scale",
+        given(
+            r"\mathbb{E}\left[\nabla^2 f(z)\right] L",
             lambda w: over_plane(w, lambda z, e: lower(w.curvature(z) @ w.q.cholesky)),
-            latex=r"\mathbb{E}\left[\nabla^2 f(z)\right] L",
         ),
-        Slip(
-            2,
-            "at the mean",
-            "It looks like the curvature was taken at the mean, not averaged over z.",
-            lambda w: lower(w.curvature(w.q.loc[None])[0]) / 2,
-            latex=r"\tfrac12 \nabla^2 f(\mu)",
-        ),
-    ),
+        "a derivative in the standard deviation: that carries one more factor, d sigma^2 / d sigma.",
+    )
+    .slip(
+        "at the mean",
+        given(r"\tfrac12 \nabla^2 f(\mu)", lambda w: lower(w.curvature(w.q.loc[None])[0]) / 2),
+        "the curvature was taken at the mean, not averaged over z.",
+    )
 )
 
 
@@ -898,62 +832,67 @@ def along_factor(w: Surface, direction: Array, h: float) -> Any:
     return w.mean(w.q.loc, moved @ moved.T)
 
 
-H13 = Derivation(
-    "H13",
-    "the pathwise gradient through a Cholesky factor",
-    draw=Surface.draw,
-    assumptions="f is twice differentiable; L is lower triangular with a positive diagonal",
-    source="Kingma and Welling 2019, section 2.5; Rezende, Mohamed and Wierstra 2014, section 3",
-    lines=(
-        Line(
-            r"\nabla_L\, \mathbb{E}_{N(\mu, L L^\top)}[f(z)] \quad (i \ge j)",
-            slopes(along_factor, ENTRIES),
-            step=1e-2,
-            resolution=1e-3,
-        ),
-        Line(
+H13 = (
+    derive(
+        "H13",
+        "the pathwise gradient through a Cholesky factor",
+        Surface.draw,
+        assumptions="f is twice differentiable; L is lower triangular with a positive diagonal",
+        source="Kingma and Welling 2019, section 2.5; Rezende, Mohamed and Wierstra 2014, section 3",
+    )
+    .start(
+        given(r"\nabla_L\, \mathbb{E}_{N(\mu, L L^\top)}[f(z)] \quad (i \ge j)", slopes(along_factor, ENTRIES)),
+        step=1e-2,
+        resolution=1e-3,
+    )
+    .eq(
+        given(
             r"\mathbb{E}_\varepsilon\left[\nabla f(\mu + L\varepsilon)\, \varepsilon^\top\right] \quad (i \ge j)",
             lambda w: over_plane(w, lambda z, e: lower(w.gradient(z)[:, :, None] * e[:, None, :])),
-            reason="pathwise: dz_i / dL_ij = eps_j",
-            resolution=1e-3,
         ),
-        Line(
-            r"\mathbb{E}\left[\nabla^2 f(z)\right] L \quad (i \ge j)",
-            lambda w: lower(over_plane(w, lambda z, e: w.curvature(z)).value @ w.q.cholesky),
-            reason="chain rule through Sigma = L L', with Price, H5",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "transposed",
-            "It looks like gradient and noise were exchanged: row i belongs to z_i, column j to eps_j.",
+        "pathwise: dz_i / dL_ij = eps_j",
+        resolution=1e-3,
+    )
+    .slip(
+        "transposed",
+        given(
+            r"\mathbb{E}_\varepsilon\left[\varepsilon\, \nabla f(\mu + L\varepsilon)^\top\right]",
             lambda w: over_plane(w, lambda z, e: lower(e[:, :, None] * w.gradient(z)[:, None, :])),
-            latex=r"\mathbb{E}_\varepsilon\left[\varepsilon\, \nabla f(\mu + L\varepsilon)^\top\right]",
         ),
-        Slip(
-            1,
-            "covariance for its factor",
-            "It looks like z = mu + Sigma eps: the noise is multiplied by the factor L.",
+        "gradient and noise were exchanged: row i belongs to z_i, column j to eps_j.",
+    )
+    .slip(
+        "covariance for its factor",
+        given(
+            r"\mathbb{E}_\varepsilon\left[\nabla f(\mu + \Sigma\varepsilon)\, \varepsilon^\top\right]",
             lambda w: over_plane(
                 w, lambda z, e: lower(w.gradient(w.q.loc + e @ w.q.covariance)[:, :, None] * e[:, None, :])
             ),
-            latex=r"\mathbb{E}_\varepsilon\left[\nabla f(\mu + \Sigma\varepsilon)\, \varepsilon^\top\right]",
         ),
-        Slip(
-            1,
-            "diagonal only",
-            "It looks like the coordinates were taken to be independent: L has an entry below the diagonal.",
-            lambda w: over_plane(w, lambda z, e: lower(w.gradient(z)[:, :, None] * e[:, None, :] * np.eye(2))),
+        "z = mu + Sigma eps: the noise is multiplied by the factor L.",
+    )
+    .slip(
+        "diagonal only",
+        given(
+            "TODO", lambda w: over_plane(w, lambda z, e: lower(w.gradient(z)[:, :, None] * e[:, None, :] * np.eye(2)))
         ),
-        Slip(
-            2,
-            "half left over",
-            "It looks like the 1/2 of Price's theorem stayed: Sigma = L L' holds L twice.",
+        "the coordinates were taken to be independent: L has an entry below the diagonal.",
+    )
+    .eq(
+        given(
+            r"\mathbb{E}\left[\nabla^2 f(z)\right] L \quad (i \ge j)",
+            lambda w: lower(over_plane(w, lambda z, e: w.curvature(z)).value @ w.q.cholesky),
+        ),
+        "chain rule through Sigma = L L', with Price, H5",
+    )
+    .slip(
+        "half left over",
+        given(
+            r"\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right] L",
             lambda w: lower(over_plane(w, lambda z, e: w.curvature(z)).value @ w.q.cholesky) / 2,
-            latex=r"\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right] L",
         ),
-    ),
+        "the 1/2 of Price's theorem stayed: Sigma = L L' holds L twice.",
+    )
 )
 
 
@@ -980,85 +919,75 @@ def sampled_b(w: CurvedWitness, rng: Rng, n: int) -> Array:
 
 
 # Variances are finite: log p(x, z) is a polynomial of degree 4 in z, log q one of degree 2, and q is Gaussian.
-H10 = Derivation(
-    "H10",
-    "two estimators of the bound, one expectation",
-    draw=CurvedWitness.draw,
-    assumptions="KL(q || p(z)) in closed form; z = mu + sigma eps, eps ~ N(0, 1)",
-    source="Kingma and Welling 2014, equations (6) and (7)",
-    lines=(
-        Line(E(q, log_joint - log_q), reason="estimator A, all of it sampled: its expectation"),
-        Line(E(q, log_lik + log_prior - log_q), reason="product rule: p(x,z) = p(x|z) p(z)"),
-        Line(E(q, log_lik) - E(q, log_q - log_prior), reason="expectation is linear; both parts are finite"),
-        Line(E(q, log_lik) - KL(q, prior), reason="definition of KL"),
-        Line(
-            r"\mathbb{E}_{q}[\log p(x \mid z)] - \log\tfrac{1}{\sigma} - \tfrac12(\sigma^2 + \mu^2 - 1)",
-            lambda w: elbo(E(q, log_lik).value(w), kl_divergence(w.q, w.model.prior)),
-            reason="estimator B: KL of Gaussians in closed form",
+H10 = (
+    derive(
+        "H10",
+        "two estimators of the bound, one expectation",
+        CurvedWitness.draw,
+        assumptions="KL(q || p(z)) in closed form; z = mu + sigma eps, eps ~ N(0, 1)",
+        source="Kingma and Welling 2014, equations (6) and (7)",
+    )
+    .start(E(q, log_joint - log_q), why="estimator A, all of it sampled: its expectation")
+    .eq(E(q, log_lik + log_prior - log_q), "product rule: p(x,z) = p(x|z) p(z)")
+    .slip("no prior", E(q, log_lik - log_q), "log p(z) is missing from the joint.")
+    .eq(E(q, log_lik) - E(q, log_q - log_prior), "expectation is linear; both parts are finite")
+    .slip(
+        "A without log q",
+        E(q, log_lik) + E(q, log_prior),
+        "log q(z) was left out: then nothing pays for a narrow q, and it shrinks to a point.",
+    )
+    .eq(E(q, log_lik) - KL(q, prior), "definition of KL")
+    .slip(
+        "plus KL",
+        E(q, log_lik) + KL(q, prior),
+        "the KL is added: it is a price, so it is subtracted.",
+        real="public issue threads: the sign of the reported KL",
+    )
+    .slip(
+        "KL swapped",
+        E(q, log_lik) - KL(prior, q),
+        "KL(p(z) || q): A samples z from q, so the expectation of the ratio is under q.",
+    )
+    .eq(
+        tex(r"\mathbb{E}_{q}[\log p(x \mid z)] - \log\tfrac{1}{\sigma} - \tfrac12(\sigma^2 + \mu^2 - 1)"),
+        "estimator B: KL of Gaussians in closed form",
+    )
+    .slip(
+        "prior counted twice",
+        tex(r"\mathbb{E}_{q}[\log p(x, z)] - \mathrm{KL}(q \,\Vert\, p(z))"),
+        "A and B were mixed: log p(x,z) holds the prior, and KL(q || p(z)) holds it again.",
+    )
+    .slip(
+        "entropy counted twice",
+        tex(r"\mathbb{E}_{q}[\log p(x \mid z) - \log q(z)] - \mathrm{KL}(q \,\Vert\, p(z))"),
+        "log q(z) is sampled and stands in the KL as well.",
+    )
+    .eq(
+        sampled(r"\tfrac1S\textstyle\sum_s \left(\log p(x, z_s) - \log q(z_s)\right)", sampled_a),
+        "A as it is computed, z_s = mu + sigma eps_s",
+        num_samples=40_000,
+    )
+    .slip(
+        "noise without its scale",
+        sampled(
+            r"\tfrac1S\textstyle\sum_s \left(\log p(x, z_s) - \log q(z_s)\right), \quad z_s = \mu + \varepsilon_s",
+            lambda w, rng, n: log_weight(w, w.q.loc + rng.standard_normal(n)),
         ),
-        Line(
-            r"\tfrac1S\textstyle\sum_s \left(\log p(x, z_s) - \log q(z_s)\right)",
-            samples=sampled_a,
-            num_samples=40_000,
-            reason="A as it is computed, z_s = mu + sigma eps_s",
+        "z = mu + eps: the noise was not multiplied by sigma.",
+    )
+    .eq(
+        sampled(r"\tfrac1S\textstyle\sum_s \log p(x \mid z_s) - \mathrm{KL}(q \,\Vert\, p(z))", sampled_b),
+        "B as it is computed: only the likelihood is sampled",
+        num_samples=40_000,
+    )
+    .slip(
+        "sampled plus KL",
+        sampled(
+            r"\tfrac1S\textstyle\sum_s \log p(x \mid z_s) + \mathrm{KL}(q \,\Vert\, p(z))",
+            lambda w, rng, n: sampled_b(w, rng, n) + 2 * kl_divergence(w.q, w.model.prior),
         ),
-        Line(
-            r"\tfrac1S\textstyle\sum_s \log p(x \mid z_s) - \mathrm{KL}(q \,\Vert\, p(z))",
-            samples=sampled_b,
-            num_samples=40_000,
-            reason="B as it is computed: only the likelihood is sampled",
-        ),
-    ),
-    slips=(
-        Slip(1, "no prior", "It looks like log p(z) is missing from the joint.", E(q, log_lik - log_q)),
-        Slip(
-            2,
-            "A without log q",
-            "It looks like log q(z) was left out: then nothing pays for a narrow q, and it shrinks to a point.",
-            E(q, log_lik) + E(q, log_prior),
-        ),
-        Slip(
-            3,
-            "plus KL",
-            "It looks like the KL is added: it is a price, so it is subtracted.",
-            E(q, log_lik) + KL(q, prior),
-            real="public issue threads: the sign of the reported KL",
-        ),
-        Slip(
-            3,
-            "KL swapped",
-            "It looks like KL(p(z) || q): A samples z from q, so the expectation of the ratio is under q.",
-            E(q, log_lik) - KL(prior, q),
-        ),
-        Slip(
-            4,
-            "prior counted twice",
-            "It looks like A and B were mixed: log p(x,z) holds the prior, and KL(q || p(z)) holds it again.",
-            lambda w: elbo(E(q, log_joint).value(w), kl_divergence(w.q, w.model.prior)),
-            latex=r"\mathbb{E}_{q}[\log p(x, z)] - \mathrm{KL}(q \,\Vert\, p(z))",
-        ),
-        Slip(
-            4,
-            "entropy counted twice",
-            "It looks like log q(z) is sampled and stands in the KL as well.",
-            lambda w: elbo(E(q, log_lik - log_q).value(w), kl_divergence(w.q, w.model.prior)),
-            latex=r"\mathbb{E}_{q}[\log p(x \mid z) - \log q(z)] - \mathrm{KL}(q \,\Vert\, p(z))",
-        ),
-        Slip(
-            5,
-            "noise without its scale",
-            "It looks like z = mu + eps: the noise was not multiplied by sigma.",
-            samples=lambda w, rng, n: log_weight(w, w.q.loc + rng.standard_normal(n)),
-            latex=r"\tfrac1S\textstyle\sum_s \left(\log p(x, z_s) - \log q(z_s)\right), \quad z_s = \mu + \varepsilon_s",
-        ),
-        Slip(
-            6,
-            "sampled plus KL",
-            "It looks like the KL is added to the sampled likelihood: it is subtracted.",
-            samples=lambda w, rng, n: sampled_b(w, rng, n) + 2 * kl_divergence(w.q, w.model.prior),
-            latex=r"\tfrac1S\textstyle\sum_s \log p(x \mid z_s) + \mathrm{KL}(q \,\Vert\, p(z))",
-        ),
-    ),
+        "the KL is added to the sampled likelihood: it is subtracted.",
+    )
 )
 
 # ------------------------------------------------------------------------ the bound's estimators: H11 and H12
@@ -1066,17 +995,6 @@ H10 = Derivation(
 
 def exact_law(w: LinearWitness) -> MultivariateNormal:
     return w.model.posterior(w.x)
-
-
-def spread_under_posterior(w: LinearWitness, g: Callable[[Array], Array]) -> Any:
-    """Variance of g(z) for z drawn from the exact posterior; g is quadratic, so the grid is exact."""
-    law = exact_law(w)
-
-    def mean(h: Callable[[Array], Array]) -> Any:
-        return gauss_hermite_multivariate(h, law.loc, law.cholesky, n=4)
-
-    center = mean(g).value
-    return mean(lambda z: (g(z) - center) ** 2)
 
 
 def quadratic_spread(w: LinearWitness, linear: float = 1.0, half: float = 0.5) -> Any:
@@ -1087,68 +1005,45 @@ def quadratic_spread(w: LinearWitness, linear: float = 1.0, half: float = 0.5) -
     return linear * gradient @ law.covariance @ gradient + half * np.trace(change @ change)
 
 
-def likelihood_spread(w: LinearWitness) -> Any:
-    return spread_under_posterior(w, lambda z: w.model.log_likelihood(w.x, z))
-
-
-H11 = Derivation(
-    "H11",
-    "at the posterior, estimator A has no variance",
-    draw=LinearWitness.draw,
-    assumptions="q = p(z|x) exactly",
-    source="Roeder, Wu and Duvenaud 2017; names A and B: Kingma and Welling 2014",
-    lines=(
-        Line(
-            r"\mathrm{Var}_{q}\left[\log p(x, z) - \log q(z)\right], \quad q = p(z \mid x)",
-            lambda w: spread_under_posterior(w, lambda z: w.model.log_joint(w.x, z) - exact_law(w).log_prob(z)),
-            reason="estimator A",
-        ),
-        Line(
-            r"\mathrm{Var}_{q}\left[\log p(x)\right] = 0",
-            lambda w: 0.0,
-            reason="Bayes' rule: log p(x, z) - log p(z|x) is log p(x)",
-        ),
-        Line(
-            r"\mathrm{Var}_{q}\left[\log p(x \mid z) - \mathrm{KL}(q \,\Vert\, p(z))\right]",
-            likelihood_spread,
-            reason="estimator B: the likelihood still varies with z",
-            relation="<",
-            gap=quadratic_spread,
-        ),
-        Line(
-            r"g^\top S g + \tfrac12 \mathrm{tr}\left((AS)^2\right)",
-            quadratic_spread,
-            reason="a quadratic in Gaussian z; S its covariance",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "B always better",
-            "It looks like the closed-form KL was taken to lower the variance always: at the posterior it raises it.",
-            relation=">",
-        ),
-        Slip(
-            2,
-            "no noise left in B",
-            "It looks like the closed-form KL was taken to remove all noise: the likelihood is still sampled.",
-            relation="=",
-        ),
-        Slip(
-            3,
-            "linear term only",
-            "It looks like the curvature of log p(x|z) was left out.",
-            lambda w: quadratic_spread(w, half=0.0),
-            latex=r"g^\top S g",
-        ),
-        Slip(
-            3,
-            "no 1/2",
-            "It looks like the 1/2 before the trace is missing: the variance of u^2 / 2 is 1/2.",
-            lambda w: quadratic_spread(w, half=1.0),
-            latex=r"g^\top S g + \mathrm{tr}\left((AS)^2\right)",
-        ),
-    ),
+H11 = (
+    derive(
+        "H11",
+        "at the posterior, estimator A has no variance",
+        LinearWitness.draw,
+        assumptions="q = p(z|x) exactly",
+        source="Roeder, Wu and Duvenaud 2017; names A and B: Kingma and Welling 2014",
+    )
+    .start(tex(r"\mathrm{Var}_{q}\left[\log p(x, z) - \log q(z)\right], \quad q = p(z \mid x)"), why="estimator A")
+    .eq(tex(r"\mathrm{Var}_{q}\left[\log p(x)\right] = 0"), "Bayes' rule: log p(x, z) - log p(z|x) is log p(x)")
+    .lt(
+        tex(r"\mathrm{Var}_{q}\left[\log p(x \mid z) - \mathrm{KL}(q \,\Vert\, p(z))\right]"),
+        "estimator B: the likelihood still varies with z",
+        gap=quadratic_spread,
+    )
+    .slip(
+        "B always better",
+        says="the closed-form KL was taken to lower the variance always: at the posterior it raises it.",
+        relation=">",
+    )
+    .slip(
+        "no noise left in B",
+        says="the closed-form KL was taken to remove all noise: the likelihood is still sampled.",
+        relation="=",
+    )
+    .eq(
+        given(r"g^\top S g + \tfrac12 \mathrm{tr}\left((AS)^2\right)", quadratic_spread),
+        "a quadratic in Gaussian z; S its covariance",
+    )
+    .slip(
+        "linear term only",
+        given(r"g^\top S g", lambda w: quadratic_spread(w, half=0.0)),
+        "the curvature of log p(x|z) was left out.",
+    )
+    .slip(
+        "no 1/2",
+        given(r"g^\top S g + \mathrm{tr}\left((AS)^2\right)", lambda w: quadratic_spread(w, half=1.0)),
+        "the 1/2 before the trace is missing: the variance of u^2 / 2 is 1/2.",
+    )
 )
 
 
@@ -1175,73 +1070,76 @@ def bound_of(w: CurvedWitness, law: Normal) -> Any:
     return E(q, log_joint - log_q).value(moved).value
 
 
-H12 = Derivation(
-    "H12",
-    "sticking the landing: the score term may go",
-    draw=lambda rng: CurvedWitness.draw(rng),  # generic ones alone: the step is a small part of their widths
-    assumptions="q is reparameterized, z = mu + sigma eps; log p(x, z) is differentiable in z",
-    source="Roeder, Wu and Duvenaud 2017",
-    lines=(
-        Line(
-            r"\nabla_{\mu,\sigma}\, \mathbb{E}_{q}\left[\log p(x, z) - \log q(z)\right]",
-            differences(bound_of),
-            step=4e-3,
-            resolution=1e-3,
-        ),
-        Line(
+H12 = (
+    derive(
+        "H12",
+        "sticking the landing: the score term may go",
+        lambda rng: CurvedWitness.draw(rng),
+        assumptions="q is reparameterized, z = mu + sigma eps; log p(x, z) is differentiable in z",
+        source="Roeder, Wu and Duvenaud 2017",
+    )
+    .start(
+        given(r"\nabla_{\mu,\sigma}\, \mathbb{E}_{q}\left[\log p(x, z) - \log q(z)\right]", differences(bound_of)),
+        step=4e-3,
+        resolution=1e-3,
+    )
+    .eq(
+        given(
             r"\mathbb{E}_\varepsilon\left[\partial_z (\log p(x, z) - \log q(z))\,(1,\ \varepsilon) - \nabla_{\mu,\sigma} \log q(z)\right]",
             lambda w: path_terms(w, direct=-1.0),
-            reason="total derivative: through z, and through the density",
-            resolution=1e-3,
         ),
-        Line(
-            r"\mathbb{E}_\varepsilon\left[\partial_z (\log p(x, z) - \log q(z))\,(1,\ \varepsilon)\right]",
-            path_terms,
-            reason="the mean of the score is zero",
+        "total derivative: through z, and through the density",
+        resolution=1e-3,
+    )
+    .slip(
+        "score doubled",
+        given("TODO", lambda w: path_terms(w, direct=-1.0) + np.array([0.0, 1 / w.q.scale])),
+        "the parameters of the density were differentiated twice.",
+    )
+    .eq(
+        given(
+            r"\mathbb{E}_\varepsilon\left[\partial_z (\log p(x, z) - \log q(z))\,(1,\ \varepsilon)\right]", path_terms
         ),
-        Line(
+        "the mean of the score is zero",
+    )
+    .slip(
+        "path of log q dropped",
+        given(
+            r"\mathbb{E}_\varepsilon\left[\partial_z \log p(x, z)\,(1,\ \varepsilon)\right]",
+            lambda w: path_terms(w, density=0.0),
+        ),
+        "log q was dropped altogether: its path is the gradient of the entropy, which keeps q wide.",
+    )
+    .slip(
+        "score kept, path dropped",
+        given(
+            r"\mathbb{E}_\varepsilon\left[\partial_z \log p(x, z)\,(1,\ \varepsilon) - \nabla_{\mu,\sigma} \log q(z)\right]",
+            lambda w: path_terms(w, density=0.0, direct=-1.0),
+        ),
+        "the wrong half of log q was kept: its score has mean zero, its path has not.",
+    )
+    .slip(
+        "log q added",
+        given(
+            r"\mathbb{E}_\varepsilon\left[\partial_z (\log p(x, z) + \log q(z))\,(1,\ \varepsilon)\right]",
+            lambda w: path_terms(w, density=1.0),
+        ),
+        "log q has the wrong sign: the bound subtracts it.",
+    )
+    .eq(
+        given(
             r"-\nabla_{\mu,\sigma}\, \mathrm{KL}(q \,\Vert\, p(z \mid x))",
             differences(lambda w, law: -KL(q, post).value(replace(w, q=law)).value),
-            reason="F1: gap + bound = log p(x), free of q",
-            step=4e-3,
-            resolution=1e-3,
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "score doubled",
-            "It looks like the parameters of the density were differentiated twice.",
-            lambda w: path_terms(w, direct=-1.0) + np.array([0.0, 1 / w.q.scale]),
-        ),
-        Slip(
-            2,
-            "path of log q dropped",
-            "It looks like log q was dropped altogether: its path is the gradient of the entropy, which keeps q wide.",
-            lambda w: path_terms(w, density=0.0),
-            latex=r"\mathbb{E}_\varepsilon\left[\partial_z \log p(x, z)\,(1,\ \varepsilon)\right]",
-        ),
-        Slip(
-            2,
-            "score kept, path dropped",
-            "It looks like the wrong half of log q was kept: its score has mean zero, its path has not.",
-            lambda w: path_terms(w, density=0.0, direct=-1.0),
-            latex=r"\mathbb{E}_\varepsilon\left[\partial_z \log p(x, z)\,(1,\ \varepsilon) - \nabla_{\mu,\sigma} \log q(z)\right]",
-        ),
-        Slip(
-            2,
-            "log q added",
-            "It looks like log q has the wrong sign: the bound subtracts it.",
-            lambda w: path_terms(w, density=1.0),
-            latex=r"\mathbb{E}_\varepsilon\left[\partial_z (\log p(x, z) + \log q(z))\,(1,\ \varepsilon)\right]",
-        ),
-        Slip(
-            3,
-            "sign of the gap",
-            "It looks like bound and gap were taken to rise together: their sum is fixed.",
-            lambda w, h: differences(lambda v, law: KL(q, post).value(replace(v, q=law)).value)(w, h),
-        ),
-    ),
+        "F1: gap + bound = log p(x), free of q",
+        step=4e-3,
+        resolution=1e-3,
+    )
+    .slip(
+        "sign of the gap",
+        given("TODO", lambda w, h: differences(lambda v, law: KL(q, post).value(replace(v, q=law)).value)(w, h)),
+        "bound and gap were taken to rise together: their sum is fixed.",
+    )
 )
 
 
@@ -1301,76 +1199,68 @@ def minus_mean(values: Array) -> Array:
     return values - values.mean(axis=0)
 
 
-H16 = Derivation(
-    "H16",
-    "leave-one-out baselines are unbiased",
-    draw=Choice.draw,
-    assumptions="K >= 2 independent draws; f is not differentiated, z may be discrete",
-    source="Kool, van Hoof and Welling 2019; Mnih and Rezende 2016",
-    lines=(
-        Line(
-            r"\nabla_{a} \textstyle\sum_j p_j f_j, \quad p = \mathrm{softmax}(a)",
-            mean_of_choice,
-            step=2e-2,
-            resolution=1e-3,
-        ),
-        Line(
-            r"p_i \left(f_i - \textstyle\sum_j p_j f_j\right)",
-            lambda w: w.probs * (w.values - w.probs @ w.values),
-            reason="derivative of the softmax",
-            resolution=1e-3,
-        ),
-        Line(
+H16 = (
+    derive(
+        "H16",
+        "leave-one-out baselines are unbiased",
+        Choice.draw,
+        assumptions="K >= 2 independent draws; f is not differentiated, z may be discrete",
+        source="Kool, van Hoof and Welling 2019; Mnih and Rezende 2016",
+    )
+    .start(
+        given(r"\nabla_{a} \textstyle\sum_j p_j f_j, \quad p = \mathrm{softmax}(a)", mean_of_choice),
+        step=2e-2,
+        resolution=1e-3,
+    )
+    .eq(tex(r"p_i \left(f_i - \textstyle\sum_j p_j f_j\right)"), "derivative of the softmax", resolution=1e-3)
+    .slip("mean not subtracted", tex(r"p_i f_i"), "the normalizer of the softmax was held fixed.")
+    .eq(
+        given(
             r"\mathbb{E}\left[\tfrac1K \textstyle\sum_k f_k\, \nabla_{a} \log q(z_k)\right]",
             lambda w: over_draws(w, lambda f: f),
-            reason="score function, H2, averaged over K = 3 draws",
         ),
-        Line(
+        "score function, H2, averaged over K = 3 draws",
+    )
+    .slip(
+        "score not normalized",
+        given("TODO", lambda w: over_draws(w, lambda f: f, centered=False)),
+        "the softmax's normalizer was not differentiated: the score is one-hot minus p.",
+    )
+    .eq(
+        given(
             r"\mathbb{E}\left[\tfrac1K \textstyle\sum_k \left(f_k - \tfrac{1}{K-1} \sum_{j \ne k} f_j\right) \nabla_{a} \log q(z_k)\right]",
             lambda w: over_draws(w, lambda f: f - leave_one_out(f)),
-            reason="H9: the mean of the others is independent of z_k",
         ),
-        Line(
+        "H9: the mean of the others is independent of z_k",
+    )
+    .slip(
+        "own sample included",
+        given(
+            r"\mathbb{E}\left[\tfrac1K \textstyle\sum_k (f_k - \bar f)\, \nabla_{a} \log q(z_k)\right]",
+            lambda w: over_draws(w, minus_mean),
+        ),
+        "the baseline contains its own sample: the gradient shrinks by (K - 1) / K.",
+    )
+    .slip(
+        "sum over K",
+        given("TODO", lambda w: over_draws(w, lambda f: f - leave_one_out(f), average=False)),
+        "the draws were summed, not averaged.",
+    )
+    .eq(
+        given(
             r"\mathbb{E}\left[\tfrac{1}{K-1} \textstyle\sum_k (f_k - \bar f)\, \nabla_{a} \log q(z_k)\right]",
             lambda w: over_draws(w, minus_mean) * NUM_DRAWS / (NUM_DRAWS - 1),
-            reason="f_k less the others' mean is K/(K-1) times f_k less all",
         ),
-    ),
-    slips=(
-        Slip(
-            3,
-            "own sample included",
-            "It looks like the baseline contains its own sample: the gradient shrinks by (K - 1) / K.",
+        "f_k less the others' mean is K/(K-1) times f_k less all",
+    )
+    .slip(
+        "K for K - 1",
+        given(
+            r"\mathbb{E}\left[\tfrac{1}{K} \textstyle\sum_k (f_k - \bar f)\, \nabla_{a} \log q(z_k)\right]",
             lambda w: over_draws(w, minus_mean),
-            latex=r"\mathbb{E}\left[\tfrac1K \textstyle\sum_k (f_k - \bar f)\, \nabla_{a} \log q(z_k)\right]",
         ),
-        Slip(
-            3,
-            "sum over K",
-            "It looks like the draws were summed, not averaged.",
-            lambda w: over_draws(w, lambda f: f - leave_one_out(f), average=False),
-        ),
-        Slip(
-            2,
-            "score not normalized",
-            "It looks like the softmax's normalizer was not differentiated: the score is one-hot minus p.",
-            lambda w: over_draws(w, lambda f: f, centered=False),
-        ),
-        Slip(
-            1,
-            "mean not subtracted",
-            "It looks like the normalizer of the softmax was held fixed.",
-            lambda w: w.probs * w.values,
-            latex=r"p_i f_i",
-        ),
-        Slip(
-            4,
-            "K for K - 1",
-            "It looks like K stands for K - 1: the sum is one degree of freedom short.",
-            lambda w: over_draws(w, minus_mean),
-            latex=r"\mathbb{E}\left[\tfrac{1}{K} \textstyle\sum_k (f_k - \bar f)\, \nabla_{a} \log q(z_k)\right]",
-        ),
-    ),
+        "K stands for K - 1: the sum is one degree of freedom short.",
+    )
 )
 
 
@@ -1438,66 +1328,60 @@ def without_subtraction(w: Hundredths) -> Array:
     return np.array([w.kl(w.q.loc + 1j * h, w.q.scale).imag, w.kl(w.q.loc, w.q.scale + 1j * h).imag]) / h
 
 
-H18 = Derivation(
-    "H18",
-    "difference quotients: how exact, at which step",
-    draw=Hundredths.draw,
-    assumptions="double precision, eps = 2.2e-16; f is three times differentiable, f and its third derivative of order one",
-    source="Press et al., Numerical Recipes, section 5.7; Squire and Trapp 1998 for line 1",
-    lines=(
-        Line(
+H18 = (
+    derive(
+        "H18",
+        "difference quotients: how exact, at which step",
+        Hundredths.draw,
+        assumptions="double precision, eps = 2.2e-16; f is three times differentiable, f and its third derivative of order one",
+        source="Press et al., Numerical Recipes, section 5.7; Squire and Trapp 1998 for line 1",
+    )
+    .start(
+        given(
             r"\nabla_{\mu,\sigma}\, \mathrm{KL} = \left(\frac{\mu - \mu_p}{\sigma_p^2},\ \frac{\sigma}{\sigma_p^2} - \frac1\sigma\right)",
             lambda w: np.array([(w.q.loc - w.p.loc) / w.p.scale**2, w.q.scale / w.p.scale**2 - 1 / w.q.scale]),
-            reason="by hand",
         ),
-        Line(
-            r"\tfrac1h\, \mathrm{Im}\, \mathrm{KL}(\mu + ih, \sigma + ih) \quad (h = 10^{-30})",
-            without_subtraction,
-            reason="exact to rounding: nothing is subtracted, as in autodiff",
-        ),
-        Line(
+        why="by hand",
+    )
+    .eq(
+        given(r"\tfrac1h\, \mathrm{Im}\, \mathrm{KL}(\mu + ih, \sigma + ih) \quad (h = 10^{-30})", without_subtraction),
+        "exact to rounding: nothing is subtracted, as in autodiff",
+    )
+    .eq(
+        given(
             r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h} + O(\epsilon^{2/3}), \quad h = \epsilon^{1/3}",
             lambda w: with_law(w, EPS ** (1 / 3)),
-            reason="best step: truncation h^2 meets rounding eps / h",
         ),
-        Line(
-            r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h} + O(h^2), \quad h = 0.02",
-            with_rounding,
-            reason="Taylor: the even powers of h cancel",
-            step=0.02,
-            resolution=1e-3,
+        "best step: truncation h^2 meets rounding eps / h",
+    )
+    .slip(
+        "step too small",
+        given(r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h}, \quad h = 10^{-13}", lambda w: with_law(w, 1e-13)),
+        "the step is too small: nearly all digits of the difference cancel.",
+    )
+    .slip(
+        "step too large",
+        given(r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h}, \quad h = 0.3", lambda w: with_law(w, 0.3)),
+        "the step is too large: the curve bends between the two points.",
+    )
+    .slip(
+        "one-sided",
+        given(
+            r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(0)}{h}, \quad h = 10^{-4}", lambda w: with_law(w, 1e-4, forward=True)
         ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "step too small",
-            "It looks like the step is too small: nearly all digits of the difference cancel.",
-            lambda w: with_law(w, 1e-13),
-            latex=r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h}, \quad h = 10^{-13}",
-        ),
-        Slip(
-            2,
-            "step too large",
-            "It looks like the step is too large: the curve bends between the two points.",
-            lambda w: with_law(w, 0.3),
-            latex=r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h}, \quad h = 0.3",
-        ),
-        Slip(
-            2,
-            "one-sided",
-            "It looks like a forward difference: its error is h f'' / 2, of first order.",
-            lambda w: with_law(w, 1e-4, forward=True),
-            latex=r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(0)}{h}, \quad h = 10^{-4}",
-        ),
-        Slip(
-            3,
-            "first order called second",
-            "It looks like a forward difference, whose error is only halved when the step is halved.",
-            lambda w, h: quotient(w, h, forward=True),
-            latex=r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(0)}{h}",
-        ),
-    ),
+        "a forward difference: its error is h f'' / 2, of first order.",
+    )
+    .eq(
+        given(r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h} + O(h^2), \quad h = 0.02", with_rounding),
+        "Taylor: the even powers of h cancel",
+        step=0.02,
+        resolution=1e-3,
+    )
+    .slip(
+        "first order called second",
+        given(r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(0)}{h}", lambda w, h: quotient(w, h, forward=True)),
+        "a forward difference, whose error is only halved when the step is halved.",
+    )
 )
 
 
@@ -1551,79 +1435,73 @@ def at_the_jump(w: Jump) -> Array:
     return np.exp(w.q.log_prob(0.0)) * np.array([1.0, -w.q.loc / w.q.scale])
 
 
-H19 = Derivation(
-    "H19",
-    "where f jumps, the pathwise gradient is wrong",
-    draw=Jump.draw,
-    assumptions="f(z) = 1[z > 0]; mu is not 0",
-    source="Lee, Yu and Yang 2018; Mohamed et al. 2020, section 5",
-    lines=(
-        Line(
+H19 = (
+    derive(
+        "H19",
+        "where f jumps, the pathwise gradient is wrong",
+        Jump.draw,
+        assumptions="f(z) = 1[z > 0]; mu is not 0",
+        source="Lee, Yu and Yang 2018; Mohamed et al. 2020, section 5",
+    )
+    .start(
+        given(
             r"\nabla_{\mu,\sigma}\, P(z > 0) = \nabla_{\mu,\sigma}\, \Phi(\mu / \sigma)",
             differences(lambda w, law: ndtr(law.loc / law.scale)),
-            step=1e-2,
-            resolution=1e-3,
         ),
-        Line(
-            r"N(0;\, \mu, \sigma^2)\,(1,\ -\mu / \sigma)",
-            at_the_jump,
-            reason="chain rule: the density at the jump",
-            resolution=1e-3,
+        step=1e-2,
+        resolution=1e-3,
+    )
+    .eq(tex(r"N(0;\, \mu, \sigma^2)\,(1,\ -\mu / \sigma)"), "chain rule: the density at the jump", resolution=1e-3)
+    .slip(
+        "no 1/sigma",
+        given("TODO", lambda w: at_the_jump(w) * w.q.scale),
+        "the standard normal density was taken: that of z carries 1/sigma.",
+    )
+    .slip(
+        "sign of the scale's part",
+        tex(r"N(0;\, \mu, \sigma^2)\,(1,\ \mu / \sigma)"),
+        "widening q was taken to help: it moves mass over the jump away from the mean.",
+    )
+    .eq(
+        given(r"\mathbb{E}_{q}\left[1[z > 0]\, \nabla_{\mu,\sigma} \log q(z)\right]", above_zero),
+        "score function, H2: f is not differentiated",
+    )
+    .slip(
+        "pathwise",
+        given(
+            r"\mathbb{E}_\varepsilon\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]", lambda w: np.zeros(2)
         ),
-        Line(
-            r"\mathbb{E}_{q}\left[1[z > 0]\, \nabla_{\mu,\sigma} \log q(z)\right]",
-            above_zero,
-            reason="score function, H2: f is not differentiated",
-        ),
-        Line(
+        "f was differentiated: f' = 0 almost everywhere, and the jump carries the whole gradient.",
+    )
+    .eq(
+        given(
             r"\lim_{\tau \to 0} \mathbb{E}_\varepsilon\left[\partial_z\, \mathrm{sigmoid}(z / \tau)\,(1,\ \varepsilon)\right]",
             smoothed,
-            reason="smooth the jump, then pathwise, H1; error tau^2",
-            step=0.02,
-            resolution=1e-2,
         ),
-        Line(
+        "smooth the jump, then pathwise, H1; error tau^2",
+        step=0.02,
+        resolution=1e-2,
+    )
+    .slip(
+        "straight through",
+        given(
+            r"\mathbb{E}_\varepsilon\left[(1,\ \varepsilon)\right]",
+            lambda w, tau: over_noise(lambda e: (1 + 0 * e, e)).value,
+        ),
+        "f' = 1 was put in (straight through): that is the gradient of E[z], not of P(z > 0).",
+    )
+    .ne(
+        given(
             r"\mathbb{E}_\varepsilon\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right] = (0,\ 0)",
             lambda w: np.zeros(2),
-            reason="f' = 0 almost everywhere: the jump is not seen",
-            relation="!=",
         ),
-    ),
-    slips=(
-        Slip(
-            4,
-            "pathwise all the same",
-            "It looks like the pathwise gradient was used where f jumps: the derivative misses the jump.",
-            relation="=",
-        ),
-        Slip(
-            1,
-            "no 1/sigma",
-            "It looks like the standard normal density was taken: that of z carries 1/sigma.",
-            lambda w: at_the_jump(w) * w.q.scale,
-        ),
-        Slip(
-            1,
-            "sign of the scale's part",
-            "It looks like widening q was taken to help: it moves mass over the jump away from the mean.",
-            lambda w: at_the_jump(w) * np.array([1.0, -1.0]),
-            latex=r"N(0;\, \mu, \sigma^2)\,(1,\ \mu / \sigma)",
-        ),
-        Slip(
-            2,
-            "pathwise",
-            "It looks like f was differentiated: f' = 0 almost everywhere, and the jump carries the whole gradient.",
-            lambda w: np.zeros(2),
-            latex=r"\mathbb{E}_\varepsilon\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]",
-        ),
-        Slip(
-            3,
-            "straight through",
-            "It looks like f' = 1 was put in (straight through): that is the gradient of E[z], not of P(z > 0).",
-            lambda w, tau: over_noise(lambda e: (1 + 0 * e, e)).value,
-            latex=r"\mathbb{E}_\varepsilon\left[(1,\ \varepsilon)\right]",
-        ),
-    ),
+        "f' = 0 almost everywhere: the jump is not seen",
+    )
+    .slip(
+        "pathwise all the same",
+        says="the pathwise gradient was used where f jumps: the derivative misses the jump.",
+        relation="=",
+    )
 )
 
 CHAPTER: tuple[Derivation, ...] = (H1, H2, H4, H5, H7, H9, H10, H11, H12, H13, H16, H18, H19, H20)

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import derive
 from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.estimate import Estimate
+from vaelib.formula import given, tex
 from vaelib.formula.scope import Scope
 from vaelib.formula.worlds import Law
 from vaelib.models import DiscreteLatent, LinearGaussian
@@ -110,79 +111,74 @@ def optima(w: FactorizedFamily, swapped: bool = False) -> Array:
 
 SORTED = r"\tfrac12 \left(\sum_j \log A_{jj} - \log \det A\right)"
 
-E12 = Derivation(
-    "E12",
-    "the best Gaussian with independent coordinates, for either KL",
-    draw=FactorizedFamily.draw,
-    assumptions="p = N(mu, Sigma), Lambda = Sigma^-1, q = N(m, diag(v)); at [0, .] KL(q || p), at [1, .] KL(p || q)",
-    source="Bishop 2006, section 10.1.2; Turner and Sahani 2011",
-    lines=(
-        Line(
+E12 = (
+    derive(
+        "E12",
+        "the best Gaussian with independent coordinates, for either KL",
+        FactorizedFamily.draw,
+        assumptions="p = N(mu, Sigma), Lambda = Sigma^-1, q = N(m, diag(v)); at [0, .] KL(q || p), at [1, .] KL(p || q)",
+        source="Bishop 2006, section 10.1.2; Turner and Sahani 2011",
+    )
+    .start(
+        given(
             r"\mathrm{KL}(q \,\Vert\, p) \text{ and } \mathrm{KL}(p \,\Vert\, q)",
             lambda w: w.both(kl_divergence(w.qs, w.p), kl_divergence(w.p, w.qs)),
-        ),
-        Line(
-            r"\tfrac12 \sum_j (u_j - 1 - \log u_j) + \tfrac12 d^2 + " + SORTED,
-            sorted_terms,
-            reason="sort: u = Lambda_jj v_j, A = Lambda; u = Sigma_jj / v_j, ...",
-        ),
-        Line(
-            SORTED,
-            lambda w: w.both(*unavoidable(w)),
-            reason="u - 1 - log u >= 0, and a squared distance too",
-            relation=">=",
-            gap=excess_by_divergence,
-        ),
-        Line(
+        )
+    )
+    .eq(
+        given(r"\tfrac12 \sum_j (u_j - 1 - \log u_j) + \tfrac12 d^2 + " + SORTED, sorted_terms),
+        "sort: u = Lambda_jj v_j, A = Lambda; u = Sigma_jj / v_j, ...",
+    )
+    .slip("no 1/2", given("TODO", lambda w: sorted_terms(w, half=2.0)), "the 1/2 of the Gaussian's exponent was lost.")
+    .slip(
+        "sign of log det",
+        given("TODO", lambda w: sorted_terms(w, sign=-1.0)),
+        "the sign of the determinant's part is turned: then the smallest KL would be negative.",
+    )
+    .ge(
+        given(SORTED, lambda w: w.both(*unavoidable(w))),
+        "u - 1 - log u >= 0, and a squared distance too",
+        gap=excess_by_divergence,
+    )
+    .slip(
+        "a smaller bound",
+        given("TODO", lambda w: 0.0 * optima(w)),
+        "zero was taken for the smallest KL: correlations keep it above zero.",
+    )
+    .eq(
+        given(
             r"\mathrm{KL}(q^* \,\Vert\, p),\ v^*_j = 1 / \Lambda_{jj}, \text{ and } \mathrm{KL}(p \,\Vert\, q^+),\ v^+_j = \Sigma_{jj}",
             optima,
-            reason="reached at m = mu and u = 1",
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "no 1/2",
-            "It looks like the 1/2 of the Gaussian's exponent was lost.",
-            lambda w: sorted_terms(w, half=2.0),
-        ),
-        Slip(
-            1,
-            "sign of log det",
-            "It looks like the sign of the determinant's part is turned: then the smallest KL would be negative.",
-            lambda w: sorted_terms(w, sign=-1.0),
-        ),
-        Slip(
-            2,
-            "a smaller bound",
-            "It looks like zero was taken for the smallest KL: correlations keep it above zero.",
-            lambda w: 0.0 * optima(w),
-        ),
-        Slip(
-            3,
-            "variances exchanged",
-            "It looks like Sigma_jj was taken for KL(q || p), and 1/Lambda_jj for KL(p || q): they belong the other way round.",
-            lambda w: optima(w, swapped=True),
-        ),
-        Slip(
-            3,
-            "inverse of the whole",
-            "It looks like 1 / Sigma_jj was taken for Lambda_jj: the diagonal of an inverse is not the inverse diagonal.",
+        "reached at m = mu and u = 1",
+    )
+    .slip(
+        "variances exchanged",
+        given("TODO", lambda w: optima(w, swapped=True)),
+        "Sigma_jj was taken for KL(q || p), and 1/Lambda_jj for KL(p || q): they belong the other way round.",
+    )
+    .slip(
+        "inverse of the whole",
+        given(
+            "TODO",
             lambda w: w.both(
                 kl_divergence(w.best(np.diag(w.p.covariance)), w.p),
                 kl_divergence(w.p, w.best(np.diag(w.p.covariance))),
             ),
         ),
-        Slip(
-            3,
-            "standard deviations for variances",
-            "It looks like a variance was passed where a standard deviation is expected.",
+        "1 / Sigma_jj was taken for Lambda_jj: the diagonal of an inverse is not the inverse diagonal.",
+    )
+    .slip(
+        "standard deviations for variances",
+        given(
+            "TODO",
             lambda w: w.both(
                 kl_divergence(DiagonalNormal(w.p.loc, 1 / np.diag(w.precision)), w.p),
                 kl_divergence(w.p, DiagonalNormal(w.p.loc, np.diag(w.p.covariance))),
             ),
         ),
-    ),
+        "a variance was passed where a standard deviation is expected.",
+    )
 )
 
 
@@ -261,85 +257,75 @@ def two_gaps(w: AmortizedWitness, best: DiagonalNormal) -> Any:
 
 APPROXIMATION = r"\tfrac12\left(\sum_j \log \Lambda_{jj} - \log \det \Lambda\right)"
 
-I1 = Derivation(
-    "I1",
-    "inference gap = approximation gap + amortization gap",
-    draw=AmortizedWitness.draw,
-    assumptions="q* is the best of the family for this x; here N(m, diag(1/Lambda_jj)), posterior N(m, Lambda^-1)",
-    source="Cremer, Li and Duvenaud 2018, section 3",
-    lines=(
-        Line(r"\log p(x) - \mathcal{L}(q_\varphi)", inference_gap),
-        Line(
-            r"\mathrm{KL}(q_\varphi \,\Vert\, p(z \mid x))",
-            lambda w: kl_divergence(w.q, w.model.posterior(w.x)),
-            reason="F1: the gap is a KL",
-        ),
-        Line(
+I1 = (
+    derive(
+        "I1",
+        "inference gap = approximation gap + amortization gap",
+        AmortizedWitness.draw,
+        assumptions="q* is the best of the family for this x; here N(m, diag(1/Lambda_jj)), posterior N(m, Lambda^-1)",
+        source="Cremer, Li and Duvenaud 2018, section 3",
+    )
+    .start(given(r"\log p(x) - \mathcal{L}(q_\varphi)", inference_gap))
+    .eq(tex(r"\mathrm{KL}(q_\varphi \,\Vert\, p(z \mid x))"), "F1: the gap is a KL")
+    .slip(
+        "KL swapped",
+        given("TODO", lambda w: kl_divergence(w.model.posterior(w.x), w.q)),
+        "KL(p(z|x) || q): the gap of the bound is averaged under q.",
+    )
+    .eq(
+        given(
             r"\left[\log p(x) - \mathcal{L}(q^*)\right] + \left[\mathcal{L}(q^*) - \mathcal{L}(q_\varphi)\right]",
             lambda w: two_gaps(w, w.best()),
-            reason="subtract and add the bound of the best q of the family",
         ),
-        Line(
+        "subtract and add the bound of the best q of the family",
+    )
+    .eq(
+        given(
             APPROXIMATION
             + r" + \tfrac12 \sum_j (\Lambda_{jj} \sigma_j^2 - 1 - \log \Lambda_{jj} \sigma_j^2) + \tfrac12 (\mu - m)^\top \Lambda\,(\mu - m)",
             lambda w: approximation_gap(w) + amortization_gap(w),
-            reason="KL of Gaussians, sorted (E12)",
         ),
-        Line(
-            APPROXIMATION,
-            approximation_gap,
-            reason="the amortization gap is never negative: q* is best",
-            relation=">=",
-            gap=lambda w: w.model.elbo(w.x, w.best()) - w.model.elbo(w.x, w.q),
-            equality=AmortizedWitness.at_best,
+        "KL of Gaussians, sorted (E12)",
+    )
+    .slip(
+        "no error of the mean",
+        given("TODO", lambda w: approximation_gap(w) + amortization_gap(w, lambda precision: 0 * precision)),
+        "the encoder's mean was taken to be right: an encoder errs in mean and in scale.",
+    )
+    .slip(
+        "diagonal of the precision only",
+        given(
+            "TODO", lambda w: approximation_gap(w) + amortization_gap(w, lambda precision: np.diag(np.diag(precision)))
         ),
-        Line(
-            "0",
-            lambda w: 0.0,
-            reason="Hadamard; zero if the posterior has no correlations",
-            relation=">=",
-            gap=lambda w: kl_divergence(w.best(), w.model.posterior(w.x)),
-            equality=AmortizedWitness.uncorrelated,
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "KL swapped",
-            "It looks like KL(p(z|x) || q): the gap of the bound is averaged under q.",
-            lambda w: kl_divergence(w.model.posterior(w.x), w.q),
-        ),
-        Slip(
-            3,
-            "no error of the mean",
-            "It looks like the encoder's mean was taken to be right: an encoder errs in mean and in scale.",
-            lambda w: approximation_gap(w) + amortization_gap(w, lambda precision: 0 * precision),
-        ),
-        Slip(
-            3,
-            "diagonal of the precision only",
-            "It looks like correlations were left out of the mean's error: it is measured with the whole Lambda.",
-            lambda w: approximation_gap(w) + amortization_gap(w, lambda precision: np.diag(np.diag(precision))),
-        ),
-        Slip(
-            4,
-            "marginal variances as the best",
-            "It looks like Sigma_jj was taken for the best variance: that is best for KL(p || q), and a wider q pays more.",
-            lambda w: kl_divergence(w.best(np.diag(np.linalg.inv(w.precision))), w.model.posterior(w.x)),
-        ),
-        Slip(
-            4,
-            "approximation gap as KL swapped",
-            "It looks like the approximation gap was measured by KL(p(z|x) || q*): the bound pays KL(q* || p(z|x)).",
-            lambda w: kl_divergence(w.model.posterior(w.x), w.best()),
-        ),
-        Slip(
-            4,
-            "a trained encoder has no gap",
-            "It looks like the amortization gap was dropped: then the whole gap would be the family's fault.",
-            relation="=",
-        ),
-    ),
+        "correlations were left out of the mean's error: it is measured with the whole Lambda.",
+    )
+    .ge(
+        given(APPROXIMATION, approximation_gap),
+        "the amortization gap is never negative: q* is best",
+        gap=lambda w: w.model.elbo(w.x, w.best()) - w.model.elbo(w.x, w.q),
+        equality=AmortizedWitness.at_best,
+    )
+    .slip(
+        "marginal variances as the best",
+        given("TODO", lambda w: kl_divergence(w.best(np.diag(np.linalg.inv(w.precision))), w.model.posterior(w.x))),
+        "Sigma_jj was taken for the best variance: that is best for KL(p || q), and a wider q pays more.",
+    )
+    .slip(
+        "approximation gap as KL swapped",
+        given("TODO", lambda w: kl_divergence(w.model.posterior(w.x), w.best())),
+        "the approximation gap was measured by KL(p(z|x) || q*): the bound pays KL(q* || p(z|x)).",
+    )
+    .slip(
+        "a trained encoder has no gap",
+        says="the amortization gap was dropped: then the whole gap would be the family's fault.",
+        relation="=",
+    )
+    .ge(
+        tex("0"),
+        "Hadamard; zero if the posterior has no correlations",
+        gap=lambda w: kl_divergence(w.best(), w.model.posterior(w.x)),
+        equality=AmortizedWitness.uncorrelated,
+    )
 )
 
 
@@ -393,137 +379,102 @@ def scaled_variance(w: NearPosterior, h: float) -> Any:
 
 LIMIT = 0.05  # of the order of eps, judged by how it shrinks
 
-F20 = Derivation(
-    "F20",
-    "near the posterior the gap is half the variance of log w",
-    draw=NearPosterior.draw,
-    assumptions="q = p(z|x)(1 + eps g), E[g] = 0 under p(z|x), eps g > -1; eps goes to 0",
-    source="second-order expansion of KL; compare Maddison et al. 2017, proposition 1",
-    lines=(
-        Line(
-            r"\left(\log p(x) - \mathcal{L}(q)\right) / \varepsilon^2",
-            scaled_bound_gap,
-            step=0.02,
-            order=1,
-            resolution=LIMIT,
-        ),
-        Line(
+F20 = (
+    derive(
+        "F20",
+        "near the posterior the gap is half the variance of log w",
+        NearPosterior.draw,
+        assumptions="q = p(z|x)(1 + eps g), E[g] = 0 under p(z|x), eps g > -1; eps goes to 0",
+        source="second-order expansion of KL; compare Maddison et al. 2017, proposition 1",
+    )
+    .start(
+        given(r"\left(\log p(x) - \mathcal{L}(q)\right) / \varepsilon^2", scaled_bound_gap),
+        step=0.02,
+        order=1,
+        resolution=LIMIT,
+    )
+    .eq(
+        given(
             r"\mathrm{KL}(q \,\Vert\, p(z \mid x)) / \varepsilon^2",
             lambda w, h: kl_divergence(Categorical(np.log(w.q(h))), w.model.posterior(w.x)) / h**2,
-            reason="F1: the gap is a KL",
-            step=0.02,
-            order=1,
-            resolution=LIMIT,
         ),
-        Line(
+        "F1: the gap is a KL",
+        step=0.02,
+        order=1,
+        resolution=LIMIT,
+    )
+    .eq(
+        given(
             r"\mathbb{E}_{p(z \mid x)}\left[(1 + \varepsilon g) \log(1 + \varepsilon g)\right] / \varepsilon^2",
             lambda w, h: w.posterior @ ((1 + h * w.g) * np.log1p(h * w.g)) / h**2,
-            reason="put q = p(z|x)(1 + eps g) into the KL",
-            step=0.02,
-            order=1,
-            resolution=LIMIT,
         ),
-        Line(
-            r"\tfrac12 \mathbb{E}_{p(z \mid x)}\left[g^2\right]",
-            lambda w: 0.5 * (w.posterior @ w.g**2),
-            reason="(1 + u) log(1 + u) = u + u^2/2 + O(u^3), and E[g] = 0",
-        ),
-        Line(
-            r"\tfrac12 \mathrm{Var}_{q}(\log w) / \varepsilon^2",
-            lambda w, h: 0.5 * scaled_variance(w, h),
-            reason="log w = log p(x) - log(1 + eps g) varies like eps g",
-            step=0.02,
-            order=1,
-            resolution=LIMIT,
-        ),
-    ),
-    slips=(
-        Slip(
-            3,
-            "no 1/2",
-            "It looks like the 1/2 of the quadratic term was lost.",
-            lambda w: w.posterior @ w.g**2,
-        ),
-        Slip(
-            3,
-            "first order",
-            "It looks like the mean size of g stands for half its square: the first order vanishes, since E[g] = 0.",
-            lambda w: w.posterior @ np.abs(w.g),
-        ),
-        Slip(
-            4,
-            "variance without 1/2",
-            "It looks like the whole variance was taken: the gap is half of it.",
-            scaled_variance,
-        ),
-        Slip(
-            4,
-            "standard deviation",
-            "It looks like a standard deviation stands for the variance.",
-            lambda w, h: 0.5 * np.sqrt(scaled_variance(w, h)),
-        ),
-        Slip(
-            4,
-            "second moment of log w",
-            "It looks like the mean of log w was not taken off: log p(x) then counts as variation.",
-            lambda w, h: 0.5 * (w.q(h) @ w.log_weights(h) ** 2) / h**2,
-        ),
-    ),
+        "put q = p(z|x)(1 + eps g) into the KL",
+        step=0.02,
+        order=1,
+        resolution=LIMIT,
+    )
+    .eq(
+        given(r"\tfrac12 \mathbb{E}_{p(z \mid x)}\left[g^2\right]", lambda w: 0.5 * (w.posterior @ w.g**2)),
+        "(1 + u) log(1 + u) = u + u^2/2 + O(u^3), and E[g] = 0",
+    )
+    .slip("no 1/2", given("TODO", lambda w: w.posterior @ w.g**2), "the 1/2 of the quadratic term was lost.")
+    .slip(
+        "first order",
+        given("TODO", lambda w: w.posterior @ np.abs(w.g)),
+        "the mean size of g stands for half its square: the first order vanishes, since E[g] = 0.",
+    )
+    .eq(
+        given(r"\tfrac12 \mathrm{Var}_{q}(\log w) / \varepsilon^2", lambda w, h: 0.5 * scaled_variance(w, h)),
+        "log w = log p(x) - log(1 + eps g) varies like eps g",
+        step=0.02,
+        order=1,
+        resolution=LIMIT,
+    )
+    .slip(
+        "variance without 1/2", given("TODO", scaled_variance), "the whole variance was taken: the gap is half of it."
+    )
+    .slip(
+        "standard deviation",
+        given("TODO", lambda w, h: 0.5 * np.sqrt(scaled_variance(w, h))),
+        "a standard deviation stands for the variance.",
+    )
+    .slip(
+        "second moment of log w",
+        given("TODO", lambda w, h: 0.5 * (w.q(h) @ w.log_weights(h) ** 2) / h**2),
+        "the mean of log w was not taken off: log p(x) then counts as variation.",
+    )
 )
 
-F16 = Derivation(
-    "F16",
-    "the evidence between a lower and an upper bound",
-    draw=CurvedWitness.draw,
-    assumptions="q(z) > 0 wherever p(z|x) > 0, and the other way round; both KL finite",
-    source="Ji and Shen 2019; Dieng et al. 2017 for other upper bounds",
-    lines=(
-        Line(E(q, log_joint - log_q)),
-        Line(log_evidence, reason="F1: the gap is KL(q || p(z|x)) >= 0", relation="<=", gap=KL(q, post)),
-        Line(
-            E(post, log_joint - log_q),
-            reason="the same log-weight, averaged under the posterior",
-            relation="<=",
-            gap=E(post, log_post - log_q),
-        ),
-        Line(
-            E(post, log_evidence) + E(post, log_post - log_q),
-            reason="Bayes' rule: p(x,z) = p(x) p(z|x); linear",
-        ),
-        Line(log_evidence + KL(post, q), reason="definition of KL, the other way round"),
-    ),
-    slips=(
-        Slip(
-            1,
-            "bounds exchanged",
-            "It looks like the ELBO was taken for the upper bound: it lies below.",
-            relation=">=",
-        ),
-        Slip(
-            2,
-            "averaged under q",
-            "It looks like the log-weight was averaged under q: that is the lower bound again.",
-            E(q, log_joint - log_q),
-        ),
-        Slip(
-            2,
-            "averaged under the prior",
-            "It looks like prior samples were taken for posterior samples: then nothing is bounded from above.",
-            E(prior, log_joint - log_q),
-        ),
-        Slip(
-            4,
-            "KL not swapped",
-            "It looks like KL(q || p(z|x)) stands above as well: the mean under the posterior gives KL(p(z|x) || q).",
-            log_evidence + KL(q, post),
-        ),
-        Slip(
-            4,
-            "minus KL",
-            "It looks like the KL is subtracted: the upper bound lies above log p(x).",
-            log_evidence - KL(post, q),
-        ),
-    ),
+F16 = (
+    derive(
+        "F16",
+        "the evidence between a lower and an upper bound",
+        CurvedWitness.draw,
+        assumptions="q(z) > 0 wherever p(z|x) > 0, and the other way round; both KL finite",
+        source="Ji and Shen 2019; Dieng et al. 2017 for other upper bounds",
+    )
+    .start(E(q, log_joint - log_q))
+    .le(log_evidence, "F1: the gap is KL(q || p(z|x)) >= 0", gap=KL(q, post))
+    .slip("bounds exchanged", says="the ELBO was taken for the upper bound: it lies below.", relation=">=")
+    .le(E(post, log_joint - log_q), "the same log-weight, averaged under the posterior", gap=E(post, log_post - log_q))
+    .slip(
+        "averaged under q",
+        E(q, log_joint - log_q),
+        "the log-weight was averaged under q: that is the lower bound again.",
+    )
+    .slip(
+        "averaged under the prior",
+        E(prior, log_joint - log_q),
+        "prior samples were taken for posterior samples: then nothing is bounded from above.",
+    )
+    .eq(E(post, log_evidence) + E(post, log_post - log_q), "Bayes' rule: p(x,z) = p(x) p(z|x); linear")
+    .eq(log_evidence + KL(post, q), "definition of KL, the other way round")
+    .slip(
+        "KL not swapped",
+        log_evidence + KL(q, post),
+        "KL(q || p(z|x)) stands above as well: the mean under the posterior gives KL(p(z|x) || q).",
+    )
+    .slip("minus KL", log_evidence - KL(post, q), "the KL is subtracted: the upper bound lies above log p(x).")
 )
 
 CHAPTER = (E12, F16, F20, I1)

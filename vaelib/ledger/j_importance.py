@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, gammaln, logsumexp
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import derive
 from vaelib.distributions import Categorical, Normal, kl_divergence
-from vaelib.elbo import elbo, importance_weighted_bound
+from vaelib.elbo import importance_weighted_bound
 from vaelib.estimate import Estimate
+from vaelib.formula import given, tex
 from vaelib.formula.scope import Scope
 from vaelib.models import DiscreteLatent
 from vaelib.witnesses import (
@@ -74,86 +75,69 @@ def shifted(w: LogWeights) -> Array:
     return largest + np.log(np.mean(np.exp(w.log_weights - largest), axis=0))
 
 
-J18 = Derivation(
-    "J18",
-    "the logarithm of a mean of weights, without underflow",
-    draw=LogWeights.draw,
-    assumptions="finite log-weights",
-    source="Burda, Grosse and Salakhutdinov 2016, equation (8); the implementation",
-    lines=(
-        Line(r"\log \left[\tfrac1K \sum_k e^{a_k}\right]", in_decimals),
-        Line(
-            r"m + \log \left[\tfrac1K \sum_k e^{a_k - m}\right],\quad m = \max_k a_k",
-            shifted,
-            reason="take the largest out: nothing overflows",
-        ),
-        Line(
-            r"\mathrm{LSE}(a) - \log K",
-            lambda w: logsumexp(w.log_weights, axis=0) - np.log(len(w.log_weights)),
-            reason="the logarithm of 1/K",
-        ),
-        Line(
+J18 = (
+    derive(
+        "J18",
+        "the logarithm of a mean of weights, without underflow",
+        LogWeights.draw,
+        assumptions="finite log-weights",
+        source="Burda, Grosse and Salakhutdinov 2016, equation (8); the implementation",
+    )
+    .start(tex(r"\log \left[\tfrac1K \sum_k e^{a_k}\right]"))
+    .eq(
+        tex(r"m + \log \left[\tfrac1K \sum_k e^{a_k - m}\right],\quad m = \max_k a_k"),
+        "take the largest out: nothing overflows",
+    )
+    .slip(
+        "exponentials first",
+        given("TODO", lambda w: np.log(np.mean(np.exp(w.log_weights), axis=0))),
+        "the log-weights were exponentiated as they are: e^-800 is 0 in floating point, e^900 infinite.",
+        real="a public repository: its test loss exponentiates raw log-weights",
+    )
+    .slip(
+        "epsilon inside the logarithm",
+        given("TODO", lambda w: np.log(np.minimum(np.mean(np.exp(w.log_weights), axis=0), 1e300) + 1e-12)),
+        "a small constant was added so that log 0 is avoided: then it is all that is left.",
+    )
+    .slip(
+        "largest not put back",
+        given("TODO", lambda w: shifted(w) - w.log_weights.max(axis=0)),
+        "the largest log-weight was taken out and not added again.",
+    )
+    .eq(
+        given(r"\mathrm{LSE}(a) - \log K", lambda w: logsumexp(w.log_weights, axis=0) - np.log(len(w.log_weights))),
+        "the logarithm of 1/K",
+    )
+    .slip(
+        "no log K",
+        given(r"\mathrm{LSE}(a)", lambda w: logsumexp(w.log_weights, axis=0)),
+        "the weights were added, not averaged: log K is missing.",
+    )
+    .eq(
+        given(
             r"\mathcal{L}_K \text{ as the package computes it}",
             lambda w: importance_weighted_bound(w.log_weights, axis=0),
-            reason="this function trains and evaluates a VAE",
-            relative=True,
         ),
-        Line(
-            r"\tfrac1K \sum_k a_k",
-            lambda w: w.log_weights.mean(axis=0),
-            reason="Jensen: the logarithm is concave",
-            relation=">=",
-            gap=lambda w: kl_divergence(Categorical(0 * w.log_weights.T), Categorical(w.log_weights.T)),
-            equality=LogWeights.equal,
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "exponentials first",
-            "It looks like the log-weights were exponentiated as they are: e^-800 is 0 in floating point, e^900 infinite.",
-            lambda w: np.log(np.mean(np.exp(w.log_weights), axis=0)),
-            real="a public repository: its test loss exponentiates raw log-weights",
-        ),
-        Slip(
-            1,
-            "epsilon inside the logarithm",
-            "It looks like a small constant was added so that log 0 is avoided: then it is all that is left.",
-            lambda w: np.log(np.minimum(np.mean(np.exp(w.log_weights), axis=0), 1e300) + 1e-12),
-        ),
-        Slip(
-            1,
-            "largest not put back",
-            "It looks like the largest log-weight was taken out and not added again.",
-            lambda w: shifted(w) - w.log_weights.max(axis=0),
-        ),
-        Slip(
-            2,
-            "no log K",
-            "It looks like the weights were added, not averaged: log K is missing.",
-            lambda w: logsumexp(w.log_weights, axis=0),
-            latex=r"\mathrm{LSE}(a)",
-        ),
-        Slip(
-            3,
-            "mean of the logarithms",
-            "It looks like the logarithms were averaged: that is the ELBO, not the bound with K weights.",
-            lambda w: w.log_weights.mean(axis=0),
-            latex=r"\tfrac1K \sum_k a_k",
-        ),
-        Slip(
-            3,
-            "single precision",
-            "It looks like the log-weights were stored in single precision: near -10000 that is good to 0.0005 nats only.",
-            lambda w: importance_weighted_bound(w.log_weights.astype(np.float32).astype(float), axis=0),
-        ),
-        Slip(
-            4,
-            "Jensen turned around",
-            "It looks like Jensen is used for a convex function: log is concave.",
-            relation="<=",
-        ),
-    ),
+        "this function trains and evaluates a VAE",
+        relative=True,
+    )
+    .slip(
+        "mean of the logarithms",
+        tex(r"\tfrac1K \sum_k a_k"),
+        "the logarithms were averaged: that is the ELBO, not the bound with K weights.",
+    )
+    .slip(
+        "single precision",
+        given("TODO", lambda w: importance_weighted_bound(w.log_weights.astype(np.float32).astype(float), axis=0)),
+        "the log-weights were stored in single precision: near -10000 that is good to 0.0005 nats only.",
+    )
+    .ge(
+        tex(r"\tfrac1K \sum_k a_k"),
+        "Jensen: the logarithm is concave",
+        gap=lambda w: kl_divergence(Categorical(0 * w.log_weights.T), Categorical(w.log_weights.T)),
+        equality=LogWeights.equal,
+    )
+    .slip("Jensen turned around", says="Jensen is used for a convex function: log is concave.", relation="<=")
 )
 
 
@@ -231,83 +215,72 @@ DRAWN = "z_1, ..., z_K independent from q; q(z) > 0 wherever p(x,z) > 0"
 MEAN_WEIGHT = r"\tfrac1K \sum_k w_k"
 LOG_MEAN = rf"\log \left({MEAN_WEIGHT}\right)"
 
-J1 = Derivation(
-    "J1",
-    "K = 1 is the ELBO; under the logarithm the mean weight is unbiased",
-    draw=DiscreteWitness.draw,
-    assumptions=DRAWN + "; w_k = p(x,z_k) / q(z_k)",
-    source="Burda, Grosse and Salakhutdinov 2016, section 3",
-    lines=(
-        Line(r"\log p(x)", log_evidence),
-        Line(
-            r"\log \sum_z q(z)\,\frac{p(x, z)}{q(z)}",
-            lambda w: logsumexp(w.q.log_prob(states(w)) + log_weights(w)),
-            reason="sum rule; multiply and divide by q(z)",
-        ),
-        Line(
+J1 = (
+    derive(
+        "J1",
+        "K = 1 is the ELBO; under the logarithm the mean weight is unbiased",
+        DiscreteWitness.draw,
+        assumptions=DRAWN + "; w_k = p(x,z_k) / q(z_k)",
+        source="Burda, Grosse and Salakhutdinov 2016, section 3",
+    )
+    .start(tex(r"\log p(x)"))
+    .eq(tex(r"\log \sum_z q(z)\,\frac{p(x, z)}{q(z)}"), "sum rule; multiply and divide by q(z)")
+    .eq(
+        given(
             rf"\log \mathbb{{E}}_{{z_1, \ldots, z_K}}\left[{MEAN_WEIGHT}\right],\quad K = 3",
             lambda w: np.log(mean_over_tuples(w, 3, lambda a: np.exp(a).mean(axis=1))),
-            reason="linear: each of the K weights has this mean",
         ),
-        Line(
-            r"\mathbb{E}_{z_1}\left[\log w_1\right] = \mathcal{L}_1",
-            bound(1),
-            reason="Jensen with K = 1: the logarithm goes inside",
-            relation=">=",
-            gap=gap_of_one,
-        ),
-        Line(
-            r"\mathbb{E}_{q}\left[\log p(x \mid z)\right] + \mathbb{E}_{q}\left[\log p(z) - \log q(z)\right]",
-            lambda w: log_likelihood_under_q(w) + np.sum(w.q.probs * (np.log(w.model.prior) - np.log(w.q.probs))),
-            reason="product rule: log w = log p(x|z) + log p(z) - log q(z)",
-        ),
-        Line(
-            r"\mathbb{E}_{q}\left[\log p(x \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))",
-            lambda w: elbo(log_likelihood_under_q(w), kl_divergence(w.q, Categorical(np.log(w.model.prior)))),
-            reason="definition of KL: this is the ELBO",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "sum of weights",
-            "It looks like the weights were added, not averaged: that estimates K p(x).",
-            lambda w: np.log(mean_over_tuples(w, 3, lambda a: np.exp(a).sum(axis=1))),
-        ),
-        Slip(
-            2,
-            "drawn from the prior",
-            "It looks like z came from the prior, but was weighed as if from q.",
+        "linear: each of the K weights has this mean",
+    )
+    .slip(
+        "sum of weights",
+        given("TODO", lambda w: np.log(mean_over_tuples(w, 3, lambda a: np.exp(a).sum(axis=1)))),
+        "the weights were added, not averaged: that estimates K p(x).",
+    )
+    .slip(
+        "drawn from the prior",
+        given(
+            "TODO",
             lambda w: np.log(
                 mean_over_tuples(w, 3, lambda a: np.exp(a).mean(axis=1), Categorical(np.log(w.model.prior)))
             ),
         ),
-        Slip(
-            2,
-            "weight without 1/q",
-            "It looks like p(x,z) was averaged under q without dividing by q(z).",
-            lambda w: np.log(w.q.probs @ np.exp(w.model.log_joint(w.x, states(w)))),
-        ),
-        Slip(
-            2,
-            "logarithm inside",
-            "It looks like the logarithm was taken before the mean: that estimate is biased downwards.",
-            bound(3),
-        ),
-        Slip(
-            3,
-            "unbiased logarithm",
-            "It looks like an unbiased p(x) was taken to give an unbiased log p(x): the logarithm is not linear.",
-            relation="=",
-        ),
-        Slip(3, "three weights", "It looks like three weights were averaged where K is 1.", bound(3)),
-        Slip(
-            5,
-            "plus KL",
-            "It looks like the KL to the prior is added: it is a price, so it is subtracted.",
-            lambda w: log_likelihood_under_q(w) + kl_divergence(w.q, Categorical(np.log(w.model.prior))),
-        ),
-    ),
+        "z came from the prior, but was weighed as if from q.",
+    )
+    .slip(
+        "weight without 1/q",
+        given("TODO", lambda w: np.log(w.q.probs @ np.exp(w.model.log_joint(w.x, states(w))))),
+        "p(x,z) was averaged under q without dividing by q(z).",
+    )
+    .slip(
+        "logarithm inside",
+        given("TODO", bound(3)),
+        "the logarithm was taken before the mean: that estimate is biased downwards.",
+    )
+    .ge(
+        given(r"\mathbb{E}_{z_1}\left[\log w_1\right] = \mathcal{L}_1", bound(1)),
+        "Jensen with K = 1: the logarithm goes inside",
+        gap=gap_of_one,
+    )
+    .slip(
+        "unbiased logarithm",
+        says="an unbiased p(x) was taken to give an unbiased log p(x): the logarithm is not linear.",
+        relation="=",
+    )
+    .slip("three weights", given("TODO", bound(3)), "three weights were averaged where K is 1.")
+    .eq(
+        tex(r"\mathbb{E}_{q}\left[\log p(x \mid z)\right] + \mathbb{E}_{q}\left[\log p(z) - \log q(z)\right]"),
+        "product rule: log w = log p(x|z) + log p(z) - log q(z)",
+    )
+    .eq(
+        tex(r"\mathbb{E}_{q}\left[\log p(x \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))"),
+        "definition of KL: this is the ELBO",
+    )
+    .slip(
+        "plus KL",
+        given("TODO", lambda w: log_likelihood_under_q(w) + kl_divergence(w.q, Categorical(np.log(w.model.prior)))),
+        "the KL to the prior is added: it is a price, so it is subtracted.",
+    )
 )
 
 
@@ -326,80 +299,65 @@ def spread(a: Array) -> Array:
     return kl_divergence(Categorical(0 * a), Categorical(a))
 
 
-J2 = Derivation(
-    "J2",
-    "more weights, a tighter bound",
-    draw=DiscreteWitness.draw,
-    assumptions=DRAWN + "; here K = 4, M = 2, for all M < K the same",
-    source="Burda, Grosse and Salakhutdinov 2016, theorem 1",
-    lines=(
-        Line(r"\log p(x)", log_evidence),
-        Line(
-            rf"\mathbb{{E}}\left[{LOG_MEAN}\right] = \mathcal{{L}}_K",
-            bound(4),
-            reason="Jensen: the mean weight is unbiased (J1)",
-            relation=">=",
-            gap=extended_gap(4),
-        ),
-        Line(
+J2 = (
+    derive(
+        "J2",
+        "more weights, a tighter bound",
+        DiscreteWitness.draw,
+        assumptions=DRAWN + "; here K = 4, M = 2, for all M < K the same",
+        source="Burda, Grosse and Salakhutdinov 2016, theorem 1",
+    )
+    .start(tex(r"\log p(x)"))
+    .ge(
+        given(rf"\mathbb{{E}}\left[{LOG_MEAN}\right] = \mathcal{{L}}_K", bound(4)),
+        "Jensen: the mean weight is unbiased (J1)",
+        gap=extended_gap(4),
+    )
+    .slip(
+        "no log K",
+        given("TODO", lambda w: bound(4)(w) + np.log(4)),
+        "the weights were added: log K is missing, and the bound is none.",
+    )
+    .slip("below instead of above", says="Jensen is used for a convex function: log is concave.", relation="<=")
+    .eq(
+        given(
             r"\mathbb{E}\left[\log \mathbb{E}_{I}\left[\tfrac1M \sum_{i \in I} w_i\right]\right],\quad I \subset \{1, \ldots, K\},\ M \text{ of them}",
             over_subsets(lambda a: logsumexp(a, axis=1) - np.log(6)),
-            reason="a random subset holds each k with probability M/K",
         ),
-        Line(
+        "a random subset holds each k with probability M/K",
+    )
+    .slip(
+        "sum over subsets",
+        given("TODO", over_subsets(lambda a: logsumexp(a, axis=1))),
+        "the subsets were added, not averaged: there are six of them.",
+    )
+    .ge(
+        given(
             r"\mathbb{E}\,\mathbb{E}_{I}\left[\log \left(\tfrac1M \sum_{i \in I} w_i\right)\right]",
             over_subsets(lambda a: a.mean(axis=1)),
-            reason="Jensen again, for the mean over subsets",
-            relation=">=",
-            gap=over_subsets(spread),
         ),
-        Line(r"\mathcal{L}_M", bound(2), reason="M of K independent draws are M independent draws"),
-        Line(
-            r"\mathcal{L}_1 = \mathrm{ELBO}",
-            lambda w: log_evidence(w) - gap_of_one(w),
-            reason="the same with 1 for M and M for K",
-            relation=">=",
-            gap=lambda w: mean_over_tuples(w, 2, spread),
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "no log K",
-            "It looks like the weights were added: log K is missing, and the bound is none.",
-            lambda w: bound(4)(w) + np.log(4),
-        ),
-        Slip(
-            1,
-            "below instead of above",
-            "It looks like Jensen is used for a convex function: log is concave.",
-            relation="<=",
-        ),
-        Slip(
-            2,
-            "sum over subsets",
-            "It looks like the subsets were added, not averaged: there are six of them.",
-            over_subsets(lambda a: logsumexp(a, axis=1)),
-        ),
-        Slip(
-            3,
-            "more weights, a looser bound",
-            "It looks like the inequality is turned around: averaging before the logarithm raises the bound.",
-            relation="<=",
-        ),
-        Slip(
-            4,
-            "with replacement",
-            "It looks like the same draw may enter twice: M draws with replacement are fewer independent ones.",
-            lambda w: 0.5 * (bound(2)(w) * 1.5 + bound(1)(w) * 0.5),
-        ),
-        Slip(
-            5,
-            "all bounds equal",
-            "It looks like more weights were taken to change the noise only: they raise the mean.",
-            relation="=",
-        ),
-    ),
+        "Jensen again, for the mean over subsets",
+        gap=over_subsets(spread),
+    )
+    .slip(
+        "more weights, a looser bound",
+        says="the inequality is turned around: averaging before the logarithm raises the bound.",
+        relation="<=",
+    )
+    .eq(given(r"\mathcal{L}_M", bound(2)), "M of K independent draws are M independent draws")
+    .slip(
+        "with replacement",
+        given("TODO", lambda w: 0.5 * (bound(2)(w) * 1.5 + bound(1)(w) * 0.5)),
+        "the same draw may enter twice: M draws with replacement are fewer independent ones.",
+    )
+    .ge(
+        given(r"\mathcal{L}_1 = \mathrm{ELBO}", lambda w: log_evidence(w) - gap_of_one(w)),
+        "the same with 1 for M and M for K",
+        gap=lambda w: mean_over_tuples(w, 2, spread),
+    )
+    .slip(
+        "all bounds equal", says="more weights were taken to change the noise only: they raise the mean.", relation="="
+    )
 )
 
 
@@ -424,75 +382,69 @@ def evidence(w: DiscreteWitness) -> Any:
     return np.exp(log_evidence(w))
 
 
-J4 = Derivation(
-    "J4",
-    "the variance of the mean weight",
-    draw=DiscreteWitness.draw,
-    assumptions=DRAWN + "; E[w^2] finite; here K = 3",
-    source="Owen 2013, Monte Carlo theory, section 9.1",
-    lines=(
-        Line(rf"\mathrm{{Var}}\left({MEAN_WEIGHT}\right)", variance_of_mean),
-        Line(
-            r"\tfrac{1}{K^2} \sum_k \mathrm{Var}(w_k)",
-            lambda w: 3 * variance_of_weight(w) / 9,
-            reason="independent draws: no covariances",
-        ),
-        Line(
+J4 = (
+    derive(
+        "J4",
+        "the variance of the mean weight",
+        DiscreteWitness.draw,
+        assumptions=DRAWN + "; E[w^2] finite; here K = 3",
+        source="Owen 2013, Monte Carlo theory, section 9.1",
+    )
+    .start(given(rf"\mathrm{{Var}}\left({MEAN_WEIGHT}\right)", variance_of_mean))
+    .eq(
+        given(r"\tfrac{1}{K^2} \sum_k \mathrm{Var}(w_k)", lambda w: 3 * variance_of_weight(w) / 9),
+        "independent draws: no covariances",
+    )
+    .slip(
+        "1/K^2 for 1/K",
+        given("TODO", lambda w: variance_of_weight(w) / 9),
+        "1/K^2 stayed and the K equal terms were not added up.",
+    )
+    .slip(
+        "not smaller for more draws",
+        given("TODO", variance_of_weight),
+        "the variance of one weight stands for that of the mean of K.",
+    )
+    .slip(
+        "standard error",
+        given("TODO", lambda w: np.sqrt(variance_of_weight(w) / 3)),
+        "a standard deviation stands for a variance.",
+    )
+    .eq(
+        given(
             r"\tfrac1K \left(\mathbb{E}_q[w^2] - p(x)^2\right)",
             lambda w: (np.sum(np.exp(2 * w.model.log_joint(w.x, states(w))) / w.q.probs) - evidence(w) ** 2) / 3,
-            reason="all weights have one law, with mean p(x)",
         ),
-        Line(
+        "all weights have one law, with mean p(x)",
+    )
+    .slip(
+        "second moment",
+        given("TODO", lambda w: np.sum(np.exp(2 * w.model.log_joint(w.x, states(w))) / w.q.probs) / 3),
+        "p(x)^2 was not subtracted: that is the second moment.",
+    )
+    .eq(
+        given(
             r"\tfrac{p(x)^2}{K}\left(\sum_z \frac{p(z \mid x)^2}{q(z)} - 1\right)",
             lambda w: (
                 evidence(w) ** 2 / 3 * (np.sum(np.exp(2 * w.model.log_posterior(w.x, states(w))) / w.q.probs) - 1)
             ),
-            reason="Bayes' rule: w = p(x) p(z|x) / q(z)",
         ),
-        Line(
-            r"\tfrac{p(x)^2}{K}\,\chi^2(p(z \mid x) \,\Vert\, q)",
-            lambda w: evidence(w) ** 2 / 3 * chi_square(w),
-            reason="definition of the chi-square divergence",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "1/K^2 for 1/K",
-            "It looks like 1/K^2 stayed and the K equal terms were not added up.",
-            lambda w: variance_of_weight(w) / 9,
-        ),
-        Slip(
-            1,
-            "not smaller for more draws",
-            "It looks like the variance of one weight stands for that of the mean of K.",
-            variance_of_weight,
-        ),
-        Slip(
-            1,
-            "standard error",
-            "It looks like a standard deviation stands for a variance.",
-            lambda w: np.sqrt(variance_of_weight(w) / 3),
-        ),
-        Slip(
-            2,
-            "second moment",
-            "It looks like p(x)^2 was not subtracted: that is the second moment.",
-            lambda w: np.sum(np.exp(2 * w.model.log_joint(w.x, states(w))) / w.q.probs) / 3,
-        ),
-        Slip(
-            4,
-            "chi-square swapped",
-            "It looks like the divergence is divided by p(z|x); the draws are from q, so q stands below.",
-            lambda w: evidence(w) ** 2 / 3 * chi_square(w, swapped=True),
-        ),
-        Slip(
-            4,
-            "no p(x)^2",
-            "It looks like the relative variance stands for the variance: p(x)^2 is missing.",
-            lambda w: chi_square(w) / 3,
-        ),
-    ),
+        "Bayes' rule: w = p(x) p(z|x) / q(z)",
+    )
+    .eq(
+        given(r"\tfrac{p(x)^2}{K}\,\chi^2(p(z \mid x) \,\Vert\, q)", lambda w: evidence(w) ** 2 / 3 * chi_square(w)),
+        "definition of the chi-square divergence",
+    )
+    .slip(
+        "chi-square swapped",
+        given("TODO", lambda w: evidence(w) ** 2 / 3 * chi_square(w, swapped=True)),
+        "the divergence is divided by p(z|x); the draws are from q, so q stands below.",
+    )
+    .slip(
+        "no p(x)^2",
+        given("TODO", lambda w: chi_square(w) / 3),
+        "the relative variance stands for the variance: p(x)^2 is missing.",
+    )
 )
 
 
@@ -524,15 +476,17 @@ def mean_log_ratio(w: DiscreteWitness) -> Any:
     return np.sum(np.exp(q.logits) * (log_evidence(w) + p.logits - q.logits))
 
 
-J5 = Derivation(
-    "J5",
-    "the bound with K weights is an ELBO on a larger space",
-    draw=DiscreteWitness.draw,
-    assumptions=DRAWN + "; j is chosen with probability v_j = w_j / sum_k w_k; here K = 3",
-    source="Domke and Sheldon 2018; Cremer, Morris and Duvenaud 2017",
-    lines=(
-        Line(rf"\mathcal{{L}}_K = \mathbb{{E}}\left[{LOG_MEAN}\right]", bound(3)),
-        Line(
+J5 = (
+    derive(
+        "J5",
+        "the bound with K weights is an ELBO on a larger space",
+        DiscreteWitness.draw,
+        assumptions=DRAWN + "; j is chosen with probability v_j = w_j / sum_k w_k; here K = 3",
+        source="Domke and Sheldon 2018; Cremer, Morris and Duvenaud 2017",
+    )
+    .start(given(rf"\mathcal{{L}}_K = \mathbb{{E}}\left[{LOG_MEAN}\right]", bound(3)))
+    .eq(
+        given(
             r"\mathbb{E}\left[\sum_j v_j \log \frac{w_j}{K v_j}\right]",
             lambda w: mean_over_tuples(
                 w,
@@ -541,58 +495,50 @@ J5 = Derivation(
                     np.exp(a - logsumexp(a, axis=1, keepdims=True)) * (logsumexp(a, axis=1, keepdims=True) - np.log(3))
                 ).sum(axis=1),
             ),
-            reason="the shares v sum to 1; the mean weight is w_j / (K v_j)",
         ),
-        Line(
+        "the shares v sum to 1; the mean weight is w_j / (K v_j)",
+    )
+    .eq(
+        given(
             r"\mathbb{E}_{Q}\left[\log p(x) + \log \frac{P}{Q}\right],\quad Q = \prod_k q(z_k)\,v_j,\ P = \tfrac1K\,p(z_j \mid x) \prod_{k \ne j} q(z_k)",
             mean_log_ratio,
-            reason="w_j = p(x) p(z_j|x) / q(z_j); the other q cancel",
         ),
-        Line(
-            r"\log p(x) - \mathrm{KL}(Q \,\Vert\, P)",
-            lambda w: log_evidence(w) - extended_gap(3)(w),
-            reason="definition of KL on the larger space",
-        ),
-        Line(
-            r"\log p(x) - \mathrm{KL}(Q_{z_j} \,\Vert\, p(z \mid x))",
-            lambda w: log_evidence(w) - gap_of_chosen(w),
-            reason="chain rule of KL: z_j alone is closer than the whole",
-            relation="<=",
-            gap=gap_of_the_rest,
-        ),
-    ),
-    slips=(
-        Slip(
-            3,
-            "KL swapped",
-            "It looks like KL(P || Q); the draws are from Q.",
-            lambda w: log_evidence(w) - extended_gap(3, swapped=True)(w),
-        ),
-        Slip(
-            3,
-            "no 1/K",
-            "It looks like P lacks 1/K, the probability of each j: then it sums to K.",
-            lambda w: log_evidence(w) - extended_gap(3)(w) + np.log(3),
-        ),
-        Slip(
-            3,
-            "gap of a single draw",
-            "It looks like KL(q || p(z|x)) stands for the gap: that is the case K = 1.",
-            lambda w: log_evidence(w) - gap_of_one(w),
-        ),
-        Slip(
-            4,
-            "equal for the chosen z",
-            "It looks like the law of z_j alone was taken for the whole: L_K is only a bound on that ELBO.",
-            relation="=",
-        ),
-        Slip(
-            4,
-            "chosen z is exact",
-            "It looks like the chosen z was taken for a sample of the posterior: that is so for infinite K only.",
-            log_evidence,
-        ),
-    ),
+        "w_j = p(x) p(z_j|x) / q(z_j); the other q cancel",
+    )
+    .eq(
+        given(r"\log p(x) - \mathrm{KL}(Q \,\Vert\, P)", lambda w: log_evidence(w) - extended_gap(3)(w)),
+        "definition of KL on the larger space",
+    )
+    .slip(
+        "KL swapped",
+        given("TODO", lambda w: log_evidence(w) - extended_gap(3, swapped=True)(w)),
+        "KL(P || Q); the draws are from Q.",
+    )
+    .slip(
+        "no 1/K",
+        given("TODO", lambda w: log_evidence(w) - extended_gap(3)(w) + np.log(3)),
+        "P lacks 1/K, the probability of each j: then it sums to K.",
+    )
+    .slip(
+        "gap of a single draw",
+        given("TODO", lambda w: log_evidence(w) - gap_of_one(w)),
+        "KL(q || p(z|x)) stands for the gap: that is the case K = 1.",
+    )
+    .le(
+        given(r"\log p(x) - \mathrm{KL}(Q_{z_j} \,\Vert\, p(z \mid x))", lambda w: log_evidence(w) - gap_of_chosen(w)),
+        "chain rule of KL: z_j alone is closer than the whole",
+        gap=gap_of_the_rest,
+    )
+    .slip(
+        "equal for the chosen z",
+        says="the law of z_j alone was taken for the whole: L_K is only a bound on that ELBO.",
+        relation="=",
+    )
+    .slip(
+        "chosen z is exact",
+        given("TODO", log_evidence),
+        "the chosen z was taken for a sample of the posterior: that is so for infinite K only.",
+    )
 )
 
 
@@ -651,77 +597,53 @@ def half_mean_square(w: DiscreteWitness, h: float) -> Any:
 
 ASYMPTOTIC = 0.1  # K = 128 at best: a limit is judged by how its error shrinks, not by its size
 
-J3 = Derivation(
-    "J3",
-    "the gap falls like 1/K",
-    draw=three_states,
-    assumptions=DRAWN + "; Var(w) finite, as for all weights that are bounded",
-    source="Maddison et al. 2017, proposition 1; Nowozin 2018",
-    lines=(
-        Line(
-            r"K\left(\log p(x) - \mathcal{L}_K\right)",
-            scaled_gap,
-            step=1 / 64,
-            order=1,
-            resolution=ASYMPTOTIC,
-        ),
-        Line(
+J3 = (
+    derive(
+        "J3",
+        "the gap falls like 1/K",
+        three_states,
+        assumptions=DRAWN + "; Var(w) finite, as for all weights that are bounded",
+        source="Maddison et al. 2017, proposition 1; Nowozin 2018",
+    )
+    .start(given(r"K\left(\log p(x) - \mathcal{L}_K\right)", scaled_gap), step=1 / 64, order=1, resolution=ASYMPTOTIC)
+    .eq(
+        given(
             rf"\tfrac{{K}}{{2}}\,\mathbb{{E}}\left[\delta^2\right],\quad \delta = {MEAN_WEIGHT} / p(x) - 1",
             half_mean_square,
-            reason="log(1 + d) = d - d^2/2 + O(d^3), and E[d] = 0",
-            step=1 / 64,
-            order=1,
-            resolution=ASYMPTOTIC,
         ),
-        Line(
-            r"\tfrac{1}{2 p(x)^2}\,\mathrm{Var}_q(w)",
-            lambda w: variance_of_weight(w) / (2 * evidence(w) ** 2),
-            reason="J4: the variance of a mean of K",
-        ),
-        Line(
-            r"\tfrac12\,\chi^2(p(z \mid x) \,\Vert\, q)",
-            lambda w: chi_square(w) / 2,
-            reason="w = p(x) p(z|x) / q(z)",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "no 1/2",
-            "It looks like the 1/2 of the quadratic term was lost.",
-            lambda w, h: 2 * half_mean_square(w, h),
-        ),
-        Slip(
-            2,
-            "no p(x)^2",
-            "It looks like the variance was not taken relative to p(x)^2.",
-            lambda w: variance_of_weight(w) / 2,
-        ),
-        Slip(
-            2,
-            "standard deviation",
-            "It looks like a standard deviation stands for the variance: the bias is of second order.",
-            lambda w: np.sqrt(variance_of_weight(w)) / (2 * evidence(w)),
-        ),
-        Slip(
-            2,
-            "variance of log w",
-            "It looks like the variance of the log-weight was taken: that is the rule near the posterior (F20).",
-            lambda w: (w.q.probs @ log_weights(w) ** 2 - (w.q.probs @ log_weights(w)) ** 2) / 2,
-        ),
-        Slip(
-            3,
-            "chi-square swapped",
-            "It looks like the divergence is divided by p(z|x); the draws are from q, so q stands below.",
-            lambda w: chi_square(w, swapped=True) / 2,
-        ),
-        Slip(
-            3,
-            "KL of a single draw",
-            "It looks like the gap of K = 1 was divided by K: the gap starts at KL, but falls towards chi-square / 2K.",
-            gap_of_one,
-        ),
-    ),
+        "log(1 + d) = d - d^2/2 + O(d^3), and E[d] = 0",
+        step=1 / 64,
+        order=1,
+        resolution=ASYMPTOTIC,
+    )
+    .slip("no 1/2", given("TODO", lambda w, h: 2 * half_mean_square(w, h)), "the 1/2 of the quadratic term was lost.")
+    .eq(tex(r"\tfrac{1}{2 p(x)^2}\,\mathrm{Var}_q(w)"), "J4: the variance of a mean of K")
+    .slip(
+        "no p(x)^2",
+        given("TODO", lambda w: variance_of_weight(w) / 2),
+        "the variance was not taken relative to p(x)^2.",
+    )
+    .slip(
+        "standard deviation",
+        given("TODO", lambda w: np.sqrt(variance_of_weight(w)) / (2 * evidence(w))),
+        "a standard deviation stands for the variance: the bias is of second order.",
+    )
+    .slip(
+        "variance of log w",
+        given("TODO", lambda w: (w.q.probs @ log_weights(w) ** 2 - (w.q.probs @ log_weights(w)) ** 2) / 2),
+        "the variance of the log-weight was taken: that is the rule near the posterior (F20).",
+    )
+    .eq(tex(r"\tfrac12\,\chi^2(p(z \mid x) \,\Vert\, q)"), "w = p(x) p(z|x) / q(z)")
+    .slip(
+        "chi-square swapped",
+        given("TODO", lambda w: chi_square(w, swapped=True) / 2),
+        "the divergence is divided by p(z|x); the draws are from q, so q stands below.",
+    )
+    .slip(
+        "KL of a single draw",
+        given("TODO", gap_of_one),
+        "the gap of K = 1 was divided by K: the gap starts at KL, but falls towards chi-square / 2K.",
+    )
 )
 
 
@@ -743,21 +665,25 @@ def chi_square_to_prior(w: DiscreteWitness) -> Any:
     return np.sum((posterior - w.model.prior) ** 2 / w.model.prior)
 
 
-B10 = Derivation(
-    "B10",
-    "the logarithm of naive Monte Carlo is too small",
-    draw=three_states,
-    assumptions="z_1, ..., z_S independent from the prior; Var(p(x|z)) finite",
-    source="the delta method; compare Burda et al. 2016, section 3",
-    lines=(
-        Line(
+B10 = (
+    derive(
+        "B10",
+        "the logarithm of naive Monte Carlo is too small",
+        three_states,
+        assumptions="z_1, ..., z_S independent from the prior; Var(p(x|z)) finite",
+        source="the delta method; compare Burda et al. 2016, section 3",
+    )
+    .start(
+        given(
             r"S\left(\log p(x) - \mathbb{E}\left[\log \hat p_S\right]\right),\quad \hat p_S = \tfrac1S \sum_s p(x \mid z_s)",
             scaled_gap_of_prior,
-            step=1 / 64,
-            order=1,
-            resolution=ASYMPTOTIC,
         ),
-        Line(
+        step=1 / 64,
+        order=1,
+        resolution=ASYMPTOTIC,
+    )
+    .eq(
+        given(
             r"\tfrac{S}{2}\,\mathrm{Var}(\hat p_S) / p(x)^2",
             lambda w, h: (
                 draws_at(h)
@@ -768,55 +694,35 @@ B10 = Derivation(
                     lambda shares: (shares @ w.model.likelihood[:, w.x] / evidence(w) - 1) ** 2,
                 )
             ),
-            reason="delta method: the logarithm to second order",
-            step=1 / 64,
-            order=1,
-            resolution=ASYMPTOTIC,
         ),
-        Line(
-            r"\tfrac{1}{2 p(x)^2}\,\mathrm{Var}_{p(z)}(p(x \mid z))",
-            lambda w: variance_of_likelihood(w) / (2 * evidence(w) ** 2),
-            reason="the variance of a mean of S independent terms",
-        ),
-        Line(
-            r"\tfrac12\,\chi^2(p(z \mid x) \,\Vert\, p(z))",
-            lambda w: chi_square_to_prior(w) / 2,
-            reason="Bayes' rule: p(x|z) / p(x) = p(z|x) / p(z)",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "no 1/2",
-            "It looks like the 1/2 of the quadratic term was lost.",
-            lambda w: variance_of_likelihood(w) / evidence(w) ** 2,
-        ),
-        Slip(
-            2,
-            "no p(x)^2",
-            "It looks like the variance was not taken relative to p(x)^2.",
-            lambda w: variance_of_likelihood(w) / 2,
-        ),
-        Slip(
-            2,
-            "standard deviation",
-            "It looks like a standard deviation stands for the variance.",
-            lambda w: np.sqrt(variance_of_likelihood(w)) / (2 * evidence(w)),
-        ),
-        Slip(
-            2,
-            "no bias",
-            "It looks like an unbiased p(x) was taken to give an unbiased log p(x).",
-            lambda w: 0.0,
-            latex="0",
-        ),
-        Slip(
-            3,
-            "too large",
-            "It looks like the sign is turned: the logarithm of an unbiased estimate is too small on average.",
-            lambda w: -chi_square_to_prior(w) / 2,
-        ),
-    ),
+        "delta method: the logarithm to second order",
+        step=1 / 64,
+        order=1,
+        resolution=ASYMPTOTIC,
+    )
+    .eq(tex(r"\tfrac{1}{2 p(x)^2}\,\mathrm{Var}_{p(z)}(p(x \mid z))"), "the variance of a mean of S independent terms")
+    .slip(
+        "no 1/2",
+        given("TODO", lambda w: variance_of_likelihood(w) / evidence(w) ** 2),
+        "the 1/2 of the quadratic term was lost.",
+    )
+    .slip(
+        "no p(x)^2",
+        given("TODO", lambda w: variance_of_likelihood(w) / 2),
+        "the variance was not taken relative to p(x)^2.",
+    )
+    .slip(
+        "standard deviation",
+        given("TODO", lambda w: np.sqrt(variance_of_likelihood(w)) / (2 * evidence(w))),
+        "a standard deviation stands for the variance.",
+    )
+    .slip("no bias", tex("0"), "an unbiased p(x) was taken to give an unbiased log p(x).")
+    .eq(tex(r"\tfrac12\,\chi^2(p(z \mid x) \,\Vert\, p(z))"), "Bayes' rule: p(x|z) / p(x) = p(z|x) / p(z)")
+    .slip(
+        "too large",
+        given("TODO", lambda w: -chi_square_to_prior(w) / 2),
+        "the sign is turned: the logarithm of an unbiased estimate is too small on average.",
+    )
 )
 
 
@@ -856,58 +762,52 @@ def at_posterior(rng: Rng) -> DiscreteWitness:
     return replace(w, q=w.model.posterior(w.x))
 
 
-J8 = Derivation(
-    "J8",
-    "the effective sample size",
-    draw=for_effective_size,
-    assumptions=DRAWN + "; E[w^2] finite for the limit",
-    source="Kong, Liu and Wong 1994; Owen 2013, section 9.3",
-    lines=(
-        Line("1", lambda w: 1.0),
-        Line(
+J8 = (
+    derive(
+        "J8",
+        "the effective sample size",
+        for_effective_size,
+        assumptions=DRAWN + "; E[w^2] finite for the limit",
+        source="Kong, Liu and Wong 1994; Owen 2013, section 9.3",
+    )
+    .start(tex("1"))
+    .ge(
+        given(
             r"\mathbb{E}\left[\tfrac1K \mathrm{ESS}\right],\quad \mathrm{ESS} = \frac{(\sum_k w_k)^2}{\sum_k w_k^2}",
             share_of_effective,
-            reason="Cauchy-Schwarz; equal if all weights are equal",
-            relation=">=",
-            equality=at_posterior,
-            step=1 / 64,
-            order=1,
-            resolution=ASYMPTOTIC,
         ),
-        Line(
-            r"\mathbb{E}\left[\frac{1}{1 + \mathrm{CV}^2}\right],\quad \mathrm{CV}^2 = \frac{\tfrac1K \sum_k (w_k - \bar w)^2}{\bar w^2}",
-            by_variation,
-            reason="mean square = variance + squared mean",
-            step=1 / 64,
-            order=1,
-            resolution=ASYMPTOTIC,
-        ),
-        Line(
-            r"\frac{p(x)^2}{\mathbb{E}_q[w^2]}",
-            lambda w: 1 / (w.q.probs @ relative_weights(w) ** 2),
-            reason="law of large numbers: K grows",
-        ),
-        Line(
-            r"\frac{1}{1 + \chi^2(p(z \mid x) \,\Vert\, q)}",
-            lambda w: 1 / (1 + chi_square(w)),
-            reason="w = p(x) p(z|x) / q(z), and E[w] = p(x)",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "sum of weights over sum of squares",
-            "It looks like the numerator is not squared: then the value depends on the unit of the weights.",
+        "Cauchy-Schwarz; equal if all weights are equal",
+        equality=at_posterior,
+        step=1 / 64,
+        order=1,
+        resolution=ASYMPTOTIC,
+    )
+    .slip(
+        "sum of weights over sum of squares",
+        given(
+            "TODO",
             lambda w, h: mean_over_counts(
                 w.q.log_prob(states(w)),
                 draws_at(h),
                 lambda shares: (shares @ relative_weights(w)) * 2 / (shares @ relative_weights(w) ** 2),
             ),
         ),
-        Slip(
-            2,
-            "variation not squared",
-            "It looks like the coefficient of variation was not squared.",
+        "the numerator is not squared: then the value depends on the unit of the weights.",
+    )
+    .eq(
+        given(
+            r"\mathbb{E}\left[\frac{1}{1 + \mathrm{CV}^2}\right],\quad \mathrm{CV}^2 = \frac{\tfrac1K \sum_k (w_k - \bar w)^2}{\bar w^2}",
+            by_variation,
+        ),
+        "mean square = variance + squared mean",
+        step=1 / 64,
+        order=1,
+        resolution=ASYMPTOTIC,
+    )
+    .slip(
+        "variation not squared",
+        given(
+            "TODO",
             lambda w, h: mean_over_counts(
                 w.q.log_prob(states(w)),
                 draws_at(h),
@@ -922,31 +822,26 @@ J8 = Derivation(
                 ),
             ),
         ),
-        Slip(
-            3,
-            "upside down",
-            "It looks like K / ESS stands for ESS / K.",
-            lambda w: w.q.probs @ relative_weights(w) ** 2,
-        ),
-        Slip(
-            4,
-            "chi-square without the 1",
-            "It looks like the mean of squares was taken for the variance: 1 + chi-square is the second moment.",
-            lambda w: 1 / chi_square(w),
-        ),
-        Slip(
-            4,
-            "chi-square swapped",
-            "It looks like the divergence is divided by p(z|x); the draws are from q.",
-            lambda w: 1 / (1 + chi_square(w, swapped=True)),
-        ),
-        Slip(
-            4,
-            "KL for chi-square",
-            "It looks like KL stands for chi-square: squared weights need the second power of the ratio.",
-            lambda w: 1 / (1 + gap_of_one(w)),
-        ),
-    ),
+        "the coefficient of variation was not squared.",
+    )
+    .eq(tex(r"\frac{p(x)^2}{\mathbb{E}_q[w^2]}"), "law of large numbers: K grows")
+    .slip("upside down", given("TODO", lambda w: w.q.probs @ relative_weights(w) ** 2), "K / ESS stands for ESS / K.")
+    .eq(tex(r"\frac{1}{1 + \chi^2(p(z \mid x) \,\Vert\, q)}"), "w = p(x) p(z|x) / q(z), and E[w] = p(x)")
+    .slip(
+        "chi-square without the 1",
+        given("TODO", lambda w: 1 / chi_square(w)),
+        "the mean of squares was taken for the variance: 1 + chi-square is the second moment.",
+    )
+    .slip(
+        "chi-square swapped",
+        given("TODO", lambda w: 1 / (1 + chi_square(w, swapped=True))),
+        "the divergence is divided by p(z|x); the draws are from q.",
+    )
+    .slip(
+        "KL for chi-square",
+        given("TODO", lambda w: 1 / (1 + gap_of_one(w))),
+        "KL stands for chi-square: squared weights need the second power of the ratio.",
+    )
 )
 
 
@@ -1019,70 +914,64 @@ def gradient_of_bound(w: BernoulliWitness, h: float) -> Array:
     return np.array([moved(h, 0) - moved(-h, 0), moved(0, h) - moved(0, -h)]) / (2 * h)
 
 
-J10 = Derivation(
-    "J10",
-    "the gradient of the bound, reparameterized twice",
-    draw=BernoulliWitness.draw,
-    assumptions="z_k = mu + sigma e_k; log w is smooth in z, and its gradient has a second moment; here K = 2",
-    source="Tucker, Lawson, Gu and Maddison 2019",
-    lines=(
-        Line(
-            r"\nabla_{\mu, \log\sigma}\,\mathcal{L}_K",
-            gradient_of_bound,
-            step=4e-3,
-            resolution=1e-3,
-        ),
-        Line(
+J10 = (
+    derive(
+        "J10",
+        "the gradient of the bound, reparameterized twice",
+        BernoulliWitness.draw,
+        assumptions="z_k = mu + sigma e_k; log w is smooth in z, and its gradient has a second moment; here K = 2",
+        source="Tucker, Lawson, Gu and Maddison 2019",
+    )
+    .start(given(r"\nabla_{\mu, \log\sigma}\,\mathcal{L}_K", gradient_of_bound), step=4e-3, resolution=1e-3)
+    .eq(
+        given(
             r"\mathbb{E}\left[\sum_k v_k\,\frac{d \log w_k}{d(\mu, \log\sigma)}\right],\quad v_k = \frac{w_k}{\sum_j w_j}",
             lambda w: both(w, 1, total),
-            reason="differentiate through z_k = mu + sigma e_k: chain rule",
-            resolution=1e-3,
         ),
-        Line(
+        "differentiate through z_k = mu + sigma e_k: chain rule",
+        resolution=1e-3,
+    )
+    .eq(
+        given(
             r"\mathbb{E}\left[\sum_k v_k\,\frac{\partial \log w_k}{\partial z_k}\,\frac{d z_k}{d(\mu, \log\sigma)}\right] - \mathbb{E}\left[\sum_k v_k\,\frac{\partial \log q(z_k)}{\partial(\mu, \log\sigma)}\right]",
             lambda w: both(w, 1, in_z) - both(w, 1, in_parameters),
-            reason="total derivative: through z, and of q itself",
-            resolution=1e-3,
         ),
-        Line(
+        "total derivative: through z, and of q itself",
+        resolution=1e-3,
+    )
+    .slip(
+        "score term added",
+        given("TODO", lambda w: both(w, 1, in_z) + both(w, 1, in_parameters)),
+        "the sign of log q is wrong: it stands below in the weight.",
+    )
+    .eq(
+        given(
             r"\mathbb{E}\left[\sum_k v_k^2\,\frac{\partial \log w_k}{\partial z_k}\,\frac{d z_k}{d(\mu, \log\sigma)}\right]",
             lambda w: both(w, 2, in_z),
-            reason="score term, reparameterized once more: v turns into v^2",
         ),
-    ),
-    slips=(
-        Slip(
-            3,
-            "shares not squared",
-            "It looks like the score term was dropped and the shares kept: right for K = 1 only, biased here.",
-            lambda w: both(w, 1, in_z),
-            real="a published estimator for K > 1; Tucker et al. 2019 show its bias",
-        ),
-        Slip(
-            3,
-            "equal shares",
-            "It looks like each sample counts the same: that is the gradient of the ELBO.",
-            lambda w: both(w, 0, in_z) / 2,
-        ),
-        Slip(
-            3,
-            "shares cubed",
-            "It looks like the share entered three times: once in the bound, once from the score term.",
-            lambda w: both(w, 3, in_z),
-        ),
-        Slip(
-            3,
-            "score term kept",
-            "It looks like the score of q was counted again: the square already holds it.",
-            lambda w: both(w, 2, total),
-        ),
-        Slip(
-            2,
-            "score term added",
-            "It looks like the sign of log q is wrong: it stands below in the weight.",
-            lambda w: both(w, 1, in_z) + both(w, 1, in_parameters),
-        ),
-    ),
+        "score term, reparameterized once more: v turns into v^2",
+    )
+    .slip(
+        "shares not squared",
+        given("TODO", lambda w: both(w, 1, in_z)),
+        "the score term was dropped and the shares kept: right for K = 1 only, biased here.",
+        real="a published estimator for K > 1; Tucker et al. 2019 show its bias",
+    )
+    .slip(
+        "equal shares",
+        given("TODO", lambda w: both(w, 0, in_z) / 2),
+        "each sample counts the same: that is the gradient of the ELBO.",
+    )
+    .slip(
+        "shares cubed",
+        given("TODO", lambda w: both(w, 3, in_z)),
+        "the share entered three times: once in the bound, once from the score term.",
+    )
+    .slip(
+        "score term kept",
+        given("TODO", lambda w: both(w, 2, total)),
+        "the score of q was counted again: the square already holds it.",
+    )
 )
 
 
@@ -1201,69 +1090,67 @@ def closed_limits(w: NoisyGradient, sign: float = -1.0) -> Array:
 
 PAIR = r"\left(\sqrt{K}\,\mathrm{SNR}_\varphi,\ \mathrm{SNR}_\theta / \sqrt{K}\right)"
 
-J20 = Derivation(
-    "J20",
-    "more weights, a noisier gradient of the encoder",
-    draw=NoisyGradient.draw,
-    assumptions="w and its gradient have third moments (q wider than the posterior); K grows",
-    source="Rainforth et al. 2018, theorem 1",
-    lines=(
-        Line(
+J20 = (
+    derive(
+        "J20",
+        "more weights, a noisier gradient of the encoder",
+        NoisyGradient.draw,
+        assumptions="w and its gradient have third moments (q wider than the posterior); K grows",
+        source="Rainforth et al. 2018, theorem 1",
+    )
+    .start(
+        given(
             PAIR + r" \text{ of 20,000 gradients},\quad \mathrm{SNR} = \lvert \text{mean} \rvert / \text{deviation}",
             measured_ratios,
-            resolution=0.5,
         ),
-        Line(
-            PAIR + r" \text{ by } \tfrac{1}{S} = \int_0^\infty e^{-tS}\,dt,\quad S = \sum_k w_k",
-            exact_ratios,
-            reason="the e^(-t w_k) are independent: two integrals are left",
-            step=1 / 256,  # so large a K that terms of order 1/K^2 do not cancel those of order 1/K
-            order=1,
-            resolution=0.2,
-        ),
-        Line(
+        resolution=0.5,
+    )
+    .eq(
+        given(PAIR + r" \text{ by } \tfrac{1}{S} = \int_0^\infty e^{-tS}\,dt,\quad S = \sum_k w_k", exact_ratios),
+        "the e^(-t w_k) are independent: two integrals are left",
+        step=1 / 256,
+        order=1,
+        resolution=0.2,
+    )
+    .slip(
+        "ratios do not change with K",
+        given("TODO", lambda w, h: exact_ratios(w, h) * np.array([h**0.5, h**-0.5])),
+        "both ratios were taken to be the same for every K: the factors sqrt K are missing.",
+    )
+    .slip(
+        "deviation does not fall",
+        given("TODO", lambda w, h: exact_ratios(w, h) * np.array([h**-0.5, 1.0])),
+        "only the mean of the encoder's gradient was taken to fall: its deviation falls like 1/sqrt K.",
+    )
+    .eq(
+        given(
             r"\left(\frac{\lvert \mathbb{E}[r\,\partial_\varphi r] \rvert}{\sqrt{\mathbb{E}[(\partial_\varphi r)^2]}},\ \frac{\lvert \partial_\theta \log p(x) \rvert}{\sqrt{\mathbb{E}[r^2 (\partial_\theta \log w - \partial_\theta \log p(x))^2]}}\right),\quad r = w / p(x)",
             limits,
-            reason="mean: gradient of J3, order 1/K; deviation: order 1/sqrt K",
         ),
-        Line(
+        "mean: gradient of J3, order 1/K; deviation: order 1/sqrt K",
+    )
+    .slip(
+        "gradient of the variance, without 1/2",
+        given("TODO", lambda w: limits(w) * np.array([2.0, 1.0])),
+        "the 1/2 of the bias (J3) was lost on the way.",
+    )
+    .slip(
+        "mean not taken off",
+        given("TODO", lambda w: np.array([limits(w)[0], _without_centering(w)])),
+        "the second moment of the decoder's gradient stands for its variance.",
+    )
+    .eq(
+        given(
             r"\left(\tfrac12 \lvert \partial_\varphi \chi^2 \rvert\,s^2 / \sqrt{A},\ \lvert \partial_\theta \log p(x) \rvert\,\tfrac{c}{\lvert a \rvert} / \sqrt{A}\right),\quad A = \mathbb{E}_q[r^2 (z - m)^2]",
             closed_limits,
-            reason="linear-Gaussian: posterior N(m, s^2), log w quadratic in z",
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "ratios do not change with K",
-            "It looks like both ratios were taken to be the same for every K: the factors sqrt K are missing.",
-            lambda w, h: exact_ratios(w, h) * np.array([h**0.5, h**-0.5]),
-        ),
-        Slip(
-            1,
-            "deviation does not fall",
-            "It looks like only the mean of the encoder's gradient was taken to fall: its deviation falls like 1/sqrt K.",
-            lambda w, h: exact_ratios(w, h) * np.array([h**-0.5, 1.0]),
-        ),
-        Slip(
-            2,
-            "gradient of the variance, without 1/2",
-            "It looks like the 1/2 of the bias (J3) was lost on the way.",
-            lambda w: limits(w) * np.array([2.0, 1.0]),
-        ),
-        Slip(
-            2,
-            "mean not taken off",
-            "It looks like the second moment of the decoder's gradient stands for its variance.",
-            lambda w: np.array([limits(w)[0], _without_centering(w)]),
-        ),
-        Slip(
-            3,
-            "widths added",
-            "It looks like 2 sigma^2 + s^2 stands for 2 sigma^2 - s^2: p(z|x)^2 / q divides by q.",
-            lambda w: closed_limits(w, sign=1.0),
-        ),
-    ),
+        "linear-Gaussian: posterior N(m, s^2), log w quadratic in z",
+    )
+    .slip(
+        "widths added",
+        given("TODO", lambda w: closed_limits(w, sign=1.0)),
+        "2 sigma^2 + s^2 stands for 2 sigma^2 - s^2: p(z|x)^2 / q divides by q.",
+    )
 )
 
 
@@ -1360,67 +1247,57 @@ def after_first(w: AnnealedTable) -> Any:
     return step_by_step(w, start=np.exp(w.log_f[1]))
 
 
-J13 = Derivation(
-    "J13",
-    "annealed importance sampling is unbiased",
-    draw=AnnealedTable.draw,
-    assumptions="z_0 from f_0; the move T_t leaves f_t invariant; it need not mix",
-    source="Neal 2001, section 2",
-    lines=(
-        Line(
+J13 = (
+    derive(
+        "J13",
+        "annealed importance sampling is unbiased",
+        AnnealedTable.draw,
+        assumptions="z_0 from f_0; the move T_t leaves f_t invariant; it need not mix",
+        source="Neal 2001, section 2",
+    )
+    .start(
+        given(
             r"\mathbb{E}\left[w\right],\quad w = \prod_{t=1}^{T} \frac{f_t(z_{t-1})}{f_{t-1}(z_{t-1})}",
             lambda w: np.exp(w.forward) @ np.exp(w.log_weights),
-        ),
-        Line(
+        )
+    )
+    .eq(
+        given(
             r"\sum_{z_0, \ldots, z_{T-1}} f_0(z_0)\,\frac{f_1(z_0)}{f_0(z_0)}\,T_1(z_0, z_1)\,\frac{f_2(z_1)}{f_1(z_1)} \cdots",
             step_by_step,
-            reason="write the mean out in the order of the walk",
         ),
-        Line(
-            r"\sum_{z_0, \ldots, z_{T-1}} f_1(z_0)\,T_1(z_0, z_1)\,\frac{f_2(z_1)}{f_1(z_1)} \cdots",
-            after_first,
-            reason="the weight turns f_0 into f_1, where the chain stands",
-        ),
-        Line(
-            r"\sum_{z_{T-1}} f_T(z_{T-1})",
-            lambda w: np.exp(w.log_f[-1]).sum(),
-            reason="T_1 keeps f_1, the weight makes it f_2, ..., f_T",
-        ),
-        Line(
-            r"p(x)",
-            lambda w: np.exp(w.model.log_evidence(w.x)),
-            reason="sum rule: f_T(z) = p(x,z)",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "move before weighing",
-            "It looks like the chain moved first and was weighed at its new place: f_t is then not what it came from.",
-            lambda w: step_by_step(w, late=True),
-        ),
-        Slip(
-            1,
-            "no acceptance step",
-            "It looks like every proposal was accepted: the moves then do not leave f_t invariant.",
-            lambda w: step_by_step(w, accept=False),
-        ),
-        Slip(
-            1,
-            "move for the next temperature",
-            "It looks like the move leaves f_(t+1) invariant, but the chain has been weighed up to f_t only.",
-            lambda w: step_by_step(w, ahead=1),
-        ),
-        Slip(
-            1,
-            "step size tuned on the way",
-            "It looks like the kernel listened to the chain: here it moves only where that raises the weight.",
-            lambda w: _greedy(w),
-        ),
-        Slip(
-            3, "normalized f", "It looks like f_T was normalized: its sum is what is sought.", lambda w: 1.0, latex="1"
-        ),
-    ),
+        "write the mean out in the order of the walk",
+    )
+    .slip(
+        "move before weighing",
+        given("TODO", lambda w: step_by_step(w, late=True)),
+        "the chain moved first and was weighed at its new place: f_t is then not what it came from.",
+    )
+    .slip(
+        "no acceptance step",
+        given("TODO", lambda w: step_by_step(w, accept=False)),
+        "every proposal was accepted: the moves then do not leave f_t invariant.",
+    )
+    .slip(
+        "move for the next temperature",
+        given("TODO", lambda w: step_by_step(w, ahead=1)),
+        "the move leaves f_(t+1) invariant, but the chain has been weighed up to f_t only.",
+    )
+    .slip(
+        "step size tuned on the way",
+        given("TODO", lambda w: _greedy(w)),
+        "the kernel listened to the chain: here it moves only where that raises the weight.",
+    )
+    .eq(
+        given(r"\sum_{z_0, \ldots, z_{T-1}} f_1(z_0)\,T_1(z_0, z_1)\,\frac{f_2(z_1)}{f_1(z_1)} \cdots", after_first),
+        "the weight turns f_0 into f_1, where the chain stands",
+    )
+    .eq(
+        given(r"\sum_{z_{T-1}} f_T(z_{T-1})", lambda w: np.exp(w.log_f[-1]).sum()),
+        "T_1 keeps f_1, the weight makes it f_2, ..., f_T",
+    )
+    .slip("normalized f", given("1", lambda w: 1.0), "f_T was normalized: its sum is what is sought.")
+    .eq(given(r"p(x)", lambda w: np.exp(w.model.log_evidence(w.x))), "sum rule: f_T(z) = p(x,z)")
 )
 
 
@@ -1469,82 +1346,74 @@ def mean_backward(start: Callable[[AnnealedTable], Array]) -> Callable[[Annealed
     return lambda w: np.exp(w.backward(start(w))) @ w.log_weights
 
 
-J14 = Derivation(
-    "J14",
-    "log p(x) between a forward and a backward chain",
-    draw=AnnealedTable.draw,
-    assumptions="as J13; backward from an exact posterior sample, each move reversed",
-    source="Grosse, Ghahramani and Adams 2015; Grosse, Ancha and Roy 2016",
-    lines=(
-        Line(r"\mathbb{E}_{\text{forward}}\left[\log w\right]", lambda w: np.exp(w.forward) @ w.log_weights),
-        Line(
+J14 = (
+    derive(
+        "J14",
+        "log p(x) between a forward and a backward chain",
+        AnnealedTable.draw,
+        assumptions="as J13; backward from an exact posterior sample, each move reversed",
+        source="Grosse, Ghahramani and Adams 2015; Grosse, Ancha and Roy 2016",
+    )
+    .start(given(r"\mathbb{E}_{\text{forward}}\left[\log w\right]", lambda w: np.exp(w.forward) @ w.log_weights))
+    .eq(
+        given(
             r"\sum_t \mathbb{E}_{\text{forward}}\left[\log \frac{f_t(z_{t-1})}{f_{t-1}(z_{t-1})}\right]",
             temperature_by_temperature,
-            reason="the logarithm of a product; expectation is linear",
         ),
-        Line(
-            r"\log p(x) - \mathrm{KL}(\text{forward} \,\Vert\, \text{backward})",
-            lambda w: evidence_of(w) - path_gap(w),
-            reason="on every path w = p(x) backward / forward",
+        "the logarithm of a product; expectation is linear",
+    )
+    .slip(
+        "move before weighing",
+        given("TODO", lambda w: temperature_by_temperature(w, late=True)),
+        "the chain moved first and was weighed at its new place.",
+    )
+    .eq(
+        given(
+            r"\log p(x) - \mathrm{KL}(\text{forward} \,\Vert\, \text{backward})", lambda w: evidence_of(w) - path_gap(w)
         ),
-        Line(
-            r"\log p(x)",
-            evidence_of,
-            reason="KL is never negative",
-            relation="<=",
-            gap=path_gap,
-        ),
-        Line(
+        "on every path w = p(x) backward / forward",
+    )
+    .slip(
+        "KL swapped",
+        given("TODO", lambda w: evidence_of(w) - path_gap(w, upper=True)),
+        "KL(backward || forward) stands below: the forward chain is averaged forward.",
+    )
+    .le(given(r"\log p(x)", evidence_of), "KL is never negative", gap=path_gap)
+    .slip(
+        "above instead of below",
+        says="the forward chain was taken for an upper bound: its logarithm is too small on average.",
+        relation=">=",
+    )
+    .le(
+        given(
             r"\log p(x) + \mathrm{KL}(\text{backward} \,\Vert\, \text{forward})",
             lambda w: evidence_of(w) + path_gap(w, upper=True),
-            reason="KL is never negative",
-            relation="<=",
-            gap=lambda w: path_gap(w, upper=True),
         ),
-        Line(
+        "KL is never negative",
+        gap=lambda w: path_gap(w, upper=True),
+    )
+    .eq(
+        given(
             r"\mathbb{E}_{\text{backward}}\left[\log w\right],\quad z_{T-1} \sim p(z \mid x)",
             mean_backward(lambda w: w.posterior),
-            reason="w = p(x) backward / forward, now averaged backward",
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "move before weighing",
-            "It looks like the chain moved first and was weighed at its new place.",
-            lambda w: temperature_by_temperature(w, late=True),
-        ),
-        Slip(
-            2,
-            "KL swapped",
-            "It looks like KL(backward || forward) stands below: the forward chain is averaged forward.",
-            lambda w: evidence_of(w) - path_gap(w, upper=True),
-        ),
-        Slip(
-            3,
-            "above instead of below",
-            "It looks like the forward chain was taken for an upper bound: its logarithm is too small on average.",
-            relation=">=",
-        ),
-        Slip(
-            5,
-            "backward from the prior",
-            "It looks like the backward chain started at the prior: it must start at an exact posterior sample.",
-            mean_backward(lambda w: w.model.prior),
-        ),
-        Slip(
-            5,
-            "backward from where the forward chain ended",
-            "It looks like the end of a forward chain was taken for an exact posterior sample: no bound from above then.",
-            mean_backward(end_of_forward),
-        ),
-        Slip(
-            5,
-            "logarithm outside",
-            "It looks like the mean of 1/w was taken before the logarithm: that gives log p(x), not what a chain reports.",
-            lambda w: -np.log(np.exp(w.backward(w.posterior)) @ np.exp(-w.log_weights)),
-        ),
-    ),
+        "w = p(x) backward / forward, now averaged backward",
+    )
+    .slip(
+        "backward from the prior",
+        given("TODO", mean_backward(lambda w: w.model.prior)),
+        "the backward chain started at the prior: it must start at an exact posterior sample.",
+    )
+    .slip(
+        "backward from where the forward chain ended",
+        given("TODO", mean_backward(end_of_forward)),
+        "the end of a forward chain was taken for an exact posterior sample: no bound from above then.",
+    )
+    .slip(
+        "logarithm outside",
+        given("TODO", lambda w: -np.log(np.exp(w.backward(w.posterior)) @ np.exp(-w.log_weights))),
+        "the mean of 1/w was taken before the logarithm: that gives log p(x), not what a chain reports.",
+    )
 )
 
 CHAPTER = (B10, J1, J2, J3, J4, J5, J8, J10, J13, J14, J18, J20)

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import derive
 from vaelib.distributions import Categorical, MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import elbo
 from vaelib.estimate import Estimate
+from vaelib.formula import given, tex
 from vaelib.formula.scope import Scope
 from vaelib.formula.worlds import Conditional, Law, Mixture, Table
 from vaelib.models import LinearGaussian
-from vaelib.quadrature import gauss_hermite, gauss_hermite_multivariate, gauss_legendre, trapezoid
+from vaelib.quadrature import gauss_hermite, gauss_legendre
 from vaelib.witnesses import (
     LinearWitness,
     away_from_zero,
@@ -107,111 +108,89 @@ def four_logarithms(w: Codes) -> float:
     return float(np.mean(np.sum(w.codes * (np.log(w.codes) - a + a - np.log(w.prior)), axis=1)))
 
 
-def two_divergences(w: Codes) -> float:
-    """1/N sum_n KL(q_n || aggregate) + E_aggregate[log aggregate - log p]: the second mean is over the aggregate."""
-    to_aggregate = np.mean(kl_table(w.codes, w.aggregate))
-    return float(to_aggregate + np.sum(w.aggregate * (np.log(w.aggregate) - np.log(w.prior))))
-
-
 def surgery_in_package(w: Codes) -> float:
     aggregate = categorical(w.aggregate)
     to_aggregate = kl_divergence(categorical(w.codes), categorical(np.broadcast_to(w.aggregate, w.codes.shape)))
     return float(to_aggregate.mean() + kl_divergence(aggregate, categorical(w.prior)))
 
 
-K1 = Derivation(
-    "K1",
-    "surgery on the mean KL: information and marginal",
-    draw=Codes.draw,
-    assumptions="each example has weight 1/N; every q(z | x_n) is 0 wherever p(z) is",
-    source="Hoffman and Johnson 2016, equation (7)",
-    lines=(
-        Line(r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, p(z))", lambda w: w.rate),
-        Line(
-            r"\tfrac1N \sum_n \mathbb{E}_{q(z \mid x_n)}\left[\log\tfrac{q(z \mid x_n)}{\bar q(z)} + \log\tfrac{\bar q(z)}{p(z)}\right]",
-            four_logarithms,
-            reason="add and subtract log q̄(z), the mean code",
+K1 = (
+    derive(
+        "K1",
+        "surgery on the mean KL: information and marginal",
+        Codes.draw,
+        assumptions="each example has weight 1/N; every q(z | x_n) is 0 wherever p(z) is",
+        source="Hoffman and Johnson 2016, equation (7)",
+    )
+    .start(tex(r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, p(z))"))
+    .eq(
+        tex(
+            r"\tfrac1N \sum_n \mathbb{E}_{q(z \mid x_n)}\left[\log\tfrac{q(z \mid x_n)}{\bar q(z)} + \log\tfrac{\bar q(z)}{p(z)}\right]"
         ),
-        Line(
-            r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, \bar q(z)) + \mathbb{E}_{\bar q}\left[\log\tfrac{\bar q(z)}{p(z)}\right]",
-            two_divergences,
-            reason="linear; the second logarithm is free of n",
+        "add and subtract log q̄(z), the mean code",
+    )
+    .eq(
+        tex(
+            r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, \bar q(z)) + \mathbb{E}_{\bar q}\left[\log\tfrac{\bar q(z)}{p(z)}\right]"
         ),
-        Line(
-            r"I(n; z) + \mathrm{KL}(\bar q \,\Vert\, p), \quad I(n; z) = \mathrm{H}(\bar q) - \tfrac1N \sum_n \mathrm{H}(q(z \mid x_n))",
-            lambda w: w.information + kl_table(w.aggregate, w.prior),
-            reason="the mean KL to the mean is mutual information",
+        "linear; the second logarithm is free of n",
+    )
+    .slip(
+        "mean under the prior",
+        tex(
+            r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, \bar q(z)) + \mathbb{E}_{p}\left[\log\tfrac{\bar q(z)}{p(z)}\right]"
         ),
-        Line(
-            r"\text{as computed by } \mathtt{kl\_divergence}",
-            surgery_in_package,
-            reason="both divergences in the package",
+        "the second mean is under the prior: the z are drawn from codes, so it is under their mixture.",
+    )
+    .eq(
+        tex(
+            r"I(n; z) + \mathrm{KL}(\bar q \,\Vert\, p), \quad I(n; z) = \mathrm{H}(\bar q) - \tfrac1N \sum_n \mathrm{H}(q(z \mid x_n))"
         ),
-        Line(
-            r"\log N + \mathrm{KL}(\bar q \,\Vert\, p)",
-            lambda w: np.log(w.size) + kl_table(w.aggregate, w.prior),
-            reason="to name one of N examples takes log N nats",
-            relation="<=",
-            gap=lambda w: np.sum(w.aggregate * entropy_table(w.which.T)),
+        "the mean KL to the mean is mutual information",
+    )
+    .slip(
+        "marginal KL swapped",
+        tex(r"I(n; z) + \mathrm{KL}(p \,\Vert\, \bar q)"),
+        "KL(p || q̄): the mean is over codes, so the mixture of codes comes first.",
+    )
+    .slip(
+        "no mutual information",
+        tex(r"\mathrm{KL}(\bar q \,\Vert\, p)"),
+        "only the mixture of the codes was compared with the prior: what tells the examples apart is lost.",
+    )
+    .slip(
+        "information subtracted",
+        tex(r"\mathrm{KL}(\bar q \,\Vert\, p) - I(n; z)"),
+        "the mutual information is subtracted: the rate pays for it.",
+    )
+    .slip(
+        "sum over examples",
+        tex(r"N\, I(n; z) + \mathrm{KL}(\bar q \,\Vert\, p)"),
+        "the information was summed over the examples: all terms are means.",
+    )
+    .slip(
+        "entropy of the mixture alone",
+        tex(r"\mathrm{H}(\bar q) + \mathrm{KL}(\bar q \,\Vert\, p)"),
+        "the entropy of each code was left out: information is the entropy that knowing n removes.",
+    )
+    .eq(given(r"\text{as computed by } \mathtt{kl\_divergence}", surgery_in_package), "both divergences in the package")
+    .le(
+        tex(r"\log N + \mathrm{KL}(\bar q \,\Vert\, p)"),
+        "to name one of N examples takes log N nats",
+        gap=lambda w: np.sum(w.aggregate * entropy_table(w.which.T)),
+    )
+    .slip(
+        "log N reached",
+        says="every code was taken to name its example: overlapping codes say less than log N.",
+        relation="=",
+    )
+    .slip(
+        "log of the number of states",
+        given(
+            r"\log K + \mathrm{KL}(\bar q \,\Vert\, p)", lambda w: np.log(w.prior.size) + kl_table(w.aggregate, w.prior)
         ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "mean under the prior",
-            "It looks like the second mean is under the prior: the z are drawn from codes, so it is under their mixture.",
-            lambda w: np.mean(kl_table(w.codes, w.aggregate)) + np.sum(w.prior * np.log(w.aggregate / w.prior)),
-            latex=r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, \bar q(z)) + \mathbb{E}_{p}\left[\log\tfrac{\bar q(z)}{p(z)}\right]",
-        ),
-        Slip(
-            3,
-            "marginal KL swapped",
-            "It looks like KL(p || q̄): the mean is over codes, so the mixture of codes comes first.",
-            lambda w: w.information + kl_table(w.prior, w.aggregate),
-            latex=r"I(n; z) + \mathrm{KL}(p \,\Vert\, \bar q)",
-        ),
-        Slip(
-            3,
-            "no mutual information",
-            "It looks like only the mixture of the codes was compared with the prior: what tells the examples apart is lost.",
-            lambda w: kl_table(w.aggregate, w.prior),
-            latex=r"\mathrm{KL}(\bar q \,\Vert\, p)",
-        ),
-        Slip(
-            3,
-            "information subtracted",
-            "It looks like the mutual information is subtracted: the rate pays for it.",
-            lambda w: kl_table(w.aggregate, w.prior) - w.information,
-            latex=r"\mathrm{KL}(\bar q \,\Vert\, p) - I(n; z)",
-        ),
-        Slip(
-            3,
-            "sum over examples",
-            "It looks like the information was summed over the examples: all terms are means.",
-            lambda w: w.size * w.information + kl_table(w.aggregate, w.prior),
-            latex=r"N\, I(n; z) + \mathrm{KL}(\bar q \,\Vert\, p)",
-        ),
-        Slip(
-            3,
-            "entropy of the mixture alone",
-            "It looks like the entropy of each code was left out: information is the entropy that knowing n removes.",
-            lambda w: entropy_table(w.aggregate) + kl_table(w.aggregate, w.prior),
-            latex=r"\mathrm{H}(\bar q) + \mathrm{KL}(\bar q \,\Vert\, p)",
-        ),
-        Slip(
-            5,
-            "log N reached",
-            "It looks like every code was taken to name its example: overlapping codes say less than log N.",
-            relation="=",
-        ),
-        Slip(
-            5,
-            "log of the number of states",
-            "It looks like the states of z were counted, not the examples: that bounds I too, but misses by another gap.",
-            lambda w: np.log(w.prior.size) + kl_table(w.aggregate, w.prior),
-            latex=r"\log K + \mathrm{KL}(\bar q \,\Vert\, p)",
-        ),
-    ),
+        "the states of z were counted, not the examples: that bounds I too, but misses by another gap.",
+    )
 )
 
 
@@ -253,23 +232,6 @@ class GaussianCodes:
         )
 
 
-def gaussian_rate(w: GaussianCodes) -> float:
-    """1/N sum_n [log(s / s_n) + (s_n^2 + (m_n - m)^2) / (2 s^2) - 1/2], spelled out."""
-    m, s = w.prior.loc, w.prior.scale
-    return float(np.mean(np.log(s / w.scale) + (w.scale**2 + (w.loc - m) ** 2) / (2 * s**2) - 0.5))
-
-
-def gaussian_split(w: GaussianCodes) -> Estimate:
-    """1/N sum_n E_{q_n}[log q_n - log aggregate + log aggregate - log p], by the trapezoid rule."""
-
-    def integrand(z: Array) -> Array:
-        log_codes, log_aggregate = w.log_codes(z), w.log_aggregate(z)[:, None]
-        inside = (log_codes - log_aggregate) + (log_aggregate - w.prior.log_prob(z)[:, None])
-        return np.mean(np.exp(log_codes) * inside, axis=1)
-
-    return trapezoid(integrand, -14.0, 14.0)
-
-
 def gaussian_information(w: GaussianCodes) -> Estimate:
     """H(aggregate) by Gauss-Legendre panels, less the mean of 1/2 log(2 pi e s_n^2)."""
 
@@ -305,75 +267,69 @@ def moment_matched(w: GaussianCodes) -> Normal:
     return Normal(float(np.mean(w.loc)), float(np.sqrt(variance)))
 
 
-K2 = Derivation(
-    "K2",
-    "the same surgery with Gaussian codes",
-    draw=GaussianCodes.draw,
-    assumptions="q̄ is a mixture of N Gaussians, not a Gaussian",
-    source="Hoffman and Johnson 2016; Tomczak and Welling 2018, section 2",
-    lines=(
-        Line(
-            r"\tfrac1N \sum_n \left[\log\tfrac{s}{\sigma_n} + \tfrac{\sigma_n^2 + (\mu_n - m)^2}{2 s^2} - \tfrac12\right]",
-            gaussian_rate,
-        ),
-        Line(
-            r"\tfrac1N \sum_n \int q_n(z) \left[\log\tfrac{q_n(z)}{\bar q(z)} + \log\tfrac{\bar q(z)}{p(z)}\right] dz",
-            gaussian_split,
-            reason="definition of KL; add and subtract log q̄(z)",
-        ),
-        Line(
-            r"\mathrm{H}(\bar q) - \tfrac1N \sum_n \tfrac12 \log(2\pi e \sigma_n^2) + \mathrm{KL}(\bar q \,\Vert\, p)",
-            lambda w: gaussian_information(w) + aggregate_to_prior(w),
-            reason="mean KL to the mixture = entropy less mean entropy",
-        ),
-        Line(
-            r"\log N - \mathbb{E}_{\bar q}[\mathrm{H}(q(n \mid z))] + \mathrm{KL}(\bar q \,\Vert\, p)",
-            lambda w: information_from_examples(w) + aggregate_to_prior(w),
-            reason="mutual information is symmetric: which n, given z?",
-        ),
-        Line(
-            r"\text{as computed by } \mathtt{kl\_divergence}",
-            lambda w: kl_divergence(Normal(w.loc, w.scale), w.prior).mean(),
-            reason="the mean KL that training pays",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "Gaussian aggregate",
-            "It looks like the mixture was replaced by a Gaussian of its mean and variance: that loses its bumps.",
-            lambda w: gaussian_information(w) + kl_divergence(moment_matched(w), w.prior),
-        ),
-        Slip(
-            2,
-            "averaged parameters",
-            "It looks like means and variances of the codes were averaged: a mixture averages the densities.",
+K2 = (
+    derive(
+        "K2",
+        "the same surgery with Gaussian codes",
+        GaussianCodes.draw,
+        assumptions="q̄ is a mixture of N Gaussians, not a Gaussian",
+        source="Hoffman and Johnson 2016; Tomczak and Welling 2018, section 2",
+    )
+    .start(
+        tex(
+            r"\tfrac1N \sum_n \left[\log\tfrac{s}{\sigma_n} + \tfrac{\sigma_n^2 + (\mu_n - m)^2}{2 s^2} - \tfrac12\right]"
+        )
+    )
+    .eq(
+        tex(r"\tfrac1N \sum_n \int q_n(z) \left[\log\tfrac{q_n(z)}{\bar q(z)} + \log\tfrac{\bar q(z)}{p(z)}\right] dz"),
+        "definition of KL; add and subtract log q̄(z)",
+    )
+    .eq(
+        tex(r"\mathrm{H}(\bar q) - \tfrac1N \sum_n \tfrac12 \log(2\pi e \sigma_n^2) + \mathrm{KL}(\bar q \,\Vert\, p)"),
+        "mean KL to the mixture = entropy less mean entropy",
+    )
+    .slip(
+        "Gaussian aggregate",
+        given("TODO", lambda w: gaussian_information(w) + kl_divergence(moment_matched(w), w.prior)),
+        "the mixture was replaced by a Gaussian of its mean and variance: that loses its bumps.",
+    )
+    .slip(
+        "averaged parameters",
+        given(
+            "TODO",
             lambda w: (
                 gaussian_information(w)
                 + kl_divergence(Normal(float(w.loc.mean()), float(np.sqrt(np.mean(w.scale**2)))), w.prior)
             ),
         ),
-        Slip(
-            2,
-            "no mutual information",
-            "It looks like only the mixture of the codes was compared with the prior.",
-            aggregate_to_prior,
-            latex=r"\mathrm{KL}(\bar q \,\Vert\, p)",
+        "means and variances of the codes were averaged: a mixture averages the densities.",
+    )
+    .slip(
+        "no mutual information",
+        tex(r"\mathrm{KL}(\bar q \,\Vert\, p)"),
+        "only the mixture of the codes was compared with the prior.",
+    )
+    .eq(
+        tex(r"\log N - \mathbb{E}_{\bar q}[\mathrm{H}(q(n \mid z))] + \mathrm{KL}(\bar q \,\Vert\, p)"),
+        "mutual information is symmetric: which n, given z?",
+    )
+    .slip(
+        "sum instead of mixture",
+        given("TODO", lambda w: information_from_examples(w) + aggregate_to_prior(w, mixture=w.loc.size)),
+        "the codes were added up without the 1/N: then q̄ integrates to N.",
+    )
+    .slip(
+        "log N for the information",
+        tex(r"\log N + \mathrm{KL}(\bar q \,\Vert\, p)"),
+        "every z was taken to name its example: where codes overlap, some doubt about n stays.",
+    )
+    .eq(
+        given(
+            r"\text{as computed by } \mathtt{kl\_divergence}",
+            lambda w: kl_divergence(Normal(w.loc, w.scale), w.prior).mean(),
         ),
-        Slip(
-            3,
-            "sum instead of mixture",
-            "It looks like the codes were added up without the 1/N: then q̄ integrates to N.",
-            lambda w: information_from_examples(w) + aggregate_to_prior(w, mixture=w.loc.size),
-        ),
-        Slip(
-            3,
-            "log N for the information",
-            "It looks like every z was taken to name its example: where codes overlap, some doubt about n stays.",
-            lambda w: np.log(w.loc.size) + aggregate_to_prior(w),
-            latex=r"\log N + \mathrm{KL}(\bar q \,\Vert\, p)",
-        ),
-    ),
+        "the mean KL that training pays",
+    )
 )
 
 
@@ -424,66 +380,55 @@ def geometric_mean(w: CodesAndPriors) -> Array:
     return product / product.sum()
 
 
-K3 = Derivation(
-    "K3",
-    "the best prior is the aggregate posterior",
-    draw=CodesAndPriors.draw,
-    assumptions="the codes are held fixed; any prior may be chosen",
-    source="Tomczak and Welling 2018, section 2; Hoffman and Johnson 2016",
-    lines=(
-        Line(
-            r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, p) \quad \forall p",
-            lambda w: np.mean(kl_table(w.codes[:, None], w.priors), axis=0),
-        ),
-        Line(
-            r"-\tfrac1N \sum_n \mathrm{H}(q(z \mid x_n)) - \mathbb{E}_{\bar q}[\log p(z)]",
-            lambda w: -np.mean(entropy_table(w.codes)) - np.log(w.priors) @ w.aggregate,
-            reason="only the cross-entropy depends on p, through q̄",
-        ),
-        Line(
+K3 = (
+    derive(
+        "K3",
+        "the best prior is the aggregate posterior",
+        CodesAndPriors.draw,
+        assumptions="the codes are held fixed; any prior may be chosen",
+        source="Tomczak and Welling 2018, section 2; Hoffman and Johnson 2016",
+    )
+    .start(tex(r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, p) \quad \forall p"))
+    .eq(
+        tex(r"-\tfrac1N \sum_n \mathrm{H}(q(z \mid x_n)) - \mathbb{E}_{\bar q}[\log p(z)]"),
+        "only the cross-entropy depends on p, through q̄",
+    )
+    .eq(
+        given(
             r"I(n; z) + \mathrm{KL}(\bar q \,\Vert\, p)",
             lambda w: entropy_table(w.aggregate) - np.mean(entropy_table(w.codes)) + kl_table(w.aggregate, w.priors),
-            reason="add and subtract H(q̄)",
         ),
-        Line(
-            r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, \bar q)",
-            lambda w: w.rate_under(w.aggregate),
-            reason="KL(q̄ ‖ p) is never negative, and 0 at p = q̄",
-            relation=">=",
-            gap=lambda w: kl_table(w.aggregate, w.priors),
-            equality=CodesAndPriors.draw_best,
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "minus the marginal KL",
-            "It looks like the marginal KL is subtracted: a prior that misses the codes costs extra.",
+        "add and subtract H(q̄)",
+    )
+    .slip(
+        "minus the marginal KL",
+        given(
+            r"I(n; z) - \mathrm{KL}(\bar q \,\Vert\, p)",
             lambda w: entropy_table(w.aggregate) - np.mean(entropy_table(w.codes)) - kl_table(w.aggregate, w.priors),
-            latex=r"I(n; z) - \mathrm{KL}(\bar q \,\Vert\, p)",
         ),
-        Slip(
-            3,
-            "geometric mean",
-            "It looks like logarithms of the codes were averaged: that is best for KL(p || q_n), the other direction.",
+        "the marginal KL is subtracted: a prior that misses the codes costs extra.",
+    )
+    .ge(
+        tex(r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, \bar q)"),
+        "KL(q̄ ‖ p) is never negative, and 0 at p = q̄",
+        gap=lambda w: kl_table(w.aggregate, w.priors),
+        equality=CodesAndPriors.draw_best,
+    )
+    .slip(
+        "geometric mean",
+        given(
+            r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, g), \quad g \propto \prod_n q(z \mid x_n)^{1/N}",
             lambda w: w.rate_under(geometric_mean(w)),
-            latex=r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, g), \quad g \propto \prod_n q(z \mid x_n)^{1/N}",
         ),
-        Slip(
-            3,
-            "uniform prior",
-            "It looks like the flattest prior was taken to be the cheapest: cheapest is the one that follows the codes.",
-            lambda w: w.rate_under(np.full(w.aggregate.shape, 1 / w.aggregate.size)),
-        ),
-        Slip(
-            3,
-            "nothing to pay",
-            "It looks like the best prior makes the rate vanish: the information I stays to be paid.",
-            lambda w: 0.0,
-            latex=r"0",
-        ),
-        Slip(3, "an upper bound", "It looks like the inequality is turned around.", relation="<="),
-    ),
+        "logarithms of the codes were averaged: that is best for KL(p || q_n), the other direction.",
+    )
+    .slip(
+        "uniform prior",
+        given("TODO", lambda w: w.rate_under(np.full(w.aggregate.shape, 1 / w.aggregate.size))),
+        "the flattest prior was taken to be the cheapest: cheapest is the one that follows the codes.",
+    )
+    .slip("nothing to pay", tex(r"0"), "the best prior makes the rate vanish: the information I stays to be paid.")
+    .slip("an upper bound", says="the inequality is turned around.", relation="<=")
 )
 
 
@@ -567,83 +512,56 @@ def decoder_gap(w: Channel) -> float:
     return float(w.aggregate @ kl_table(w.backward, w.decoder))
 
 
-K4 = Derivation(
-    "K4",
-    "information lies between H - D and the rate",
-    draw=Channel.draw,
-    assumptions="z depends on x alone; x is discrete, or H is a differential entropy",
-    source="Alemi et al. 2018, equation (4)",
-    lines=(
-        Line(r"R = \mathbb{E}_{x}\,\mathrm{KL}(q(z \mid x) \,\Vert\, p(z))", lambda w: w.rate),
-        Line(
-            r"I(x; z) = \mathrm{H}(x) + \mathrm{H}(z) - \mathrm{H}(x, z)",
-            lambda w: w.information,
-            reason="R - I = KL(q̄ ‖ p), never negative",
-            relation=">=",
-            gap=lambda w: kl_table(w.aggregate, w.prior),
-        ),
-        Line(
-            r"H - D, \quad D = -\mathbb{E}_{x}\,\mathbb{E}_{q(z \mid x)}[\log p(x \mid z)]",
-            lambda w: w.entropy - w.distortion,
-            reason="I = H - H(x|z), and D is at least H(x|z)",
-            relation=">=",
-            gap=decoder_gap,
-        ),
-        Line(
-            r"H + \mathbb{E}_{x}[\mathcal{L}] + R",
-            lambda w: w.entropy + mean_bound(w) + w.rate,
-            reason="the mean bound is -(D + R): where training stands",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "rate below information",
-            "It looks like the rate was taken to be at most the information: the prior can only add to the price.",
-            relation="<=",
-        ),
-        Slip(
-            1,
-            "rate is information",
-            "It looks like the KL term was read as mutual information: that holds only if the prior is the mixture of codes.",
-            relation="=",
-        ),
-        Slip(
-            2,
-            "H plus D",
-            "It looks like the distortion was added: it is what stays unknown of x, so it is subtracted.",
-            lambda w: w.entropy + w.distortion,
-            latex=r"H + D",
-        ),
-        Slip(
-            2,
-            "distortion above",
-            "It looks like H - D was taken for an upper bound: a bad decoder makes D large and H - D small.",
-            relation="<=",
-        ),
-        Slip(
-            2,
-            "no entropy of the data",
-            "It looks like -D alone was compared with the information: the entropy of the data is missing.",
-            lambda w: -w.distortion,
-            latex=r"-D",
-        ),
-        Slip(
-            3,
-            "D minus R",
-            "It looks like the bound was read as R - D: both count against it, the bound is -(D + R).",
-            lambda w: w.entropy + (w.rate - w.distortion) + w.rate,
-        ),
-    ),
+K4 = (
+    derive(
+        "K4",
+        "information lies between H - D and the rate",
+        Channel.draw,
+        assumptions="z depends on x alone; x is discrete, or H is a differential entropy",
+        source="Alemi et al. 2018, equation (4)",
+    )
+    .start(tex(r"R = \mathbb{E}_{x}\,\mathrm{KL}(q(z \mid x) \,\Vert\, p(z))"))
+    .ge(
+        given(r"I(x; z) = \mathrm{H}(x) + \mathrm{H}(z) - \mathrm{H}(x, z)", lambda w: w.information),
+        "R - I = KL(q̄ ‖ p), never negative",
+        gap=lambda w: kl_table(w.aggregate, w.prior),
+    )
+    .slip(
+        "rate below information",
+        says="the rate was taken to be at most the information: the prior can only add to the price.",
+        relation="<=",
+    )
+    .slip(
+        "rate is information",
+        says="the KL term was read as mutual information: that holds only if the prior is the mixture of codes.",
+        relation="=",
+    )
+    .ge(
+        tex(r"H - D, \quad D = -\mathbb{E}_{x}\,\mathbb{E}_{q(z \mid x)}[\log p(x \mid z)]"),
+        "I = H - H(x|z), and D is at least H(x|z)",
+        gap=decoder_gap,
+    )
+    .slip("H plus D", tex(r"H + D"), "the distortion was added: it is what stays unknown of x, so it is subtracted.")
+    .slip(
+        "distortion above",
+        says="H - D was taken for an upper bound: a bad decoder makes D large and H - D small.",
+        relation="<=",
+    )
+    .slip(
+        "no entropy of the data",
+        tex(r"-D"),
+        "-D alone was compared with the information: the entropy of the data is missing.",
+    )
+    .eq(
+        given(r"H + \mathbb{E}_{x}[\mathcal{L}] + R", lambda w: w.entropy + mean_bound(w) + w.rate),
+        "the mean bound is -(D + R): where training stands",
+    )
+    .slip(
+        "D minus R",
+        given("TODO", lambda w: w.entropy + (w.rate - w.distortion) + w.rate),
+        "the bound was read as R - D: both count against it, the bound is -(D + R).",
+    )
 )
-
-
-def log_ratios(w: Channel) -> Array:
-    """E_q[log q(z)/p(z)], E_q[log q(x|z)/p(x|z)], E_q[log q(x,z)/(p(z) p(x|z))], all under q(x, z)."""
-    of_z = np.log(w.aggregate / w.prior)[None, :]
-    of_x = np.log(w.backward / w.decoder).T
-    of_both = np.log(w.joint / (w.prior * w.decoder.T))
-    return np.array([np.sum(w.joint * ratio) for ratio in (of_z, of_x, of_both)])
 
 
 def three_divergences(w: Channel, first: Any = None, second: Any = None) -> Array:
@@ -652,30 +570,52 @@ def three_divergences(w: Channel, first: Any = None, second: Any = None) -> Arra
     return np.array([to_prior, to_decoder, to_prior + to_decoder])
 
 
-K5 = Derivation(
-    "K5",
-    "what the sandwich leaves on either side",
-    draw=Channel.draw,
-    assumptions="as K4; all divergences finite",
-    source="Alemi et al. 2018, appendix; Hoffman and Johnson 2016",
-    lines=(
-        Line(
-            r"\left(R - I,\ I - (H - D),\ R + D - H\right)",
-            lambda w: np.array(
-                [w.rate - w.information, w.information - w.entropy + w.distortion, w.rate + w.distortion - w.entropy]
-            ),
+K5 = (
+    derive(
+        "K5",
+        "what the sandwich leaves on either side",
+        Channel.draw,
+        assumptions="as K4; all divergences finite",
+        source="Alemi et al. 2018, appendix; Hoffman and Johnson 2016",
+    )
+    .start(tex(r"\left(R - I,\ I - (H - D),\ R + D - H\right)"))
+    .eq(
+        tex(
+            r"\mathbb{E}_{q(x, z)}\left(\log\tfrac{q(z)}{p(z)},\ \log\tfrac{q(x \mid z)}{p(x \mid z)},\ \log\tfrac{q(x, z)}{p(z)\,p(x \mid z)}\right)"
         ),
-        Line(
-            r"\mathbb{E}_{q(x, z)}\left(\log\tfrac{q(z)}{p(z)},\ \log\tfrac{q(x \mid z)}{p(x \mid z)},\ \log\tfrac{q(x, z)}{p(z)\,p(x \mid z)}\right)",
-            log_ratios,
-            reason="all four are means under q(x,z): collect logarithms",
-        ),
-        Line(
+        "all four are means under q(x,z): collect logarithms",
+    )
+    .eq(
+        given(
             r"\left(\mathrm{KL}(\bar q \,\Vert\, p),\ \mathbb{E}_{\bar q}\,\mathrm{KL}(q(x \mid z) \,\Vert\, p(x \mid z)),\ \text{their sum}\right)",
             three_divergences,
-            reason="definition of KL; the logarithms add up",
         ),
-        Line(
+        "definition of KL; the logarithms add up",
+    )
+    .slip(
+        "marginal KL swapped",
+        given("TODO", lambda w: three_divergences(w, first=lambda w: kl_table(w.prior, w.aggregate))),
+        "KL(p || q̄): the mean is under what the encoder makes.",
+    )
+    .slip(
+        "mean under the prior",
+        given("TODO", lambda w: three_divergences(w, second=lambda w: w.prior @ kl_table(w.backward, w.decoder))),
+        "z is drawn from the prior in the second gap: the z come from codes of data.",
+    )
+    .slip(
+        "decoder KL swapped",
+        given("TODO", lambda w: three_divergences(w, second=lambda w: w.aggregate @ kl_table(w.decoder, w.backward))),
+        "KL(p(x|z) || q(x|z)): x is drawn from the data, so q(x|z) comes first.",
+    )
+    .slip(
+        "the two exchanged",
+        given(
+            "TODO", lambda w: three_divergences(w, first=decoder_gap, second=lambda w: kl_table(w.aggregate, w.prior))
+        ),
+        "the two gaps were exchanged: the prior widens R - I, the decoder widens I - (H - D).",
+    )
+    .eq(
+        given(
             r"\text{as computed by } \mathtt{kl\_divergence}",
             lambda w: np.array(
                 [
@@ -684,35 +624,9 @@ K5 = Derivation(
                     kl_divergence(categorical(w.joint.ravel()), categorical((w.prior * w.decoder.T).ravel())),
                 ]
             ),
-            reason="chain rule: the third is the KL of the joints",
         ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "marginal KL swapped",
-            "It looks like KL(p || q̄): the mean is under what the encoder makes.",
-            lambda w: three_divergences(w, first=lambda w: kl_table(w.prior, w.aggregate)),
-        ),
-        Slip(
-            2,
-            "mean under the prior",
-            "It looks like z is drawn from the prior in the second gap: the z come from codes of data.",
-            lambda w: three_divergences(w, second=lambda w: w.prior @ kl_table(w.backward, w.decoder)),
-        ),
-        Slip(
-            2,
-            "decoder KL swapped",
-            "It looks like KL(p(x|z) || q(x|z)): x is drawn from the data, so q(x|z) comes first.",
-            lambda w: three_divergences(w, second=lambda w: w.aggregate @ kl_table(w.decoder, w.backward)),
-        ),
-        Slip(
-            2,
-            "the two exchanged",
-            "It looks like the two gaps were exchanged: the prior widens R - I, the decoder widens I - (H - D).",
-            lambda w: three_divergences(w, first=decoder_gap, second=lambda w: kl_table(w.aggregate, w.prior)),
-        ),
-    ),
+        "chain rule: the third is the KL of the joints",
+    )
 )
 
 
@@ -780,61 +694,15 @@ def package_rate(w: ScalarCoder) -> float:
     return float(np.mean(kl_divergence(codes, Normal(0.0, 1.0))))
 
 
-K6 = Derivation(
-    "K6",
-    "the slope of the best objective in beta is minus the rate",
-    draw=ScalarCoder.draw,
-    assumptions="the best code lies inside its family and moves smoothly with beta",
-    source="envelope theorem; Alemi et al. 2018, section 2",
-    lines=(
-        Line(
-            r"\frac{d}{d\beta} \max_q \left[-D - \beta R\right]",
-            slope_of_the_maximum,
-            step=0.04,
-            order=3,  # asked for; the rule has one more
-            resolution=1e-4,
-        ),
-        Line(
-            r"\left.\frac{\partial}{\partial\beta}\left[-D(q) - \beta R(q)\right]\right|_{q = q^*(\beta)}",
-            slope_at_fixed_code,
-            reason="at the maximum, moving q changes nothing",
-            resolution=1e-4,
-        ),
-        Line(
-            r"-\tfrac12\left[\tfrac{w^2\,\overline{x^2}}{(w^2 + \beta c)^2} - \tfrac{w^2}{w^2 + \beta c} + \log\tfrac{w^2 + \beta c}{\beta c}\right]",
-            lambda w: -best_rate(w),
-            reason="linear in beta with slope -R; R written out",
-        ),
-        Line(
-            r"\text{as computed by } \mathtt{kl\_divergence}",
-            lambda w: -package_rate(w),
-            reason="the rate in the package",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "code of another beta",
-            "It looks like the code was optimal for another beta: only at the optimum does its motion not count.",
-            lambda w: slope_at_fixed_code(w, at=1.6),
-        ),
-        Slip(2, "plus the rate", "It looks like the sign is lost: a larger beta lowers the best objective.", best_rate, latex="R"),
-        Slip(
-            2,
-            "the distortion",
-            "It looks like the slope was read off the other axis: beta multiplies the rate.",
-            lambda w: -w.distortion(*w.best(w.beta)),
-            latex="-D",
-        ),
-        Slip(
-            2,
-            "divided by beta",
-            "It looks like beta was divided out: the objective is linear in beta, its slope has no beta left.",
-            lambda w: -best_rate(w) / w.beta,
-            latex=r"-\tfrac{1}{\beta} R",
-        ),
-    ),
-)  # fmt: skip
+K6 = (derive("K6", "the slope of the best objective in beta is minus the rate", ScalarCoder.draw, assumptions="the best code lies inside its family and moves smoothly with beta", source="envelope theorem; Alemi et al. 2018, section 2")
+.start(given(r"\frac{d}{d\beta} \max_q \left[-D - \beta R\right]", slope_of_the_maximum), step=0.04, order=3, resolution=1e-4)
+.eq(given(r"\left.\frac{\partial}{\partial\beta}\left[-D(q) - \beta R(q)\right]\right|_{q = q^*(\beta)}", slope_at_fixed_code), "at the maximum, moving q changes nothing", resolution=1e-4)
+.slip("code of another beta", given("TODO", lambda w: slope_at_fixed_code(w, at=1.6)), "the code was optimal for another beta: only at the optimum does its motion not count.")
+.eq(given(r"-\tfrac12\left[\tfrac{w^2\,\overline{x^2}}{(w^2 + \beta c)^2} - \tfrac{w^2}{w^2 + \beta c} + \log\tfrac{w^2 + \beta c}{\beta c}\right]", lambda w: -best_rate(w)), "linear in beta with slope -R; R written out")
+.slip("plus the rate", given("R", best_rate), "the sign is lost: a larger beta lowers the best objective.")
+.slip("the distortion", given("-D", lambda w: -w.distortion(*w.best(w.beta))), "the slope was read off the other axis: beta multiplies the rate.")
+.slip("divided by beta", given(r"-\tfrac{1}{\beta} R", lambda w: -best_rate(w) / w.beta), "beta was divided out: the objective is linear in beta, its slope has no beta left.")
+.eq(given(r"\text{as computed by } \mathtt{kl\_divergence}", lambda w: -package_rate(w)), "the rate in the package"))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -876,34 +744,6 @@ class Tempered:
         ]
 
 
-def minus_beta_bound(w: Tempered) -> Array:
-    """-E_q[log p(x|z)] + beta KL(q || N(0, I)) for each code, both spelled out."""
-    m, c = w.model, w.model.noise_variance
-    values = []
-    for q in w.qs:
-        residual = w.x - m.loading @ q.loc - m.offset
-        square = residual @ residual + np.trace(m.loading @ q.covariance @ m.loading.T)
-        missing = 0.5 * m.data_dim * (LOG_2PI + np.log(c)) + square / (2 * c)
-        log_det = np.linalg.slogdet(q.covariance)[1]
-        rate = 0.5 * (q.loc @ q.loc + np.trace(q.covariance) - m.latent_dim - log_det)
-        values.append(missing + w.beta * rate)
-    return np.array(values)
-
-
-def tempered_expectation(w: Tempered, power: Any = lambda beta: 1 / beta) -> Estimate:
-    """beta E_q[log q - log p(z) - log p(x|z)^power], by Gauss-Hermite: the integrand is quadratic in z."""
-    m = w.model
-
-    def under(q: MultivariateNormal) -> Estimate:
-        def inside(z: Array) -> Array:
-            return w.beta * (q.log_prob(z) - m.log_prior(z) - power(w.beta) * m.log_likelihood(w.x, z))
-
-        return gauss_hermite_multivariate(inside, q.loc, np.linalg.cholesky(q.covariance))
-
-    results = [under(q) for q in w.qs]
-    return Estimate(np.array([r.value for r in results]), np.array([r.error for r in results]))
-
-
 def tempered_model(w: Tempered, noise: Any = lambda c, beta: beta * c) -> LinearGaussian:
     return LinearGaussian(w.model.loading, w.model.offset, noise(w.model.noise_variance, w.beta))
 
@@ -942,84 +782,71 @@ def only_the_mean(w: Tempered) -> Array:
     return w.beta * np.array([kl_divergence(q, best) for q in w.qs])
 
 
-K7 = Derivation(
-    "K7",
-    "with beta, the best code is the posterior for noise beta c",
-    draw=Tempered.draw,
-    assumptions="linear Gaussian decoder with fixed noise variance c > 0, beta > 0; q any Gaussian",
-    source="Higgins et al. 2017, equation (4); Lucas et al. 2019, section 4",
-    lines=(
-        Line(
-            r"-\mathbb{E}_q[\log p(x \mid z)] + \beta\,\mathrm{KL}(q \,\Vert\, p(z)) \quad \forall q",
-            minus_beta_bound,
-        ),
-        Line(
-            r"\beta\,\mathbb{E}_q\left[\log q(z) - \log p(z) - \log p(x \mid z)^{1/\beta}\right]",
-            tempered_expectation,
-            reason="take beta out: the likelihood gets the power 1/beta",
-        ),
-        Line(
-            r"\beta\,\mathrm{KL}(q \,\Vert\, p_{\beta c}(z \mid x)) - \beta \log Z_\beta",
-            with_package_posterior,
-            reason="N(x; Wz + b, cI)^(1/beta) has the shape of noise beta c",
-        ),
-        Line(
-            r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \beta c M^{-1})), \quad M = W^\top W + \beta c I",
-            beta_times_kl,
-            reason="log Z_β is free of q; r = x - b: so q* is read off",
-            relation="same_argmin",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "power beta",
-            "It looks like the likelihood was raised to beta: dividing by beta leaves the power 1/beta.",
-            lambda w: tempered_expectation(w, power=lambda beta: beta),
-            latex=r"\beta\,\mathbb{E}_q\left[\log q(z) - \log p(z) - \log p(x \mid z)^{\beta}\right]",
-        ),
-        Slip(
-            2,
-            "the exact posterior",
-            "It looks like beta was ignored: with beta other than 1 the best code is not the posterior.",
+K7 = (
+    derive(
+        "K7",
+        "with beta, the best code is the posterior for noise beta c",
+        Tempered.draw,
+        assumptions="linear Gaussian decoder with fixed noise variance c > 0, beta > 0; q any Gaussian",
+        source="Higgins et al. 2017, equation (4); Lucas et al. 2019, section 4",
+    )
+    .start(tex(r"-\mathbb{E}_q[\log p(x \mid z)] + \beta\,\mathrm{KL}(q \,\Vert\, p(z)) \quad \forall q"))
+    .eq(
+        tex(r"\beta\,\mathbb{E}_q\left[\log q(z) - \log p(z) - \log p(x \mid z)^{1/\beta}\right]"),
+        "take beta out: the likelihood gets the power 1/beta",
+    )
+    .slip(
+        "power beta",
+        tex(r"\beta\,\mathbb{E}_q\left[\log q(z) - \log p(z) - \log p(x \mid z)^{\beta}\right]"),
+        "the likelihood was raised to beta: dividing by beta leaves the power 1/beta.",
+    )
+    .eq(
+        given(r"\beta\,\mathrm{KL}(q \,\Vert\, p_{\beta c}(z \mid x)) - \beta \log Z_\beta", with_package_posterior),
+        "N(x; Wz + b, cI)^(1/beta) has the shape of noise beta c",
+    )
+    .slip(
+        "the exact posterior",
+        given(
+            r"\beta\,\mathrm{KL}(q \,\Vert\, p_{c}(z \mid x)) - \beta \log Z_\beta",
             lambda w: with_package_posterior(w, lambda c, beta: c),
-            latex=r"\beta\,\mathrm{KL}(q \,\Vert\, p_{c}(z \mid x)) - \beta \log Z_\beta",
         ),
-        Slip(
-            3,
-            "beta ignored",
-            "It looks like beta was ignored: with beta other than 1 the best code is not the posterior.",
-            lambda w: beta_times_kl(w, lambda c, beta: c),
-            latex=r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ c M^{-1})), \quad M = W^\top W + c I",
-        ),
-        Slip(
-            3,
-            "c divided by beta",
-            "It looks like beta sharpens the code: a dearer KL makes the data count less, as more noise would.",
+        "beta was ignored: with beta other than 1 the best code is not the posterior.",
+    )
+    .same_argmin(
+        tex(r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \beta c M^{-1})), \quad M = W^\top W + \beta c I"),
+        "log Z_β is free of q; r = x - b: so q* is read off",
+    )
+    .slip(
+        "beta ignored",
+        tex(r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ c M^{-1})), \quad M = W^\top W + c I"),
+        "beta was ignored: with beta other than 1 the best code is not the posterior.",
+    )
+    .slip(
+        "c divided by beta",
+        given(
+            r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \tfrac{c}{\beta} M^{-1}))",
             lambda w: beta_times_kl(w, lambda c, beta: c / beta),
-            latex=r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \tfrac{c}{\beta} M^{-1}))",
         ),
-        Slip(
-            3,
-            "beta squared",
-            "It looks like beta was taken for a factor on the standard deviation: it multiplies the variance c.",
+        "beta sharpens the code: a dearer KL makes the data count less, as more noise would.",
+    )
+    .slip(
+        "beta squared",
+        given(
+            r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \beta^2 c M^{-1}))",
             lambda w: beta_times_kl(w, lambda c, beta: beta**2 * c),
-            latex=r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \beta^2 c M^{-1}))",
         ),
-        Slip(
-            3,
-            "only the mean shrinks",
-            "It looks like beta moved the mean alone: the covariance grows with beta too.",
-            only_the_mean,
-            latex=r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \Sigma_{\beta = 1}))",
-        ),
-        Slip(
-            3,
-            "equal after dropping the constant",
-            "It looks like log Z was dropped under an equals sign: only the best q stays the same.",
-            relation="=",
-        ),
-    ),
+        "beta was taken for a factor on the standard deviation: it multiplies the variance c.",
+    )
+    .slip(
+        "only the mean shrinks",
+        given(r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \Sigma_{\beta = 1}))", only_the_mean),
+        "beta moved the mean alone: the covariance grows with beta too.",
+    )
+    .slip(
+        "equal after dropping the constant",
+        says="log Z was dropped under an equals sign: only the best q stays the same.",
+        relation="=",
+    )
 )
 
 
@@ -1095,60 +922,60 @@ def single_codes_to_prior(w: PairCodes) -> float:
     return float(np.mean(kl_table(w.codes.sum(axis=2), w.first)) + np.mean(kl_table(w.codes.sum(axis=1), w.second)))
 
 
-K9 = Derivation(
-    "K9",
-    "information, total correlation, single latents",
-    draw=PairCodes.draw,
-    assumptions="the prior factorizes over the latents; the codes need not",
-    source="Chen et al. 2018, equation (2)",
-    lines=(
-        Line(
+K9 = (
+    derive(
+        "K9",
+        "information, total correlation, single latents",
+        PairCodes.draw,
+        assumptions="the prior factorizes over the latents; the codes need not",
+        source="Chen et al. 2018, equation (2)",
+    )
+    .start(
+        given(
             r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, p(z))",
             lambda w: np.mean(kl_table(flat(w.codes), w.prior.ravel())),
-        ),
-        Line(
+        )
+    )
+    .eq(
+        given(
             r"\tfrac1N \sum_n \mathbb{E}_{q(z \mid x_n)}\left[\log\tfrac{q(z \mid x_n)}{\bar q(z)} + \log\tfrac{\bar q(z)}{\prod_j \bar q(z_j)} + \log\tfrac{\prod_j \bar q(z_j)}{p(z)}\right]",
             three_parts,
-            reason="add and subtract log q̄(z) and log Π q̄(z_j)",
         ),
-        Line(
+        "add and subtract log q̄(z) and log Π q̄(z_j)",
+    )
+    .eq(
+        given(
             r"I(n; z) + \mathrm{TC} + \sum_j \mathrm{KL}(\bar q(z_j) \,\Vert\, p(z_j)), \quad \mathrm{TC} = \sum_j \mathrm{H}(\bar q(z_j)) - \mathrm{H}(\bar q(z))",
             lambda w: w.information + total_correlation(w) + margins_to_prior(w),
-            reason="p factorizes: the last part needs margins only",
         ),
-        Line(
-            r"\text{as computed by } \mathtt{kl\_divergence}",
-            parts_in_package,
-            reason="the three divergences in the package",
+        "p factorizes: the last part needs margins only",
+    )
+    .slip(
+        "no total correlation",
+        given(
+            r"I(n; z) + \sum_j \mathrm{KL}(\bar q(z_j) \,\Vert\, p(z_j))", lambda w: w.information + margins_to_prior(w)
         ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "no total correlation",
-            "It looks like the aggregate was taken to factorize: its latents depend on each other.",
-            lambda w: w.information + margins_to_prior(w),
-            latex=r"I(n; z) + \sum_j \mathrm{KL}(\bar q(z_j) \,\Vert\, p(z_j))",
-        ),
-        Slip(
-            2,
-            "minus total correlation",
-            "It looks like the total correlation is subtracted: dependence among the latents costs extra.",
-            lambda w: w.information - total_correlation(w) + margins_to_prior(w),
-        ),
-        Slip(
-            2,
-            "total correlation swapped",
-            "It looks like KL(product of margins || q̄): the mean is under the aggregate, so it comes first.",
-            lambda w: w.information + swapped_total_correlation(w) + margins_to_prior(w),
-        ),
-        Slip(
-            2,
-            "margins of single codes",
-            "It looks like each code's own margins were compared with the prior: that counts the information twice.",
-            lambda w: w.information + total_correlation(w) + single_codes_to_prior(w),
-        ),
-    ),
+        "the aggregate was taken to factorize: its latents depend on each other.",
+    )
+    .slip(
+        "minus total correlation",
+        given("TODO", lambda w: w.information - total_correlation(w) + margins_to_prior(w)),
+        "the total correlation is subtracted: dependence among the latents costs extra.",
+    )
+    .slip(
+        "total correlation swapped",
+        given("TODO", lambda w: w.information + swapped_total_correlation(w) + margins_to_prior(w)),
+        "KL(product of margins || q̄): the mean is under the aggregate, so it comes first.",
+    )
+    .slip(
+        "margins of single codes",
+        given("TODO", lambda w: w.information + total_correlation(w) + single_codes_to_prior(w)),
+        "each code's own margins were compared with the prior: that counts the information twice.",
+    )
+    .eq(
+        given(r"\text{as computed by } \mathtt{kl\_divergence}", parts_in_package),
+        "the three divergences in the package",
+    )
 )
 
 
@@ -1212,64 +1039,69 @@ def other_code(w: GaussianSource) -> Array:
     return np.array([0.5 * np.log1p(gain**2 * w.variance / noise), (1 - gain) ** 2 * w.variance + noise])
 
 
-K10 = Derivation(
-    "K10",
-    "rate and distortion of a Gaussian source",
-    draw=GaussianSource.draw,
-    assumptions="x ~ N(0, λ), squared error, 0 < D < λ",
-    source="Shannon 1959; Cover and Thomas 2006, theorem 10.3.2",
-    lines=(
-        Line(
+K10 = (
+    derive(
+        "K10",
+        "rate and distortion of a Gaussian source",
+        GaussianSource.draw,
+        assumptions="x ~ N(0, λ), squared error, 0 < D < λ",
+        source="Shannon 1959; Cover and Thomas 2006, theorem 10.3.2",
+    )
+    .start(
+        given(
             r"\left(\mathbb{E}_x\,\mathrm{KL}(q(z \mid x) \,\Vert\, q(z)),\ \mathbb{E}(x - z)^2\right), \quad q(z \mid x) = N\left((1 - \tfrac{D}{\lambda})\,x,\ D(1 - \tfrac{D}{\lambda})\right)",
             rate_and_error,
-        ),
-        Line(
+        )
+    )
+    .eq(
+        given(
             r"\left(\mathrm{h}(z) - \mathrm{h}(z \mid x),\ (\tfrac{D}{\lambda})^2 \lambda + D(1 - \tfrac{D}{\lambda})\right)",
             entropies_and_error,
-            reason="z has variance λ - D; x and the noise are independent",
         ),
-        Line(
+        "z has variance λ - D; x and the noise are independent",
+    )
+    .eq(
+        given(
             r"\left(\tfrac12 \log\tfrac{\lambda}{D},\ D\right)",
             lambda w: np.array([0.5 * np.log(w.variance / w.allowed), w.allowed]),
-            reason="(λ - D) / (D (1 - D/λ)) = λ/D",
         ),
-        Line(
-            r"\left(\tfrac12 \log(1 + \tfrac{a^2 \lambda}{v}),\ D\right), \quad v = D - (1 - a)^2 \lambda",
-            other_code,
-            reason="z = a x + noise of the same error spends no less",
-            relation="<=",
-            equality=GaussianSource.draw_best,
+        "(λ - D) / (D (1 - D/λ)) = λ/D",
+    )
+    .slip(
+        "no one half",
+        given(
+            r"\left(\log\tfrac{\lambda}{D},\ D\right)", lambda w: np.array([np.log(w.variance / w.allowed), w.allowed])
         ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "no one half",
-            "It looks like the 1/2 is missing: variances enter as squares of lengths.",
-            lambda w: np.array([np.log(w.variance / w.allowed), w.allowed]),
-            latex=r"\left(\log\tfrac{\lambda}{D},\ D\right)",
-        ),
-        Slip(
-            2,
-            "in bits",
-            "It looks like log2 was taken: that is the rate in bits, all else is in nats.",
+        "the 1/2 is missing: variances enter as squares of lengths.",
+    )
+    .slip(
+        "in bits",
+        given(
+            r"\left(\tfrac12 \log_2\tfrac{\lambda}{D},\ D\right)",
             lambda w: np.array([0.5 * np.log2(w.variance / w.allowed), w.allowed]),
-            latex=r"\left(\tfrac12 \log_2\tfrac{\lambda}{D},\ D\right)",
         ),
-        Slip(
-            2,
-            "noise added to x",
-            "It looks like z = x + noise of variance D was used: shrinking x first needs fewer nats for the same error.",
+        "log2 was taken: that is the rate in bits, all else is in nats.",
+    )
+    .slip(
+        "noise added to x",
+        given(
+            r"\left(\tfrac12 \log(1 + \tfrac{\lambda}{D}),\ D\right)",
             lambda w: np.array([0.5 * np.log1p(w.variance / w.allowed), w.allowed]),
-            latex=r"\left(\tfrac12 \log(1 + \tfrac{\lambda}{D}),\ D\right)",
         ),
-        Slip(
-            3,
-            "other codes do better",
-            "It looks like the inequality is turned around: no code of this error needs fewer nats.",
-            relation=">=",
+        "z = x + noise of variance D was used: shrinking x first needs fewer nats for the same error.",
+    )
+    .le(
+        given(
+            r"\left(\tfrac12 \log(1 + \tfrac{a^2 \lambda}{v}),\ D\right), \quad v = D - (1 - a)^2 \lambda", other_code
         ),
-    ),
+        "z = a x + noise of the same error spends no less",
+        equality=GaussianSource.draw_best,
+    )
+    .slip(
+        "other codes do better",
+        says="the inequality is turned around: no code of this error needs fewer nats.",
+        relation=">=",
+    )
 )
 
 CHAPTER = (K1, K2, K3, K4, K5, K6, K7, K9, K10)

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import Derivation, derive
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import elbo
 from vaelib.estimate import Estimate
+from vaelib.formula import given, sampled
 from vaelib.models import CurvedGaussian, LinearGaussian
 from vaelib.quadrature import gauss_hermite_multivariate
 from vaelib.terms import KL, E, log_evidence, log_lik, prior, q
@@ -165,82 +166,79 @@ def already_best(rng: Rng) -> LinearVAE:
     return replace(w, weight=weight, bias=-weight @ w.model.offset, scale=np.sqrt(w.model.noise_variance / np.diag(m)))
 
 
-I2 = Derivation(
-    "I2",
-    "the best encoder of a linear decoder is linear, its variance constant",
-    draw=partial(LinearVAE.draw, d=3),
-    assumptions="x | z ~ N(W z + b, c I); q(z|x) with independent latents, any linear mean, any scale",
-    source="Lucas et al. 2019, section 3; Dai et al. 2018",
-    lines=(
-        Line(
+I2 = (
+    derive(
+        "I2",
+        "the best encoder of a linear decoder is linear, its variance constant",
+        partial(LinearVAE.draw, d=3),
+        assumptions="x | z ~ N(W z + b, c I); q(z|x) with independent latents, any linear mean, any scale",
+        source="Lucas et al. 2019, section 3; Dai et al. 2018",
+    )
+    .start(
+        given(
             r"\frac1N \sum_i \mathcal{L}\left(x_i;\ q_i = N(V x_i + a,\ \mathrm{diag}\,s^2)\right)",
             lambda w: mean_bound(w.x, w.model, w.q),
-        ),
-        Line(
+        )
+    )
+    .le(
+        given(
             r"\frac1N \sum_i \mathcal{L}\left(x_i;\ q_i = N(M^{-1} W^\top (x_i - b),\ \mathrm{diag}(c / M_{jj}))\right)",
             at_best_encoder,
-            reason="the posterior mean; precisions off the diagonal of M/c",
-            relation="<=",
-            gap=encoder_gap,
-            equality=already_best,
         ),
-        Line(
+        "the posterior mean; precisions off the diagonal of M/c",
+        gap=encoder_gap,
+        equality=already_best,
+    )
+    .slip(
+        "variances of the posterior",
+        given(
+            r"\ldots\ \mathrm{diag}\left((c M^{-1})_{jj}\right)",
+            lambda w: at_best_encoder(w, variance=w.model.noise_variance * np.diag(np.linalg.inv(gram(w.model)))),
+        ),
+        "the diagonal of c M^-1 was taken; the best independent latents are narrower, c / M_jj.",
+    )
+    .slip(
+        "no c in M",
+        given(
+            r"\ldots\ N\left((W^\top W)^{-1} W^\top (x_i - b),\ \ldots\right)",
+            lambda w: at_best_encoder(w, solve=w.model.loading.T @ w.model.loading),
+        ),
+        "the prior was left out of the mean: M is W^T W + c I, not W^T W.",
+    )
+    .slip(
+        "W transposed alone",
+        given(r"\ldots\ N\left(W^\top (x_i - b),\ \ldots\right)", lambda w: at_best_encoder(w, solve=np.eye(2))),
+        "the encoder was taken to be the decoder backwards: M^-1 is missing.",
+    )
+    .slip(
+        "offset forgotten",
+        given(r"\ldots\ N\left(M^{-1} W^\top x_i,\ \ldots\right)", lambda w: at_best_encoder(w, offset=0.0)),
+        "x was not centered: the encoder needs x - b.",
+    )
+    .slip(
+        "variance for the scale",
+        given("TODO", lambda w: at_best_encoder(w, variance=(w.model.noise_variance / np.diag(gram(w.model))) ** 2)),
+        "the variance c / M_jj was used as a standard deviation.",
+        real="issue threads of several VAE implementations",
+    )
+    .le(
+        given(
             r"\frac1N \sum_i \mathcal{L}\left(x_i;\ q_i = N(M^{-1} W^\top (x_i - b),\ c M^{-1})\right)",
             lambda w: mean_bound(w.x, w.model, w.model.posterior(w.x)),
-            reason="correlated latents: the posterior itself",
-            relation="<=",
-            gap=lambda w: off_diagonal_cost(w.model),
         ),
-        Line(
-            r"\frac1N \sum_i \log p(x_i)",
-            lambda w: mean_evidence(w.x, w.model),
-            reason="the bound is tight at the posterior (F7)",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "variances of the posterior",
-            "It looks like the diagonal of c M^-1 was taken; the best independent latents are narrower, c / M_jj.",
-            lambda w: at_best_encoder(w, variance=w.model.noise_variance * np.diag(np.linalg.inv(gram(w.model)))),
-            latex=r"\ldots\ \mathrm{diag}\left((c M^{-1})_{jj}\right)",
-        ),
-        Slip(
-            1,
-            "no c in M",
-            "It looks like the prior was left out of the mean: M is W^T W + c I, not W^T W.",
-            lambda w: at_best_encoder(w, solve=w.model.loading.T @ w.model.loading),
-            latex=r"\ldots\ N\left((W^\top W)^{-1} W^\top (x_i - b),\ \ldots\right)",
-        ),
-        Slip(
-            1,
-            "W transposed alone",
-            "It looks like the encoder was taken to be the decoder backwards: M^-1 is missing.",
-            lambda w: at_best_encoder(w, solve=np.eye(2)),
-            latex=r"\ldots\ N\left(W^\top (x_i - b),\ \ldots\right)",
-        ),
-        Slip(
-            1,
-            "offset forgotten",
-            "It looks like x was not centered: the encoder needs x - b.",
-            lambda w: at_best_encoder(w, offset=0.0),
-            latex=r"\ldots\ N\left(M^{-1} W^\top x_i,\ \ldots\right)",
-        ),
-        Slip(
-            1,
-            "variance for the scale",
-            "It looks like the variance c / M_jj was used as a standard deviation.",
-            lambda w: at_best_encoder(w, variance=(w.model.noise_variance / np.diag(gram(w.model))) ** 2),
-            real="issue threads of several VAE implementations",
-        ),
-        Slip(2, "independent beats correlated", "It looks like the sign is turned: correlations help.", relation=">="),
-        Slip(
-            3,
-            "one example for the mean",
-            "It looks like the evidence of one example stands for the mean over all.",
-            lambda w: float(w.model.log_evidence(w.x[0])),
-        ),
-    ),
+        "correlated latents: the posterior itself",
+        gap=lambda w: off_diagonal_cost(w.model),
+    )
+    .slip("independent beats correlated", says="the sign is turned: correlations help.", relation=">=")
+    .eq(
+        given(r"\frac1N \sum_i \log p(x_i)", lambda w: mean_evidence(w.x, w.model)),
+        "the bound is tight at the posterior (F7)",
+    )
+    .slip(
+        "one example for the mean",
+        given("TODO", lambda w: float(w.model.log_evidence(w.x[0]))),
+        "the evidence of one example stands for the mean over all.",
+    )
 )
 
 
@@ -286,75 +284,65 @@ def bounds_on_own_samples(w: LinearVAE, rng: Rng, n: int, noise: float = 1.0) ->
     return np.asarray(w.model.elbo(x, replace(w, x=x).q))
 
 
-I4 = Derivation(
-    "I4",
-    "the mean bound under the model's own p(x)",
-    draw=partial(LinearVAE.draw, d=3),
-    assumptions="x ~ p(x) = N(b, Sigma), not the data; q(z|x) = N(V x + a, diag s^2)",
-    source="F1, averaged; Cover and Thomas 2006, theorem 8.4.1, for the entropy",
-    lines=(
-        Line(
-            r"\mathbb{E}_{p(x)}\left[\mathcal{L}(x)\right]",
-            over_the_model(lambda w: w.model.elbo(w.x, w.q)),
-        ),
-        Line(
+I4 = (
+    derive(
+        "I4",
+        "the mean bound under the model's own p(x)",
+        partial(LinearVAE.draw, d=3),
+        assumptions="x ~ p(x) = N(b, Sigma), not the data; q(z|x) = N(V x + a, diag s^2)",
+        source="F1, averaged; Cover and Thomas 2006, theorem 8.4.1, for the entropy",
+    )
+    .start(given(r"\mathbb{E}_{p(x)}\left[\mathcal{L}(x)\right]", over_the_model(lambda w: w.model.elbo(w.x, w.q))))
+    .eq(
+        given(
             r"\mathbb{E}_{p(x)}\left[\log p(x)\right] - \mathbb{E}_{p(x)}\left[\mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))\right]",
             over_the_model(lambda w: w.model.log_evidence(w.x) - kl_divergence(w.q, w.model.posterior(w.x))),
-            reason="F1 at every x, then the mean",
         ),
-        Line(
+        "F1 at every x, then the mean",
+    )
+    .eq(
+        given(
             r"-\mathrm{h}(x) - \tfrac12\left[\mathrm{tr}(P S) - k - \log|P S|\right] - \tfrac12 \mathrm{tr}(P D \Sigma D^\top) - \tfrac12 e^\top P e",
             lambda w: -entropy_of_x(w) - expected_kl(w),
-            reason="D = V - inv(M) W', e = V b + a, P = M/c, S = diag s^2",
         ),
-        Line(
-            r"-\mathrm{h}(x)",
-            lambda w: -entropy_of_x(w),
-            reason="KL is never negative",
-            relation="<=",
-            gap=expected_kl,
-        ),
-        Line(
+        "D = V - inv(M) W', e = V b + a, P = M/c, S = diag s^2",
+    )
+    .slip(
+        "plus the entropy",
+        given("TODO", lambda w: entropy_of_x(w) - expected_kl(w)),
+        "the sign of h(x) is turned: E[log p(x)] is minus the entropy.",
+    )
+    .slip("no gap", given("TODO", lambda w: -entropy_of_x(w)), "the bound was taken to be tight.")
+    .slip(
+        "gap added",
+        given("TODO", lambda w: -entropy_of_x(w) + expected_kl(w)),
+        "the gap was added: the bound lies below the evidence.",
+    )
+    .slip(
+        "error of the mean at x = b only",
+        given("TODO", lambda w: -entropy_of_x(w) - expected_kl(w, spread=False)),
+        "the slope of the encoder was taken to be right: its error grows with the spread of x.",
+    )
+    .slip(
+        "width for free",
+        given("TODO", lambda w: -entropy_of_x(w) - expected_kl(w, covariance=False)),
+        "the variance of q was taken to be that of the posterior.",
+    )
+    .le(given(r"-\mathrm{h}(x)", lambda w: -entropy_of_x(w)), "KL is never negative", gap=expected_kl)
+    .eq(
+        sampled(
             r"\frac1n \sum_i \mathcal{L}(x_i) + \mathbb{E}\left[\mathrm{KL}\right],\quad x_i \sim p(x)",
-            reason="a sample mean; quadratic in a Gaussian: finite variance",
-            samples=lambda w, rng, n: bounds_on_own_samples(w, rng, n) + expected_kl(w),
-            num_samples=30_000,
-            resolution=2.5,
+            lambda w, rng, n: bounds_on_own_samples(w, rng, n) + expected_kl(w),
         ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "plus the entropy",
-            "It looks like the sign of h(x) is turned: E[log p(x)] is minus the entropy.",
-            lambda w: entropy_of_x(w) - expected_kl(w),
-        ),
-        Slip(2, "no gap", "It looks like the bound was taken to be tight.", lambda w: -entropy_of_x(w)),
-        Slip(
-            2,
-            "gap added",
-            "It looks like the gap was added: the bound lies below the evidence.",
-            lambda w: -entropy_of_x(w) + expected_kl(w),
-        ),
-        Slip(
-            2,
-            "error of the mean at x = b only",
-            "It looks like the slope of the encoder was taken to be right: its error grows with the spread of x.",
-            lambda w: -entropy_of_x(w) - expected_kl(w, spread=False),
-        ),
-        Slip(
-            2,
-            "width for free",
-            "It looks like the variance of q was taken to be that of the posterior.",
-            lambda w: -entropy_of_x(w) - expected_kl(w, covariance=False),
-        ),
-        Slip(
-            4,
-            "no noise on x",
-            "It looks like x was taken to be W z + b: the noise of the decoder was left out.",
-            samples=lambda w, rng, n: bounds_on_own_samples(w, rng, n, noise=0.0) + expected_kl(w),
-        ),
-    ),
+        "a sample mean; quadratic in a Gaussian: finite variance",
+        num_samples=30_000,
+        resolution=2.5,
+    )
+    .slip(
+        "no noise on x",
+        sampled("TODO", lambda w, rng, n: bounds_on_own_samples(w, rng, n, noise=0.0) + expected_kl(w)),
+        "x was taken to be W z + b: the noise of the decoder was left out.",
+    )
 )
 
 
@@ -416,77 +404,72 @@ def discarded(eigenvalues: Array) -> Any:
     return eigenvalues[2:].mean()
 
 
-L1 = Derivation(
-    "L1",
-    "pPCA's maximum-likelihood solution is stationary",
-    draw=Probed.draw,
-    assumptions="S divided by N; theta any model, theta-hat = (U (Lambda - c I)^(1/2) R, mean of x, mean discarded eigenvalue)",
-    source="Tipping and Bishop 1999, equations (7) and (8), appendix A",
-    lines=(
-        Line(
+L1 = (
+    derive(
+        "L1",
+        "pPCA's maximum-likelihood solution is stationary",
+        Probed.draw,
+        assumptions="S divided by N; theta any model, theta-hat = (U (Lambda - c I)^(1/2) R, mean of x, mean discarded eigenvalue)",
+        source="Tipping and Bishop 1999, equations (7) and (8), appendix A",
+    )
+    .start(
+        given(
             r"\left(\nabla \ell(\theta),\ \nabla \ell(\hat\theta)\right),\quad \ell = \frac1N \sum_i \log p(x_i)",
             lambda w, h: together(slopes_by_differences(w, m, h) for m in (w.model, maximum(w.x, angle=w.angle))),
-            step=5e-4,
-            order=4,
-            resolution=1e-4,
         ),
-        Line(
+        step=5e-4,
+        order=4,
+        resolution=1e-4,
+    )
+    .eq(
+        given(
             r"\left(\nabla \ell(\theta),\ \nabla \ell(\hat\theta)\right),\quad \partial_W \ell = \left(\Sigma^{-1} S \Sigma^{-1} - \Sigma^{-1}\right) W",
             both_slopes,
-            reason="derivative of the log-determinant and of tr(inv(Sigma) S)",
         ),
-        Line(
-            r"\left(\nabla \ell(\theta),\ 0\right)",
-            lambda w: both_slopes(w) * np.array([[1.0], [0.0]]),
-            reason="S inv(Sigma) W = W, and c is the mean of the discarded",
+        "derivative of the log-determinant and of tr(inv(Sigma) S)",
+    )
+    .slip(
+        "loadings of PCA",
+        given(
+            r"\hat W = U_k \Lambda_k^{1/2}", lambda w: both_slopes(w, candidate(w, lambda s, c: np.sqrt(s), discarded))
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "loadings of PCA",
-            "It looks like W was taken to be U Lambda^(1/2): the noise already explains c of each eigenvalue.",
-            lambda w: both_slopes(w, candidate(w, lambda s, c: np.sqrt(s), discarded)),
-            latex=r"\hat W = U_k \Lambda_k^{1/2}",
-        ),
-        Slip(
-            1,
-            "noise from all directions",
-            "It looks like c was taken to be the mean of all eigenvalues; only the discarded ones are noise.",
-            lambda w: both_slopes(w, candidate(w, root_of_excess, np.mean)),
-        ),
-        Slip(
-            1,
-            "sum of the discarded",
-            "It looks like the discarded eigenvalues were added up; c is their mean.",
-            lambda w: both_slopes(w, candidate(w, root_of_excess, lambda s: s[2:].sum())),
-        ),
-        Slip(
-            1,
-            "no square root",
-            "It looks like W was taken to be U (Lambda - c I): a loading is a square root of a variance.",
-            lambda w: both_slopes(w, candidate(w, lambda s, c: s - c, discarded)),
-        ),
-        Slip(
-            1,
-            "divided by N - 1",
-            "It looks like S was divided by N - 1; the likelihood's maximum has N.",
-            lambda w: both_slopes(w, maximum(w.x, angle=w.angle, lost=1)),
-            real="a well-known library's PCA, which estimates without bias",
-        ),
-        Slip(
-            1,
-            "Sigma inverted once",
-            "It looks like tr(inv(Sigma) S) was differentiated as if it were linear: inv(Sigma) stands on both sides.",
-            lambda w: both_slopes(w, power=1),
-        ),
-        Slip(
-            1,
-            "no one half",
-            "It looks like the factor 1/2 is missing in the derivative with respect to c.",
-            lambda w: both_slopes(w, one_half=1.0),
-        ),
-    ),
+        "W was taken to be U Lambda^(1/2): the noise already explains c of each eigenvalue.",
+    )
+    .slip(
+        "noise from all directions",
+        given("TODO", lambda w: both_slopes(w, candidate(w, root_of_excess, np.mean))),
+        "c was taken to be the mean of all eigenvalues; only the discarded ones are noise.",
+    )
+    .slip(
+        "sum of the discarded",
+        given("TODO", lambda w: both_slopes(w, candidate(w, root_of_excess, lambda s: s[2:].sum()))),
+        "the discarded eigenvalues were added up; c is their mean.",
+    )
+    .slip(
+        "no square root",
+        given("TODO", lambda w: both_slopes(w, candidate(w, lambda s, c: s - c, discarded))),
+        "W was taken to be U (Lambda - c I): a loading is a square root of a variance.",
+    )
+    .slip(
+        "divided by N - 1",
+        given("TODO", lambda w: both_slopes(w, maximum(w.x, angle=w.angle, lost=1))),
+        "S was divided by N - 1; the likelihood's maximum has N.",
+        real="a well-known library's PCA, which estimates without bias",
+    )
+    .slip(
+        "Sigma inverted once",
+        given("TODO", lambda w: both_slopes(w, power=1)),
+        "tr(inv(Sigma) S) was differentiated as if it were linear: inv(Sigma) stands on both sides.",
+    )
+    .slip(
+        "no one half",
+        given("TODO", lambda w: both_slopes(w, one_half=1.0)),
+        "the factor 1/2 is missing in the derivative with respect to c.",
+    )
+    .eq(
+        given(r"\left(\nabla \ell(\theta),\ 0\right)", lambda w: both_slopes(w) * np.array([[1.0], [0.0]])),
+        "S inv(Sigma) W = W, and c is the mean of the discarded",
+    )
 )
 
 
@@ -514,69 +497,57 @@ def distance_from_maximum(w: LinearVAE) -> float:
     return float(kl_divergence(data, w.model.evidence) - kl_divergence(data, maximum(w.x).evidence))
 
 
-L2 = Derivation(
-    "L2",
-    "the maximum of pPCA, from eigenvalues alone",
-    draw=LinearVAE.draw,
-    assumptions="k < d, S divided by N, lambda_k > c = mean of the discarded eigenvalues",
-    source="Tipping and Bishop 1999, section 3",
-    lines=(
-        Line(
-            r"\frac1N \sum_i \log p(x_i \mid \hat\theta)",
-            lambda w: mean_evidence(w.x, maximum(w.x)),
+L2 = (
+    derive(
+        "L2",
+        "the maximum of pPCA, from eigenvalues alone",
+        LinearVAE.draw,
+        assumptions="k < d, S divided by N, lambda_k > c = mean of the discarded eigenvalues",
+        source="Tipping and Bishop 1999, section 3",
+    )
+    .start(given(r"\frac1N \sum_i \log p(x_i \mid \hat\theta)", lambda w: mean_evidence(w.x, maximum(w.x))))
+    .eq(
+        given(r"-\tfrac12\left[d \log 2\pi + \log|\Sigma| + \mathrm{tr}(\Sigma^{-1} S)\right]", by_trace),
+        "a mean of quadratic forms is a trace",
+    )
+    .slip(
+        "divided by N - 1",
+        given("TODO", partial(by_trace, lost=1)),
+        "S was divided by N - 1; a mean over the data divides by N.",
+        real="a test against a well-known library's PCA",
+    )
+    .eq(
+        given(
+            r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log \lambda_j + (d - k) \log c + d\right]", by_eigenvalues
         ),
-        Line(
-            r"-\tfrac12\left[d \log 2\pi + \log|\Sigma| + \mathrm{tr}(\Sigma^{-1} S)\right]",
-            by_trace,
-            reason="a mean of quadratic forms is a trace",
-        ),
-        Line(
-            r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log \lambda_j + (d - k) \log c + d\right]",
-            by_eigenvalues,
-            reason="Sigma has eigenvalues lambda_1 to lambda_k, and c",
-        ),
-        Line(
-            r"\frac1N \sum_i \log p(x_i \mid \theta)",
-            lambda w: mean_evidence(w.x, w.model),
-            reason="no other W, b, c does better",
-            relation=">=",
-            gap=distance_from_maximum,
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "divided by N - 1",
-            "It looks like S was divided by N - 1; a mean over the data divides by N.",
-            partial(by_trace, lost=1),
-            real="a test against a well-known library's PCA",
-        ),
-        Slip(
-            2,
-            "d for d - k",
-            "It looks like log c was counted in all d directions; k of them have lambda_j already.",
-            lambda w: by_eigenvalues(w, left=5),
-        ),
-        Slip(
-            2,
-            "trace forgotten",
-            "It looks like the last d was dropped: it is tr(inv(Sigma) S), the mean of the exponents.",
-            lambda w: by_eigenvalues(w, trace=0.0),
-        ),
-        Slip(
-            2,
-            "trace of the kept directions",
-            "It looks like the exponent was summed over k latents; it has d directions.",
-            lambda w: by_eigenvalues(w, trace=2.0),
-        ),
-        Slip(
-            2,
-            "noise taken off",
-            "It looks like log(lambda_j - c) stands for log lambda_j: Sigma holds the noise again.",
-            lambda w: by_eigenvalues(w, minus_noise=1.0),
-        ),
-        Slip(3, "another model is better", "It looks like the sign is turned: a maximum lies above.", relation="<="),
-    ),
+        "Sigma has eigenvalues lambda_1 to lambda_k, and c",
+    )
+    .slip(
+        "d for d - k",
+        given("TODO", lambda w: by_eigenvalues(w, left=5)),
+        "log c was counted in all d directions; k of them have lambda_j already.",
+    )
+    .slip(
+        "trace forgotten",
+        given("TODO", lambda w: by_eigenvalues(w, trace=0.0)),
+        "the last d was dropped: it is tr(inv(Sigma) S), the mean of the exponents.",
+    )
+    .slip(
+        "trace of the kept directions",
+        given("TODO", lambda w: by_eigenvalues(w, trace=2.0)),
+        "the exponent was summed over k latents; it has d directions.",
+    )
+    .slip(
+        "noise taken off",
+        given("TODO", lambda w: by_eigenvalues(w, minus_noise=1.0)),
+        "log(lambda_j - c) stands for log lambda_j: Sigma holds the noise again.",
+    )
+    .ge(
+        given(r"\frac1N \sum_i \log p(x_i \mid \theta)", lambda w: mean_evidence(w.x, w.model)),
+        "no other W, b, c does better",
+        gap=distance_from_maximum,
+    )
+    .slip("another model is better", says="the sign is turned: a maximum lies above.", relation="<=")
 )
 
 
@@ -589,66 +560,66 @@ def aligned_bound(w: LinearVAE, angle: float | None = None) -> float:
     return mean_bound(w.x, top, best_diagonal(w.x, top))
 
 
-L3 = Derivation(
-    "L3",
-    "the best linear VAE is pPCA (beta = 1)",
-    draw=LinearVAE.draw,
-    assumptions="beta = 1; linear decoder and encoder; q with independent latents, columns of W-hat orthogonal (R = I)",
-    source="Lucas et al. 2019, theorem 1; Dai et al. 2018",
-    lines=(
-        Line(
-            r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log \lambda_j + (d - k) \log c + d\right]",
-            by_eigenvalues,
-        ),
-        Line(
-            r"\frac1N \sum_i \log p(x_i \mid \hat\theta)",
-            lambda w: mean_evidence(w.x, maximum(w.x)),
-            reason="the maximum of pPCA (L2)",
-        ),
-        Line(
+L3 = (
+    derive(
+        "L3",
+        "the best linear VAE is pPCA (beta = 1)",
+        LinearVAE.draw,
+        assumptions="beta = 1; linear decoder and encoder; q with independent latents, columns of W-hat orthogonal (R = I)",
+        source="Lucas et al. 2019, theorem 1; Dai et al. 2018",
+    )
+    .start(
+        given(r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log \lambda_j + (d - k) \log c + d\right]", by_eigenvalues)
+    )
+    .eq(
+        given(r"\frac1N \sum_i \log p(x_i \mid \hat\theta)", lambda w: mean_evidence(w.x, maximum(w.x))),
+        "the maximum of pPCA (L2)",
+    )
+    .eq(
+        given(
             r"\frac1N \sum_i \mathcal{L}\left(x_i;\ \hat\theta,\ q_i = N(M^{-1} \hat W^\top (x_i - b),\ \mathrm{diag}(c / M_{jj}))\right)",
             aligned_bound,
-            reason="columns orthogonal: M diagonal, so q is the posterior",
         ),
-        Line(
-            r"\frac1N \sum_i \mathcal{L}\left(x_i;\ W, b, c,\ q_i = N(V x_i + a,\ \mathrm{diag}\,s^2)\right)",
-            lambda w: mean_bound(w.x, w.model, w.q),
-            reason="any other linear VAE: evidence no higher, bound below it",
-            relation=">=",
-            gap=lambda w: distance_from_maximum(w) + float(np.mean(kl_divergence(w.q, w.model.posterior(w.x)))),
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "rotated latents",
-            "It looks like W was rotated: the posterior is then correlated, and independent latents miss it.",
-            lambda w: aligned_bound(w, angle=w.angle),
-            latex=r"\ldots\ \hat W R",
-        ),
-        Slip(
-            2,
-            "loadings of PCA",
-            "It looks like W was taken to be U Lambda^(1/2), without subtracting the noise.",
+        "columns orthogonal: M diagonal, so q is the posterior",
+    )
+    .slip(
+        "rotated latents",
+        given(r"\ldots\ \hat W R", lambda w: aligned_bound(w, angle=w.angle)),
+        "W was rotated: the posterior is then correlated, and independent latents miss it.",
+    )
+    .slip(
+        "loadings of PCA",
+        given(
+            "TODO",
             lambda w: (lambda m: mean_bound(w.x, m, best_diagonal(w.x, m)))(
                 candidate(replace(w, angle=0.0), lambda s, c: np.sqrt(s), discarded)
             ),
         ),
-        Slip(
-            2,
-            "bound above the evidence",
-            "It looks like the KL was added: the bound would exceed the evidence.",
+        "W was taken to be U Lambda^(1/2), without subtracting the noise.",
+    )
+    .slip(
+        "bound above the evidence",
+        given(
+            "TODO",
             lambda w: (lambda m: 2 * float(np.mean(kl_divergence(best_diagonal(w.x, m), m.prior))) + aligned_bound(w))(
                 maximum(w.x)
             ),
         ),
-        Slip(
-            3,
-            "any linear VAE is as good",
-            "It looks like training was taken to be over: this encoder and decoder have not been fitted.",
-            relation="=",
+        "the KL was added: the bound would exceed the evidence.",
+    )
+    .ge(
+        given(
+            r"\frac1N \sum_i \mathcal{L}\left(x_i;\ W, b, c,\ q_i = N(V x_i + a,\ \mathrm{diag}\,s^2)\right)",
+            lambda w: mean_bound(w.x, w.model, w.q),
         ),
-    ),
+        "any other linear VAE: evidence no higher, bound below it",
+        gap=lambda w: distance_from_maximum(w) + float(np.mean(kl_divergence(w.q, w.model.posterior(w.x)))),
+    )
+    .slip(
+        "any linear VAE is as good",
+        says="training was taken to be over: this encoder and decoder have not been fitted.",
+        relation="=",
+    )
 )
 
 
@@ -669,69 +640,63 @@ def aligned_witness(rng: Rng) -> LinearVAE:
     return replace(w, model=maximum(w.x), angle=0.0)
 
 
-L7 = Derivation(
-    "L7",
-    "the evidence does not see a rotation of the latents; independent latents do",
-    draw=LinearVAE.draw,
-    assumptions="R orthogonal; any W, b, c",
-    source="Tipping and Bishop 1999, section 3.2; Dai et al. 2018, for the second half",
-    lines=(
-        Line(r"\frac1N \sum_i \log p(x_i \mid W)", lambda w: mean_evidence(w.x, w.model)),
-        Line(
-            r"\frac1N \sum_i \log p(x_i \mid W R)",
-            lambda w: mean_evidence(w.x, rotated(w, rotation(w.angle))),
-            reason="(W R)(W R)' = W R R' W' = W W'",
-        ),
-        Line(
+L7 = (
+    derive(
+        "L7",
+        "the evidence does not see a rotation of the latents; independent latents do",
+        LinearVAE.draw,
+        assumptions="R orthogonal; any W, b, c",
+        source="Tipping and Bishop 1999, section 3.2; Dai et al. 2018, for the second half",
+    )
+    .start(given(r"\frac1N \sum_i \log p(x_i \mid W)", lambda w: mean_evidence(w.x, w.model)))
+    .eq(
+        given(r"\frac1N \sum_i \log p(x_i \mid W R)", lambda w: mean_evidence(w.x, rotated(w, rotation(w.angle)))),
+        "(W R)(W R)' = W R R' W' = W W'",
+    )
+    .slip(
+        "not a rotation",
+        given("TODO", lambda w: mean_evidence(w.x, rotated(w, np.array([[1.0, w.angle], [0.0, 1.0]])))),
+        "R is not orthogonal: a shear changes W W^T.",
+    )
+    .slip(
+        "columns rescaled",
+        given("TODO", lambda w: mean_evidence(w.x, rotated(w, np.diag([1.0 + w.angle, 1.0])))),
+        "the columns of W were rescaled: the prior has variance one, so the scale counts.",
+    )
+    .eq(
+        given(
             r"\frac1N \sum_i \mathcal{L}\left(x_i;\ W R,\ q_i = N(R^\top m_i,\ R^\top C R)\right)",
             lambda w: bound_after_turning(w, rotation(w.angle).T),
-            reason="the posterior N(m, C) turns with the latents",
         ),
-        Line(
+        "the posterior N(m, C) turns with the latents",
+    )
+    .slip(
+        "latents turned the wrong way",
+        given("TODO", lambda w: bound_after_turning(w, rotation(w.angle))),
+        "z was turned by R; where W becomes W R, z becomes R^T z.",
+    )
+    .ge(
+        given(
             r"\max_{V, a, s} \frac1N \sum_i \mathcal{L}\left(x_i;\ W R,\ q_i = N(V x_i + a,\ \mathrm{diag}\,s^2)\right)",
             lambda w: (lambda m: mean_bound(w.x, m, best_diagonal(w.x, m)))(rotated(w, rotation(w.angle))),
-            reason="independent latents cannot follow",
-            relation=">=",
-            gap=lambda w: off_diagonal_cost(rotated(w, rotation(w.angle))),
-            equality=aligned_witness,
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "not a rotation",
-            "It looks like R is not orthogonal: a shear changes W W^T.",
-            lambda w: mean_evidence(w.x, rotated(w, np.array([[1.0, w.angle], [0.0, 1.0]]))),
-        ),
-        Slip(
-            1,
-            "columns rescaled",
-            "It looks like the columns of W were rescaled: the prior has variance one, so the scale counts.",
-            lambda w: mean_evidence(w.x, rotated(w, np.diag([1.0 + w.angle, 1.0]))),
-        ),
-        Slip(
-            2,
-            "latents turned the wrong way",
-            "It looks like z was turned by R; where W becomes W R, z becomes R^T z.",
-            lambda w: bound_after_turning(w, rotation(w.angle)),
-        ),
-        Slip(
-            3,
-            "rotation is free",
-            "It looks like the bound was taken to be as blind to rotations as the evidence.",
-            relation="=",
-        ),
-        Slip(
-            3,
-            "variances of the posterior",
-            "It looks like the diagonal of c M^-1 was taken; the best independent latents are narrower, c / M_jj.",
+        "independent latents cannot follow",
+        gap=lambda w: off_diagonal_cost(rotated(w, rotation(w.angle))),
+        equality=aligned_witness,
+    )
+    .slip("rotation is free", says="the bound was taken to be as blind to rotations as the evidence.", relation="=")
+    .slip(
+        "variances of the posterior",
+        given(
+            "TODO",
             lambda w: (
                 lambda m: mean_bound(
                     w.x, m, best_diagonal(w.x, m, variance=m.noise_variance * np.diag(np.linalg.inv(gram(m))))
                 )
             )(rotated(w, rotation(w.angle))),
         ),
-    ),
+        "the diagonal of c M^-1 was taken; the best independent latents are narrower, c / M_jj.",
+    )
 )
 
 
@@ -842,93 +807,82 @@ def alternating(w: Directions, noise: float | None = None, rounds: int = 200) ->
     return beta_bound(w, loading, q)
 
 
-L4 = Derivation(
-    "L4",
-    "which directions a linear VAE keeps: w_j^2 = max(lambda_j - beta c, 0)",
-    draw=Directions.draw,
-    assumptions="c fixed, decoder U diag(w) along eigenvectors, offset at the sample mean",
-    source="Lucas et al. 2019, section 4, for beta = 1; with beta c for c: chapter K",
-    lines=(
-        Line(
+L4 = (
+    derive(
+        "L4",
+        "which directions a linear VAE keeps: w_j^2 = max(lambda_j - beta c, 0)",
+        Directions.draw,
+        assumptions="c fixed, decoder U diag(w) along eigenvectors, offset at the sample mean",
+        source="Lucas et al. 2019, section 4, for beta = 1; with beta c for c: chapter K",
+    )
+    .start(
+        given(
             r"\frac1N \sum_i \mathcal{L}_\beta\left(x_i;\ w,\ q_i = N(v_j u_j^\top(x_i - b),\ s_j^2)\right)",
             lambda w: beta_bound(w, along_eigenvectors(w)[0], generic_encoder(w)),
-        ),
-        Line(
+        )
+    )
+    .le(
+        given(
             r"-\tfrac{d}{2} \log 2\pi c - \tfrac{\beta}{2} \sum_j \left[\frac{\lambda_j}{m_j} + \log \frac{m_j}{\beta c}\right],\quad m_j = w_j^2 + \beta c",
             lambda w: profile(w, w.loading**2 + w.threshold),
-            reason="best encoder: the posterior for a noise of beta c",
-            relation="<=",
-            gap=lambda w: w.beta * float(np.mean(kl_divergence(generic_encoder(w), tempered_encoder(w)))),
         ),
-        Line(
+        "best encoder: the posterior for a noise of beta c",
+        gap=lambda w: w.beta * float(np.mean(kl_divergence(generic_encoder(w), tempered_encoder(w)))),
+    )
+    .slip(
+        "posterior of beta = 1",
+        given("TODO", lambda w: beta_bound(w, along_eigenvectors(w)[0], tempered_encoder(w, w.noise_variance))),
+        "the plain posterior was taken: with beta, the best encoder is that of a noise beta c.",
+    )
+    .slip(
+        "log m over c",
+        given("TODO", lambda w: profile(w, w.loading**2 + w.threshold, threshold=w.noise_variance)),
+        "log(m/c) stands for log(m/(beta c)): at w = 0 the KL would not vanish.",
+    )
+    .slip(
+        "KL averaged over latents",
+        given("TODO", lambda w: beta_bound(w, along_eigenvectors(w)[0], tempered_encoder(w), beta=w.beta / 3)),
+        "the KL was averaged over the latents: beta is then divided by k.",
+        real="issue threads of several VAE implementations",
+    )
+    .le(
+        given(
             r"\text{the same at } m_j = \max(\lambda_j, \beta c),\ \text{that is}\ w_j^2 = \max(\lambda_j - \beta c, 0)",
             lambda w: profile(w, best_m(w)),
-            reason="lambda/m + log m falls up to m = lambda, then rises",
-            relation="<=",
-            gap=loading_gap,
-            equality=with_best_loading,
         ),
-        Line(
-            r"\max_{W, q}\ \frac1N \sum_i \mathcal{L}_\beta(x_i)",
-            alternating,
-            reason="encoder and decoder steps in turns, from any start",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "posterior of beta = 1",
-            "It looks like the plain posterior was taken: with beta, the best encoder is that of a noise beta c.",
-            lambda w: beta_bound(w, along_eigenvectors(w)[0], tempered_encoder(w, w.noise_variance)),
-        ),
-        Slip(
-            1,
-            "log m over c",
-            "It looks like log(m/c) stands for log(m/(beta c)): at w = 0 the KL would not vanish.",
-            lambda w: profile(w, w.loading**2 + w.threshold, threshold=w.noise_variance),
-        ),
-        Slip(
-            1,
-            "KL averaged over latents",
-            "It looks like the KL was averaged over the latents: beta is then divided by k.",
-            lambda w: beta_bound(w, along_eigenvectors(w)[0], tempered_encoder(w), beta=w.beta / 3),
-            real="issue threads of several VAE implementations",
-        ),
-        Slip(
-            2,
-            "beta ignored",
-            "It looks like the threshold is c: with beta the noise floor is beta c.",
-            lambda w: profile(w, best_m(w, w.noise_variance)),
-            latex=r"w_j^2 = \max(\lambda_j - c, 0)",
-        ),
-        Slip(
-            2,
-            "c over beta",
-            "It looks like beta divides the noise; it multiplies it.",
-            lambda w: profile(w, best_m(w, w.noise_variance / w.beta)),
-            latex=r"w_j^2 = \max(\lambda_j - c/\beta, 0)",
-        ),
-        Slip(
-            2,
-            "no threshold",
-            "It looks like w_j^2 = lambda_j - beta c was used below the threshold, where it is negative.",
-            lambda w: profile(w, spectrum(w.x)[0][:3]),
-            latex=r"w_j^2 = \lambda_j - \beta c",
-        ),
-        Slip(
-            2,
-            "loadings of PCA",
-            "It looks like w_j^2 = lambda_j: what the noise explains was not subtracted.",
-            lambda w: profile(w, spectrum(w.x)[0][:3] + w.threshold),
-            latex=r"w_j^2 = \lambda_j",
-        ),
-        Slip(
-            3,
-            "encoder of beta = 1",
-            "It looks like the encoder step used the plain posterior: it must know beta.",
-            lambda w: alternating(w, w.noise_variance),
-        ),
-    ),
+        "lambda/m + log m falls up to m = lambda, then rises",
+        gap=loading_gap,
+        equality=with_best_loading,
+    )
+    .slip(
+        "beta ignored",
+        given(r"w_j^2 = \max(\lambda_j - c, 0)", lambda w: profile(w, best_m(w, w.noise_variance))),
+        "the threshold is c: with beta the noise floor is beta c.",
+    )
+    .slip(
+        "c over beta",
+        given(r"w_j^2 = \max(\lambda_j - c/\beta, 0)", lambda w: profile(w, best_m(w, w.noise_variance / w.beta))),
+        "beta divides the noise; it multiplies it.",
+    )
+    .slip(
+        "no threshold",
+        given(r"w_j^2 = \lambda_j - \beta c", lambda w: profile(w, spectrum(w.x)[0][:3])),
+        "w_j^2 = lambda_j - beta c was used below the threshold, where it is negative.",
+    )
+    .slip(
+        "loadings of PCA",
+        given(r"w_j^2 = \lambda_j", lambda w: profile(w, spectrum(w.x)[0][:3] + w.threshold)),
+        "w_j^2 = lambda_j: what the noise explains was not subtracted.",
+    )
+    .eq(
+        given(r"\max_{W, q}\ \frac1N \sum_i \mathcal{L}_\beta(x_i)", alternating),
+        "encoder and decoder steps in turns, from any start",
+    )
+    .slip(
+        "encoder of beta = 1",
+        given("TODO", lambda w: alternating(w, w.noise_variance)),
+        "the encoder step used the plain posterior: it must know beta.",
+    )
 )
 
 
@@ -971,70 +925,62 @@ def curvature(w: LinearVAE, *, sign: float = 1.0, power: int = 2) -> Array:
     return sign * (spectrum(w.x)[0] - c) / c**power
 
 
-L5 = Derivation(
-    "L5",
-    "curvature at the collapsed point: a direction escapes if lambda_j > c",
-    draw=partial(LinearVAE.draw, d=3),
-    assumptions="c fixed; one latent, W = w u_j, offset at the sample mean, w = 0; with beta read beta c for c in the sign",
-    source="Lucas et al. 2019, section 4; Tipping and Bishop 1999, appendix A",
-    lines=(
-        Line(
-            r"\partial_w^2\, \frac1N \sum_i \log p(x_i) \text{ at } W = w u_j,\ w = 0",
-            evidence_along,
-            step=4e-3,
-            order=4,
-            resolution=1e-4,
-        ),
-        Line(
+L5 = (
+    derive(
+        "L5",
+        "curvature at the collapsed point: a direction escapes if lambda_j > c",
+        partial(LinearVAE.draw, d=3),
+        assumptions="c fixed; one latent, W = w u_j, offset at the sample mean, w = 0; with beta read beta c for c in the sign",
+        source="Lucas et al. 2019, section 4; Tipping and Bishop 1999, appendix A",
+    )
+    .start(
+        given(r"\partial_w^2\, \frac1N \sum_i \log p(x_i) \text{ at } W = w u_j,\ w = 0", evidence_along),
+        step=4e-3,
+        order=4,
+        resolution=1e-4,
+    )
+    .eq(
+        given(
             r"\partial_w^2 \mathcal{L} - \frac{(\partial_w \partial_v \mathcal{L})^2}{\partial_v^2 \mathcal{L}} \text{ at } w = v = 0,\quad q_i = N(v\,u_j^\top(x_i - b),\ 1)",
             bound_hessian,
-            reason="the encoder follows: maximize the bound over v",
-            step=4e-3,
-            order=4,
-            resolution=1e-4,
         ),
-        Line(
+        "the encoder follows: maximize the bound over v",
+        step=4e-3,
+        order=4,
+        resolution=1e-4,
+    )
+    .slip(
+        "encoder frozen",
+        given(r"\partial_w^2 \mathcal{L}", lambda w, h: bound_hessian(w, h, couple=False)),
+        "the encoder was held at the prior: then every decoder is pulled back to zero.",
+    )
+    .eq(
+        given(
             r"-\frac1c + \frac{(\lambda_j / c)^2}{\lambda_j}",
             lambda w: (
                 -1 / (1.2 * w.model.noise_variance)
                 + (spectrum(w.x)[0] / (1.2 * w.model.noise_variance)) ** 2 / spectrum(w.x)[0]
             ),
-            reason="L holds -w^2/2c, w v lambda/c and -v^2 lambda/2",
         ),
-        Line(
-            r"\frac{\lambda_j - c}{c^2}",
-            curvature,
-            reason="one fraction: negative exactly if lambda_j < c",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "encoder frozen",
-            "It looks like the encoder was held at the prior: then every decoder is pulled back to zero.",
-            lambda w, h: bound_hessian(w, h, couple=False),
-            latex=r"\partial_w^2 \mathcal{L}",
-        ),
-        Slip(
-            2,
-            "coupling not squared",
-            "It looks like the mixed derivative was not squared.",
-            lambda w: -1 / (1.2 * w.model.noise_variance) + 1 / (1.2 * w.model.noise_variance),
-        ),
-        Slip(
-            3,
-            "sign",
-            "It looks like the sign is turned: a large eigenvalue makes the direction escape.",
-            partial(curvature, sign=-1.0),
-        ),
-        Slip(3, "c once", "It looks like 1/c stands for 1/c^2.", partial(curvature, power=1)),
-        Slip(
-            3,
-            "no scale",
-            "It looks like 1/c^2 was dropped: the sign survives, the number does not.",
-            partial(curvature, power=0),
-        ),
-    ),
+        "L holds -w^2/2c, w v lambda/c and -v^2 lambda/2",
+    )
+    .slip(
+        "coupling not squared",
+        given("TODO", lambda w: -1 / (1.2 * w.model.noise_variance) + 1 / (1.2 * w.model.noise_variance)),
+        "the mixed derivative was not squared.",
+    )
+    .eq(given(r"\frac{\lambda_j - c}{c^2}", curvature), "one fraction: negative exactly if lambda_j < c")
+    .slip(
+        "sign",
+        given("TODO", partial(curvature, sign=-1.0)),
+        "the sign is turned: a large eigenvalue makes the direction escape.",
+    )
+    .slip("c once", given("TODO", partial(curvature, power=1)), "1/c stands for 1/c^2.")
+    .slip(
+        "no scale",
+        given("TODO", partial(curvature, power=0)),
+        "1/c^2 was dropped: the sign survives, the number does not.",
+    )
 )
 
 
@@ -1060,59 +1006,51 @@ def minus_kl_to_prior(w: CurvedFamily, *, mean: float = 1.0, logarithm: float = 
     return log_p - 0.5 * (mean * loc**2 + scale**2 - one - logarithm * np.log(scale**2))
 
 
-L6 = Derivation(
-    "L6",
-    "a decoder that ignores z sends every q to the prior",
-    draw=constant_decoder,
-    assumptions="p(x|z) does not depend on z; z ~ N(0, 1), q = N(mu, sigma^2)",
-    source="Chen et al. 2017, section 2; Lucas et al. 2019, section 2",
-    lines=(
-        Line(E(q, log_lik) - KL(q, prior)),
-        Line(
-            log_evidence - KL(q, prior),
-            reason="the likelihood holds no z: it leaves the mean, as p(x)",
-        ),
-        Line(
-            r"\log N(x; f, c I) - \tfrac12\left(\mu^2 + \sigma^2 - 1 - \log \sigma^2\right)",
-            minus_kl_to_prior,
-            reason="KL of two Gaussians (E1)",
-        ),
-        Line(
-            log_evidence,
-            reason="KL is never negative, and zero at mu = 0, sigma = 1 only",
-            relation="<=",
-            gap=lambda w: np.array([kl_divergence(g, w.model.prior) for g in w.qs]),
-            equality=all_collapsed,
-        ),
-    ),
-    slips=(
-        Slip(
-            1, "KL added", "It looks like the KL is rewarded: then q would flee the prior.", log_evidence + KL(q, prior)
-        ),
-        Slip(
-            2,
-            "sign of the mean",
-            "It looks like mu^2 has the wrong sign: the bound would grow without end as q moves away.",
+L6 = (
+    derive(
+        "L6",
+        "a decoder that ignores z sends every q to the prior",
+        constant_decoder,
+        assumptions="p(x|z) does not depend on z; z ~ N(0, 1), q = N(mu, sigma^2)",
+        source="Chen et al. 2017, section 2; Lucas et al. 2019, section 2",
+    )
+    .start(E(q, log_lik) - KL(q, prior))
+    .eq(log_evidence - KL(q, prior), "the likelihood holds no z: it leaves the mean, as p(x)")
+    .slip("KL added", log_evidence + KL(q, prior), "the KL is rewarded: then q would flee the prior.")
+    .eq(
+        given(r"\log N(x; f, c I) - \tfrac12\left(\mu^2 + \sigma^2 - 1 - \log \sigma^2\right)", minus_kl_to_prior),
+        "KL of two Gaussians (E1)",
+    )
+    .slip(
+        "sign of the mean",
+        given(
+            r"\log N(x; f, c I) + \tfrac12\left(1 + \log \sigma^2 + \mu^2 - \sigma^2\right)",
             partial(minus_kl_to_prior, mean=-1.0),
-            latex=r"\log N(x; f, c I) + \tfrac12\left(1 + \log \sigma^2 + \mu^2 - \sigma^2\right)",
-            real="a published note on the VAE objective",
         ),
-        Slip(
-            2,
-            "collapse at sigma = 0",
-            "It looks like collapse was taken to mean a point: without log sigma^2 the KL is least at sigma = 0.",
+        "mu^2 has the wrong sign: the bound would grow without end as q moves away.",
+        real="a published note on the VAE objective",
+    )
+    .slip(
+        "collapse at sigma = 0",
+        given(
+            r"\log N(x; f, c I) - \tfrac12\left(\mu^2 + \sigma^2\right)",
             partial(minus_kl_to_prior, logarithm=0.0, one=0.0),
-            latex=r"\log N(x; f, c I) - \tfrac12\left(\mu^2 + \sigma^2\right)",
         ),
-        Slip(
-            2,
-            "log sigma for log sigma squared",
-            "It looks like log sigma stands for log sigma^2: sigma = 1 would not be the best.",
-            partial(minus_kl_to_prior, logarithm=0.5),
-            real="issue threads: log-variance taken for log-deviation",
-        ),
-        Slip(3, "bound above the evidence", "It looks like the sign is turned: no q beats log p(x).", relation=">="),
-    ),
+        "collapse was taken to mean a point: without log sigma^2 the KL is least at sigma = 0.",
+    )
+    .slip(
+        "log sigma for log sigma squared",
+        given("TODO", partial(minus_kl_to_prior, logarithm=0.5)),
+        "log sigma stands for log sigma^2: sigma = 1 would not be the best.",
+        real="issue threads: log-variance taken for log-deviation",
+    )
+    .le(
+        log_evidence,
+        "KL is never negative, and zero at mu = 0, sigma = 1 only",
+        gap=lambda w: np.array([kl_divergence(g, w.model.prior) for g in w.qs]),
+        equality=all_collapsed,
+    )
+    .slip("bound above the evidence", says="the sign is turned: no q beats log p(x).", relation=">=")
 )
 
 
@@ -1180,63 +1118,59 @@ def saddle(w: WrongChoice, *, sign: float = 1.0, over_kept: bool = True) -> Arra
     return np.array([np.zeros(len(pairs)), curvatures])
 
 
-L8 = Derivation(
-    "L8",
-    "every other choice of eigenvectors is a saddle",
-    draw=WrongChoice.draw,
-    assumptions="c fixed below the kept eigenvalues; A any set of k directions, i kept, j left out, column i moved by e u_j",
-    source="Tipping and Bishop 1999, appendix A; Lucas et al. 2019, section 4",
-    lines=(
-        Line(
+L8 = (
+    derive(
+        "L8",
+        "every other choice of eigenvectors is a saddle",
+        WrongChoice.draw,
+        assumptions="c fixed below the kept eigenvalues; A any set of k directions, i kept, j left out, column i moved by e u_j",
+        source="Tipping and Bishop 1999, appendix A; Lucas et al. 2019, section 4",
+    )
+    .start(
+        given(
             r"\left(\partial_e \ell,\ \partial_e^2 \ell\right) \text{ at } W = U_A(\Lambda_A - c I)^{1/2} \text{, column } i \text{ moved by } e\,u_j",
             slope_and_curvature,
-            step=4e-3,
-            order=4,
-            resolution=1e-4,
         ),
-        Line(
+        step=4e-3,
+        order=4,
+        resolution=1e-4,
+    )
+    .eq(
+        given(
             r"-\tfrac12\left(\partial_e,\ \partial_e^2\right)\left[\log|\Sigma| + \mathrm{tr}(\Sigma^{-1} S)\right]",
             from_matrices,
-            reason="differentiate Sigma and its inverse twice",
         ),
-        Line(
-            r"\left(0,\ \frac{\lambda_j - \lambda_i}{c\,\lambda_i}\right)",
-            saddle,
-            reason="in the plane of u_i and u_j all matrices are 2 x 2",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "noise not subtracted",
-            "It looks like W was taken to be U Lambda^(1/2): there the gradient vanishes, but the curvature differs.",
-            partial(from_matrices, noise=0.0),
-        ),
-        Slip(
-            1,
-            "inverse differentiated once",
-            "It looks like the second derivative of inv(Sigma) was taken with one term only.",
-            partial(from_matrices, fourth=0.5),
-        ),
-        Slip(
-            2,
-            "sign",
-            "It looks like the sign is turned: it pays to move towards the larger eigenvalue.",
-            partial(saddle, sign=-1.0),
-        ),
-        Slip(
-            2,
-            "not over the kept eigenvalue",
-            "It looks like the curvature was not divided by the eigenvalue that is kept.",
-            partial(saddle, over_kept=False),
-        ),
-        Slip(
-            2,
-            "flat",
-            "It looks like the points were taken to be flat in these directions: the gradient vanishes, the curvature not.",
-            lambda w: 0 * saddle(w),
-        ),
-    ),
+        "differentiate Sigma and its inverse twice",
+    )
+    .slip(
+        "noise not subtracted",
+        given("TODO", partial(from_matrices, noise=0.0)),
+        "W was taken to be U Lambda^(1/2): there the gradient vanishes, but the curvature differs.",
+    )
+    .slip(
+        "inverse differentiated once",
+        given("TODO", partial(from_matrices, fourth=0.5)),
+        "the second derivative of inv(Sigma) was taken with one term only.",
+    )
+    .eq(
+        given(r"\left(0,\ \frac{\lambda_j - \lambda_i}{c\,\lambda_i}\right)", saddle),
+        "in the plane of u_i and u_j all matrices are 2 x 2",
+    )
+    .slip(
+        "sign",
+        given("TODO", partial(saddle, sign=-1.0)),
+        "the sign is turned: it pays to move towards the larger eigenvalue.",
+    )
+    .slip(
+        "not over the kept eigenvalue",
+        given("TODO", partial(saddle, over_kept=False)),
+        "the curvature was not divided by the eigenvalue that is kept.",
+    )
+    .slip(
+        "flat",
+        given("TODO", lambda w: 0 * saddle(w)),
+        "the points were taken to be flat in these directions: the gradient vanishes, the curvature not.",
+    )
 )
 
 CHAPTER: tuple[Derivation, ...] = (I2, I4, L1, L2, L3, L4, L5, L6, L7, L8)

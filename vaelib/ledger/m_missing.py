@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import derive
 from vaelib.distributions import MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import density_times, elbo
 from vaelib.estimate import Estimate
+from vaelib.formula import given, tex
 from vaelib.formula.scope import Scope
 from vaelib.formula.spaces import States
 from vaelib.formula.worlds import Either, JointGaussian, Mixture, Table
@@ -127,81 +128,72 @@ def evidence_slope(w: NoisyMixture, h: float) -> Array:
     return (8 * (evidence(h) - evidence(-h)) - (evidence(2 * h) - evidence(-2 * h))) / (12 * h)
 
 
-A11 = Derivation(
-    "A11",
-    "Tweedie: the best guess at a clean pixel",
-    draw=NoisyMixture.draw,
-    assumptions="x = z + noise, Gaussian of variance c > 0 and independent of z; any prior p(z)",
-    source="Robbins 1956; Efron 2011, equation (1.4)",
-    lines=(
-        Line(
+A11 = (
+    derive(
+        "A11",
+        "Tweedie: the best guess at a clean pixel",
+        NoisyMixture.draw,
+        assumptions="x = z + noise, Gaussian of variance c > 0 and independent of z; any prior p(z)",
+        source="Robbins 1956; Efron 2011, equation (1.4)",
+    )
+    .start(
+        given(
             r"\mathbb{E}[z \mid x] = \frac{1}{p(x)} \int z\,N(x;\, z, c)\,p(z)\,dz",
             lambda w: divided(w, over_clean(w, lambda z, x: z + 0 * x)),
-        ),
-        Line(
-            r"x + \frac{1}{p(x)} \int (z - x)\,N(x;\, z, c)\,p(z)\,dz",
-            lambda w: w.x + divided(w, over_clean(w, lambda z, x: z - x, gauss_legendre)),
-            reason="z = x + (z - x); the posterior integrates to one",
-        ),
-        Line(
+        )
+    )
+    .eq(
+        tex(r"x + \frac{1}{p(x)} \int (z - x)\,N(x;\, z, c)\,p(z)\,dz"),
+        "z = x + (z - x); the posterior integrates to one",
+    )
+    .eq(
+        given(
             r"x + \frac{c}{p(x)} \frac{d}{dx} \int N(x;\, z, c)\,p(z)\,dz",
             lambda w, h: w.x + w.noise_variance * evidence_slope(w, h) / evidence_of_noisy(w),
-            reason="(z - x) N(x; z, c) = c dN/dx; exchange d and integral",
-            step=0.04,
-            order=3,  # asked for; the rule has one more
-            resolution=1e-4,
         ),
-        Line(
-            r"x + c\,\frac{d}{dx} \log p(x)",
-            lambda w: w.x + w.noise_variance * w.score(),
-            reason="derivative of a logarithm; here p is a mixture",
+        "(z - x) N(x; z, c) = c dN/dx; exchange d and integral",
+        step=0.04,
+        order=3,
+        resolution=1e-4,
+    )
+    .eq(tex(r"x + c\,\frac{d}{dx} \log p(x)"), "derivative of a logarithm; here p is a mixture")
+    .slip(
+        "minus the slope",
+        tex(r"x - c\,\frac{d}{dx} \log p(x)"),
+        "the sign is turned: the guess moves uphill on log p(x), to where x is more common.",
+    )
+    .slip(
+        "standard deviation",
+        tex(r"x + \sqrt{c}\,\frac{d}{dx} \log p(x)"),
+        "the standard deviation of the noise stands where its variance belongs.",
+    )
+    .slip(
+        "no noise variance",
+        tex(r"x + \frac{d}{dx} \log p(x)"),
+        "the factor c is missing: the less noise, the less the guess moves.",
+    )
+    .slip(
+        "slope of the clean density",
+        given(
+            r"x + c\,\frac{d}{dz} \log p(z) \text{ at } z = x", lambda w: w.x + w.noise_variance * w.score(extra=0.0)
         ),
-        Line(
-            r"\sum_k p(k \mid x)\,\mathbb{E}[z \mid x, k]",
-            mean_of_clean,
-            reason="each component of the prior has a Gaussian posterior",
-        ),
-    ),
-    slips=(
-        Slip(
-            3,
-            "minus the slope",
-            "It looks like the sign is turned: the guess moves uphill on log p(x), to where x is more common.",
-            lambda w: w.x - w.noise_variance * w.score(),
-            latex=r"x - c\,\frac{d}{dx} \log p(x)",
-        ),
-        Slip(
-            3,
-            "standard deviation",
-            "It looks like the standard deviation of the noise stands where its variance belongs.",
-            lambda w: w.x + np.sqrt(w.noise_variance) * w.score(),
-            latex=r"x + \sqrt{c}\,\frac{d}{dx} \log p(x)",
-        ),
-        Slip(
-            3,
-            "no noise variance",
-            "It looks like the factor c is missing: the less noise, the less the guess moves.",
-            lambda w: w.x + w.score(),
-            latex=r"x + \frac{d}{dx} \log p(x)",
-        ),
-        Slip(
-            3,
-            "slope of the clean density",
-            "It looks like the slope of log p(z) was taken: it is the slope of log p(x), the density of noisy pixels.",
-            lambda w: w.x + w.noise_variance * w.score(extra=0.0),
-            latex=r"x + c\,\frac{d}{dz} \log p(z) \text{ at } z = x",
-        ),
-        Slip(
-            4,
-            "prior weights",
-            "It looks like the components kept their prior weights: x itself says which one it came from.",
+        "the slope of log p(z) was taken: it is the slope of log p(x), the density of noisy pixels.",
+    )
+    .eq(
+        given(r"\sum_k p(k \mid x)\,\mathbb{E}[z \mid x, k]", mean_of_clean),
+        "each component of the prior has a Gaussian posterior",
+    )
+    .slip(
+        "prior weights",
+        given(
+            r"\sum_k p(k)\,\mathbb{E}[z \mid x, k]",
             lambda w: (
                 ((w.locs / w.scales**2 + w.x[:, None] / w.noise_variance) / (1 / w.scales**2 + 1 / w.noise_variance))
                 @ w.weights
             ),
-            latex=r"\sum_k p(k)\,\mathbb{E}[z \mid x, k]",
         ),
-    ),
+        "the components kept their prior weights: x itself says which one it came from.",
+    )
 )
 
 
@@ -312,82 +304,75 @@ def filled_in(w: HalfSeen, value: Array | float) -> MultivariateNormal:
     return w.model.posterior(x)
 
 
-M1 = Derivation(
-    "M1",
-    "missing pixels in a linear-Gaussian model, two routes",
-    draw=HalfSeen.draw,
-    assumptions="pixels independent given z; which pixels are missing says nothing about their values",
-    source="Tipping and Bishop 1999; Rezende, Mohamed and Wierstra 2014, section 6",
-    lines=(
-        Line(
+M1 = (
+    derive(
+        "M1",
+        "missing pixels in a linear-Gaussian model, two routes",
+        HalfSeen.draw,
+        assumptions="pixels independent given z; which pixels are missing says nothing about their values",
+        source="Tipping and Bishop 1999; Rezende, Mohamed and Wierstra 2014, section 6",
+    )
+    .start(
+        given(
             r"\log p(x_m \mid x_o) = \log p(x_o, x_m) - \log p(x_o)",
             lambda w: w.model.log_evidence(w.completed) - w.part(w.seen).log_evidence(w.x[w.seen]),
+        )
+    )
+    .eq(
+        given(r"\log \int p(x_m \mid z)\,p(z \mid x_o)\,dz", log_mean_over_codes),
+        "sum rule over z; given z, x_o says no more of x_m",
+    )
+    .eq(
+        given(
+            r"\log N(x_m;\ W_m m_o + b_m,\ W_m S_o W_m^\top + c I), \quad p(z \mid x_o) = N(m_o, S_o)", through_the_code
         ),
-        Line(
-            r"\log \int p(x_m \mid z)\,p(z \mid x_o)\,dz",
-            log_mean_over_codes,
-            reason="sum rule over z; given z, x_o says no more of x_m",
-        ),
-        Line(
-            r"\log N(x_m;\ W_m m_o + b_m,\ W_m S_o W_m^\top + c I), \quad p(z \mid x_o) = N(m_o, S_o)",
-            through_the_code,
-            reason="x_m = W_m z + b_m + noise: means and variances add",
-        ),
-        Line(
+        "x_m = W_m z + b_m + noise: means and variances add",
+    )
+    .slip(
+        "no pixel noise",
+        given(r"\log N(x_m;\ W_m m_o + b_m,\ W_m S_o W_m^\top)", lambda w: through_the_code(w, noise=1e-3)),
+        "the noise of the missing pixels was left out: that is the law of their mean, not of pixels.",
+    )
+    .slip(
+        "one z plugged in",
+        given(r"\log N(x_m;\ W_m m_o + b_m,\ c I)", lambda w: through_the_code(w, spread=0.0)),
+        "z was set to its posterior mean: its own uncertainty widens the answer by the term with S.",
+    )
+    .slip(
+        "zeros encoded",
+        given("TODO", lambda w: through_the_code(w, filled_in(w, 0.0))),
+        "the missing pixels were filled with zeros and encoded as if they had been seen.",
+        real="common practice: the encoder is fed zeros",
+    )
+    .slip(
+        "means encoded",
+        given("TODO", lambda w: through_the_code(w, filled_in(w, w.model.offset[w.missing]))),
+        "the missing pixels were filled with their means and encoded as if they had been seen.",
+    )
+    .eq(
+        given(
             r"\log N(x_m;\ b_m + \Sigma_{mo} \Sigma_{oo}^{-1} (x_o - b_o),\ \Sigma_{mm} - \Sigma_{mo} \Sigma_{oo}^{-1} \Sigma_{om})",
             by_conditioning,
-            reason="conditioning of a Gaussian; Σ = W Wᵀ + c I",
         ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "no pixel noise",
-            "It looks like the noise of the missing pixels was left out: that is the law of their mean, not of pixels.",
-            lambda w: through_the_code(w, noise=1e-3),
-            latex=r"\log N(x_m;\ W_m m_o + b_m,\ W_m S_o W_m^\top)",
+        "conditioning of a Gaussian; Σ = W Wᵀ + c I",
+    )
+    .slip(
+        "the marginal",
+        given(r"\log N(x_m;\ b_m,\ \Sigma_{mm})", lambda w: by_conditioning(w, use=False)),
+        "what was seen is not used: that is p(x_m), before looking.",
+    )
+    .slip(
+        "covariance added",
+        given("TODO", lambda w: by_conditioning(w, sign=1.0)),
+        "seeing x_o made the missing pixels more uncertain: the term is subtracted.",
+    )
+    .slip(
+        "not centered",
+        given(
+            r"\log N(x_m;\ b_m + \Sigma_{mo} \Sigma_{oo}^{-1} x_o,\ \ldots)", lambda w: by_conditioning(w, center=False)
         ),
-        Slip(
-            2,
-            "one z plugged in",
-            "It looks like z was set to its posterior mean: its own uncertainty widens the answer by the term with S.",
-            lambda w: through_the_code(w, spread=0.0),
-            latex=r"\log N(x_m;\ W_m m_o + b_m,\ c I)",
-        ),
-        Slip(
-            2,
-            "zeros encoded",
-            "It looks like the missing pixels were filled with zeros and encoded as if they had been seen.",
-            lambda w: through_the_code(w, filled_in(w, 0.0)),
-            real="common practice: the encoder is fed zeros",
-        ),
-        Slip(
-            2,
-            "means encoded",
-            "It looks like the missing pixels were filled with their means and encoded as if they had been seen.",
-            lambda w: through_the_code(w, filled_in(w, w.model.offset[w.missing])),
-        ),
-        Slip(
-            3,
-            "the marginal",
-            "It looks like what was seen is not used: that is p(x_m), before looking.",
-            lambda w: by_conditioning(w, use=False),
-            latex=r"\log N(x_m;\ b_m,\ \Sigma_{mm})",
-        ),
-        Slip(
-            3,
-            "covariance added",
-            "It looks like seeing x_o made the missing pixels more uncertain: the term is subtracted.",
-            lambda w: by_conditioning(w, sign=1.0),
-        ),
-        Slip(
-            3,
-            "not centered",
-            "It looks like x_o was not centered: only its distance from the mean b_o is news.",
-            lambda w: by_conditioning(w, center=False),
-            latex=r"\log N(x_m;\ b_m + \Sigma_{mo} \Sigma_{oo}^{-1} x_o,\ \ldots)",
-        ),
-    ),
+        "x_o was not centered: only its distance from the mean b_o is news.",
+    )
 )
 
 
@@ -451,78 +436,60 @@ def long_run(kernel: Array, start: int = 0) -> Array:
     return np.linalg.matrix_power(kernel, 2**12)[start]
 
 
-def without_seen(w: Chain) -> Array:
-    """p(z | x_m), (M, K): a posterior that has forgotten x_o."""
-    weights = w.prior[:, None] * w.of_missing
-    return (weights / weights.sum(axis=0)).T
-
-
-M2 = Derivation(
-    "M2",
-    "Gibbs sampling leaves the law of the missing pixels as it is",
-    draw=Chain.draw,
-    assumptions="x_m and x_o independent given z; z is drawn from the exact posterior; every entry of T is > 0",
-    source="Geman and Geman 1984; Rezende, Mohamed and Wierstra 2014, appendix F",
-    lines=(
-        Line(r"p(x_m' \mid x_o) \quad \forall x_m'", lambda w: w.target.sum(axis=0)),
-        Line(
-            r"\sum_z p(z \mid x_o)\,p(x_m' \mid z)",
-            lambda w: w.code_of_seen @ w.of_missing,
-            reason="sum and product rule; given z, x_o says no more",
-        ),
-        Line(
-            r"\sum_z \left[\sum_{x_m} p(x_m \mid x_o)\,p(z \mid x_o, x_m)\right] p(x_m' \mid z)",
-            lambda w: (w.target.sum(axis=0) @ w.posterior) @ w.of_missing,
-            reason="sum rule: average the posterior over x_m",
-        ),
-        Line(
+M2 = (
+    derive(
+        "M2",
+        "Gibbs sampling leaves the law of the missing pixels as it is",
+        Chain.draw,
+        assumptions="x_m and x_o independent given z; z is drawn from the exact posterior; every entry of T is > 0",
+        source="Geman and Geman 1984; Rezende, Mohamed and Wierstra 2014, appendix F",
+    )
+    .start(tex(r"p(x_m' \mid x_o) \quad \forall x_m'"))
+    .eq(tex(r"\sum_z p(z \mid x_o)\,p(x_m' \mid z)"), "sum and product rule; given z, x_o says no more")
+    .eq(
+        tex(r"\sum_z \left[\sum_{x_m} p(x_m \mid x_o)\,p(z \mid x_o, x_m)\right] p(x_m' \mid z)"),
+        "sum rule: average the posterior over x_m",
+    )
+    .eq(
+        given(
             r"\sum_{x_m} p(x_m \mid x_o)\,T(x_m \to x_m'), \quad T = \sum_z p(z \mid x_o, x_m)\,p(x_m' \mid z)",
             lambda w: w.target.sum(axis=0) @ transition(w),
-            reason="exchange the sums: one sweep, z then x_m",
         ),
-        Line(
-            r"\lim_{n \to \infty} T^n(x_m \to x_m')",
-            lambda w: long_run(transition(w)),
-            reason="T > 0 forgets its start: one stationary law",
-        ),
-    ),
-    slips=(
-        Slip(
-            3,
-            "pseudo-Gibbs",
-            "It looks like z was drawn from the encoder, which is only near the posterior: then another law stays.",
+        "exchange the sums: one sweep, z then x_m",
+    )
+    .slip(
+        "pseudo-Gibbs",
+        given(
+            r"\sum_{x_m} p(x_m \mid x_o) \sum_z q(z \mid x_o, x_m)\,p(x_m' \mid z)",
             lambda w: w.target.sum(axis=0) @ transition(w, w.encoder),
-            latex=r"\sum_{x_m} p(x_m \mid x_o) \sum_z q(z \mid x_o, x_m)\,p(x_m' \mid z)",
         ),
-        Slip(
-            3,
-            "x_o forgotten",
-            "It looks like z was drawn given x_m alone: the seen part must enter at each sweep.",
-            lambda w: w.target.sum(axis=0) @ transition(w, without_seen(w)),
-            latex=r"\sum_{x_m} p(x_m \mid x_o) \sum_z p(z \mid x_m)\,p(x_m' \mid z)",
-        ),
-        Slip(
-            3,
-            "z from the prior",
-            "It looks like z was drawn from the prior: then nothing that is seen matters.",
-            lambda w: w.target.sum(axis=0) @ transition(w, np.broadcast_to(w.prior, w.encoder.shape)),
-            latex=r"\sum_z p(z)\,p(x_m' \mid z)",
-        ),
-        Slip(
-            4,
-            "pseudo-Gibbs in the long run",
-            "It looks like the encoder drives the chain: it settles, but on a law of its own.",
-            lambda w: long_run(transition(w, w.encoder)),
-            real="completions by an encoder, called samples of p(x_m|x_o)",
-        ),
-        Slip(
-            4,
-            "one sweep is enough",
-            "It looks like one sweep was taken for the long run: after it, the start still shows.",
-            lambda w: transition(w)[0],
-            latex=r"T(x_m \to x_m') \text{ from one start}",
-        ),
-    ),
+        "z was drawn from the encoder, which is only near the posterior: then another law stays.",
+    )
+    .slip(
+        "x_o forgotten",
+        tex(r"\sum_{x_m} p(x_m \mid x_o) \sum_z p(z \mid x_m)\,p(x_m' \mid z)"),
+        "z was drawn given x_m alone: the seen part must enter at each sweep.",
+    )
+    .slip(
+        "z from the prior",
+        tex(r"\sum_z p(z)\,p(x_m' \mid z)"),
+        "z was drawn from the prior: then nothing that is seen matters.",
+    )
+    .eq(
+        given(r"\lim_{n \to \infty} T^n(x_m \to x_m')", lambda w: long_run(transition(w))),
+        "T > 0 forgets its start: one stationary law",
+    )
+    .slip(
+        "pseudo-Gibbs in the long run",
+        given("TODO", lambda w: long_run(transition(w, w.encoder))),
+        "the encoder drives the chain: it settles, but on a law of its own.",
+        real="completions by an encoder, called samples of p(x_m|x_o)",
+    )
+    .slip(
+        "one sweep is enough",
+        given(r"T(x_m \to x_m') \text{ from one start}", lambda w: transition(w)[0]),
+        "one sweep was taken for the long run: after it, the start still shows.",
+    )
 )
 
 
@@ -565,69 +532,68 @@ def settled(w: Chain, kernel: Array) -> Array:
     return long_run(sweep(w, kernel)).reshape(w.target.shape)
 
 
-M3 = Derivation(
-    "M3",
-    "a Metropolis step makes the encoder's proposals exact",
-    draw=Chain.draw,
-    assumptions="q(z | x) > 0 wherever p(z | x) > 0; a rejected proposal counts as a step",
-    source="Metropolis et al. 1953; Hastings 1970; Mattei and Frellsen 2018, section 3",
-    lines=(
-        Line(r"p(z', x_m \mid x_o) \quad \forall z', x_m", lambda w: w.target),
-        Line(
-            r"\sum_z p(z', x_m \mid x_o)\,A(z' \to z \mid x_m)",
-            lambda w: np.einsum("um,muz->um", w.target, move(w)),
-            reason="from z' the chain goes somewhere: A sums to one",
+M3 = (
+    derive(
+        "M3",
+        "a Metropolis step makes the encoder's proposals exact",
+        Chain.draw,
+        assumptions="q(z | x) > 0 wherever p(z | x) > 0; a rejected proposal counts as a step",
+        source="Metropolis et al. 1953; Hastings 1970; Mattei and Frellsen 2018, section 3",
+    )
+    .start(tex(r"p(z', x_m \mid x_o) \quad \forall z', x_m"))
+    .eq(
+        given(
+            r"\sum_z p(z', x_m \mid x_o)\,A(z' \to z \mid x_m)", lambda w: np.einsum("um,muz->um", w.target, move(w))
         ),
-        Line(
+        "from z' the chain goes somewhere: A sums to one",
+    )
+    .eq(
+        given(
             r"\sum_z p(z, x_m \mid x_o)\,A(z \to z' \mid x_m), \quad A = q(z')\,\min\left(1, \tfrac{p(x, z')\,q(z)}{p(x, z)\,q(z')}\right)",
             lambda w: target_times(move(w), w),
-            reason="detailed balance: as much flows back as forth",
         ),
-        Line(
-            r"p(z' \mid x_o)\,p(x_m' \mid z')",
-            lambda w: target_times(move(w), w).sum(axis=1)[:, None] * w.of_missing,
-            reason="then draw x_m' given z': independent of x_o",
-        ),
-        Line(
-            r"\lim_{n \to \infty} \text{of the pair } (z, x_m)",
-            lambda w: settled(w, move(w)),
-            reason="all states can be reached: one stationary law",
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "no proposal ratio",
-            "It looks like q was left out of the acceptance: that is right only for proposals as likely back as forth.",
+        "detailed balance: as much flows back as forth",
+    )
+    .slip(
+        "no proposal ratio",
+        given(
+            r"\sum_z p(z, x_m \mid x_o)\,q(z')\,\min\left(1, \tfrac{p(x, z')}{p(x, z)}\right) + \ldots",
             lambda w: target_times(move(w, lambda a: a[0] / a[1]), w),
-            latex=r"\sum_z p(z, x_m \mid x_o)\,q(z')\,\min\left(1, \tfrac{p(x, z')}{p(x, z)}\right) + \ldots",
         ),
-        Slip(
-            2,
-            "accept always",
-            "It looks like every proposal was accepted: that is pseudo-Gibbs, with a law of its own.",
-            lambda w: target_times(move(w, lambda a: np.ones_like(a[0])), w),
-            latex=r"\sum_z p(z, x_m \mid x_o)\,q(z' \mid x)",
+        "q was left out of the acceptance: that is right only for proposals as likely back as forth.",
+    )
+    .slip(
+        "accept always",
+        given(
+            r"\sum_z p(z, x_m \mid x_o)\,q(z' \mid x)", lambda w: target_times(move(w, lambda a: np.ones_like(a[0])), w)
         ),
-        Slip(
-            2,
-            "ratio upside down",
-            "It looks like the ratio is upside down: it favors the less probable z.",
-            lambda w: target_times(move(w, lambda a: 1 / metropolis(a)), w),
+        "every proposal was accepted: that is pseudo-Gibbs, with a law of its own.",
+    )
+    .slip(
+        "ratio upside down",
+        given("TODO", lambda w: target_times(move(w, lambda a: 1 / metropolis(a)), w)),
+        "the ratio is upside down: it favors the less probable z.",
+    )
+    .slip(
+        "rejected steps not counted",
+        given("TODO", lambda w: target_times(move(w, reject=False), w)),
+        "only accepted moves were kept: after a rejection, the old state counts once more.",
+    )
+    .eq(
+        given(
+            r"p(z' \mid x_o)\,p(x_m' \mid z')", lambda w: target_times(move(w), w).sum(axis=1)[:, None] * w.of_missing
         ),
-        Slip(
-            2,
-            "rejected steps not counted",
-            "It looks like only accepted moves were kept: after a rejection, the old state counts once more.",
-            lambda w: target_times(move(w, reject=False), w),
-        ),
-        Slip(
-            4,
-            "pseudo-Gibbs in the long run",
-            "It looks like every proposal was accepted: the chain settles on the encoder's law, not the model's.",
-            lambda w: settled(w, move(w, lambda a: np.ones_like(a[0]))),
-        ),
-    ),
+        "then draw x_m' given z': independent of x_o",
+    )
+    .eq(
+        given(r"\lim_{n \to \infty} \text{of the pair } (z, x_m)", lambda w: settled(w, move(w))),
+        "all states can be reached: one stationary law",
+    )
+    .slip(
+        "pseudo-Gibbs in the long run",
+        given("TODO", lambda w: settled(w, move(w, lambda a: np.ones_like(a[0])))),
+        "every proposal was accepted: the chain settles on the encoder's law, not the model's.",
+    )
 )
 
 
@@ -745,75 +711,75 @@ def bound_with_filled(w: PartSeen) -> Estimate:
     return elbo(trapezoid(integrand, *w.model.latent_range), kl_divergence(w.q, w.model.prior))
 
 
-M4 = Derivation(
-    "M4",
-    "missing pixels drop out of the evidence and of the bound",
-    draw=PartSeen.draw,
-    assumptions="pixels independent given z; missing at random: why a pixel is missing does not depend on its value",
-    source="Rubin 1976; Mattei and Frellsen 2019, section 2; Nazabal et al. 2020",
-    lines=(
-        Line(r"\log p(x_o) = \log \int p(x_o, x_m)\,dx_m", integral_over_missing),
-        Line(
+M4 = (
+    derive(
+        "M4",
+        "missing pixels drop out of the evidence and of the bound",
+        PartSeen.draw,
+        assumptions="pixels independent given z; missing at random: why a pixel is missing does not depend on its value",
+        source="Rubin 1976; Mattei and Frellsen 2019, section 2; Nazabal et al. 2020",
+    )
+    .start(given(r"\log p(x_o) = \log \int p(x_o, x_m)\,dx_m", integral_over_missing))
+    .eq(
+        given(
             r"\log \int p(z) \prod_{j \in o} p(x_j \mid z) \left[\int p(x_m \mid z)\,dx_m\right] dz",
             lambda w: log_over_codes(w, lambda z: mass_of_missing(w, z)),
-            reason="sum rule over z; exchange the integrals; factorize",
         ),
-        Line(
-            r"\log \int p(z) \prod_{j \in o} p(x_j \mid z)\,dz",
-            lambda w: log_over_codes(w, np.zeros_like),
-            reason="the bracket is one: a density integrates to one",
+        "sum rule over z; exchange the integrals; factorize",
+    )
+    .eq(
+        given(r"\log \int p(z) \prod_{j \in o} p(x_j \mid z)\,dz", lambda w: log_over_codes(w, np.zeros_like)),
+        "the bracket is one: a density integrates to one",
+    )
+    .slip(
+        "filled with zero",
+        given(r"\log p(x_o, x_m = 0)", lambda w: filled(w, 0.0)),
+        "the missing pixel was set to zero and counted: it was not seen, so it has no density to pay.",
+        real="common practice: zeros in the data, and in the loss",
+    )
+    .slip(
+        "filled with the mean",
+        given(r"\log p(x_o, x_m = \bar x_m)", lambda w: filled(w, mean_of_missing(w))),
+        "the missing pixel was set to its mean and counted as if it had been seen.",
+    )
+    .slip(
+        "scaled up",
+        given(
+            r"\log \int p(z) \prod_{j \in o} p(x_j \mid z)^{d / |o|}\,dz",
+            lambda w: log_over_codes(w, lambda z: w.log_seen(z) / len(w.seen)),
         ),
-        Line(
+        "the sum over seen pixels was scaled to all pixels: missing pixels say nothing, not the same again.",
+    )
+    .eq(
+        given(
             r"\text{as computed by } \mathtt{CurvedGaussian.log\_evidence} \text{ of the seen pixels}",
             lambda w: w.seen_model.log_evidence(w.x[w.seen]),
-            reason="the model without the rows of the missing pixels",
         ),
-        Line(
-            r"\mathbb{E}_q\left[\sum_{j \in o} \log p(x_j \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))",
-            seen_bound,
-            reason="the bound, with x_o for x: it trains on what is seen",
-            relation=">=",
-            gap=seen_gap,
+        "the model without the rows of the missing pixels",
+    )
+    .ge(
+        given(
+            r"\mathbb{E}_q\left[\sum_{j \in o} \log p(x_j \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))", seen_bound
         ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "filled with zero",
-            "It looks like the missing pixel was set to zero and counted: it was not seen, so it has no density to pay.",
-            lambda w: filled(w, 0.0),
-            latex=r"\log p(x_o, x_m = 0)",
-            real="common practice: zeros in the data, and in the loss",
-        ),
-        Slip(
-            2,
-            "filled with the mean",
-            "It looks like the missing pixel was set to its mean and counted as if it had been seen.",
-            lambda w: filled(w, mean_of_missing(w)),
-            latex=r"\log p(x_o, x_m = \bar x_m)",
-        ),
-        Slip(
-            2,
-            "scaled up",
-            "It looks like the sum over seen pixels was scaled to all pixels: missing pixels say nothing, not the same again.",
-            lambda w: log_over_codes(w, lambda z: w.log_seen(z) / len(w.seen)),
-            latex=r"\log \int p(z) \prod_{j \in o} p(x_j \mid z)^{d / |o|}\,dz",
-        ),
-        Slip(
-            4,
-            "zeros in the loss",
-            "It looks like the missing pixel stayed in the sum, as a zero: leave it out of the log-likelihood.",
+        "the bound, with x_o for x: it trains on what is seen",
+        gap=seen_gap,
+    )
+    .slip(
+        "zeros in the loss",
+        given(
+            r"\mathbb{E}_q\left[\sum_{j} \log p(x_j \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z)), \quad x_m = 0",
             bound_with_filled,
-            latex=r"\mathbb{E}_q\left[\sum_{j} \log p(x_j \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z)), \quad x_m = 0",
         ),
-        Slip(
-            4,
-            "loss scaled up",
-            "It looks like the log-likelihood of the seen pixels was scaled to all pixels, but the KL was not.",
+        "the missing pixel stayed in the sum, as a zero: leave it out of the log-likelihood.",
+    )
+    .slip(
+        "loss scaled up",
+        given(
+            r"\tfrac{d}{|o|}\,\mathbb{E}_q\left[\sum_{j \in o} \log p(x_j \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))",
             lambda w: seen_bound(w, share=w.x.size / len(w.seen)),
-            latex=r"\tfrac{d}{|o|}\,\mathbb{E}_q\left[\sum_{j \in o} \log p(x_j \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))",
         ),
-    ),
+        "the log-likelihood of the seen pixels was scaled to all pixels, but the KL was not.",
+    )
 )
 
 
@@ -890,67 +856,68 @@ def limit(f: Callable[[Resampling, int], Array]) -> Callable[[Resampling], Estim
     return value
 
 
-M5 = Derivation(
-    "M5",
-    "importance resampling is wrong by order 1/K",
-    draw=Resampling.draw,
-    assumptions="weights w = p/q bounded (so chi-square is finite); K independent proposals",
-    source="Rubin 1988; Smith and Gelfand 1992",
-    lines=(
-        Line(
+M5 = (
+    derive(
+        "M5",
+        "importance resampling is wrong by order 1/K",
+        Resampling.draw,
+        assumptions="weights w = p/q bounded (so chi-square is finite); K independent proposals",
+        source="Rubin 1988; Smith and Gelfand 1992",
+    )
+    .start(
+        given(
             r"\lim_{K \to \infty} K\left(P_K(z) - p(z)\right), \quad P_K(z) = \mathbb{E}\left[\tfrac{\sum_i w_i\,[z_i = z]}{\sum_i w_i}\right]",
             limit(resampled),
-            resolution=1e-3,
         ),
-        Line(
+        resolution=1e-3,
+    )
+    .eq(
+        given(
             r"\lim_{K \to \infty} K\,p(z) \left(\mathbb{E}\left[\tfrac{1}{1 + u}\right] - 1\right), \quad 1 + u = \tfrac{1}{K}\left(w(z) + \sum_{i \ge 2} w_i\right)",
             limit(first_draw_kept),
-            reason="all draws are alike: K times the first; q w = p",
-            resolution=1e-3,
         ),
-        Line(
+        "all draws are alike: K times the first; q w = p",
+        resolution=1e-3,
+    )
+    .eq(
+        given(
             r"\lim_{K \to \infty} p(z) \left(1 - w(z) + K\,\mathbb{E}\left[\tfrac{u^2}{1 + u}\right]\right)",
             limit(squares_kept),
-            reason="1/(1 + u) = 1 - u + u²/(1 + u); E[u] = (w(z) - 1)/K",
-            resolution=1e-3,
         ),
-        Line(
-            r"p(z) \left(1 - w(z) + \chi^2(p \,\Vert\, q)\right)",
-            lambda w: w.target * (w.chi_square + 1 - w.weights),
-            reason="K E[u²] tends to the variance of a weight, and u to 0",
-            resolution=1e-3,
+        "1/(1 + u) = 1 - u + u²/(1 + u); E[u] = (w(z) - 1)/K",
+        resolution=1e-3,
+    )
+    .eq(
+        given(
+            r"p(z) \left(1 - w(z) + \chi^2(p \,\Vert\, q)\right)", lambda w: w.target * (w.chi_square + 1 - w.weights)
         ),
-    ),
-    slips=(
-        Slip(
-            3,
-            "no error",
-            "It looks like resampling was taken to be exact: for finite K the largest weights come too seldom.",
-            lambda w: 0 * w.target,
-            latex="0",
+        "K E[u²] tends to the variance of a weight, and u to 0",
+        resolution=1e-3,
+    )
+    .slip(
+        "no error",
+        given("0", lambda w: 0 * w.target),
+        "resampling was taken to be exact: for finite K the largest weights come too seldom.",
+    )
+    .slip(
+        "sign turned",
+        given(
+            r"p(z) \left(w(z) - 1 - \chi^2(p \,\Vert\, q)\right)", lambda w: -w.target * (w.chi_square + 1 - w.weights)
         ),
-        Slip(
-            3,
-            "sign turned",
-            "It looks like large weights were thought to come too often: their own draw raises the sum they are divided by.",
-            lambda w: -w.target * (w.chi_square + 1 - w.weights),
-            latex=r"p(z) \left(w(z) - 1 - \chi^2(p \,\Vert\, q)\right)",
+        "large weights were thought to come too often: their own draw raises the sum they are divided by.",
+    )
+    .slip(
+        "own weight left out",
+        given(r"p(z)\,\chi^2(p \,\Vert\, q)", lambda w: w.target * w.chi_square),
+        "the state's own draw was left out of the sum: then the errors do not add up to zero.",
+    )
+    .slip(
+        "error under the proposal",
+        given(
+            r"q(z) \left(\chi^2(p \,\Vert\, q) + 1 - w(z)\right)", lambda w: w.proposal * (w.chi_square + 1 - w.weights)
         ),
-        Slip(
-            3,
-            "own weight left out",
-            "It looks like the state's own draw was left out of the sum: then the errors do not add up to zero.",
-            lambda w: w.target * w.chi_square,
-            latex=r"p(z)\,\chi^2(p \,\Vert\, q)",
-        ),
-        Slip(
-            3,
-            "error under the proposal",
-            "It looks like the error was weighted by q: what is resampled follows p up to order 1/K.",
-            lambda w: w.proposal * (w.chi_square + 1 - w.weights),
-            latex=r"q(z) \left(\chi^2(p \,\Vert\, q) + 1 - w(z)\right)",
-        ),
-    ),
+        "the error was weighted by q: what is resampled follows p up to order 1/K.",
+    )
 )
 
 CHAPTER = (A11, M1, M2, M3, M4, M5)

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.polynomial import hermite_e, polynomial
 from scipy.special import gammaln, ndtr, roots_hermite, stdtr
 
-from vaelib._special import log_sigmoid
-from vaelib.derivation import Derivation, Line, Slip
+from vaelib.derivation import derive
 from vaelib.distributions import Normal, kl_divergence
+from vaelib.formula import given, sampled, tex
 from vaelib.formula.scope import Scope
 from vaelib.models import LinearGaussian
 from vaelib.montecarlo import sample_mean, z_score
@@ -67,11 +67,6 @@ class NearlyPrior:
         return Scope(values={r"\mu": self.loc, r"\ell": self.log_variance})
 
 
-def exact_kl_to_prior(w: NearlyPrior) -> float:
-    """The textbook's four terms; what cancels has digits to spare."""
-    return in_decimals(lambda m, s: -(1 + 2 * s.ln() - m * m - s * s) / 2, w.loc, w.scale)
-
-
 def two_squares(w: NearlyPrior, terms: int = 7, sign: float = 1.0) -> float:
     """mu^2 / 2 + (l^2 / 2! + l^3 / 3! + ...) / 2, with `terms` terms of the series; all of them are small."""
     log_variance = w.log_variance
@@ -89,71 +84,56 @@ def textbook(w: NearlyPrior, kind: type = np.float32, clip: bool = False, sign: 
     return float(max(kl, kind(0)) if clip else kl)
 
 
-N1 = Derivation(
-    "N1",
-    "a KL that is nearly zero keeps its digits",
-    draw=NearlyPrior.draw,
-    assumptions="q = N(μ, e^ℓ), p = N(0, 1), |μ| and |ℓ| about 1e-4: the KL is about 1e-8",
-    source="Kingma and Welling 2014, appendix B; Higham 2002, section 1.7, for the cancellation",
-    lines=(
-        Line(
-            r"-\tfrac12\left(1 + \ell - \mu^2 - e^{\ell}\right)",
-            exact_kl_to_prior,
-            reason="the textbook's form, in 50 decimal digits",
-        ),
-        Line(
-            r"\tfrac12 \mu^2 + \tfrac12\left(\tfrac{\ell^2}{2!} + \tfrac{\ell^3}{3!} + \cdots\right)",
-            two_squares,
-            reason="series of the exponential: 1 + ℓ cancels on paper",
-            relative=True,
-        ),
-        Line(
+N1 = (
+    derive(
+        "N1",
+        "a KL that is nearly zero keeps its digits",
+        NearlyPrior.draw,
+        assumptions="q = N(μ, e^ℓ), p = N(0, 1), |μ| and |ℓ| about 1e-4: the KL is about 1e-8",
+        source="Kingma and Welling 2014, appendix B; Higham 2002, section 1.7, for the cancellation",
+    )
+    .start(tex(r"-\tfrac12\left(1 + \ell - \mu^2 - e^{\ell}\right)"), why="the textbook's form, in 50 decimal digits")
+    .eq(
+        given(r"\tfrac12 \mu^2 + \tfrac12\left(\tfrac{\ell^2}{2!} + \tfrac{\ell^3}{3!} + \cdots\right)", two_squares),
+        "series of the exponential: 1 + ℓ cancels on paper",
+        relative=True,
+    )
+    .slip(
+        "textbook form in float32",
+        given(r"-\tfrac12\left(1 + \ell - \mu^2 - e^{\ell}\right) \text{ in float32}", textbook),
+        "the textbook's form was computed in single precision: near 1 it rounds by 6e-8, more than the whole KL.",
+        real="the KL line of most VAE programs",
+    )
+    .slip(
+        "clipped at zero",
+        given(r"\max\left(0,\ \text{the float32 value}\right)", partial(textbook, clip=True)),
+        "a KL below zero was clipped: the rounding error is still there, it only no longer shows.",
+    )
+    .slip(
+        "plus for minus before the squared mean",
+        tex(r"-\tfrac12\left(1 + \ell + \mu^2 - e^{\ell}\right)"),
+        "the sign of μ² is wrong: moving the mean away from 0 must cost, not pay.",
+        real="published notes: + mu^2 in the closed form and in the objective",
+    )
+    .slip(
+        "leading terms only",
+        tex(r"\tfrac12 \mu^2 + \tfrac14 \ell^2"),
+        "the series was cut after its first term: right to four digits here, and to none when ℓ is not small.",
+    )
+    .eq(
+        given(
             r"\text{as computed by } \mathtt{kl\_divergence}",
             lambda w: kl_divergence(Normal(w.loc, w.scale), Normal(0.0, 1.0)),
-            reason="the same idea in the package, for any two Gaussians",
-            relative=True,
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "textbook form in float32",
-            "It looks like the textbook's form was computed in single precision: near 1 it rounds by 6e-8, more than the whole KL.",
-            textbook,
-            latex=r"-\tfrac12\left(1 + \ell - \mu^2 - e^{\ell}\right) \text{ in float32}",
-            real="the KL line of most VAE programs",
-        ),
-        Slip(
-            1,
-            "clipped at zero",
-            "It looks like a KL below zero was clipped: the rounding error is still there, it only no longer shows.",
-            partial(textbook, clip=True),
-            latex=r"\max\left(0,\ \text{the float32 value}\right)",
-        ),
-        Slip(
-            1,
-            "plus for minus before the squared mean",
-            "It looks like the sign of μ² is wrong: moving the mean away from 0 must cost, not pay.",
-            partial(two_squares, sign=-1.0),
-            latex=r"-\tfrac12\left(1 + \ell + \mu^2 - e^{\ell}\right)",
-            real="published notes: + mu^2 in the closed form and in the objective",
-        ),
-        Slip(
-            1,
-            "leading terms only",
-            "It looks like the series was cut after its first term: right to four digits here, and to none when ℓ is not small.",
-            partial(two_squares, terms=1),
-            latex=r"\tfrac12 \mu^2 + \tfrac14 \ell^2",
-        ),
-        Slip(
-            2,
-            "log-variance taken for a log-scale",
-            "It looks like e^ℓ was used as the standard deviation; it is the variance.",
-            lambda w: kl_divergence(Normal(w.loc, np.exp(w.log_variance)), Normal(0.0, 1.0)),
-            latex=r"\mathrm{KL}\left(N(\mu, e^{2 \ell}) \,\Vert\, N(0, 1)\right)",
-            real="public VAE programs: exp(log_var) as standard deviation",
-        ),
-    ),
+        "the same idea in the package, for any two Gaussians",
+        relative=True,
+    )
+    .slip(
+        "log-variance taken for a log-scale",
+        tex(r"\mathrm{KL}\left(N(\mu, e^{2 \ell}) \,\Vert\, N(0, 1)\right)"),
+        "e^ℓ was used as the standard deviation; it is the variance.",
+        real="public VAE programs: exp(log_var) as standard deviation",
+    )
 )
 
 
@@ -211,81 +191,72 @@ def physicists_nodes(w: NodesAndPolynomial) -> float:
     return float(weights @ w(nodes)) / float(np.sqrt(np.pi))
 
 
-N4 = Derivation(
-    "N4",
-    "n Gauss-Hermite nodes are exact to degree 2n - 1",
-    draw=NodesAndPolynomial.draw,
-    assumptions="f a polynomial of degree at most 2n - 1, u ~ N(0, 1); the nodes u_i are the zeros of Heₙ",
-    source="Gauss 1814; Golub and Welsch 1969, for nodes and weights",
-    lines=(
-        Line(
+N4 = (
+    derive(
+        "N4",
+        "n Gauss-Hermite nodes are exact to degree 2n - 1",
+        NodesAndPolynomial.draw,
+        assumptions="f a polynomial of degree at most 2n - 1, u ~ N(0, 1); the nodes u_i are the zeros of Heₙ",
+        source="Gauss 1814; Golub and Welsch 1969, for nodes and weights",
+    )
+    .start(
+        given(
             r"\int f(u)\,N(u;\, 0, 1)\,du",
             lambda w: trapezoid(lambda u: w(u) * np.exp(Normal(0.0, 1.0).log_prob(u)), -16, 16),
-            reason="the expectation, on a fine grid",
         ),
-        Line(
-            r"\sum_{k \text{ even}} a_k\,(k-1)!!",
-            from_moments,
-            reason="moments: E[uᵏ] = (k-1) E[uᵏ⁻²], odd ones are 0",
+        why="the expectation, on a fine grid",
+    )
+    .eq(given(r"\sum_{k \text{ even}} a_k\,(k-1)!!", from_moments), "moments: E[uᵏ] = (k-1) E[uᵏ⁻²], odd ones are 0")
+    .slip(
+        "odd moments counted",
+        given(r"\sum_{k} a_k\,(k-1)!!", partial(from_moments, odd=True)),
+        "odd powers were given a moment: by symmetry E[u], E[u³], ... are 0.",
+    )
+    .slip(
+        "factorial for double factorial",
+        given(
+            r"\sum_{k \text{ even}} a_k\,(k-1)!",
+            partial(from_moments, factorial=lambda k: float(np.exp(gammaln(max(k, 1))))),
         ),
-        Line(
+        "(k-1)! stands for (k-1)!!: E[u⁴] is 3 · 1, not 3 · 2 · 1.",
+    )
+    .eq(
+        given(
             r"\int r(u)\,N(u;\, 0, 1)\,du,\quad f = g\,\mathrm{He}_n + r",
             lambda w: trapezoid(lambda u: w.remainder(u) * np.exp(Normal(0.0, 1.0).log_prob(u)), -16, 16),
-            reason="divide; Heₙ is orthogonal to g, of degree below n",
         ),
-        Line(
-            r"\sum_{i=1}^{n} w_i\,r(u_i)",
-            lambda w: on_nodes(w.remainder, w.num_nodes),
-            reason="n weights make any degree below n exact",
-        ),
-        Line(
-            r"\sum_{i=1}^{n} w_i\,f(u_i)",
-            lambda w: on_nodes(w, w.num_nodes),
-            reason="at a node Heₙ is zero, so r and f agree",
-        ),
-        Line(
+        "divide; Heₙ is orthogonal to g, of degree below n",
+    )
+    .eq(
+        given(r"\sum_{i=1}^{n} w_i\,r(u_i)", lambda w: on_nodes(w.remainder, w.num_nodes)),
+        "n weights make any degree below n exact",
+    )
+    .eq(
+        given(r"\sum_{i=1}^{n} w_i\,f(u_i)", lambda w: on_nodes(w, w.num_nodes)),
+        "at a node Heₙ is zero, so r and f agree",
+    )
+    .slip(
+        "one node too few",
+        given(r"\sum_{i=1}^{n-1} w_i\,f(u_i)", lambda w: on_nodes(w, w.num_nodes - 1)),
+        "n - 1 nodes were taken: they are exact to degree 2n - 3 only.",
+    )
+    .slip(
+        "nodes of another weight function",
+        given(r"\tfrac{1}{\sqrt{\pi}} \sum_{i=1}^{n} v_i\,f(t_i)", physicists_nodes),
+        "the nodes belong to exp(-u²): for a standard normal they must be stretched by √2.",
+    )
+    .slip(
+        "equal weights",
+        given(r"\tfrac1n \sum_{i=1}^{n} f(u_i)", lambda w: float(np.mean(w(golub_welsch(w.num_nodes)[0])))),
+        "a plain mean over the nodes: outer nodes must weigh as little as the density there.",
+    )
+    .eq(
+        given(
             r"\text{as computed by } \mathtt{gauss\_hermite}",
             lambda w: gauss_hermite(w, 0.0, 1.0, n=w.num_nodes // 2).value,
-            reason="the rule of the package, with as many nodes",
         ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "odd moments counted",
-            "It looks like odd powers were given a moment: by symmetry E[u], E[u³], ... are 0.",
-            partial(from_moments, odd=True),
-            latex=r"\sum_{k} a_k\,(k-1)!!",
-        ),
-        Slip(
-            1,
-            "factorial for double factorial",
-            "It looks like (k-1)! stands for (k-1)!!: E[u⁴] is 3 · 1, not 3 · 2 · 1.",
-            partial(from_moments, factorial=lambda k: float(np.exp(gammaln(max(k, 1))))),
-            latex=r"\sum_{k \text{ even}} a_k\,(k-1)!",
-        ),
-        Slip(
-            4,
-            "one node too few",
-            "It looks like n - 1 nodes were taken: they are exact to degree 2n - 3 only.",
-            lambda w: on_nodes(w, w.num_nodes - 1),
-            latex=r"\sum_{i=1}^{n-1} w_i\,f(u_i)",
-        ),
-        Slip(
-            4,
-            "nodes of another weight function",
-            "It looks like the nodes belong to exp(-u²): for a standard normal they must be stretched by √2.",
-            physicists_nodes,
-            latex=r"\tfrac{1}{\sqrt{\pi}} \sum_{i=1}^{n} v_i\,f(t_i)",
-        ),
-        Slip(
-            4,
-            "equal weights",
-            "It looks like a plain mean over the nodes: outer nodes must weigh as little as the density there.",
-            lambda w: float(np.mean(w(golub_welsch(w.num_nodes)[0]))),
-            latex=r"\tfrac1n \sum_{i=1}^{n} f(u_i)",
-        ),
-    ),
+        "the rule of the package, with as many nodes",
+    )
 )
 
 
@@ -350,87 +321,67 @@ def exceedances(
     return (np.abs(z) > w.threshold).astype(float)
 
 
-N5 = Derivation(
-    "N5",
-    "how often a z-score exceeds a threshold",
-    draw=SmallSamples.draw,
-    assumptions="n independent Gaussian numbers; for others with a finite variance, as n grows",
-    source="Student 1908; Fisher 1925",
-    lines=(
-        Line(
-            r"\mathbb{E}\left[2\,\Phi(-t\,S / \sigma)\right]",
-            averaged_over_scale,
-            reason="given S the mean is Gaussian: mean, S independent",
-        ),
-        Line(
-            r"\Pr\left(|T_{n-1}| > t\right)",
-            lambda w: 2 * stdtr(w.num_samples - 1, -w.threshold),
-            reason="a Gaussian over an independent S is Student's T",
-        ),
-        Line(
-            r"\Pr\left(|z| > t\right),\quad z = \frac{\bar f - \mu}{S / \sqrt{n}}",
-            samples=exceedances,
-            num_samples=40_000,
-            reason="counted, with sample_mean and z_score of the package",
-        ),
-        Line(
-            r"2\,\Phi(-t)",
-            lambda w: 2 * ndtr(-w.threshold),
-            relation=">",
-            gap=partial(averaged_over_scale, lost=True),
-            reason="S too small is worse than S too large; large n: =",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "n degrees of freedom",
-            "It looks like the estimated mean was not counted: n numbers leave n - 1 degrees of freedom for S.",
-            lambda w: 2 * stdtr(w.num_samples, -w.threshold),
-            latex=r"\Pr\left(|T_n| > t\right)",
-        ),
-        Slip(
-            1,
-            "one tail",
-            "It looks like only one side was counted: |z| > t on both sides.",
-            lambda w: stdtr(w.num_samples - 1, -w.threshold),
-            latex=r"\Pr\left(T_{n-1} > t\right)",
-        ),
-        Slip(
-            2,
-            "standard deviation for standard error",
-            "It looks like the error bar lacks 1/√n: it shows how numbers scatter, not how their mean does.",
-            samples=partial(exceedances, root=False),
-            latex=r"z = \frac{\bar f - \mu}{S}",
-        ),
-        Slip(
-            2,
-            "n for n - 1 in the variance",
-            "It looks like S was divided by n: around their own mean numbers scatter too little, so use n - 1.",
-            samples=partial(exceedances, ddof=0),
-            latex=r"S^2 = \tfrac1n \sum_i (f_i - \bar f)^2",
-        ),
-        Slip(
-            2,
-            "true deviation for S",
-            "It looks like σ was put for S: only a known σ makes z exactly Gaussian.",
-            samples=partial(exceedances, known=True),
-            latex=r"z = \frac{\bar f - \mu}{\sigma / \sqrt{n}}",
-        ),
-        Slip(
-            2,
-            "heavy-tailed numbers",
-            "It looks like the numbers have heavy tails: rare huge ones carry the mean, and S does not know of them.",
-            samples=partial(exceedances, heavy=True),
-            latex=r"\Pr(|z| > t),\ f \text{ log-normal, } \log f \sim N(0,\, 2.2^2)",
-        ),
-        Slip(
-            3,
-            "equal at every n",
-            "It looks like z was taken to be exactly Gaussian: with few samples S is uncertain, and |z| is large more often.",
-            relation="=",
-        ),
-    ),
+N5 = (
+    derive(
+        "N5",
+        "how often a z-score exceeds a threshold",
+        SmallSamples.draw,
+        assumptions="n independent Gaussian numbers; for others with a finite variance, as n grows",
+        source="Student 1908; Fisher 1925",
+    )
+    .start(
+        given(r"\mathbb{E}\left[2\,\Phi(-t\,S / \sigma)\right]", averaged_over_scale),
+        why="given S the mean is Gaussian: mean, S independent",
+    )
+    .eq(
+        given(r"\Pr\left(|T_{n-1}| > t\right)", lambda w: 2 * stdtr(w.num_samples - 1, -w.threshold)),
+        "a Gaussian over an independent S is Student's T",
+    )
+    .slip(
+        "n degrees of freedom",
+        given(r"\Pr\left(|T_n| > t\right)", lambda w: 2 * stdtr(w.num_samples, -w.threshold)),
+        "the estimated mean was not counted: n numbers leave n - 1 degrees of freedom for S.",
+    )
+    .slip(
+        "one tail",
+        given(r"\Pr\left(T_{n-1} > t\right)", lambda w: stdtr(w.num_samples - 1, -w.threshold)),
+        "only one side was counted: |z| > t on both sides.",
+    )
+    .eq(
+        sampled(r"\Pr\left(|z| > t\right),\quad z = \frac{\bar f - \mu}{S / \sqrt{n}}", exceedances),
+        "counted, with sample_mean and z_score of the package",
+        num_samples=40_000,
+    )
+    .slip(
+        "standard deviation for standard error",
+        sampled(r"z = \frac{\bar f - \mu}{S}", partial(exceedances, root=False)),
+        "the error bar lacks 1/√n: it shows how numbers scatter, not how their mean does.",
+    )
+    .slip(
+        "n for n - 1 in the variance",
+        sampled(r"S^2 = \tfrac1n \sum_i (f_i - \bar f)^2", partial(exceedances, ddof=0)),
+        "S was divided by n: around their own mean numbers scatter too little, so use n - 1.",
+    )
+    .slip(
+        "true deviation for S",
+        sampled(r"z = \frac{\bar f - \mu}{\sigma / \sqrt{n}}", partial(exceedances, known=True)),
+        "σ was put for S: only a known σ makes z exactly Gaussian.",
+    )
+    .slip(
+        "heavy-tailed numbers",
+        sampled(r"\Pr(|z| > t),\ f \text{ log-normal, } \log f \sim N(0,\, 2.2^2)", partial(exceedances, heavy=True)),
+        "the numbers have heavy tails: rare huge ones carry the mean, and S does not know of them.",
+    )
+    .gt(
+        given(r"2\,\Phi(-t)", lambda w: 2 * ndtr(-w.threshold)),
+        "S too small is worse than S too large; large n: =",
+        gap=partial(averaged_over_scale, lost=True),
+    )
+    .slip(
+        "equal at every n",
+        says="z was taken to be exactly Gaussian: with few samples S is uncertain, and |z| is large more often.",
+        relation="=",
+    )
 )
 
 
@@ -486,77 +437,62 @@ def stated_error(w: FewDraws, rng: Rng, n: int, *, power: int = 2, root: bool = 
     return error**power
 
 
-N6 = Derivation(
-    "N6",
-    "four times the samples, half the error",
-    draw=FewDraws.draw,
-    assumptions="draws independent, Var f finite",
-    source="Metropolis and Ulam 1949, for the method; the variance of a mean is much older",
-    lines=(
-        Line(
-            r"\mathbb{E}\left[(\bar f_S - \mu)^2\right],\quad \bar f_S = \tfrac1S \textstyle\sum_s f_s",
-            over_all_cases,
-            reason="all 4^S cases listed, with their probabilities",
+N6 = (
+    derive(
+        "N6",
+        "four times the samples, half the error",
+        FewDraws.draw,
+        assumptions="draws independent, Var f finite",
+        source="Metropolis and Ulam 1949, for the method; the variance of a mean is much older",
+    )
+    .start(
+        given(
+            r"\mathbb{E}\left[(\bar f_S - \mu)^2\right],\quad \bar f_S = \tfrac1S \textstyle\sum_s f_s", over_all_cases
         ),
-        Line(
-            r"\frac{1}{S^2} \sum_{s,t} \mathbb{E}\left[(f_s - \mu)(f_t - \mu)\right]",
-            over_pairs,
-            reason="multiply out; the expectation is linear",
-        ),
-        Line(
-            r"\frac{\mathrm{Var}\,f}{S}",
-            lambda w: w.variance / w.num_samples,
-            reason="independence: only the S pairs with s = t remain",
-        ),
-        Line(
-            r"4\,\mathbb{E}\left[(\bar f_{4S} - \mu)^2\right]",
-            samples=squared_error,
-            reason="4S for S: a quarter of the square, half the error",
-        ),
-        Line(
-            r"\mathbb{E}\left[\mathtt{sample\_mean}(f_1, \ldots, f_S).\mathtt{error}^2\right]",
-            samples=stated_error,
-            num_samples=40_000,
-            reason="the error bar estimates it, on average without bias",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "one draw used S times",
-            "It looks like all S draws are the same one: repeated, a draw says nothing new, and the error does not fall.",
-            partial(over_pairs, repeated=True),
-            latex=r"\mathbb{E}\left[(f_1 - \mu)^2\right]",
-        ),
-        Slip(
-            2,
-            "error falls like 1/S",
-            "It looks like the error itself was taken to fall like 1/S; its square does.",
-            lambda w: w.variance / w.num_samples**2,
-            latex=r"\frac{\mathrm{Var}\,f}{S^2}",
-        ),
-        Slip(
-            2,
-            "variance not divided",
-            "It looks like the scatter of one draw stands for the error of the mean of S.",
-            lambda w: w.variance,
-            latex=r"\mathrm{Var}\,f",
-        ),
-        Slip(
-            3,
-            "twice the samples",
-            "It looks like doubling the samples should halve the error; it takes four times as many.",
-            samples=partial(squared_error, more=2),
-            latex=r"4\,\mathbb{E}\left[(\bar f_{2S} - \mu)^2\right]",
-        ),
-        Slip(
-            4,
-            "deviation for standard error",
-            "It looks like the error bar lacks 1/√S: it shows how single draws scatter.",
-            samples=partial(stated_error, root=False),
-            latex=r"\mathbb{E}\left[S^2\right]",
-        ),
-    ),
+        why="all 4^S cases listed, with their probabilities",
+    )
+    .eq(
+        given(r"\frac{1}{S^2} \sum_{s,t} \mathbb{E}\left[(f_s - \mu)(f_t - \mu)\right]", over_pairs),
+        "multiply out; the expectation is linear",
+    )
+    .slip(
+        "one draw used S times",
+        given(r"\mathbb{E}\left[(f_1 - \mu)^2\right]", partial(over_pairs, repeated=True)),
+        "all S draws are the same one: repeated, a draw says nothing new, and the error does not fall.",
+    )
+    .eq(
+        given(r"\frac{\mathrm{Var}\,f}{S}", lambda w: w.variance / w.num_samples),
+        "independence: only the S pairs with s = t remain",
+    )
+    .slip(
+        "error falls like 1/S",
+        given(r"\frac{\mathrm{Var}\,f}{S^2}", lambda w: w.variance / w.num_samples**2),
+        "the error itself was taken to fall like 1/S; its square does.",
+    )
+    .slip(
+        "variance not divided",
+        given(r"\mathrm{Var}\,f", lambda w: w.variance),
+        "the scatter of one draw stands for the error of the mean of S.",
+    )
+    .eq(
+        sampled(r"4\,\mathbb{E}\left[(\bar f_{4S} - \mu)^2\right]", squared_error),
+        "4S for S: a quarter of the square, half the error",
+    )
+    .slip(
+        "twice the samples",
+        sampled(r"4\,\mathbb{E}\left[(\bar f_{2S} - \mu)^2\right]", partial(squared_error, more=2)),
+        "doubling the samples should halve the error; it takes four times as many.",
+    )
+    .eq(
+        sampled(r"\mathbb{E}\left[\mathtt{sample\_mean}(f_1, \ldots, f_S).\mathtt{error}^2\right]", stated_error),
+        "the error bar estimates it, on average without bias",
+        num_samples=40_000,
+    )
+    .slip(
+        "deviation for standard error",
+        sampled(r"\mathbb{E}\left[S^2\right]", partial(stated_error, root=False)),
+        "the error bar lacks 1/√S: it shows how single draws scatter.",
+    )
 )
 
 
@@ -579,11 +515,6 @@ class Scales:
         return [Scope(values={r"\sigma": scale, r"\rho": np.log(np.expm1(scale))}) for scale in self.scale]
 
 
-def exact_parameter(scale: float) -> float:
-    """log(e^sigma - 1) in fifty digits."""
-    return in_decimals(lambda s: (s.exp() - 1).ln(), scale)
-
-
 def stable_parameter(scale: Array) -> Array:
     return scale + np.log(-np.expm1(-scale))
 
@@ -592,76 +523,62 @@ def exact_softplus(parameter: float) -> float:
     return in_decimals(lambda r: (1 + r.exp()).ln(), parameter)
 
 
-N7 = Derivation(
-    "N7",
-    "a positive scale from any real number, and back",
-    draw=Scales.draw,
-    assumptions="σ > 0",
-    source="Dugas et al. 2001 for softplus; Mächler 2012 for log(1 - e^-a)",
-    lines=(
-        Line(r"\sigma", lambda w: w.scale),
-        Line(
-            r"\log\left(1 + e^{\rho}\right),\quad \rho = \log\left(e^{\sigma} - 1\right)",
-            lambda w: np.array([in_decimals(lambda s: (1 + (s.exp() - 1).ln().exp()).ln(), s) for s in w.scale]),
-            reason="softplus, and its inverse solved for ρ; in 50 digits",
-        ),
-        Line(
-            r"\log\left(1 + e^{\rho}\right),\quad \rho = \sigma + \log\left(1 - e^{-\sigma}\right)",
-            lambda w: np.array([exact_softplus(r) for r in stable_parameter(w.scale)]),
-            reason="e^σ factored out; 1 - e^-σ is -expm1(-σ): no digit lost",
-            relative=True,
-        ),
-        Line(
-            r"\max(\rho, 0) + \log\left(1 + e^{-|\rho|}\right)",
-            lambda w: np.logaddexp(0.0, stable_parameter(w.scale)),
-            reason="the larger exponential factored out: no overflow",
-            relative=True,
-        ),
-        Line(
-            r"-\log \mathrm{sigmoid}(-\rho)",
-            lambda w: -log_sigmoid(-stable_parameter(w.scale)),
-            reason="1 + e^ρ is 1 / sigmoid(-ρ); log_sigmoid of the package",
-            relative=True,
-        ),
-    ),
-    slips=(
-        Slip(
-            2,
-            "exponential, then minus one",
-            "It looks like e^σ was rounded before 1 was subtracted: a σ of 1e-12 keeps four digits, a smaller one none.",
+N7 = (
+    derive(
+        "N7",
+        "a positive scale from any real number, and back",
+        Scales.draw,
+        assumptions="σ > 0",
+        source="Dugas et al. 2001 for softplus; Mächler 2012 for log(1 - e^-a)",
+    )
+    .start(tex(r"\sigma"))
+    .eq(
+        tex(r"\log\left(1 + e^{\rho}\right),\quad \rho = \log\left(e^{\sigma} - 1\right)"),
+        "softplus, and its inverse solved for ρ; in 50 digits",
+    )
+    .eq(
+        tex(r"\log\left(1 + e^{\rho}\right),\quad \rho = \sigma + \log\left(1 - e^{-\sigma}\right)"),
+        "e^σ factored out; 1 - e^-σ is -expm1(-σ): no digit lost",
+        relative=True,
+    )
+    .slip(
+        "exponential, then minus one",
+        given(
+            r"\rho = \log(e^{\sigma} - 1) \text{ in float64}",
             lambda w: np.array([exact_softplus(r) for r in np.log(np.exp(w.scale) - 1)]),
-            latex=r"\rho = \log(e^{\sigma} - 1) \text{ in float64}",
         ),
-        Slip(
-            2,
-            "inverse of the exponential",
-            "It looks like ρ = log σ: that undoes an exponential, not a softplus.",
-            lambda w: np.array([exact_softplus(r) for r in np.log(w.scale)]),
-            latex=r"\rho = \log \sigma",
-        ),
-        Slip(
-            2,
-            "factor lost",
-            "It looks like the factor e^σ was lost when it was taken out of the logarithm: it leaves a summand σ.",
+        "e^σ was rounded before 1 was subtracted: a σ of 1e-12 keeps four digits, a smaller one none.",
+    )
+    .slip(
+        "inverse of the exponential",
+        given(r"\rho = \log \sigma", lambda w: np.array([exact_softplus(r) for r in np.log(w.scale)])),
+        "ρ = log σ: that undoes an exponential, not a softplus.",
+    )
+    .slip(
+        "factor lost",
+        given(
+            r"\rho = \log\left(1 - e^{-\sigma}\right)",
             lambda w: np.array([exact_softplus(r) for r in np.log(-np.expm1(-w.scale))]),
-            latex=r"\rho = \log\left(1 - e^{-\sigma}\right)",
         ),
-        Slip(
-            3,
-            "one plus a tiny exponential",
-            "It looks like 1 + e^ρ was rounded to 1 and a few digits: use log1p, or logaddexp.",
-            lambda w: np.log(1 + np.exp(stable_parameter(w.scale))),
-            latex=r"\log(1 + e^{\rho}) \text{ in float64}",
-        ),
-        Slip(
-            3,
-            "exponential for softplus",
-            "It looks like the exponential was applied to a parameter that was made for softplus.",
-            lambda w: np.exp(stable_parameter(w.scale)),
-            latex=r"e^{\rho}",
-            real="public VAE programs: log-variance, log-scale and softplus mixed up",
-        ),
-    ),
+        "the factor e^σ was lost when it was taken out of the logarithm: it leaves a summand σ.",
+    )
+    .eq(
+        tex(r"\max(\rho, 0) + \log\left(1 + e^{-|\rho|}\right)"),
+        "the larger exponential factored out: no overflow",
+        relative=True,
+    )
+    .slip(
+        "one plus a tiny exponential",
+        given(r"\log(1 + e^{\rho}) \text{ in float64}", lambda w: np.log(1 + np.exp(stable_parameter(w.scale)))),
+        "1 + e^ρ was rounded to 1 and a few digits: use log1p, or logaddexp.",
+    )
+    .slip(
+        "exponential for softplus",
+        tex(r"e^{\rho}"),
+        "the exponential was applied to a parameter that was made for softplus.",
+        real="public VAE programs: log-variance, log-scale and softplus mixed up",
+    )
+    .eq(tex(r"-\log \mathrm{sigmoid}(-\rho)"), "1 + e^ρ is 1 / sigmoid(-ρ); log_sigmoid of the package", relative=True)
 )
 
 
@@ -702,50 +619,46 @@ def digits_per_node(w: MisfitRule, step: float) -> float:
     return float(np.log(abs(w.relative_error(n) / w.relative_error(n + 4)))) / 4
 
 
-N8 = Derivation(
-    "N8",
-    "how fast Gauss-Hermite converges under a misfit",
-    draw=MisfitRule.draw,
-    assumptions="Gaussian posterior; the rule sits on its mean with r = v_q / v_post times its variance, r not 1",
-    source="measured here; Trefethen 2022 on what Gauss-Hermite quadrature can and cannot do",
-    lines=(
-        Line(
+N8 = (
+    derive(
+        "N8",
+        "how fast Gauss-Hermite converges under a misfit",
+        MisfitRule.draw,
+        assumptions="Gaussian posterior; the rule sits on its mean with r = v_q / v_post times its variance, r not 1",
+        source="measured here; Trefethen 2022 on what Gauss-Hermite quadrature can and cannot do",
+    )
+    .start(
+        given(
             r"\tfrac14 \log\frac{|\epsilon_n|}{|\epsilon_{n+4}|},\quad \epsilon_n = \frac{1}{p(x)} \sum_{i=1}^{n} w_i\,\frac{p(x, z_i)}{q(z_i)} - 1",
             digits_per_node,
-            reason="measured on the errors of gauss_hermite, n = 16 to 36",
-            step=1 / 16,
-            order=1,
-            resolution=0.05,
         ),
-        Line(
-            r"\log\frac{1 + r}{|1 - r|}",
-            lambda w: np.log((1 + w.ratio) / abs(1 - w.ratio)),
-            reason="errors shrink by (1 - r)/(1 + r) a node, as n grows",
-        ),
-    ),
-    slips=(
-        Slip(
-            1,
-            "ratio of scales",
-            "It looks like r was taken to be a ratio of standard deviations; it is one of variances.",
+        why="measured on the errors of gauss_hermite, n = 16 to 36",
+        step=1 / 16,
+        order=1,
+        resolution=0.05,
+    )
+    .eq(
+        given(r"\log\frac{1 + r}{|1 - r|}", lambda w: np.log((1 + w.ratio) / abs(1 - w.ratio))),
+        "errors shrink by (1 - r)/(1 + r) a node, as n grows",
+    )
+    .slip(
+        "ratio of scales",
+        given(
+            r"\log\frac{1 + \sqrt{r}}{|1 - \sqrt{r}|}",
             lambda w: np.log((1 + np.sqrt(w.ratio)) / abs(1 - np.sqrt(w.ratio))),
-            latex=r"\log\frac{1 + \sqrt{r}}{|1 - \sqrt{r}|}",
         ),
-        Slip(
-            1,
-            "first neglected term only",
-            "It looks like only the first term that the rule gets wrong was counted; all later ones are as large.",
-            lambda w: np.log(2 * w.ratio / abs(1 - w.ratio)),
-            latex=r"\log\frac{2 r}{|1 - r|}",
-        ),
-        Slip(
-            1,
-            "two powers a node",
-            "It looks like each node was credited with two factors, one for each power that it makes exact.",
-            lambda w: 2 * np.log((1 + w.ratio) / abs(1 - w.ratio)),
-            latex=r"2 \log\frac{1 + r}{|1 - r|}",
-        ),
-    ),
+        "r was taken to be a ratio of standard deviations; it is one of variances.",
+    )
+    .slip(
+        "first neglected term only",
+        given(r"\log\frac{2 r}{|1 - r|}", lambda w: np.log(2 * w.ratio / abs(1 - w.ratio))),
+        "only the first term that the rule gets wrong was counted; all later ones are as large.",
+    )
+    .slip(
+        "two powers a node",
+        given(r"2 \log\frac{1 + r}{|1 - r|}", lambda w: 2 * np.log((1 + w.ratio) / abs(1 - w.ratio))),
+        "each node was credited with two factors, one for each power that it makes exact.",
+    )
 )
 
 CHAPTER = (N1, N4, N5, N6, N7, N8)
