@@ -56,8 +56,18 @@ def for_table(latex: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Text that means the same inside Markdown, in a table or out of it."""
-    return _escaped(" ".join(text.split()))
+    """Text that means the same inside Markdown, in a table or out of it; `$...$` in it is mathematics."""
+    pieces = _MATHEMATICS.split(" ".join(text.split()))
+    return "".join(_escaped(piece) if i % 2 == 0 else for_table(piece) for i, piece in enumerate(pieces))
+
+
+def spoken(text: str) -> str:
+    """The same text for a terminal."""
+    pieces = _MATHEMATICS.split(" ".join(text.split()))
+    return "".join(piece if i % 2 == 0 else plain(piece) for i, piece in enumerate(pieces))
+
+
+_MATHEMATICS = re.compile(r"\$([^$]+)\$")
 
 
 def _escaped(text: str) -> str:

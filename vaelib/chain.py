@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from vaelib._latex import for_table, plain, prose, width
+from vaelib._latex import for_table, plain, prose, spoken, width
 from vaelib._printable import printable
 from vaelib.changes import underlined
 from vaelib.signs import SIGNS
@@ -36,7 +36,7 @@ class Chain:
         head, *rows = self._without_empty([_HEAD, *rows])
         widths = [max(width(cell) for cell in column) for column in zip(head, *rows, strict=True)]
         text = ["  ".join(c + " " * (w - width(c)) for c, w in zip(row, widths, strict=True)) for row in (head, *rows)]
-        return "\n".join([printable(self._title()), *(line.rstrip() for line in text)])
+        return "\n".join([printable(spoken(self._title())), *(line.rstrip() for line in text)])
 
     def _repr_markdown_(self) -> str:
         rows: list[tuple[str, ...]] = [
@@ -61,7 +61,8 @@ class Chain:
                 text = sign[1] + (underlined(above.formula, line.formula) if follows and above else line.latex)
             else:
                 text = sign[0] + plain(line.latex)
-            yield i, text, line.reason, line.why, line.needs
+            words = (line.reason, line.why, line.needs)
+            yield i, text, *(words if latex else map(spoken, words))
 
     @staticmethod
     def _without_empty(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

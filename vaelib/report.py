@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vaelib._compare import Comparison, Verdict, worst_verdict
-from vaelib._latex import for_table, plain, prose, width
+from vaelib._latex import for_table, plain, prose, spoken, width
 from vaelib._printable import printable
 from vaelib.signs import SIGNS
 
@@ -92,12 +92,21 @@ class Report:
         """One line: that everything holds, and by how much; or the first line that does not."""
         count = _witnesses(self.num_witnesses)
         if self.holds:
-            worst = self.worst
-            size = f"largest |z| {worst.error:.2g}" if worst.sampled else f"largest difference {worst.error:.1g}"
-            return f"{self.derivation.id} holds on {count}; {size}, allowed {worst.allowance:.2g}"
+            return "; ".join([f"{self.derivation.id} holds on {count}", *self._by_how_much()])
         index = self.verdicts.index(self.verdict)
         note = f": {self.rows[index].note}" if self.rows[index].note else ""
         return f"{self.derivation.id} is {self.verdict} at line {index}, on {count}{note}"
+
+    def _by_how_much(self) -> Iterator[str]:
+        """The comparison that comes nearest to its allowance, of exact lines and of sample means."""
+        comparisons = [row.comparison for row in self.rows if row.compared_with is not None]
+        exact = [c for c in comparisons if not c.sampled]
+        if exact:
+            worst = max(exact, key=lambda c: c.ratio)
+            yield f"largest difference {worst.error:.1g}, allowed {worst.allowance:.2g}"
+        if sampled := [c for c in comparisons if c.sampled]:
+            worst = max(sampled, key=lambda c: c.ratio)
+            yield f"largest |z| of a sample mean {worst.error:.2g}, allowed {worst.allowance:.2g}"
 
     @property
     def table(self) -> Table:
@@ -108,13 +117,31 @@ class Report:
         return str(self)  # a notebook stores it beside the Markdown, so no addresses of functions
 
     def __str__(self) -> str:
+        return printable(self.summary) if self.holds else str(self.table)
+
+    def _repr_markdown_(self) -> str:
+        if not self.holds:
+            return self.table._repr_markdown_()
+        return f"**{prose(self.summary.split(' on ')[0])}** on {prose(self.summary.split(' on ', 1)[1])}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Every line of a report with its value, its difference to the line above, and what is allowed."""
+
+    report: Report
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
         table: list[tuple[str, ...]] = [_HEAD]
-        for index, verdict, sign, latex, *rest in self._cells():
-            table.append((index, verdict, SIGNS.get(sign, (sign, ""))[0] + plain(latex), *rest))
-        table = [tuple(printable(cell) for cell in row) for row in table]
+        for index, verdict, sign, latex, reason, *rest in self._cells():
+            shown = SIGNS.get(sign, (sign, ""))[0] + plain(latex)
+            table.append(tuple(map(printable, (index, verdict, shown, spoken(reason), *rest))))
         widths = [max(width(cell) for cell in column) for column in zip(*table, strict=True)]
         lines = ["  ".join(c + " " * (w - width(c)) for c, w in zip(row, widths, strict=True)) for row in table]
-        notes = [f"Line {i}: {row.note}" for i, row in enumerate(self.rows) if row.note]
+        notes = [f"Line {i}: {row.note}" for i, row in enumerate(self.report.rows) if row.note]
         return "\n".join(line.rstrip() for line in [printable(self._title()), *lines, *map(printable, notes)])
 
     def _repr_markdown_(self) -> str:
@@ -124,12 +151,12 @@ class Report:
             relation = SIGNS.get(sign, ("", ""))[1]  # inside the formula, or it wraps to a line of its own
             formula = for_table(relation + latex)
             lines.append(_markdown((index, verdict, formula, prose(reason), value, prose(difference), allowed)))
-        notes = [f"- Line {i}: {prose(row.note)}" for i, row in enumerate(self.rows) if row.note]
+        notes = [f"- Line {i}: {prose(row.note)}" for i, row in enumerate(self.report.rows) if row.note]
         return "\n".join([*lines, "", *notes])
 
     def _title(self) -> str:
-        count = _witnesses(self.num_witnesses)
-        return f"{self.derivation.id} {self.derivation.title}: {self.verdict} ({count}, seed {self.seed})"
+        count = _witnesses(self.report.num_witnesses)
+        return f"{self.report.derivation.id} {self.report.derivation.title}: {self.verdict} ({count}, seed {self.report.seed})"
 
     def _difference(self, row: Row, here: Comparison, above: Row) -> str:
         """The difference to the line above; of an inequality that holds both values, and by how much it does."""
@@ -140,30 +167,17 @@ class Report:
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
         """For each line its index, verdict, relation, LaTeX, reason, value, difference and allowance."""
-        for index, row in enumerate(self.rows):
+        for index, row in enumerate(self.report.rows):
             sign = row.line.relation if index else ""
             difference = allowed = ""
             if row.here is not None and row.compared_with is not None and row.verdict is not Verdict.NOT_JUDGED:
-                above = self.rows[row.compared_with]
+                above = self.report.rows[row.compared_with]
                 difference, allowed = self._difference(row, row.here, above), f"{row.here.allowance:.2g}"
                 if sign == "=" and (row.here.sampled or row.line.step is not None or above.line.step is not None):
                     sign = "≈"  # a mean of samples, or a limit that is not taken
             verdict = "start" if index == 0 and row.verdict is Verdict.HOLDS else str(row.verdict)
-            value = _number(row.shown, self.entry)
+            value = _number(row.shown, self.report.entry)
             yield (str(index), verdict, sign, row.line.latex, row.line.reason, value, difference, allowed)
-
-
-@dataclass(frozen=True)
-class Table:
-    """The table of a report, for where the report itself is not what is shown."""
-
-    report: Report
-
-    def __repr__(self) -> str:
-        return str(self.report)
-
-    def _repr_markdown_(self) -> str:
-        return self.report._repr_markdown_()
 
 
 @dataclass(frozen=True)
