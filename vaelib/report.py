@@ -155,8 +155,9 @@ class Table:
         return "\n".join([*lines, "", *notes])
 
     def _title(self) -> str:
-        count = _witnesses(self.report.num_witnesses)
-        return f"{self.report.derivation.id} {self.report.derivation.title}: {self.verdict} ({count}, seed {self.report.seed})"
+        report = self.report
+        count = _witnesses(report.num_witnesses)
+        return f"{report.derivation.id} {report.derivation.title}: {report.verdict} ({count}, seed {report.seed})"
 
     def _difference(self, row: Row, here: Comparison, above: Row) -> str:
         """The difference to the line above; of an inequality that holds both values, and by how much it does."""
