@@ -586,6 +586,9 @@ def test_route_of_any_length_passes(route: str) -> None:
 WRONG: list[tuple[list[Any], str]] = [
     ([log_evidence, log_evidence, (">=", BOUND)], "too few stand between start and goal"),
     ([log_evidence, (">=", BOUND), BOUND], "too few stand between start and goal"),
+    ([log_evidence, 2 * log_evidence - log_evidence, (">=", BOUND)], "too few stand between start and goal"),
+    ([log_evidence, (">=", E(q, log_lik) - 2 * KL(q, prior) + KL(q, prior)), BOUND], "too few stand between"),
+    ([log_evidence, (">=", -KL(q, prior) + E(q, log_lik)), BOUND], "too few stand between start and goal"),
     ([log_evidence, E(q, log_joint - log_post), ("~", BOUND)], "expected one of =, ==, >=, ≥, =>"),
     ([log_evidence, (">=", BOUND)], "too few stand between start and goal: one rule a line, 1 at least"),
     ([log_evidence, E(q, log_joint - log_lik)], "Line 1 does not follow from line 0"),

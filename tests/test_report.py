@@ -36,7 +36,7 @@ UP = Line("a + 1", lambda w: w.a + 1, "a slip")
 
 def cells(report: Report) -> list[list[str]]:
     """The cells of the Markdown table, split at every bar that is not escaped."""
-    rows = [line for line in report._repr_markdown_().splitlines() if line.startswith("| ")]
+    rows = [line for line in report.table._repr_markdown_().splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
 
 
@@ -66,7 +66,7 @@ def test_text_is_an_aligned_table_with_notes() -> None:
     assert text[3][head.index("formula") :].startswith("= a + 1")
     assert text[3][head.index("difference") :].startswith("1 ")
     assert text[5:] == ["Line 1: It looks like one was added.", "Line 2: compared with line 0"]
-    assert str(check(ONE, SAME, witnesses=1)).startswith("T1 a toy: holds (1 witness, seed 0)")
+    assert str(check(ONE, SAME, witnesses=1).table).startswith("T1 a toy: holds (1 witness, seed 0)")
 
 
 def test_difference_is_that_of_the_two_values_beside_it() -> None:
@@ -124,7 +124,7 @@ def test_shown_without_markdown_it_is_the_text_and_no_address() -> None:
     """A notebook stores the plain text too: an address of a function would change it on every run."""
     report = check(ONE, UP)
     assert repr(report) == str(report)
-    assert repr(report.derivation) == "Derivation(T1: a toy, 2 lines, 0 slips)"
+    assert repr(report.derivation) == str(report.derivation) and " at 0x" not in repr(report.derivation)
     assert repr(Slip(1, "no logarithm", "...", UP.value)) == "Slip(line 1: no logarithm)"
     assert repr(Line(r"\frac{a}{2}", lambda w: w.a / 2, relation=">=")) == "Line(>= a/2)"
 
@@ -151,7 +151,7 @@ def test_markdown_table_survives_bars_and_angle_brackets() -> None:
     for each in (report, broken):
         rows = cells(each)
         assert {len(row) for row in rows} == {7} and len(rows) == 7
-        assert not re.search(r"(?<!\\)[<]", each._repr_markdown_())
+        assert not re.search(r"(?<!\\)[<]", each.table._repr_markdown_())
     assert [row[2].split(" ")[0] for row in cells(report)[2:]] == [r"$\lt", r"$\gt", r"$\ge", r"$\le", r"$\ne"]
     assert r"- Line 5: It looks like KL(p(z\|x) \|\| q) \<0;" in broken._repr_markdown_()
 
@@ -207,7 +207,7 @@ def test_inequality_shows_both_sides_and_what_is_left_between_them() -> None:
     row = cells(check(Line("v", lambda w: w.v), below, witnesses=witnesses))[2]
     assert row[5] == "1.25 ≥ 1, slack 0.25"  # the entry where least is left
     strict = check(ONE, Line("v", lambda w: w.v, relation="<"), witnesses=witnesses)
-    assert "1 < 1.25, slack 0.25" in str(strict)
+    assert "1 < 1.25, slack 0.25" in str(strict.table)
     row = cells(check(Line("v", lambda w: w.v), Line("2", lambda w: 2.0, relation=">="), witnesses=witnesses))[2]
     assert row[1] == "**BROKEN**" and row[5] == "0.75"
 
@@ -217,7 +217,7 @@ def test_limit_and_sample_mean_are_shown_as_approximate() -> None:
     mean = Line("m", samples=lambda w, rng, n: w.a + rng.standard_normal(n))
     rows = cells(check(ONE, limit, SAME, mean))
     assert [row[2] for row in rows[2:]] == [r"$\approx b$", r"$\approx a$", r"$\approx m$"]
-    assert "≈ b" in str(check(ONE, limit))
+    assert "≈ b" in str(check(ONE, limit).table)
 
 
 def test_summary_is_one_line() -> None:
@@ -226,7 +226,7 @@ def test_summary_is_one_line() -> None:
     slip = Slip(1, "one more", "It looks like one was added.", UP.value)
     assert check(ONE, UP, slips=(slip,)).summary == "T1 is broken at line 1, on 3 witnesses: " + slip.says
     sampled = check(ONE, Line("m", samples=lambda w, rng, n: w.a + rng.standard_normal(n)), witnesses=1)
-    assert re.fullmatch(r"T1 holds on 1 witness; largest \|z\| \d\.\d*, allowed 4\.5", sampled.summary)
+    assert re.fullmatch(r"T1 holds on 1 witness; largest \|z\| of a sample mean \d\.\d*, allowed 4\.5", sampled.summary)
 
 
 def test_table_is_there_for_the_asking() -> None:
@@ -234,14 +234,20 @@ def test_table_is_there_for_the_asking() -> None:
     assert str(report.table) == str(report) and report.table._repr_markdown_() == report._repr_markdown_()
 
 
+def test_a_check_that_holds_is_one_line_and_its_table_is_there_for_the_asking() -> None:
+    report = check(ONE, SAME)
+    assert str(report) == report.summary and len(str(report.table).splitlines()) == 4
+    assert report._repr_markdown_().startswith("**T1 holds** on 3 witnesses; largest difference 0, allowed")
+
+
 @pytest.mark.parametrize("derivation", LEDGER, ids=lambda d: d.id)
 def test_report_of_every_derivation_of_the_ledger_is_legible(derivation: Derivation) -> None:
     report = derivation.check(1)
     assert report.as_expected
-    text = str(report)
+    text = str(report.table)
     assert "\\" not in text
     assert {len(row) for row in cells(report)} == {7}
-    assert not re.search(r"(?<!\\)<", report._repr_markdown_())
+    assert not re.search(r"(?<!\\)<", report.table._repr_markdown_())
     for row in cells(report)[1:]:
         assert len(row[4]) <= 24 and len(row[5]) <= (36 if "slack" in row[5] else 11) and len(row[6]) <= 9
 

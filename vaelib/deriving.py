@@ -15,7 +15,7 @@ from vaelib.quadrature import DoesNotConverge
 from vaelib.reply import Respondent
 from vaelib.report import Row
 from vaelib.task import Derive, Mistake
-from vaelib.terms import Term, parse
+from vaelib.terms import Term, parse, same_step
 from vaelib.values import one_line
 
 
@@ -71,8 +71,7 @@ def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
             f"The goal is {task.goal.spelled}.",
             then="Which term is still to be rewritten, or dropped?",
         )
-    between = {line.latex for line in lines} - {task.start.latex, task.goal.latex}
-    if len(between) < task.least - 2:
+    if len(_steps(task, lines)) < task.least - 2:
         then = "Which rule leads from one line to the next? Write down what it changes."
         few = "Every line follows, but too few stand between start and goal: one rule a line,"
         return not_yet(f"{few} {task.least - 2} at least.", then=then)
@@ -81,6 +80,15 @@ def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
         then = "Which line loses something, and what is it?"
         return not_yet(f"The lines together say {arrived!r}; the goal is {task.relation!r}.", then=then)
     return right(task, f"{len(lines)} lines, each follows from the one above.")
+
+
+def _steps(task: Derive, lines: list[Line]) -> list[Term]:
+    """The lines between start and goal that say something new: neither reordered nor padded, `2 * a - a` for a."""
+    seen = [task.start, task.goal]
+    for line in lines:
+        if isinstance(line.formula, Term) and not any(same_step(line.formula, earlier) for earlier in seen):
+            seen.append(line.formula)
+    return seen[2:]
 
 
 def _values(rows: Sequence[Row], index: int) -> str:
@@ -94,13 +102,13 @@ def _values(rows: Sequence[Row], index: int) -> str:
 
 def _known_line(task: Derive, line: Line, seed: int) -> Mistake | None:
     """The known mistake that is worth the same as the line on every witness."""
-    slips = [slip for derivation in task.known for slip in derivation.slips if isinstance(slip.value, Term)]
+    slips = [slip for derivation in task.known for slip in derivation.slips if hasattr(slip.value, "value")]
     known = [*task.mistakes, *(Mistake(slip.name, slip.says, slip.value, real=slip.real) for slip in slips)]
     witnesses = [task.draw(np.random.default_rng([seed, i])) for i in range(4)]
     return next((mistake for mistake in known if _same(mistake.value, line, witnesses)), None)
 
 
-def _same(term: Term, line: Line, witnesses: Sequence[Any]) -> bool:
+def _same(term: Any, line: Line, witnesses: Sequence[Any]) -> bool:
     try:
         return all(close(_value(term.value(w)), _value(line.evaluate(w)), LOOKS_LIKE) for w in witnesses)
     except (TypeError, DoesNotConverge):  # no value on such a witness
