@@ -1,0 +1,124 @@
+"""The nearest right line: one edit, where it is, and silence where nothing can be said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vaelib.formula import tex
+from vaelib.formula.tree import Node
+from vaelib.ledger import E1, F2
+from vaelib.lines import IllTyped
+from vaelib.nearest import Repairs, Vocabulary, edits, repairs
+from vaelib.nearest.edits import KINDS, places, put
+from vaelib.witnesses import CurvedWitness, NormalPair
+
+CLOSED = r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2} - \tfrac12"
+BOUND = r"\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))"
+
+
+def witnesses(kind: Any, number: int = 5) -> list[Any]:
+    return [kind.draw(np.random.default_rng([11, i])) for i in range(number)]
+
+
+def found(wrong: str, right: str, kind: Any, chain: tuple[str, ...] = ()) -> Repairs:
+    return repairs(tex(wrong), tex(right).value, witnesses(kind), [tex(line) for line in chain])
+
+
+CASES = [
+    (CLOSED.replace(r"- \tfrac12", r"+ \tfrac12"), CLOSED, NormalPair, "sign", CLOSED),
+    (CLOSED.replace(r"\frac{\sigma_p}{\sigma_q}", r"\frac{\sigma_q}{\sigma_p}"), CLOSED, NormalPair, "sign", None),
+    (CLOSED.replace(r"(\mu_q - \mu_p)^2", r"(\mu_q - \mu_p)"), CLOSED, NormalPair, "square", None),
+    (CLOSED.replace(r"2\sigma_p^2", r"2\sigma_q^2"), CLOSED, NormalPair, "name", CLOSED),
+    (CLOSED.replace(r"2\sigma_p^2", r"\sigma_p^2"), CLOSED, NormalPair, "half or two", None),
+    (CLOSED.replace(r"\log\frac", r"\frac"), CLOSED, NormalPair, "logarithm", CLOSED),
+    (CLOSED.replace(r" - \tfrac12", ""), CLOSED, NormalPair, "missing term", CLOSED),
+    (BOUND.replace(r"x \mid z", r"z \mid x"), BOUND, CurvedWitness, "density", BOUND),
+    (BOUND.replace(r"q \,\Vert\, p(z)", r"p(z) \,\Vert\, q"), BOUND, CurvedWitness, "KL swapped", BOUND),
+    (BOUND.replace("- ", "+ "), BOUND, CurvedWitness, "sign", BOUND),
+    (BOUND.replace("_q", "_{p(z)}"), BOUND, CurvedWitness, "law", BOUND),
+]
+
+
+@pytest.mark.parametrize("wrong, right, kind, edit, repaired", CASES)
+def test_one_slip_is_named_by_its_kind(wrong: str, right: str, kind: Any, edit: str, repaired: str | None) -> None:
+    only = found(wrong, right, kind).only
+    assert only is not None and only.kind == edit
+    if repaired is not None:
+        assert only.formula == tex(repaired)
+
+
+@pytest.mark.parametrize("wrong, right, kind, edit, repaired", CASES[:3])
+def test_the_hint_says_where_and_not_what(wrong: str, right: str, kind: Any, edit: str, repaired: str | None) -> None:
+    repair = found(wrong, right, kind)
+    assert repair.only is not None and KINDS[edit] in repair.hint and repair.only.old.plain in repair.hint
+    assert repair.only.formula.plain not in repair.hint
+
+
+def test_a_term_of_another_line_may_be_what_is_missing() -> None:
+    shorter = r"\frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2} - \tfrac12"
+    assert found(shorter, CLOSED, NormalPair).only is None
+    only = found(shorter, CLOSED, NormalPair, (r"\log\frac{\sigma_p}{\sigma_q} + \sigma_q",)).only
+    assert only is not None and only.kind == "missing term"
+
+
+def test_nothing_is_said_of_two_slips_or_of_a_right_line() -> None:
+    two = CLOSED.replace(r"- \tfrac12", r"+ \tfrac12").replace(r"2\sigma_p^2", r"\sigma_q^2")
+    assert found(two, CLOSED, NormalPair).edits == ()
+    assert found(two, CLOSED, NormalPair).hint == ""
+
+
+def test_nothing_is_said_where_the_goal_is_the_same_everywhere() -> None:
+    assert found(r"\sigma_q", "1", NormalPair).edits == ()
+
+
+def test_two_places_that_fit_are_not_named() -> None:
+    both = repairs(tex(r"\sigma_q \mu_q + \sigma_q \mu_q"), tex("0").value, witnesses(NormalPair))
+    assert both.only is None and both.hint == ""
+    several = found(r"\mu_q + \mu_q", r"\mu_p - \mu_p + \mu_q \cdot 0 + \sigma_q", NormalPair)
+    assert several.only is None
+
+
+def test_every_repair_holds_on_witnesses_that_were_not_asked() -> None:
+    others = [NormalPair.draw(np.random.default_rng([12, i])) for i in range(10)]
+    for wrong, right, kind, *_ in CASES[:7]:
+        for edit in found(wrong, right, kind).edits:
+            for witness in others:
+                assert edit.formula.value(witness) == pytest.approx(tex(right).value(witness), rel=1e-9)
+
+
+def test_every_edit_prints_as_what_it_is() -> None:
+    """What is shown is what was tried: read again, its LaTeX has the same value."""
+    words = Vocabulary.of([tex(CLOSED), tex(r"\sigma_q - \mu_p")])
+    witness = NormalPair.draw(np.random.default_rng(3))
+    for edit in edits(tex(CLOSED), words):
+        with np.errstate(all="ignore"):
+            try:
+                value = edit.formula.value(witness)
+            except IllTyped:  # a length for a number
+                continue
+            assert tex(edit.formula.latex).value(witness) == pytest.approx(value, rel=1e-12, nan_ok=True), (
+                edit.formula.latex
+            )
+
+
+def test_a_part_is_put_where_it_was_taken() -> None:
+    formula: Node = tex(BOUND)
+    for path, part in places(formula):
+        assert put(formula, path, part) == formula
+
+
+@pytest.mark.parametrize("derivation", [E1, F2], ids=lambda d: d.id)
+def test_slips_of_the_ledger_are_found_without_their_list(derivation: Any) -> None:
+    named = 0
+    for slip in derivation.slips:
+        formula = getattr(slip.value, "formula", None)
+        if isinstance(formula, Node):
+            above = derivation.lines[slip.line - 1]
+            drawn = [derivation.draw(np.random.default_rng([3, i])) for i in range(5)]
+            chain = [getattr(line.formula, "formula", None) for line in derivation.lines]
+            others = [f for i, f in enumerate(chain) if isinstance(f, Node) and i != slip.line]
+            named += repairs(formula, above.evaluate, drawn, others).only is not None
+    assert named >= 3
