@@ -648,11 +648,11 @@ def test_own_function_is_shown_as_it_is_said() -> None:
 
 
 def test_slip_put_in_by_name_replaces_its_own_line_and_is_recognized() -> None:
-    vague = Slip(1, "vague", "It looks vague.", lambda w: Estimate(total(w), 1e-3))  # by its value alone: inconclusive
+    vague = Slip(1, "vague", "it is vague.", lambda w: Estimate(total(w), 1e-3))  # by its value alone: inconclusive
     derivation = chain(START, RIGHT, Line("(ab)", product), slips=(*SLIPS, vague))
     report = derivation.with_slip("squared").check(2)
     assert report.verdicts == (HOLDS, HOLDS, BROKEN) and report.rows[2].note == "It looks like a b was squared."
-    assert derivation.with_slip("vague").check(2).rows[1].note == "It looks vague."
+    assert derivation.with_slip("vague").check(2).rows[1].note == "It looks like it is vague."
 
 
 def test_own_term_is_shown_as_it_is_evaluated() -> None:

@@ -16,7 +16,7 @@ from vaelib._rounding import NUM_COPIES, perturbed
 from vaelib.board import Board, written
 from vaelib.chain import Chain
 from vaelib.formula.given import Sampled
-from vaelib.lines import LOOKS_LIKE, Evaluator, Formula, IllTyped, Line, Slip, call, for_line, said_by
+from vaelib.lines import Evaluator, Formula, IllTyped, Line, Slip, call, for_line, said_by
 from vaelib.montecarlo import largest_share, sample_mean
 from vaelib.quadrature import DoesNotConverge
 from vaelib.report import Report, Row
@@ -133,13 +133,11 @@ class Derivation(Board):
             relation: the wrong relation, where that is what is wrong.
             real: where it was found, if it was published.
         """
-        if says.startswith(LOOKS_LIKE):
-            raise ValueError(f"Expected slip {name!r} to say what follows {LOOKS_LIKE!r}, but got it with these words.")
         drawn, value = (formula, None) if isinstance(formula, Sampled) else (None, formula)
         slip = Slip(
             len(self.lines) - 1,
             name,
-            LOOKS_LIKE + says,
+            says,
             value,
             relation,
             None if drawn is None else drawn.function,
@@ -179,12 +177,16 @@ class Derivation(Board):
 
     def with_slip(self, name: str) -> Derivation:
         """The same chain with one of its slips put in, by the slip's name."""
+        slip = self.named_slip(name)
+        return self.with_line(slip.line, slip.apply(self.lines[slip.line]))
+
+    def named_slip(self, name: str) -> Slip:
+        """The slip of this name."""
         found = [slip for slip in self.slips if slip.name == name]
         if not found:
             names = ", ".join(repr(slip.name) for slip in self.slips)
             raise ValueError(f"Expected one of the slips of {self.id} ({names}), but got {name!r}.")
-        slip = found[0]
-        return self.with_line(slip.line, slip.apply(self.lines[slip.line]))
+        return found[0]
 
 
 @dataclass(frozen=True)

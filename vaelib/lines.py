@@ -26,7 +26,12 @@ class Formula(Protocol):
 
 
 Evaluator = Callable[..., Any]
-LOOKS_LIKE = "It looks like "  # how what a teacher says of a slip begins
+LOOKS_LIKE = "It looks like "
+
+
+def looks_like(says: str) -> str:
+    """What a teacher says of a slip, with the words with which it begins."""
+    return says if says.startswith(LOOKS_LIKE) else LOOKS_LIKE + says
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ class Slip:
     Args:
         line: index of the line it replaces (the first line, 0, is the start and cannot slip).
         name: a few words ("no logarithm").
-        says: what a teacher would say: "It looks like ...".
+        says: what a teacher would say, without the "It looks like" with which the class lets every such sentence begin.
         value: the wrong value, a function of the witness or a term; or `samples` for a Monte Carlo line.
         relation: the wrong relation.
         latex: the wrong line, where it is worth showing.
@@ -161,6 +166,7 @@ class Slip:
                 f"Expected slip {self.name!r} to say a sentence and to have a function or a term as its value, but got "
                 f"{type(self.says).__name__} and {type(self.value).__name__}. Are the two exchanged?"
             )
+        object.__setattr__(self, "says", looks_like(self.says))
         if self.value is None and self.samples is None and self.relation is None:
             raise ValueError(f"Expected slip {self.name!r} to change the value or the relation, but got neither.")
         if self.value is not None and self.samples is not None:

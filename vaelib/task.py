@@ -12,6 +12,7 @@ import numpy as np
 
 from vaelib.derivation import Derivation
 from vaelib.forbidden import KINDS
+from vaelib.lines import looks_like
 from vaelib.terms import Term
 from vaelib.values import quoted
 
@@ -36,7 +37,7 @@ class Mistake:
 
     Args:
         name: a few words.
-        says: what a teacher would say: "It looks like ...".
+        says: what a teacher would say, without the "It looks like" with which the class lets every such sentence begin.
         value: what it gives where the truth gives something else: a function of the same arguments, a number, a word,
             or a term.
         next: what to do now, in one sentence; the task's own otherwise.
@@ -50,6 +51,19 @@ class Mistake:
     next: str = ""
     real: str = ""
     made: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "says", looks_like(self.says))
+
+    @classmethod
+    def of(cls, derivation: Derivation, slip: str, value: Any = None, next: str = "") -> Mistake:
+        """A slip of the ledger as the mistake of an exercise: its name, its sentence, where it was found.
+
+        Args:
+            value: what it gives in the exercise; the slip's own formula unless given.
+        """
+        found = derivation.named_slip(slip)
+        return cls(found.name, found.says, found.value if value is None else value, next, found.real)
 
 
 @dataclass(frozen=True)

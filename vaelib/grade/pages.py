@@ -15,6 +15,7 @@ from urllib.parse import quote
 from vaelib.grade.gradebook import Gradebook, Row, tried
 from vaelib.grade.sheet import number
 from vaelib.judge import NOT_YET, RIGHT, Feedback
+from vaelib.lines import LOOKS_LIKE
 from vaelib.tasks import all_tasks
 
 STYLE = """
@@ -111,7 +112,7 @@ def class_page(book: Gradebook) -> str:
 
 def _mistakes(given: Sequence[Feedback]) -> str:
     made = Counter(feedback.mistake for feedback in given if feedback.mistake)
-    says = {f.mistake: line for f in given for line in f.lines if f.mistake and line.startswith("It looks like ")}
+    says = {f.mistake: line for f in given for line in f.lines if f.mistake and line.startswith(LOOKS_LIKE)}
     rows = [(str(count), name, says.get(name, "")) for name, count in made.most_common()]
     unknown = sum(feedback.state == NOT_YET and not feedback.mistake for feedback in given)
     rows += [(str(unknown), "others", "")] if unknown else []

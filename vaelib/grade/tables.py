@@ -11,6 +11,7 @@ from vaelib.grade.gradebook import Gradebook, Row
 from vaelib.grade.names import Person, how_alike
 from vaelib.grade.roster import Roster
 from vaelib.grade.sheet import number, plain, read_sheet, safe, written
+from vaelib.lines import LOOKS_LIKE
 
 GRADES, COMMENTS, MOODLE, CANVAS = "grades.csv", "comments.csv", "moodle.csv", "canvas.csv"
 MOODLE_HEADS = (
@@ -121,7 +122,7 @@ def feedback_text(row: Row) -> str:
     """A student's feedback in one line: the states, what wrong answers look like, the teacher's comment."""
     parts = [f"{number(row.points)} of {row.possible} points."] if row.points is not None else []
     for id, feedback in row.feedback.items():
-        means = next((line for line in feedback.lines if line.startswith("It looks like ")), "")
+        means = next((line for line in feedback.lines if line.startswith(LOOKS_LIKE)), "")
         parts.append(f"{id} {feedback.state}." + (f" {means}" if means else ""))
     return " ".join([*parts, row.comment]).strip()
 

@@ -21,22 +21,22 @@ WHICH_IS_BROKEN = Compute(
     mistakes=(
         Mistake(
             "the farthest",
-            "It looks like distances were compared as they are: an error bar is the unit in which to measure them.",
+            "distances were compared as they are: an error bar is the unit in which to measure them.",
             "b",
         ),
         Mistake(
             "beyond two bars",
-            "It looks like two error bars were taken for the limit: this check cries wolf only beyond 4.5 of them.",
+            "two error bars were taken for the limit: this check cries wolf only beyond 4.5 of them.",
             "c",
         ),
         Mistake(
             "the shortest bar",
-            "It looks like the shortest bar was suspected: a short bar is good news, as long as the truth is near it.",
+            "the shortest bar was suspected: a short bar is good news, as long as the truth is near it.",
             "e",
         ),
         Mistake(
             "just beside the truth",
-            "It looks like a bar that just misses the truth was blamed: that happens about one time in three.",
+            "a bar that just misses the truth was blamed: that happens about one time in three.",
             "a",
         ),
     ),
@@ -100,44 +100,44 @@ TEST_SET = Compute(
     mistakes=(
         Mistake(
             "product first",
-            "It looks like the product was taken before the logarithm: so many small factors are 0 in a computer.",
+            "the product was taken before the logarithm: so many small factors are 0 in a computer.",
             _product_first,
         ),
         Mistake(
             "mean over pixels",
-            "It looks like the pixels were averaged: the logarithm of a product is a sum, in nats per image.",
+            "the pixels were averaged: the logarithm of a product is a sum, in nats per image.",
             lambda probabilities: _mean_and_bar(probabilities) / probabilities.shape[1],
             real="several public repositories",
         ),
         Mistake(
             "deviation for standard error",
-            "It looks like the second number is how single images scatter: their mean scatters less.",
+            "the second number is how single images scatter: their mean scatters less.",
             lambda probabilities: _mean_and_bar(probabilities) * np.array([1, np.sqrt(len(probabilities))]),
         ),
         Mistake(
             "n for its root",
-            "It looks like the deviation was divided by N: error bars shrink like one over the root of N.",
+            "the deviation was divided by N: error bars shrink like one over the root of N.",
             lambda probabilities: _mean_and_bar(probabilities) / np.array([1, np.sqrt(len(probabilities))]),
         ),
         Mistake(
             "n for n - 1",
-            "It looks like the variance was divided by N: around their own mean numbers scatter too little.",
+            "the variance was divided by N: around their own mean numbers scatter too little.",
             lambda probabilities: _mean_and_bar(probabilities, ddof=0),
             next="Look up what `ddof` is for in np.std.",
         ),
         Mistake(
             "pixels counted as draws",
-            "It looks like every pixel was counted as an independent draw: what was drawn are the images, N of them.",
+            "every pixel was counted as an independent draw: what was drawn are the images, N of them.",
             _pixels_as_draws,
         ),
         Mistake(
             "bits",
-            "It looks like the logarithm has base 2: that gives bits, and nats were asked.",
+            "the logarithm has base 2: that gives bits, and nats were asked.",
             lambda probabilities: _mean_and_bar(probabilities) / np.log(2),
         ),
         Mistake(
             "sign turned",
-            "It looks like a minus stands in front: that is a loss, and the log-likelihood itself was asked.",
+            "a minus stands in front: that is a loss, and the log-likelihood itself was asked.",
             lambda probabilities: _mean_and_bar(probabilities) * np.array([-1, 1]),
         ),
     ),
@@ -191,42 +191,42 @@ THREE_NODES = Compute(
     mistakes=(
         Mistake(
             "nodes of another weight function",
-            "It looks like the nodes belong to exp(-u^2): for N(0, 1) they lie farther out.",
+            "the nodes belong to exp(-u^2): for N(0, 1) they lie farther out.",
             lambda loc, scale: _rule(loc, scale, reach=np.sqrt(1.5)),
         ),
         Mistake(
             "equal weights",
-            "It looks like the weights are equal: the variance fits, but look at the fourth moment.",
+            "the weights are equal: the variance fits, but look at the fourth moment.",
             lambda loc, scale: _rule(loc, scale, reach=np.sqrt(1.5), outer=1 / 3),
         ),
         Mistake(
             "equal weights at the right nodes",
-            "It looks like the nodes are right and only the weights are equal: outer nodes weigh less.",
+            "the nodes are right and only the weights are equal: outer nodes weigh less.",
             lambda loc, scale: _rule(loc, scale, outer=1 / 3),
         ),
         Mistake(
             "fourth moment one",
-            "It looks like E[u^4] was taken for 1: nodes at one deviation, and no weight in the middle.",
+            "E[u^4] was taken for 1: nodes at one deviation, and no weight in the middle.",
             lambda loc, scale: _rule(loc, scale, reach=1.0, outer=1 / 2),
         ),
         Mistake(
             "variance for scale",
-            "It looks like the nodes were stretched by the variance: x = loc + scale u.",
+            "the nodes were stretched by the variance: x = loc + scale u.",
             lambda loc, scale: _rule(loc, scale**2),
         ),
         Mistake(
             "not moved",
-            "It looks like the nodes are those of N(0, 1): they have to move and stretch with the Gaussian.",
+            "the nodes are those of N(0, 1): they have to move and stretch with the Gaussian.",
             lambda loc, scale: _rule(0.0, 1.0),
         ),
         Mistake(
             "weights stretched, too",
-            "It looks like the weights were multiplied by scale: a density does that, but these are shares of one.",
+            "the weights were multiplied by scale: a density does that, but these are shares of one.",
             lambda loc, scale: _rule(loc, scale, total=scale),
         ),
         Mistake(
             "weights of an integral",
-            "It looks like the weights are those of an integral against exp(-u^2): do they add up to one?",
+            "the weights are those of an integral against exp(-u^2): do they add up to one?",
             lambda loc, scale: _rule(loc, scale, total=np.sqrt(np.pi)),
         ),
     ),

@@ -54,23 +54,23 @@ ONE_DIMENSION = Compute(
     mistakes=(
         Mistake(
             "no logarithm",
-            "It looks like the normalizers were taken to cancel: log(scale_p / scale_q) is missing.",
+            "the normalizers were taken to cancel: log(scale_p / scale_q) is missing.",
             lambda loc_q, scale_q, loc_p, scale_p: scale_q**2 / (2 * scale_p**2) + _shift(loc_q, loc_p, scale_p) - 0.5,
             real="a published note",
         ),
         Mistake(
             "KL swapped",
-            "It looks like KL(p || q): the expectation is under the first argument, q.",
+            "KL(p || q): the expectation is under the first argument, q.",
             lambda loc_q, scale_q, loc_p, scale_p: _kl(loc_p, scale_p, loc_q, scale_q),
         ),
         Mistake(
             "variance for scale",
-            "It looks like the scales were taken for variances: here scale is the standard deviation.",
+            "the scales were taken for variances: here scale is the standard deviation.",
             lambda loc_q, scale_q, loc_p, scale_p: _kl(loc_q, np.sqrt(scale_q), loc_p, np.sqrt(scale_p)),
         ),
         Mistake(
             "minus the square of the means",
-            "It looks like the squared distance of the means is subtracted: it makes the two differ more, so it adds.",
+            "the squared distance of the means is subtracted: it makes the two differ more, so it adds.",
             lambda loc_q, scale_q, loc_p, scale_p: (
                 _kl(loc_q, scale_q, loc_p, scale_p) - 2 * _shift(loc_q, loc_p, scale_p)
             ),
@@ -78,32 +78,32 @@ ONE_DIMENSION = Compute(
         ),
         Mistake(
             "no minus one half",
-            "It looks like the entropy's 1/2 is missing: at q = p a KL is zero.",
+            "the entropy's 1/2 is missing: at q = p a KL is zero.",
             lambda **w: _kl(**w) + 0.5,
         ),
         Mistake(
             "minus KL",
-            "It looks like the sign is turned: this is what an ELBO adds, and KL itself is never negative.",
+            "the sign is turned: this is what an ELBO adds, and KL itself is never negative.",
             lambda **w: -_kl(**w),
         ),
         Mistake(
             "logarithm upside down",
-            "It looks like the ratio in the logarithm is upside down: as it stands, a narrow q is rewarded.",
+            "the ratio in the logarithm is upside down: as it stands, a narrow q is rewarded.",
             lambda loc_q, scale_q, loc_p, scale_p: _kl(loc_q, scale_q, loc_p, scale_p) - 2 * np.log(scale_p / scale_q),
         ),
         Mistake(
             "logarithm of the variances",
-            "It looks like the logarithm of the variances was taken whole: log sigma is half of log sigma^2.",
+            "the logarithm of the variances was taken whole: log sigma is half of log sigma^2.",
             lambda loc_q, scale_q, loc_p, scale_p: _kl(loc_q, scale_q, loc_p, scale_p) + np.log(scale_p / scale_q),
         ),
         Mistake(
             "divided by the variance of q",
-            "It looks like the squares are divided by the variance of q: which of the two densities do they come from?",
+            "the squares are divided by the variance of q: which of the two densities do they come from?",
             lambda loc_q, scale_q, loc_p, scale_p: np.log(scale_p / scale_q) + _shift(loc_q, loc_p, scale_q),
         ),
         Mistake(
             "the means only",
-            "It looks like only the means are compared: two Gaussians of unequal width differ, too.",
+            "only the means are compared: two Gaussians of unequal width differ, too.",
             lambda loc_q, scale_q, loc_p, scale_p: _shift(loc_q, loc_p, scale_p),
             real="a published note",
         ),
@@ -147,41 +147,41 @@ TO_THE_PRIOR = Compute(
     mistakes=(
         Mistake(
             "plus the square of the mean, as printed",
-            "It looks like loc^2 has the wrong sign, as once in print: a mean farther from 0 must cost more.",
+            "loc^2 has the wrong sign, as once in print: a mean farther from 0 must cost more.",
             lambda loc, log_scale: _to_standard(loc, log_scale) - np.sum(loc**2, axis=-1),
             real="a published note",
         ),
         Mistake(
             "log_scale taken for log_var",
-            "It looks like log_scale was taken for the log-variance: the variance is exp(2 log_scale).",
+            "log_scale was taken for the log-variance: the variance is exp(2 log_scale).",
             lambda loc, log_scale: _to_standard(loc, log_scale / 2),
             real="several public repositories",
         ),
         Mistake(
             "mean over latents",
-            "It looks like the latents are averaged: a KL of independent coordinates is a sum, in nats per example.",
+            "the latents are averaged: a KL of independent coordinates is a sum, in nats per example.",
             lambda loc, log_scale: _to_standard(loc, log_scale) / loc.shape[-1],
             real="several public repositories",
         ),
         Mistake(
             "no one half",
-            "It looks like the factor 1/2 is missing in front of the sum.",
+            "the factor 1/2 is missing in front of the sum.",
             lambda loc, log_scale: 2 * _to_standard(loc, log_scale),
         ),
         Mistake(
             "summed over the examples, too",
-            "It looks like the examples were added up, or averaged, too: one number is returned for each of them.",
+            "the examples were added up, or averaged, too: one number is returned for each of them.",
             lambda loc, log_scale: np.sum(_to_standard(loc, log_scale)),
         ),
         Mistake(
             "log of the scale for log of the variance",
-            "It looks like log_scale stands where log var belongs, in the logarithm only: log var is twice that.",
+            "log_scale stands where log var belongs, in the logarithm only: log var is twice that.",
             lambda loc, log_scale: _to_standard(loc, log_scale) + 0.5 * np.sum(log_scale, axis=-1),
             real="public issue threads: log-variance and log-scale mixed up",
         ),
         Mistake(
             "scale for variance",
-            "It looks like exp(log_scale) stands where the variance belongs: that is the scale.",
+            "exp(log_scale) stands where the variance belongs: that is the scale.",
             lambda loc, log_scale: (
                 _to_standard(loc, log_scale) + 0.5 * np.sum(np.exp(log_scale) - np.exp(2 * log_scale), axis=-1)
             ),
@@ -189,12 +189,12 @@ TO_THE_PRIOR = Compute(
         ),
         Mistake(
             "no minus one",
-            "It looks like the 1 of each latent is missing: at loc = 0, log_scale = 0 a KL is zero.",
+            "the 1 of each latent is missing: at loc = 0, log_scale = 0 a KL is zero.",
             lambda loc, log_scale: _to_standard(loc, log_scale) + loc.shape[-1] / 2,
         ),
         Mistake(
             "minus KL",
-            "It looks like this is -KL, as the bound adds it: KL itself is never negative.",
+            "this is -KL, as the bound adds it: KL itself is never negative.",
             lambda loc, log_scale: -_to_standard(loc, log_scale),
             real="public issue threads: a sign that is turned",
         ),
@@ -254,45 +254,45 @@ HIDING_PLACE = Compute(
     mistakes=(
         Mistake(
             "equal means",
-            "It looks like the mean of q was left at that of p: there the formula says `nats`, and the KL less.",
+            "the mean of q was left at that of p: there the formula says `nats`, and the KL less.",
             lambda loc_p, scale_p, nats: np.array([loc_p, scale_p * np.sqrt(1 + 2 * nats)]),
             next="Subtract the two formulas: which of the four parameters are left?",
         ),
         Mistake(
             "no one half",
-            "It looks like the square of the distance was set to nats: it enters with a factor 1/2.",
+            "the square of the distance was set to nats: it enters with a factor 1/2.",
             lambda loc_p, scale_p, nats: np.array([loc_p + scale_p * np.sqrt(nats), scale_p]),
         ),
         Mistake(
             "root not taken",
-            "It looks like the distance was not squared: it enters the formula as a square.",
+            "the distance was not squared: it enters the formula as a square.",
             lambda loc_p, scale_p, nats: np.array([loc_p + 2 * nats * scale_p**2, scale_p]),
         ),
         Mistake(
             "variance for scale",
-            "It looks like scale_p was taken for a variance: here it is the standard deviation.",
+            "scale_p was taken for a variance: here it is the standard deviation.",
             lambda loc_p, scale_p, nats: np.array([loc_p + np.sqrt(2 * nats * scale_p), scale_p]),
             real="public issue threads: scale and variance mixed up",
         ),
         Mistake(
             "distance not in units of the scale",
-            "It looks like the distance was measured as if p had scale 1.",
+            "the distance was measured as if p had scale 1.",
             lambda loc_p, scale_p, nats: np.array([loc_p + np.sqrt(2 * nats), scale_p]),
         ),
         Mistake(
             "variance returned",
-            "It looks like the second number is the variance of q: its standard deviation is asked for.",
+            "the second number is the variance of q: its standard deviation is asked for.",
             lambda loc_p, scale_p, nats: _meeting_point(loc_p, scale_p, nats) * [1, 0] + [0, scale_p**2],
             real="public issue threads: scale and variance mixed up",
         ),
         Mistake(
             "counted from zero",
-            "It looks like the distance was counted from zero, not from the mean of p.",
+            "the distance was counted from zero, not from the mean of p.",
             lambda loc_p, scale_p, nats: _meeting_point(0.0, scale_p, nats),
         ),
         Mistake(
             "to the left",
-            "It looks like the point to the left of p was taken: it would do as well, but the right one is asked for.",
+            "the point to the left of p was taken: it would do as well, but the right one is asked for.",
             lambda loc_p, scale_p, nats: _meeting_point(loc_p, scale_p, nats) - [2 * scale_p * np.sqrt(2 * nats), 0],
         ),
     ),
@@ -409,68 +409,68 @@ FULL_COVARIANCES = Compute(
     mistakes=(
         Mistake(
             "no log-determinant",
-            "It looks like the log-determinants are missing: then q may shrink, or be correlated, for free.",
+            "the log-determinants are missing: then q may shrink, or be correlated, for free.",
             _changed(lambda **w: -_logs(**w)),
             real="a published note, in one dimension",
         ),
         Mistake(
             "determinant of the factor",
-            "It looks like the determinant of L was taken for that of the covariance: det(L L^T) = det(L)^2.",
+            "the determinant of L was taken for that of the covariance: det(L L^T) = det(L)^2.",
             _changed(lambda **w: -_logs(**w) / 2),
         ),
         Mistake(
             "log-determinant upside down",
-            "It looks like the ratio of the determinants is upside down: as it stands, a narrow q is rewarded.",
+            "the ratio of the determinants is upside down: as it stands, a narrow q is rewarded.",
             _changed(lambda **w: -2 * _logs(**w)),
         ),
         Mistake(
             "minus one for minus k",
-            "It looks like the 1 of one dimension was kept: each of the k coordinates has its own.",
+            "the 1 of one dimension was kept: each of the k coordinates has its own.",
             _changed(lambda loc_q, **_: (len(loc_q) - 1) / 2),
         ),
         Mistake(
             "k left out",
-            "It looks like the -k is missing: at q = p a KL is zero.",
+            "the -k is missing: at q = p a KL is zero.",
             _changed(lambda loc_q, **_: len(loc_q) / 2),
         ),
         Mistake(
             "no one half",
-            "It looks like the factor 1/2 in front of the bracket is missing.",
+            "the factor 1/2 in front of the bracket is missing.",
             lambda **w: 2 * _full(**w),
         ),
         Mistake(
             "arguments exchanged",
-            "It looks like KL(p || q): the expectation is under the first argument, q.",
+            "KL(p || q): the expectation is under the first argument, q.",
             lambda loc_q, tril_q, loc_p, tril_p: _full(loc_p, tril_p, loc_q, tril_q),
         ),
         Mistake(
             "gap measured by q",
-            "It looks like the gap of the means is measured by the covariance of q: which density does it come from?",
+            "the gap of the means is measured by the covariance of q: which density does it come from?",
             _seen_by_q,
         ),
         Mistake(
             "factors taken for covariances",
-            "It looks like the factors were taken for the covariances themselves: a covariance is L L^T.",
+            "the factors were taken for the covariances themselves: a covariance is L L^T.",
             _factors_as_covariances,
         ),
         Mistake(
             "trace of the factor",
-            "It looks like the trace of L_p^-1 L_q was taken: the formula has the trace of a product of covariances.",
+            "the trace of L_p^-1 L_q was taken: the formula has the trace of a product of covariances.",
             _trace_of_the_factor,
         ),
         Mistake(
             "transposed",
-            "It looks like a system was solved with the transpose of L_p: here a covariance is L L^T, not L^T L.",
+            "a system was solved with the transpose of L_p: here a covariance is L L^T, not L^T L.",
             _transposed,
         ),
         Mistake(
             "correlations left out",
-            "It looks like only the diagonals of the covariances were used: a correlation costs, too.",
+            "only the diagonals of the covariances were used: a correlation costs, too.",
             _without_correlations,
         ),
         Mistake(
             "minus KL",
-            "It looks like the sign is turned: this is what an ELBO adds, and KL itself is never negative.",
+            "the sign is turned: this is what an ELBO adds, and KL itself is never negative.",
             lambda **w: -_full(**w),
             real="public issue threads: a sign that is turned",
         ),

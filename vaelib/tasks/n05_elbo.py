@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vaelib.ledger import F1, F2, F4, F6
 from vaelib.task import Compute, Derive, Mistake
-from vaelib.terms import KL, E, log_evidence, log_joint, log_lik, log_post, log_prior, log_q, post, prior, q
+from vaelib.terms import KL, E, log_evidence, log_joint, log_lik, log_q, post, prior, q
 from vaelib.witnesses import CurvedWitness
 
 BOUND = E(q, log_lik) - KL(q, prior)
@@ -21,24 +21,16 @@ TO_THE_BOUND = Derive(
     draw=CurvedWitness.draw,
     known=(F1, F2, F6),
     mistakes=(
-        Mistake(
-            "p(x|z) in the third term",
-            "It looks like p(x|z) stands where the posterior p(z|x) belongs: Bayes' rule divides by p(z|x).",
-            E(q, log_lik) - E(q, log_q - log_prior) + E(q, log_q - log_lik),
-            next="Go back to Bayes' rule: which density stands below, and does it stay there?",
-            real="a published note, third term",
+        Mistake.of(
+            F1, "KL to p(x|z)", next="Go back to Bayes' rule: which density stands below, and does it stay there?"
         ),
-        Mistake(
-            "price added",
-            "It looks like the KL to the prior is added: it is a price, so it is subtracted.",
+        Mistake.of(
+            F2,
+            "plus KL to the prior",
             E(q, log_lik) + KL(q, prior),
             next="Write out the minus in front of the bracket, logarithm by logarithm.",
         ),
-        Mistake(
-            "no prior in the joint",
-            "It looks like the prior is missing: p(x,z) = p(x|z) p(z).",
-            E(q, log_lik - log_post),
-        ),
+        Mistake.of(F1, "no prior in the joint"),
     ),
     hints=(
         "log p(x) does not depend on z. Under which law may you take its expectation without changing it?",
@@ -59,18 +51,18 @@ FIND_THE_SLIP = Compute(
     mistakes=(
         Mistake(
             "the conclusion",
-            "It looks like the conclusion was blamed: it does not follow, but it is not the first line that fails.",
+            "the conclusion was blamed: it does not follow, but it is not the first line that fails.",
             4,
             next="Go up from there, and compare each pair of lines, term by term.",
         ),
         Mistake(
             "Bayes' rule",
-            "It looks like Bayes' rule was blamed: p(x) = p(x|z) p(z) / p(z|x) holds at every z.",
+            "Bayes' rule was blamed: p(x) = p(x|z) p(z) / p(z|x) holds at every z.",
             1,
         ),
         Mistake(
             "adding zero",
-            "It looks like the added and subtracted log q(z) was blamed: together they are zero.",
+            "the added and subtracted log q(z) was blamed: together they are zero.",
             2,
         ),
     ),
@@ -97,48 +89,48 @@ REPAIR = Derive(
     mistakes=(
         Mistake(
             "minus log p(x)",
-            "It looks like the minus in front of the bracket did not reach log p(x): minus a minus is a plus.",
+            "the minus in front of the bracket did not reach log p(x): minus a minus is a plus.",
             E(q, log_q) - E(q, log_joint) - log_evidence,
             next="Write the bracket out, log p(x,z) - log p(x), and then take it away, term by term.",
             real="a published note",
         ),
         Mistake(
             "no prior",
-            "It looks like the prior is missing: Bayes' rule has p(x|z) p(z) above.",
+            "the prior is missing: Bayes' rule has p(x|z) p(z) above.",
             E(q, log_q) - E(q, log_lik) + log_evidence,
             real="a published note",
         ),
         Mistake(
             "p(x|z) for the posterior",
-            "It looks like p(x|z) stands where the posterior p(z|x) belongs: this is no KL to a density in z.",
+            "p(x|z) stands where the posterior p(z|x) belongs: this is no KL to a density in z.",
             E(q, log_q - log_lik),
             real="a published note, third term",
         ),
         Mistake(
             "log p(x) dropped",
-            "It looks like log p(x) was dropped under an equals sign: a search over q does not notice, the value does.",
+            "log p(x) was dropped under an equals sign: a search over q does not notice, the value does.",
             E(q, log_q - log_joint),
             next="Keep it to the end: it is half of the goal.",
         ),
         Mistake(
             "average under the posterior",
-            "It looks like KL(p(z|x) || q): here the average is under q, the first argument.",
+            "KL(p(z|x) || q): here the average is under q, the first argument.",
             KL(post, q),
         ),
         Mistake(
             "minus did not reach the price",
-            "It looks like the minus in front of the bound reached its first term only.",
+            "the minus in front of the bound reached its first term only.",
             log_evidence - E(q, log_lik) - KL(q, prior),
             next="Put the bound in brackets, and subtract both of its terms.",
         ),
         Mistake(
             "bound minus evidence",
-            "It looks like the difference is turned around: log p(x) lies above the bound, and a KL is not negative.",
+            "the difference is turned around: log p(x) lies above the bound, and a KL is not negative.",
             BOUND - log_evidence,
         ),
         Mistake(
             "log q added",
-            "It looks like log q(z) has the wrong sign: KL(q || p) averages log q - log p.",
+            "log q(z) has the wrong sign: KL(q || p) averages log q - log p.",
             -E(q, log_q) - E(q, log_joint) + log_evidence,
         ),
     ),

@@ -52,42 +52,42 @@ AFTER_AN_E_STEP = Compute(
     mistakes=(
         Mistake(
             "the bound from before",
-            "It looks like the bound for the old q: the E step moves q, and the bound rises.",
+            "the bound for the old q: the E step moves q, and the bound rises.",
             _bound,
         ),
         Mistake(
             "the likeliest state, for certain",
-            "It looks like all of q was put on the likeliest state: the posterior leaves some for the others.",
+            "all of q was put on the likeliest state: the posterior leaves some for the others.",
             lambda joint, q: np.log(joint.max()),
         ),
         Mistake(
             "no entropy",
-            "It looks like E_q[log p(x, z)] alone: the entropy of q belongs to the bound, too.",
+            "E_q[log p(x, z)] alone: the entropy of q belongs to the bound, too.",
             lambda joint, q: _bound(joint, joint / joint.sum(), entropy=0.0),
         ),
         Mistake(
             "entropy subtracted",
-            "It looks like the entropy was subtracted: H(q) = -E_q[log q] is added to E_q[log p(x, z)].",
+            "the entropy was subtracted: H(q) = -E_q[log q] is added to E_q[log p(x, z)].",
             lambda joint, q: _bound(joint, joint / joint.sum(), entropy=-1.0),
         ),
         Mistake(
             "the rise",
-            "It looks like the amount by which the bound rises; asked is where it ends.",
+            "the amount by which the bound rises; asked is where it ends.",
             lambda joint, q: _evidence(joint) - _bound(joint, q),
         ),
         Mistake(
             "no logarithm",
-            "It looks like a probability: the bound is a logarithm, in nats.",
+            "a probability: the bound is a logarithm, in nats.",
             lambda joint, q: joint.sum(),
         ),
         Mistake(
             "mean over z for the sum",
-            "It looks like the joint was averaged over z: a marginal is its sum.",
+            "the joint was averaged over z: a marginal is its sum.",
             lambda joint, q: np.log(joint.mean()),
         ),
         Mistake(
             "minus the bound",
-            "It looks like the sign is turned: this is the free energy, minus the bound.",
+            "the sign is turned: this is the free energy, minus the bound.",
             lambda joint, q: -_evidence(joint),
         ),
     ),
@@ -112,25 +112,25 @@ WHICH_LINE = Compute(
     mistakes=(
         Mistake(
             "the mean of a constant",
-            "It looks like line A was blamed: log p(x) has no z, so its mean under any q is itself.",
+            "line A was blamed: log p(x) has no z, so its mean under any q is itself.",
             "a",
             next="Line A is true. Ask what it says about q.",
         ),
         Mistake(
             "Bayes' rule",
-            "It looks like line B was blamed: log p(x) = log p(x, z) - log p(z|x) at every z, so in the mean as well.",
+            "line B was blamed: log p(x) = log p(x, z) - log p(z|x) at every z, so in the mean as well.",
             "b",
             next="Line B is true. Is there a q inside a logarithm?",
         ),
         Mistake(
             "the M step",
-            "It looks like the M step was blamed: H(q) has no theta, so raising E_q[log p(x, z)] raises F.",
+            "the M step was blamed: H(q) has no theta, so raising E_q[log p(x, z)] raises F.",
             "d",
             next="Line D is true for any fixed q. What does it start from?",
         ),
         Mistake(
             "the conclusion",
-            "It looks like the conclusion was blamed: it follows from the lines above it, one of which is false.",
+            "the conclusion was blamed: it follows from the lines above it, one of which is false.",
             "e",
             next="Line E needs that bound and evidence touch. Who said that they do?",
         ),
@@ -204,43 +204,43 @@ E_STEP = Compute(
     mistakes=(
         Mistake(
             "no weights",
-            "It looks like p(x|z) was normalized by itself: Bayes' rule multiplies it by the weight p(z) first.",
+            "p(x|z) was normalized by itself: Bayes' rule multiplies it by the weight p(z) first.",
             lambda **w: _normalized(_soft(**w, prior=0.0)),
         ),
         Mistake(
             "no normalizer of the Gaussian",
-            "It looks like exp(-|x - loc|^2 / 2 scale^2) stands for the density: its normalizer differs by cluster.",
+            "exp(-|x - loc|^2 / 2 scale^2) stands for the density: its normalizer differs by cluster.",
             lambda **w: _normalized(_soft(**w, volume=0.0)),
         ),
         Mistake(
             "scale once, not d times",
-            "It looks like the Gaussian was divided by its scale once: in d dimensions it is divided d times.",
+            "the Gaussian was divided by its scale once: in d dimensions it is divided d times.",
             lambda **w: _normalized(_soft(**w, volume=1.0)),
         ),
         Mistake(
             "scale for variance",
-            "It looks like the scales were taken for variances: here scale is the standard deviation.",
+            "the scales were taken for variances: here scale is the standard deviation.",
             lambda x, weights, loc, scale: _normalized(_soft(x, weights, loc, np.sqrt(scale))),
             real="several public repositories",
         ),
         Mistake(
             "normalized over the examples",
-            "It looks like the columns sum to one: it is the clusters that share an example, so the rows do.",
+            "the columns sum to one: it is the clusters that share an example, so the rows do.",
             lambda **w: _normalized(_soft(**w), axis=0),
         ),
         Mistake(
             "hard assignments",
-            "It looks like each example went to its likeliest cluster alone: that is k-means, not the posterior.",
+            "each example went to its likeliest cluster alone: that is k-means, not the posterior.",
             lambda weights, **w: np.eye(len(weights))[_soft(weights=weights, **w).argmax(axis=1)],
         ),
         Mistake(
             "the joint, not normalized",
-            "It looks like p(x, z): divide by p(x), its sum over the clusters.",
+            "p(x, z): divide by p(x), its sum over the clusters.",
             lambda x, **w: np.exp(_soft(x, **w) - x.shape[1] / 2 * np.log(2 * np.pi)),
         ),
         Mistake(
             "one half missing",
-            "It looks like the factor 1/2 is missing in the Gaussian's exponent.",
+            "the factor 1/2 is missing in the Gaussian's exponent.",
             lambda x, weights, loc, scale: _normalized(
                 _soft(x, weights, loc, scale / np.sqrt(2)),
             ),
@@ -322,46 +322,46 @@ M_STEP = Compute(
     mistakes=(
         Mistake(
             "variance not divided by d",
-            "It looks like the squared distance was summed over the d coordinates, but not divided by d.",
+            "the squared distance was summed over the d coordinates, but not divided by d.",
             lambda x, responsibilities: _rows(
                 x, responsibilities, variance=x.shape[1] * _right_variance(x, responsibilities)
             ),
         ),
         Mistake(
             "scale for variance",
-            "It looks like the last column is the standard deviation: asked is the variance.",
+            "the last column is the standard deviation: asked is the variance.",
             lambda x, responsibilities: _rows(
                 x, responsibilities, variance=np.sqrt(_right_variance(x, responsibilities))
             ),
         ),
         Mistake(
             "all divided by N",
-            "It looks like means and variances were divided by N: a cluster's own total is N_k.",
+            "means and variances were divided by N: a cluster's own total is N_k.",
             _all_by_n,
         ),
         Mistake(
             "means divided by N",
-            "It looks like the means were divided by all N points: a cluster's own total is N_k.",
+            "the means were divided by all N points: a cluster's own total is N_k.",
             lambda x, responsibilities: _rows(x, responsibilities, loc=responsibilities.T @ x / len(x)),
         ),
         Mistake(
             "hard assignments",
-            "It looks like each point was counted for its likeliest cluster alone: that is k-means.",
+            "each point was counted for its likeliest cluster alone: that is k-means.",
             lambda x, responsibilities: _rows(x, np.eye(2)[responsibilities.argmax(axis=1)]),
         ),
         Mistake(
             "equal weights",
-            "It looks like the weights stayed equal: they are the shares N_k / N.",
+            "the weights stayed equal: they are the shares N_k / N.",
             lambda x, responsibilities: _rows(x, responsibilities, weights=np.full(2, 0.5)),
         ),
         Mistake(
             "counts for weights",
-            "It looks like the weights are the counts N_k: they have to sum to one.",
+            "the weights are the counts N_k: they have to sum to one.",
             lambda x, responsibilities: _rows(x, responsibilities, weights=responsibilities.sum(axis=0)),
         ),
         Mistake(
             "unbiased variance",
-            "It looks like N_k - 1 stands for N_k: unbiased, but not the maximum.",
+            "N_k - 1 stands for N_k: unbiased, but not the maximum.",
             lambda x, responsibilities: _rows(
                 x,
                 responsibilities,
@@ -370,7 +370,7 @@ M_STEP = Compute(
         ),
         Mistake(
             "variance around the common mean",
-            "It looks like the spread was taken around the mean of all points: each cluster has a mean of its own.",
+            "the spread was taken around the mean of all points: each cluster has a mean of its own.",
             lambda x, responsibilities: _rows(
                 x, responsibilities, variance=_variances(x, responsibilities, x.mean(axis=0))
             ),
@@ -449,43 +449,43 @@ TWO_SEARCHES = Compute(
     mistakes=(
         Mistake(
             "log p(x) dropped over theta",
-            "It looks like log p(x) was dropped over theta, too: there it moves, and shifts the top of F.",
+            "log p(x) was dropped over theta, too: there it moves, and shifts the top of F.",
             _one_theta(1),
         ),
         Mistake(
             "one top for both over theta",
-            "It looks like -KL was given the top of F over theta: the two differ by log p(x), which moves with theta.",
+            "-KL was given the top of F over theta: the two differ by log p(x), which moves with theta.",
             _one_theta(0),
         ),
         Mistake(
             "the prior left out",
-            "It looks like the prior of z was left out: it pulls the posterior mean toward 0.",
+            "the prior of z was left out: it pulls the posterior mean toward 0.",
             _no_prior,
         ),
         Mistake(
             "noise variance squared",
-            "It looks like noise_variance was squared: it is a variance already.",
+            "noise_variance was squared: it is a variance already.",
             lambda noise_variance, **w: _tops(**w, noise_variance=noise_variance**2),
             real="several public repositories",
         ),
         Mistake(
             "the evidence for the bound",
-            "It looks like log p(x) was maximized in place of F: in an M step q stays, with its mean loc.",
+            "log p(x) was maximized in place of F: in an M step q stays, with its mean loc.",
             _evidence_for_the_bound,
         ),
         Mistake(
             "columns swapped",
-            "It looks like the columns are swapped: F first, then -KL.",
+            "the columns are swapped: F first, then -KL.",
             lambda **w: _tops(**w)[:, ::-1],
         ),
         Mistake(
             "rows and columns swapped",
-            "It looks like the table is transposed: a row is a search, over loc and then over theta.",
+            "the table is transposed: a row is a search, over loc and then over theta.",
             lambda **w: _tops(**w).T,
         ),
         Mistake(
             "sign of the loading",
-            "It looks like loading * loc was added: theta is what is left of x after that.",
+            "loading * loc was added: theta is what is left of x after that.",
             _loading_added,
         ),
     ),

@@ -38,37 +38,37 @@ BEFORE_TRAINING = Compute(
     mistakes=(
         Mistake(
             "loadings of PCA",
-            "It looks like the kept eigenvalues themselves: the noise explains a part of each already.",
+            "the kept eigenvalues themselves: the noise explains a part of each already.",
             np.array([BEST_NOISE, *SPECTRUM[:LATENTS]]),
         ),
         Mistake(
             "noise from all directions",
-            "It looks like c is the mean of all eigenvalues: those that have a latent need not be explained by noise.",
+            "c is the mean of all eigenvalues: those that have a latent need not be explained by noise.",
             _trained(float(SPECTRUM.mean())),
         ),
         Mistake(
             "the smallest eigenvalue",
-            "It looks like c was set to the last eigenvalue: the noise has to serve all directions without a latent.",
+            "c was set to the last eigenvalue: the noise has to serve all directions without a latent.",
             _trained(float(SPECTRUM[-1])),
         ),
         Mistake(
             "the first discarded eigenvalue",
-            "It looks like c was set to the first eigenvalue without a latent: there are others, and they are smaller.",
+            "c was set to the first eigenvalue without a latent: there are others, and they are smaller.",
             _trained(float(SPECTRUM[LATENTS])),
         ),
         Mistake(
             "discarded sum over d",
-            "It looks like the discarded eigenvalues were divided by d: they are d - k numbers.",
+            "the discarded eigenvalues were divided by d: they are d - k numbers.",
             _trained(float(SPECTRUM[LATENTS:].sum() / len(SPECTRUM))),
         ),
         Mistake(
             "lengths, not squared",
-            "It looks like the last three are lengths: asked are squared lengths.",
+            "the last three are lengths: asked are squared lengths.",
             np.array([BEST_NOISE, *np.sqrt(SPECTRUM[:LATENTS] - BEST_NOISE)]),
         ),
         Mistake(
             "noise variance last",
-            "It looks like the order is turned: the noise variance comes first.",
+            "the order is turned: the noise variance comes first.",
             np.roll(_trained(BEST_NOISE), -1),
         ),
     ),
@@ -149,12 +149,12 @@ WITH_THE_TRACE = Compute(
     mistakes=(
         Mistake(
             "the mean of q in the decoder",
-            "It looks like the mean of q was put into the decoder: the spread of q costs too.",
+            "the mean of q was put into the decoder: the spread of q costs too.",
             _with(lambda normalizer, square, trace, c, w: -normalizer - square / (2 * c)),
         ),
         Mistake(
             "scale for variance in the trace",
-            "It looks like the trace holds the scales of q: the covariance of q holds their squares.",
+            "the trace holds the scales of q: the covariance of q holds their squares.",
             _with(
                 lambda normalizer, square, trace, c, w: (
                     -normalizer - (square + w["scale"] @ np.sum(w["loading"] ** 2, axis=0)) / (2 * c)
@@ -163,7 +163,7 @@ WITH_THE_TRACE = Compute(
         ),
         Mistake(
             "trace of S alone",
-            "It looks like the loading is missing in the trace: the decoder stretches the spread of q.",
+            "the loading is missing in the trace: the decoder stretches the spread of q.",
             _with(
                 lambda normalizer, square, trace, c, w: (
                     -normalizer - (square + np.sum(w["scale"] ** 2, axis=1)) / (2 * c)
@@ -172,40 +172,40 @@ WITH_THE_TRACE = Compute(
         ),
         Mistake(
             "trace added",
-            "It looks like the spread of q is rewarded: the more z wanders, the worse x is explained.",
+            "the spread of q is rewarded: the more z wanders, the worse x is explained.",
             _with(lambda normalizer, square, trace, c, w: -normalizer - (square - trace) / (2 * c)),
         ),
         Mistake(
             "noise variance squared",
-            "It looks like noise_variance was squared, as if it were a standard deviation.",
+            "noise_variance was squared, as if it were a standard deviation.",
             lambda noise_variance, **w: _likelihood(**w, noise_variance=noise_variance**2),
             real="exp(log_var) used as a standard deviation, in several repositories",
         ),
         Mistake(
             "mean over the pixels",
-            "It looks like a mean over the d coordinates of x: the logarithm of a product is a sum.",
+            "a mean over the d coordinates of x: the logarithm of a product is a sum.",
             lambda x, **w: _likelihood(x, **w) / x.shape[1],
             real="loss functions with reduction='mean', in many repositories",
         ),
         Mistake(
             "no 2 pi",
-            "It looks like log(2 pi)/2 was left out, once for each coordinate of x.",
+            "log(2 pi)/2 was left out, once for each coordinate of x.",
             lambda x, **w: _likelihood(x, **w) + x.shape[1] / 2 * LOG_2PI,
             real="a well-known tutorial: its plotted bound is off by hundreds of nats",
         ),
         Mistake(
             "normalizer once, not d times",
-            "It looks like the normalizer was counted once: each of the d coordinates has one.",
+            "the normalizer was counted once: each of the d coordinates has one.",
             _with(lambda normalizer, square, trace, c, w: -normalizer / w["x"].shape[1] - (square + trace) / (2 * c)),
         ),
         Mistake(
             "no one half",
-            "It looks like the factor 1/2 is missing in the Gaussian's exponent.",
+            "the factor 1/2 is missing in the Gaussian's exponent.",
             _with(lambda normalizer, square, trace, c, w: -normalizer - (square + trace) / c),
         ),
         Mistake(
             "averaged over the examples",
-            "It looks like the examples were averaged: one number is returned for each of them.",
+            "the examples were averaged: one number is returned for each of them.",
             lambda **w: np.mean(_likelihood(**w)),
         ),
     ),
@@ -277,49 +277,49 @@ WHAT_SURVIVES = Compute(
     mistakes=(
         Mistake(
             "beta ignored",
-            "It looks like the threshold is c: with beta the floor moves.",
+            "the threshold is c: with beta the floor moves.",
             lambda beta, **w: _kept(**w, beta=1.0),
         ),
         Mistake(
             "c over beta",
-            "It looks like beta divides the noise: a dearer KL makes fewer latents worth their price.",
+            "beta divides the noise: a dearer KL makes fewer latents worth their price.",
             lambda beta, **w: _kept(**w, beta=1 / beta),
         ),
         Mistake(
             "no threshold",
-            "It looks like the formula was used below the threshold, too: there it gives a negative squared length.",
+            "the formula was used below the threshold, too: there it gives a negative squared length.",
             _no_threshold,
         ),
         Mistake(
             "loadings of PCA",
-            "It looks like kept directions keep their whole eigenvalue: a part of it stays with the noise.",
+            "kept directions keep their whole eigenvalue: a part of it stays with the noise.",
             _row(0, lambda row, w: np.where(row > 0, w["eigenvalues"][: w["latents"]], 0.0)),
         ),
         Mistake(
             "KL averaged over latents",
-            "It looks like the KL was averaged over the latents: beta is then divided by their number.",
+            "the KL was averaged over the latents: beta is then divided by their number.",
             lambda latents, beta, **w: _kept(**w, latents=latents, beta=beta / latents),
             real="issue threads of several VAE implementations",
         ),
         Mistake(
             "encoder of beta = 1",
-            "It looks like the variance of q is that of the posterior: the best q knows beta as well.",
+            "the variance of q is that of the posterior: the best q knows beta as well.",
             _row(1, lambda row, w: w["noise_variance"] / (_kept(**w)[0] + w["noise_variance"])),
         ),
         Mistake(
             "scale for variance",
-            "It looks like row 1 holds standard deviations: asked are variances.",
+            "row 1 holds standard deviations: asked are variances.",
             _row(1, lambda row, w: np.sqrt(row)),
             real="issue threads of several VAE implementations",
         ),
         Mistake(
             "lengths, not squared",
-            "It looks like row 0 holds lengths: asked are squared lengths.",
+            "row 0 holds lengths: asked are squared lengths.",
             _row(0, lambda row, w: np.sqrt(row)),
         ),
         Mistake(
             "all directions",
-            "It looks like every direction got a latent: there are `latents` of them, and they take the largest.",
+            "every direction got a latent: there are `latents` of them, and they take the largest.",
             lambda eigenvalues, latents, **w: _kept(eigenvalues, len(eigenvalues), **w),
         ),
     ),
@@ -382,32 +382,32 @@ ROTATED = Compute(
     mistakes=(
         Mistake(
             "no gap",
-            "It looks like a rotation was taken to cost nothing: the evidence does not see it, independent latents do.",
+            "a rotation was taken to cost nothing: the evidence does not see it, independent latents do.",
             lambda **w: 0.0,
         ),
         Mistake(
             "variances of the posterior",
-            "It looks like q got the posterior's own variances, or the KL was turned round; the best q is narrower.",
+            "q got the posterior's own variances, or the KL was turned round; the best q is narrower.",
             _of_ratio(lambda ratio: ratio - 1 - 0.5 * np.log(ratio)),
         ),
         Mistake(
             "no one half",
-            "It looks like the factor 1/2 is missing: log-determinants enter a Gaussian's KL with it.",
+            "the factor 1/2 is missing: log-determinants enter a Gaussian's KL with it.",
             _of_ratio(np.log),
         ),
         Mistake(
             "minus the gap",
-            "It looks like the sign is turned: this is what the bound loses, as a negative number.",
+            "the sign is turned: this is what the bound loses, as a negative number.",
             _of_ratio(lambda ratio: -0.5 * np.log(ratio)),
         ),
         Mistake(
             "no noise in M",
-            "It looks like M is W^T W alone: the prior adds c I, and the eigenvalues of M change.",
+            "M is W^T W alone: the prior adds c I, and the eigenvalues of M change.",
             _no_noise,
         ),
         Mistake(
             "cosine not squared",
-            "It looks like cos and sin were not squared on the diagonal of R^T L R.",
+            "cos and sin were not squared on the diagonal of R^T L R.",
             _of_ratio(lambda ratio: 0.5 * np.log(ratio), power=1),
         ),
     ),

@@ -64,58 +64,58 @@ WEIGHTED_BOUND = Compute(
     mistakes=(
         Mistake(
             "mean of the logarithms",
-            "It looks like the logarithms were averaged: that estimates the ELBO, not the bound with K weights.",
+            "the logarithms were averaged: that estimates the ELBO, not the bound with K weights.",
             lambda log_weights: _double(log_weights).mean(axis=0),
             next="Which comes first in the bound, the logarithm or the mean?",
             real="a public issue thread: a weighted bound that averages the logarithms",
         ),
         Mistake(
             "no log K",
-            "It looks like the weights were added, not averaged: with equal weights the bound must be that weight.",
+            "the weights were added, not averaged: with equal weights the bound must be that weight.",
             lambda log_weights: logsumexp(_double(log_weights), axis=0),
             next="Put in three equal log-weights: what must come out?",
             real="a public issue thread: log-sum-exp used as it is",
         ),
         Mistake(
             "exponentials first, in double precision",
-            "It looks like the log-weights were exponentiated as they are: in double precision that is 0 below -745.",
+            "the log-weights were exponentiated as they are: in double precision that is 0 below -745.",
             lambda log_weights: _exponentials_first(log_weights, np.float64),
             next="Take the largest log-weight out before you exponentiate, or find the function that does.",
             real="a public repository survives by double precision alone",
         ),
         Mistake(
             "exponentials first, in single precision",
-            "It looks like the log-weights were exponentiated as they are: near -140 that is 0 in float32.",
+            "the log-weights were exponentiated as they are: near -140 that is 0 in float32.",
             lambda log_weights: _exponentials_first(log_weights, np.float32),
             next="Take the largest log-weight out before you exponentiate, or find the function that does.",
             real="a public repository: its test loss exponentiates raw log-weights",
         ),
         Mistake(
             "largest not put back",
-            "It looks like the largest log-weight was taken out and not added again.",
+            "the largest log-weight was taken out and not added again.",
             lambda log_weights: (
                 importance_weighted_bound(_double(log_weights), axis=0) - _double(log_weights).max(axis=0)
             ),
         ),
         Mistake(
             "minus the bound",
-            "It looks like the sign is turned: that is a loss, and the bound itself is asked for.",
+            "the sign is turned: that is a loss, and the bound itself is asked for.",
             lambda log_weights: -importance_weighted_bound(_double(log_weights), axis=0),
         ),
         Mistake(
             "log K twice",
-            "It looks like log K was subtracted although the mean was taken, or subtracted twice.",
+            "log K was subtracted although the mean was taken, or subtracted twice.",
             lambda log_weights: importance_weighted_bound(_double(log_weights), axis=0) - np.log(len(log_weights)),
             next="Put in three equal log-weights: what must come out?",
         ),
         Mistake(
             "over the examples",
-            "It looks like the mean runs over the examples: rows are the K samples, columns the examples.",
+            "the mean runs over the examples: rows are the K samples, columns the examples.",
             lambda log_weights: importance_weighted_bound(_double(log_weights), axis=1),
         ),
         Mistake(
             "over everything",
-            "It looks like one number was made of all: each example has a bound of its own.",
+            "one number was made of all: each example has a bound of its own.",
             lambda log_weights: importance_weighted_bound(_double(log_weights).ravel(), axis=0),
         ),
     ),
@@ -205,13 +205,13 @@ TWO_GAPS = Compute(
     mistakes=(
         Mistake(
             "marginal variances as the best",
-            "It looks like Sigma_jj was taken for the best variance: that is best for KL(p || q), not for the bound.",
+            "Sigma_jj was taken for the best variance: that is best for KL(p || q), not for the bound.",
             lambda mean, covariance, loc, scale: _split(mean, covariance, loc, scale, np.diag(covariance)),
             next="Write KL(q || p) as a function of one variance v_j, and set its derivative to zero.",
         ),
         Mistake(
             "variance for scale",
-            "It looks like a variance was passed where DiagonalNormal takes a standard deviation.",
+            "a variance was passed where DiagonalNormal takes a standard deviation.",
             lambda mean, covariance, loc, scale: _split(
                 mean, covariance, loc, scale, np.diag(np.linalg.inv(covariance)) ** -2.0
             ),
@@ -219,39 +219,39 @@ TWO_GAPS = Compute(
         ),
         Mistake(
             "precision for variance",
-            "It looks like Lambda_jj was taken for the best variance: a precision is one over a variance.",
+            "Lambda_jj was taken for the best variance: a precision is one over a variance.",
             lambda mean, covariance, loc, scale: _split(
                 mean, covariance, loc, scale, np.diag(np.linalg.inv(covariance))
             ),
         ),
         Mistake(
             "KL swapped",
-            "It looks like KL(p || q): the gap of the bound is averaged under q.",
+            "KL(p || q): the gap of the bound is averaged under q.",
             lambda **w: _split(**w, reverse=True),
         ),
         Mistake(
             "the whole gap for the encoder",
-            "It looks like the whole gap is charged to the encoder: part of it no member of the family escapes.",
+            "the whole gap is charged to the encoder: part of it no member of the family escapes.",
             _whole_for_encoder,
         ),
         Mistake(
             "exchanged",
-            "It looks like the two gaps are exchanged: first what the family costs, then what the encoder adds.",
+            "the two gaps are exchanged: first what the family costs, then what the encoder adds.",
             lambda **w: _split(**w)[::-1],
         ),
         Mistake(
             "no error of the mean",
-            "It looks like the encoder's mean was taken to be right: an encoder errs in mean and in scale.",
+            "the encoder's mean was taken to be right: an encoder errs in mean and in scale.",
             _without_error_of_mean,
         ),
         Mistake(
             "diagonal of the precision only",
-            "It looks like correlations were left out of the mean's error: it is measured with the whole Lambda.",
+            "correlations were left out of the mean's error: it is measured with the whole Lambda.",
             _error_on_diagonal,
         ),
         Mistake(
             "no 1/2",
-            "It looks like the 1/2 of the Gaussian's exponent was lost.",
+            "the 1/2 of the Gaussian's exponent was lost.",
             lambda **w: 2 * _split(**w),
         ),
     ),
@@ -353,38 +353,38 @@ ANNEALED = Sample(
     mistakes=(
         Mistake(
             "move before weighing",
-            "It looks like the chain moved first and was weighed at its new place: then nothing is bounded from below.",
+            "the chain moved first and was weighed at its new place: then nothing is bounded from below.",
             _law(_moved_first),
             next="Take T = 1: which z is weighed then, and which known bound is its mean?",
             made=_walk(_moved_first),
         ),
         Mistake(
             "never moved",
-            "It looks like the chain never moved: its steps then add up to the log-weight of one z from q, an ELBO.",
+            "the chain never moved: its steps then add up to the log-weight of one z from q, an ELBO.",
             _law(_stays, lambda steps: 1.0),
             made=_walk(_stays, lambda steps: 1.0),
         ),
         Mistake(
             "move for the next temperature",
-            "It looks like each move runs ahead: it keeps f at the temperature up to which the chain has been weighed.",
+            "each move runs ahead: it keeps f at the temperature up to which the chain has been weighed.",
             _law(_ahead),
             made=_walk(_ahead),
         ),
         Mistake(
             "started at the prior",
-            "It looks like the chain started at the prior, but was weighed as if from q.",
+            "the chain started at the prior, but was weighed as if from q.",
             _law(_from_prior),
             made=_walk(_from_prior),
         ),
         Mistake(
             "steps not weighed",
-            "It looks like each log-ratio counts in full: it counts by the step of the temperature.",
+            "each log-ratio counts in full: it counts by the step of the temperature.",
             _law(_places, lambda steps: 1.0),
             made=_walk(_places, lambda steps: 1.0),
         ),
         Mistake(
             "variance for scale",
-            "It looks like a variance was passed to a move as the standard deviation.",
+            "a variance was passed to a move as the standard deviation.",
             _law(_variance_for_scale),
             next="Print the standard deviation of the draws of one move, and compare it with f.",
             made=_walk(_variance_for_scale),
@@ -392,7 +392,7 @@ ANNEALED = Sample(
         ),
         Mistake(
             "minus the log-weight",
-            "It looks like the sign is turned: that is what a chain down the schedule sums up.",
+            "the sign is turned: that is what a chain down the schedule sums up.",
             _law(_places, lambda steps: -1 / steps),
             made=_walk(_places, lambda steps: -1 / steps),
         ),

@@ -29,27 +29,27 @@ THE_BUG = Compute(
     mistakes=(
         Mistake(
             "pixels blamed",
-            "It looks like the pixels are suspected: a mean over 784 of them would be near -0.1, not -88.",
+            "the pixels are suspected: a mean over 784 of them would be near -0.1, not -88.",
             "pixels",
         ),
         Mistake(
             "sign blamed",
-            "It looks like a sign is suspected: with the KL added, row 3 would lie above row 1.",
+            "a sign is suspected: with the KL added, row 3 would lie above row 1.",
             "sign",
         ),
         Mistake(
             "weights blamed",
-            "It looks like row 4 is suspected: with a mean of logarithms it would be row 1 less all of the KL.",
+            "row 4 is suspected: with a mean of logarithms it would be row 1 less all of the KL.",
             "weights",
         ),
         Mistake(
             "units blamed",
-            "It looks like row 5 is suspected: divide row 4 by the pixels and by log 2, and compare.",
+            "row 5 is suspected: divide row 4 by the pixels and by log 2, and compare.",
             "units",
         ),
         Mistake(
             "collapse blamed",
-            "It looks like the idle latent is suspected: a latent may say nothing, and no row is wrong for that.",
+            "the idle latent is suspected: a latent may say nothing, and no row is wrong for that.",
             "collapse",
         ),
     ),
@@ -64,7 +64,7 @@ THE_BUG = Compute(
 # ------------------------------------------------------------------------------------------ an evaluation, to be mended
 
 LOG_2PI = float(np.log(2 * np.pi))
-ONE_MENDED = "It looks like one of the three bugs is mended, and two are still there."
+ONE_MENDED = "one of the three bugs is mended, and two are still there."
 
 
 def _log_weights(
@@ -144,40 +144,40 @@ REPAIR = Compute(
     mistakes=(
         Mistake(
             "variance for scale",
-            "It looks like exp(log_var) still serves as a standard deviation; it is the variance.",
+            "exp(log_var) still serves as a standard deviation; it is the variance.",
             _bug(power=1.0),
             real="exp(log_var) used as a standard deviation, in several repositories",
         ),
         Mistake(
             "latents averaged",
-            "It looks like one term of log q is still a mean over latents: a product of densities has a sum.",
+            "one term of log q is still a mean over latents: a product of densities has a sum.",
             _averaged_log_scale(),
             real="issue threads of several VAE implementations",
         ),
         Mistake(
             "mean of the logarithms",
-            "It looks like the logarithms are averaged: that is the plain bound, which needs no weights.",
+            "the logarithms are averaged: that is the plain bound, which needs no weights.",
             _bug(lambda log_weights: log_weights.mean(0)),
         ),
         Mistake(
             "sum for mean",
-            "It looks like the weights are summed, and log K is still to be subtracted.",
+            "the weights are summed, and log K is still to be subtracted.",
             _bug(lambda log_weights: importance_weighted_bound(log_weights) + np.log(len(log_weights))),
         ),
         Mistake(
             "constant in the prior alone",
-            "It looks like log(2 pi) now stands in log p(z) but not in log q(z): left out of both, it did no harm.",
+            "log(2 pi) now stands in log p(z) but not in log q(z): left out of both, it did no harm.",
             _bug(constant=-LOG_2PI / 2),
             real="a tutorial that omits log(2 pi)/2 from one density",
         ),
         Mistake(
             "constant in q alone",
-            "It looks like log(2 pi) now stands in log q(z) but not in log p(z): left out of both, it did no harm.",
+            "log(2 pi) now stands in log q(z) but not in log p(z): left out of both, it did no harm.",
             _bug(constant=LOG_2PI / 2),
         ),
         Mistake(
             "one number for all images",
-            "It looks like the images were averaged, too: the mean over K samples leaves one number for each image.",
+            "the images were averaged, too: the mean over K samples leaves one number for each image.",
             lambda **evaluation: np.mean(_bound(**evaluation)),
         ),
         Mistake(
@@ -198,13 +198,13 @@ REPAIR = Compute(
         ),
         Mistake(
             "as found",
-            "It looks like the code as it was found: all three bugs are still in it.",
+            "the code as it was found: all three bugs are still in it.",
             _averaged_log_scale(_raw, power=1.0),
             next="Put in one sample, one image, and numbers that you can follow by hand.",
         ),
         Mistake(
             "raw exponentials",
-            "It looks like the weights are exponentiated as they are: e^-900 is 0 here, and log 0 is infinite.",
+            "the weights are exponentiated as they are: e^-900 is 0 here, and log 0 is infinite.",
             _bug(_raw),
             next="One sample with log_lik = -900: what must come out? Which function never leaves the logarithms?",
             real="a public repository: its test loss exponentiates raw log-weights",
@@ -222,7 +222,7 @@ REPAIR = Compute(
 # ----------------------------------------------------------------------------------------- a small KL in seven digits
 
 NANO = 1e9  # nanonats in a nat
-SEVEN_DIGITS = "It looks like 1 + log_var and exp(log_var) are subtracted in float32: they agree in all its digits."
+SEVEN_DIGITS = "1 + log_var and exp(log_var) are subtracted in float32: they agree in all its digits."
 
 
 def _kl(mean: Any, log_var: Any) -> Any:
@@ -318,40 +318,40 @@ SMALL_KL = Compute(
         ),
         Mistake(
             "exp minus 1 by hand",
-            "It looks like exp(log_var) - 1 is computed as it is typed: exp was rounded before the 1 went away.",
+            "exp(log_var) - 1 is computed as it is typed: exp was rounded before the 1 went away.",
             _in_float32(lambda m, v, e: 0.5 * (e - 1 - v + m**2)),
         ),
         Mistake(
             "clipped at zero",
-            "It looks like a KL below zero was clipped: the rounding error is still there, it only no longer shows.",
+            "a KL below zero was clipped: the rounding error is still there, it only no longer shows.",
             _clipped,
         ),
         Mistake(
             "first term of the series",
-            "It looks like the exponential was cut after its square: right for tiny latents, wrong for ordinary ones.",
+            "the exponential was cut after its square: right for tiny latents, wrong for ordinary ones.",
             _double(lambda m, v: 0.5 * m**2 + 0.25 * v**2),
         ),
         Mistake(
             "log_var taken for log_scale",
-            "It looks like exp(2 log_var) was taken for the variance; exp(log_var) is.",
+            "exp(2 log_var) was taken for the variance; exp(log_var) is.",
             _double(lambda m, v: 0.5 * (m**2 + _excess(2 * v))),
             real="public VAE programs: scale, variance and log-variance mixed up",
         ),
         Mistake(
             "plus for minus before the squared mean",
-            "It looks like the sign of the squared mean is wrong: moving the mean away from 0 costs.",
+            "the sign of the squared mean is wrong: moving the mean away from 0 costs.",
             _double(lambda m, v: 0.5 * (_excess(v) - m**2)),
             real="published notes: + mu^2 in the closed form",
         ),
         Mistake(
             "mean over latents",
-            "It looks like the latents are averaged: for independent coordinates a KL is a sum.",
+            "the latents are averaged: for independent coordinates a KL is a sum.",
             lambda mean, log_var: _kl(mean, log_var) / np.shape(mean)[-1],
             real="several public repositories",
         ),
         Mistake(
             "in nats",
-            "It looks like these are nats: one nat is 1e9 nanonats.",
+            "these are nats: one nat is 1e9 nanonats.",
             lambda mean, log_var: _kl(mean, log_var) / NANO,
         ),
     ),
