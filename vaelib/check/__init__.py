@@ -1,0 +1,89 @@
+r"""People's derivations, checked: a document goes in, and for each of its lines comes out whether it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vaelib.check.chains import chains
+from vaelib.check.documents import Document, NotADocument, document
+from vaelib.check.documents import read as read_document
+from vaelib.check.judging import Judge, Judged
+from vaelib.check.reading import Options, read
+from vaelib.check.roles import roles_of, told
+from vaelib.check.worlds import Plan
+
+__all__ = ["Checked", "NotADocument", "check", "check_text"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A document and the verdicts on its lines, in order."""
+
+    name: str
+    reading: str
+    lines: tuple[Judged, ...]
+
+    @property
+    def total(self) -> int:
+        """Lines, that is relations; what only starts a chain claims nothing."""
+        return sum(judged.verdict != "start" for judged in self.lines)
+
+    @property
+    def judged(self) -> int:
+        return sum(judged.judged for judged in self.lines)
+
+
+def check(path: str, lets: Iterable[str] = ()) -> Checked:
+    """The verdicts on the lines of a file; `-` is standard input."""
+    return checked(read_document(path), lets)
+
+
+def check_text(text: str, kind: str = "", lets: Iterable[str] = ()) -> Checked:
+    """The same for a text."""
+    return checked(document("-", text, kind), lets)
+
+
+def checked(read_: Document, lets: Iterable[str] = ()) -> Checked:
+    found = chains(read_)
+    formulas = [line.items for chain in found for line in chain.lines]
+    roles = roles_of(formulas, told(lets))
+    judge = Judge(roles, _plan(formulas, roles))
+    flat = [sign for items in formulas for sign in _leaves(items)]
+    judge.summed_only = r"\int" not in flat and r"\sum" in flat
+    lines = [judged for chain in found for judged in judge.chain(chain)]
+    return Checked(read_.name, roles.spoken(), tuple(lines))
+
+
+def _plan(formulas: list, roles) -> Plan:  # type: ignore[no-untyped-def]
+    names: dict[str, None] = {}
+    joint = False
+    from vaelib.check.latex import CannotRead
+    from vaelib.check.roles import GUIDE, calls, letter_of
+
+    for items in formulas:
+        for call in calls(items, roles.densities):
+            try:
+                for entry in [*call.targets, *call.givens, *call.parameters]:
+                    letter, sub = letter_of(entry)
+                    if letter in roles.variables:
+                        from vaelib.check.reading import _Reader
+
+                        name = _Reader(roles, {}, Options()).spelled(letter, sub, entry, {})
+                        names[name] = None
+            except CannotRead:
+                continue
+            targets = {letter_of(entry) for entry in call.targets}
+            if roles.densities[call.letter] == GUIDE and (
+                len(targets) > 1 or any(roles.variables.get(letter) != "z" for letter, _ in targets)
+            ):
+                joint = True
+    names["z"] = None
+    return Plan(tuple(sorted(names))[:6], joint)
+
+
+def _leaves(items: list) -> list[str]:
+    found: list[str] = []
+    for item in items:
+        found += _leaves(item) if isinstance(item, list) else [item]
+    return found

@@ -1,0 +1,539 @@
+r"""Verdicts: each line is evaluated beside the one above it, on every setting, under every reading; the charitable one
+counts.
+
+A line that does not follow is compared with the good lines above it, too, and those that follow from it are not blamed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from vaelib._compare import Value, Verdict, compose
+from vaelib._judging import judge
+from vaelib.check.chains import Chain, Line
+from vaelib.check.latex import CannotRead, Items
+from vaelib.check.reading import Definition, Facts, Formula, Options, name_at, read
+from vaelib.check.roles import GUIDE, LATENT, MODEL, Roles, call_at, letter_of, text_of
+from vaelib.check.surface import UNSEEN_OPEN, resolved
+from vaelib.check.worlds import FAMILY, Plan, Setting, scope, settings
+from vaelib.derivation import IllTyped
+from vaelib.formula import Node, Scope, Unreadable, tex
+
+VERDICTS = ("start", "definition", "follows", "does not follow", "cannot be read", "no meaning", "sloppy")
+CLOSE = 0.05  # by how much an approximation may miss, relative to max(1, |value|)
+_DECIMAL = re.compile(r"\d*\.\d+")
+
+
+@dataclass
+class Judged:
+    """A line and what is said of it.
+
+    Args:
+        verdict: one of VERDICTS.
+        says: a sentence; empty where there is nothing to say.
+        compared_with: the source of the line that it was compared with.
+        values: of that line and of this one, on the first setting that tells them apart.
+        repair: the nearest right line, which another part looks for.
+    """
+
+    line: Line
+    verdict: str
+    says: str = ""
+    compared_with: str = ""
+    values: tuple[float, float] | None = None
+    repair: str = ""
+
+    @property
+    def judged(self) -> bool:
+        return self.verdict in ("follows", "does not follow", "sloppy", "definition")
+
+
+class Unfit(ValueError):
+    """Two lines that cannot be compared; the message says why."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of a sum, and what is taken of it over a family: "", max, min, argmax, argmin."""
+
+    sign: float
+    items: Items
+    over: str = ""
+    by: frozenset[str] = frozenset()
+
+
+@dataclass
+class Judge:
+    """What is known of a document while its lines are read."""
+
+    roles: Roles
+    plan: Plan
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)  # names taken in their usual meaning
+    reached: bool = False
+    summed_only: bool = False
+    settings: list[Setting] = field(default_factory=settings)
+
+    # ------------------------------------------------------------------------------------------------------- chains
+
+    def chain(self, chain: Chain) -> list[Judged]:
+        """The verdicts of a chain, in order."""
+        done: list[Judged] = []
+        good: list[tuple[Line, str]] = []  # lines that may be compared with, with the relation of the last to each
+        for i, line in enumerate(chain.lines):
+            result = self.line(line, good, chain.lines, i)
+            done.append(result)
+            for name, body in line.named:
+                self.define(name, body)
+            if result.verdict in ("cannot be read", "no meaning"):
+                good = [(above, _with(relation, line.relation or "=")) for above, relation in good]
+            else:
+                good = [(above, _with(relation, line.relation or "=")) for above, relation in good]
+                good.append((line, "="))
+        self._learn(chain, done)
+        return done
+
+    def line(self, line: Line, good: list[tuple[Line, str]], lines: Sequence[Line], at: int) -> Judged:
+        if line.fault:
+            return Judged(line, "cannot be read", line.fault)
+        if line.relation == "":
+            return self._start(line, lines)
+        if line.relation in ("~", "in"):
+            return Judged(line, "definition", "A statement about a law.")
+        if at == 1 and (defined := self._defines(lines[0], line)):
+            return defined
+        if line.relation == ":=" and self._names(line.items):
+            self.define(line.items, lines[at - 1].items, always=True)
+            return Judged(line, "definition", compared_with=lines[at - 1].source)
+        line = replace(line, relation="=") if line.relation == ":=" else line
+        return self.compared(line, good)
+
+    def compared(self, line: Line, good: list[tuple[Line, str]]) -> Judged:
+        """A line beside the ones above it: the nearest first."""
+        first: Judged | None = None
+        for above, relation in reversed(good):
+            composed = _with(relation, line.relation)
+            if composed == "?":
+                continue
+            result = self.pair(above, composed, line)
+            if result.verdict in ("follows", "sloppy"):
+                return result
+            if first is None or (first.verdict != "does not follow" and result.verdict == "does not follow"):
+                first = result
+        if first is not None:
+            return first
+        try:
+            self._formulas(line.items, Options())
+        except (CannotRead, Unreadable) as error:
+            return Judged(line, "cannot be read", _sentence(error))
+        return Judged(line, "no meaning", "There is no line above that it can be compared with.")
+
+    def _start(self, line: Line, lines: Sequence[Line]) -> Judged:
+        try:
+            self._formulas(line.items, Options())
+        except (CannotRead, Unreadable) as error:
+            if not (len(lines) > 1 and self._names(line.items)):
+                return Judged(line, "cannot be read", _sentence(error))
+        return Judged(line, "start")
+
+    # -------------------------------------------------------------------------------------------------- definitions
+
+    def _names(self, items: Items) -> str:
+        """The key of the name that this side is, or nothing."""
+        if not items:
+            return ""
+        if items[0] in self.roles.densities:
+            call = call_at(items, 0)
+            entries = [*call.targets, *call.givens, *call.parameters] if call is not None else []
+            if not entries or not all(letter_of(entry)[0] in self.roles.parameters for entry in entries):
+                return ""
+        if items[0] in self.roles.variables:
+            return ""
+        named = name_at(items, 0, self.roles)
+        return named[0] if named is not None and named[2] == len(items) else ""
+
+    def _defines(self, name: Line, meaning: Line) -> Judged | None:
+        """Whether the first relation of a chain says what a name means."""
+        if meaning.relation not in ("=", ":="):
+            return None
+        key = self._names(name.items)
+        if not key:
+            return self._assumes(name, meaning)
+        if key in self.used and meaning.relation == "=":
+            return None  # it was used before, in its usual meaning
+        if key in self.definitions:
+            before = self.definitions[key]
+            result = self.pair(replace(name, items=list(name.items)), "=", meaning)
+            if result.verdict in ("follows", "sloppy"):
+                return result
+            if result.verdict == "does not follow" and meaning.relation == "=" and self._same_kind(key, before, name):
+                return None if not self._negated(name, meaning) else self._redefined(name, meaning)
+            return self._redefined(name, meaning)
+        return self._redefined(name, meaning)
+
+    def _redefined(self, name: Line, meaning: Line) -> Judged:
+        self.define(name.items, meaning.items, always=True)
+        try:
+            self._formulas(meaning.items, Options())
+        except (CannotRead, Unreadable) as error:
+            return Judged(meaning, "cannot be read", _sentence(error))
+        return Judged(meaning, "definition", compared_with=name.source)
+
+    def _same_kind(self, key: str, before: Definition, name: Line) -> bool:
+        return key in (r"\word.ELBO", r"\cal.L", r"\KL") or len(key) > 1
+
+    def _negated(self, name: Line, meaning: Line) -> bool:
+        """Whether the name is now minus what it was: a bound that became a loss."""
+        flipped = replace(name, items=["-", "(", *name.items, ")"])
+        return self.pair(flipped, "=", meaning).verdict in ("follows", "sloppy")
+
+    def _assumes(self, name: Line, meaning: Line) -> Judged | None:
+        """p(z) = N(0, I), q(z) = p(z | x): what is assumed of a law is no claim, unless it holds for every law."""
+        items = name.items
+        if items[:1] == [r"\log"]:
+            items = items[1:]
+            items = items[1:-1] if items[:1] == ["("] else items
+        if not items or items[0] not in self.roles.densities:
+            return None
+        call = call_at(items, 0)
+        if call is not None and call.end != len(items):
+            return None
+        if call is None and len(items) > 3:
+            return None
+        result = self.pair(name, "=", meaning)
+        if result.verdict in ("follows", "sloppy"):
+            return result
+        kind = self.roles.densities[str(items[0])]
+        other = _letters(meaning.items)
+        if kind == GUIDE:
+            self.reached = self.reached or (MODEL in {self.roles.densities.get(s) for s in other})
+            return Judged(meaning, "definition", "A law is chosen here.", name.source)
+        if other & {"N", r"\cal.N", r"\mu", r"\sigma", r"\Sigma", r"\word.Bernoulli"} or result.verdict != "does not follow":
+            return Judged(meaning, "definition", "A law is assumed here.", name.source) if other & {
+                "N",
+                r"\cal.N",
+                r"\mu",
+                r"\sigma",
+                r"\Sigma",
+            } else result
+        return None
+
+    def define(self, name: Items, meaning: Items, always: bool = False) -> None:
+        """Notes what a name means; what was noted first stays, unless it is said again."""
+        sign = name[:1] == ["-"]
+        name = name[1:] if sign else name
+        key = self._names(name)
+        if not key or (key in self.definitions and not always) or key == r"\cal.N":
+            return
+        if key.startswith(r"\word.") and key != r"\word.ELBO" and not always:
+            return
+        named = name_at(name, 0, self.roles)
+        assert named is not None
+        body = ["-", "(", *meaning, ")"] if sign else list(meaning)
+        if key in {named_[0] for named_ in _names_in(body, self.roles)}:
+            return  # it would lead back to itself
+        self.definitions[key] = Definition(body, tuple(named[1]))
+
+    def _learn(self, chain: Chain, done: list[Judged]) -> None:
+        """Names that were used in their usual meaning, in lines that hold with it."""
+        for result in done:
+            if result.verdict in ("follows", "sloppy"):
+                self.used |= {key for key in getattr(result, "usual", ())}
+
+    # -------------------------------------------------------------------------------------------------------- pairs
+
+    def pair(self, above: Line, relation: str, below: Line) -> Judged:
+        """Whether `above relation below` holds on every setting, under some reading."""
+        worst: Judged | None = None
+        for options in self._options(above, below):
+            try:
+                result = self._under(above, relation, below, options)
+            except (CannotRead, Unreadable) as error:
+                result = Judged(below, "cannot be read", _sentence(error))
+            except (IllTyped, Unfit) as error:
+                result = Judged(below, "no meaning", _sentence(error))
+            result.compared_with = above.source
+            if result.verdict in ("follows", "sloppy"):
+                return result
+            if worst is None or _severity(result) < _severity(worst):
+                worst = result
+        assert worst is not None
+        return worst
+
+    def _options(self, above: Line, below: Line) -> Iterator[Options]:
+        """The readings that differ for these lines, the likeliest first."""
+        facts = Facts()
+        for line in (above, below):
+            try:
+                for formula in self._formulas(line.items, Options()):
+                    facts.used |= formula.facts.used
+                    facts.unknown += formula.facts.unknown
+            except (CannotRead, Unreadable):
+                continue
+        given = "|" + ",".join(self.roles.observed) if self.roles.observed else ""
+        laws = [f"q({LATENT})"]
+        if "law" in facts.used:
+            laws = [f"q ( {LATENT} )", *(["p_{d} ( x )"] if self.roles.observed else [f"p ( {LATENT} )"])]
+            if self.roles.observed:
+                laws.append(f"p ( {LATENT} {given} )")
+        bares = ["p(z | x)", "p(z)"] if "bare" in facts.used else ["p(z | x)"]
+        reached = [False, True] if self.reached else [False]
+        braces = [False, True] if any(UNSEEN_OPEN in _letters(line.items) for line in (above, below)) else [False]
+        for law, bare, there, brackets in itertools.product(laws, bares, reached, braces):
+            yield Options(law=law, bare=bare, reached=there, brackets=brackets)
+
+    def _under(self, above: Line, relation: str, below: Line, options: Options) -> Judged:
+        sides = [self._terms(line.items, options) for line in (above, below)]
+        facts = [term[1].facts for side in sides for term in side]
+        used = set().union(*(f.used for f in facts)) if facts else set()
+        unknown = [name for f in facts for name in f.unknown]
+        if unknown:
+            raise Unfit(f"Nothing says what {unknown[0]} means.")
+        mended = [*below.mended, *(word for term in sides[1] for word in term[1].facts.mended)]
+        measures = [u.partition(":")[2] for term in sides[1] for u in term[1].facts.used if u.startswith("measure:")]
+        values = self._values(sides, options)
+        numbers = [_DECIMAL.findall(text_of(line.items)) for line in (above, below)]
+        loose = relation == "approx" or "samples" in used
+        tolerance = _typed(numbers[0] + numbers[1]) if any(numbers) else CLOSE if loose else 0.0
+        if any(numbers) and (self._speaks(sides[0]) or self._speaks(sides[1])):
+            raise Unfit("The numbers are those of a particular case, which the formula above does not name.")
+        arg = {term[0].over for side in sides for term in side}
+        result = self._judged(relation, values, tolerance, arg, sides)
+        verdict, pair = result
+        if verdict == "open":
+            if relation == "approx":
+                raise Unfit("An approximation: how close it is meant to be is not said.")
+            raise Unfit("The values on the settings do not decide it.")
+        usual = [u.partition(":")[2] for u in used if u.startswith("usual:")]
+        if verdict == "holds":
+            if measures:
+                says = f"The integral is over {measures[0]}, but the variable is {LATENT}."
+                return Judged(below, "does not follow", says, values=pair)
+            found = Judged(below, "sloppy" if mended else "follows", f"Mended: {mended[0]}." if mended else "")
+            self.used |= set(usual)
+            return found
+        if mended:
+            raise CannotRead(f"It was read with {mended[0]} mended, and does not follow so; what was meant is not clear.")
+        if usual:
+            raise Unfit(f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold.")
+        return Judged(below, "does not follow", f"{_symbol(relation)} does not hold: see the values.", values=pair)
+
+    # ------------------------------------------------------------------------------------------------------- values
+
+    def _formulas(self, items: Items, options: Options) -> list[Formula]:
+        return [formula for _, formula, _ in self._terms(items, options)]
+
+    def _terms(self, items: Items, options: Options) -> list[tuple[Term, Formula, Node]]:
+        found = []
+        items = resolved(items, options.brackets)
+        for term in terms(items, self.roles):
+            formula = read(term.items, self.roles, self.definitions, options)
+            if formula.facts.unknown:
+                found.append((term, formula, tex("0")))
+                continue
+            found.append((term, formula, tex(formula.latex)))
+        return found
+
+    def _values(self, sides: list[list[tuple[Term, Formula, Node]]], options: Options) -> list[np.ndarray]:
+        """The values of both sides: one row for each setting, one column for each member of a family, if there is one."""
+        by = frozenset().union(*(term.by for side in sides for term, _, _ in side))
+        extremes = any(term.over for side in sides for term, _, _ in side)
+        chosen = [s for s in self.settings if not (self.summed_only and s.fine)] or self.settings
+        rows: list[list[np.ndarray]] = [[], []]
+        for setting in chosen:
+            setting = replace(setting, reached=options.reached)
+            members = [setting]
+            if extremes:
+                members = [
+                    replace(setting, model=k if MODEL in by else 0, guide=k if GUIDE in by else 0)
+                    for k in range(FAMILY)
+                ]
+            for side, kept in zip(sides, rows, strict=True):
+                total = np.zeros(len(members))
+                for term, _, node in side:
+                    column = np.array([_number(node, scope(self.plan, member)) for member in members])
+                    if term.over in ("max", "min"):
+                        column = np.full(len(members), getattr(np, term.over)(column))
+                    total = total + term.sign * column
+                kept.append(total)
+        return [np.array(side) for side in rows]
+
+    @staticmethod
+    def _speaks(side: list[tuple[Term, Formula, Node]]) -> bool:
+        """Whether a side speaks of laws, and not of numbers alone."""
+        return any(formula.facts.used & {"p", "q"} or formula.facts.letters for _, formula, _ in side)
+
+    def _judged(
+        self, relation: str, values: list[np.ndarray], tolerance: float, over: set[str], sides: list
+    ) -> tuple[str, tuple[float, float] | None]:
+        above, below = values
+        best = over & {"argmax", "argmin"}
+        if best:
+            if relation != "=":
+                raise Unfit("Where something is largest or least is compared by = alone.")
+            kinds = [{term.over for term, _, _ in side} & {"argmax", "argmin"} for side in sides]
+            if not (kinds[0] and kinds[1]):
+                raise Unfit("A place where something is largest is compared with a value.")
+            flip = [(-1.0 if kind == {"argmin"} else 1.0) for kind in kinds]
+            verdicts = [
+                judge("same_argmax", _value(flip[0] * a), _value(flip[1] * b)).verdict
+                for a, b in zip(above, below, strict=True)
+            ]
+            if all(v is Verdict.HOLDS for v in verdicts):
+                return "holds", None
+            if any(v is Verdict.BROKEN for v in verdicts):
+                i = next(i for i, v in enumerate(verdicts) if v is Verdict.BROKEN)
+                return "broken", (float(np.argmax(flip[0] * above[i])), float(np.argmax(flip[1] * below[i])))
+            return "open", None
+        if relation == "proportional":
+            return "open", None
+        if not np.all(np.isfinite(above)) or not np.all(np.isfinite(below)):
+            return "open", None
+        if relation == "approx" or (tolerance and relation == "="):
+            size = np.maximum(1.0, np.maximum(np.abs(above), np.abs(below)))
+            near = np.abs(above - below) <= tolerance * size
+            if near.all():
+                return "holds", None
+            return ("open" if relation == "approx" and tolerance == 0 else "broken"), _first(above, below, ~near)
+        result = judge(relation, _value(above, tolerance), _value(below, tolerance))
+        if result.verdict is Verdict.HOLDS:
+            return "holds", None
+        if result.verdict is Verdict.BROKEN:
+            index = result.index
+            return "broken", (float(above[index]), float(below[index]))
+        return "open", None
+
+
+# ------------------------------------------------------------------------------------------------------------- helpers
+
+
+def terms(items: Items, roles: Roles) -> list[Term]:
+    r"""A side as terms, each with the \max_\theta or \argmax_q in front of it; a side without one is a single term."""
+    if not any(item in (r"\max", r"\min", r"\argmax", r"\argmin") for item in items if isinstance(item, str)):
+        return [Term(1.0, items)]
+    parts: list[tuple[float, Items]] = []
+    depth, sign, current = 0, 1.0, []
+    reach = False
+    for i, item in enumerate(items):
+        if isinstance(item, str):
+            depth += (item in ("(", "[", r"\{")) - (item in (")", "]", r"\}"))
+            if item in ("+", "-") and depth == 0 and not reach and (current or item == "-"):
+                if current:
+                    parts.append((sign, current))
+                sign, current = (1.0 if item == "+" else -1.0), []
+                continue
+            if item in (r"\max", r"\min", r"\argmax", r"\argmin") and depth == 0:
+                if current:
+                    raise CannotRead(f"Expected {item} in front of a term, but got it behind {text_of(current)}.")
+                reach = True  # what follows is all of it, unless it is in brackets
+                if _bracketed(items[i + 1 :]):
+                    reach = False
+        current.append(item)
+    if current:
+        parts.append((sign, current))
+    return [_term(sign, part, roles) for sign, part in parts]
+
+
+def _bracketed(items: Items) -> bool:
+    """Whether what an operator takes is one bracket, its script passed over, or one call."""
+    at = 0
+    while at + 1 < len(items) and items[at] in ("_", "^"):
+        at += 2
+    if at >= len(items):
+        return False
+    return items[at] in ("(", "[", r"\{", r"\KL")
+
+
+def _term(sign: float, items: Items, roles: Roles) -> Term:
+    if not items or items[0] not in (r"\max", r"\min", r"\argmax", r"\argmin"):
+        return Term(sign, items)
+    over, at = str(items[0])[1:], 1
+    by: set[str] = set()
+    while at + 1 < len(items) and items[at] in ("_", "^"):
+        for item in items[at + 1] if isinstance(items[at + 1], list) else [items[at + 1]]:
+            if item in (r"\theta", r"\Theta", r"\vartheta", "p", "P"):
+                by.add(MODEL)
+            elif item in roles.parameters or (item in roles.densities and roles.densities[str(item)] == GUIDE):
+                by.add(GUIDE)
+        at += 2
+    rest = items[at:]
+    if rest[:1] and rest[0] in (r"\max", r"\min", r"\argmax", r"\argmin"):
+        inner = _term(1.0, rest, roles)
+        if inner.over != over:
+            raise CannotRead("A largest of a least value is not judged yet.")
+        by |= inner.by
+        rest = inner.items
+    return Term(sign, rest, over, frozenset(by or {MODEL, GUIDE}))
+
+
+def _number(node: Node, where: Scope) -> float:
+    value = node.value(where)
+    value = getattr(value, "value", value)
+    if np.ndim(value):
+        raise Unfit("Expected a number, but the line has several values.")
+    return float(value)
+
+
+def _value(values: np.ndarray, tolerance: float = 0.0) -> Value:
+    size = np.maximum(1.0, np.abs(values))
+    return Value(values, (1e-10 + tolerance) * size)
+
+
+def _first(above: np.ndarray, below: np.ndarray, bad: np.ndarray) -> tuple[float, float]:
+    index = np.unravel_index(int(np.argmax(bad)), bad.shape)
+    return float(above[index]), float(below[index])
+
+
+def _typed(numbers: Sequence[str]) -> float:
+    """How far rounded numbers may be off: three halves of the last digit of each."""
+    return sum(1.5 * 10.0 ** -len(number.partition(".")[2]) for number in numbers)
+
+
+def _with(first: str, second: str) -> str:
+    """Two relations in a row, "?" where nothing follows."""
+    if "approx" in (first, second):
+        return "approx" if {first, second} <= {"=", "approx"} else "?"
+    if first == "?" or second in ("~", "in", "?"):
+        return "?"
+    second = "=" if second == ":=" else second
+    first = "=" if first == ":=" else first
+    return compose([first, second]) or "?"
+
+
+def _severity(result: Judged) -> int:
+    """The charitable reading first: what has no meaning under one reading is not held against the writer."""
+    return ("does not follow", "no meaning", "cannot be read").index(result.verdict)
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).split("\n")[0]
+
+
+def _symbol(relation: str) -> str:
+    return {"<=": "≤", ">=": "≥", "approx": "≈"}.get(relation, relation)
+
+
+def _letters(items: Items) -> set[str]:
+    found: set[str] = set()
+    for item in items:
+        found |= _letters(item) if isinstance(item, list) else {item}
+    return found
+
+
+def _names_in(items: Items, roles: Roles) -> list[tuple[str, list[tuple[str, str]], int]]:
+    found = []
+    for i, item in enumerate(items):
+        if isinstance(item, list):
+            found += _names_in(item, roles)
+        elif named := name_at(items, i, roles):
+            found.append(named)
+    return found
+
+
+__all__ = ["Judge", "Judged", "math", "terms"]
