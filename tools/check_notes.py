@@ -34,26 +34,40 @@ def blocks(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def located(where: str, text: str, before: tuple[int, int] | None) -> tuple[int, int] | None:
-    """The rows of the block that a remark speaks of."""
+def located(where: str, text: str, before: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The rows of the blocks that a remark may speak of."""
     quoted = re.search(r"`([^`]*)`", where)
     parts = blocks(text)
     if quoted is None:
-        return parts[-1] if "last" in where else before
-    squeezed = re.sub(r"[\s&]", "", quoted.group(1)).split("...")[0].split("..")[0]
+        return parts[-1:] if "last" in where else before
+    squeezed = [part for part in re.sub(r"[\s&]", "", quoted.group(1)).replace("...", "..").split("..") if part]
+    found = []
     for first, last in parts:
-        if squeezed in re.sub(r"[\s&]", "", "".join(text.split("\n")[first - 1 : last])):
-            return first, last
-    return before
+        body = re.sub(r"[\s&]", "", "".join(text.split("\n")[first - 1 : last]))
+        if squeezed and all(part in body for part in squeezed):
+            found.append((first, last))
+    return found or before
+
+
+def chained(checked: Checked) -> list[set[int]]:
+    """The rows of each chain."""
+    found: list[set[int]] = []
+    for judged in checked.lines:
+        if judged.line.relation == "" or not found:
+            found.append(set())
+        found[-1].add(judged.line.row)
+    return found
 
 
 def compared(checked: Checked, listed: list[dict[str, str]], text: str) -> tuple[int, list[str]]:
     """How many of the listed errors were found, and the accusations that belong to none."""
     accused = [judged for judged in checked.lines if judged.verdict == "does not follow"]
-    found, place, said = 0, None, []
+    found, said = 0, []
+    places: list[tuple[int, int]] = []
     for wrong in listed:
-        place = located(wrong["where"], text, place)
-        hit = next((a for a in accused if place and place[0] <= a.line.row <= place[1]), None)
+        places = located(wrong["where"], text, places)
+        rows = {row for chain in chained(checked) if any(f <= r <= la for r in chain for f, la in places) for row in chain}
+        hit = next((a for a in accused if a.line.row in rows), None)
         if wrong["kind"] == "error":
             found += hit is not None
             if hit is None:

@@ -76,6 +76,7 @@ class Judge:
     plan: Plan
     definitions: dict[str, Definition] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)  # names taken in their usual meaning
+    measured: set[str] = field(default_factory=set)  # variables of integrals that were wrong, and said to be so
     reached: bool = False
     summed_only: bool = False
     settings: list[Setting] = field(default_factory=settings)
@@ -91,10 +92,8 @@ class Judge:
             done.append(result)
             for name, body in line.named:
                 self.define(name, body)
-            if result.verdict in ("cannot be read", "no meaning"):
-                good = [(above, _with(relation, line.relation or "=")) for above, relation in good]
-            else:
-                good = [(above, _with(relation, line.relation or "=")) for above, relation in good]
+            good = [(above, _with(relation, line.relation or "=")) for above, relation in good]
+            if result.verdict != "cannot be read":
                 good.append((line, "="))
         self._learn(chain, done)
         return done
@@ -119,6 +118,9 @@ class Judge:
         first: Judged | None = None
         for above, relation in reversed(good):
             composed = _with(relation, line.relation)
+            broken = first is not None and first.verdict == "does not follow"
+            if broken and line.relation == "=" and composed != "=":
+                composed = "="  # an inequality further up does not make an equality good
             if composed == "?":
                 continue
             result = self.pair(above, composed, line)
@@ -299,8 +301,9 @@ class Judge:
         measures = [u.partition(":")[2] for term in sides[1] for u in term[1].facts.used if u.startswith("measure:")]
         values = self._values(sides, options)
         numbers = [_DECIMAL.findall(text_of(line.items)) for line in (above, below)]
-        loose = relation == "approx" or "samples" in used
-        tolerance = _typed(numbers[0] + numbers[1]) if any(numbers) else CLOSE if loose else 0.0
+        tolerance = _typed(numbers[0] + numbers[1]) if any(numbers) else CLOSE if "samples" in used else 0.0
+        if ("data" in used) and any("data" not in _used(side) and "p_d" not in _text(side) for side in sides):
+            raise Unfit("One side speaks of one observation, and the other of all of them.")
         if any(numbers) and (self._speaks(sides[0]) or self._speaks(sides[1])):
             raise Unfit("The numbers are those of a particular case, which the formula above does not name.")
         arg = {term[0].over for side in sides for term in side}
@@ -312,7 +315,8 @@ class Judge:
             raise Unfit("The values on the settings do not decide it.")
         usual = [u.partition(":")[2] for u in used if u.startswith("usual:")]
         if verdict == "holds":
-            if measures:
+            if measures and measures[0] not in self.measured:
+                self.measured.add(measures[0])
                 says = f"The integral is over {measures[0]}, but the variable is {LATENT}."
                 return Judged(below, "does not follow", says, values=pair)
             found = Judged(below, "sloppy" if mended else "follows", f"Mended: {mended[0]}." if mended else "")
@@ -320,6 +324,7 @@ class Judge:
             return found
         if mended:
             raise CannotRead(f"It was read with {mended[0]} mended, and does not follow so; what was meant is not clear.")
+        usual = [key for key in usual if key not in self.used]
         if usual:
             raise Unfit(f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold.")
         return Judged(below, "does not follow", f"{_symbol(relation)} does not hold: see the values.", values=pair)
@@ -367,7 +372,7 @@ class Judge:
     @staticmethod
     def _speaks(side: list[tuple[Term, Formula, Node]]) -> bool:
         """Whether a side speaks of laws, and not of numbers alone."""
-        return any(formula.facts.used & {"p", "q"} or formula.facts.letters for _, formula, _ in side)
+        return any(re.search(r"[pq](_\S*)? ?[_(]|[a-zA-Z]\b(?<!frac)(?<!log)", f.latex) for _, f, _ in side)
 
     def _judged(
         self, relation: str, values: list[np.ndarray], tolerance: float, over: set[str], sides: list
@@ -397,7 +402,7 @@ class Judge:
             return "open", None
         if relation == "approx" or (tolerance and relation == "="):
             size = np.maximum(1.0, np.maximum(np.abs(above), np.abs(below)))
-            near = np.abs(above - below) <= tolerance * size
+            near = np.abs(above - below) <= (tolerance or 1e-9) * size
             if near.all():
                 return "holds", None
             return ("open" if relation == "approx" and tolerance == 0 else "broken"), _first(above, below, ~near)
@@ -457,6 +462,8 @@ def _term(sign: float, items: Items, roles: Roles) -> Term:
     by: set[str] = set()
     while at + 1 < len(items) and items[at] in ("_", "^"):
         for item in items[at + 1] if isinstance(items[at + 1], list) else [items[at + 1]]:
+            if isinstance(item, list):
+                continue
             if item in (r"\theta", r"\Theta", r"\vartheta", "p", "P"):
                 by.add(MODEL)
             elif item in roles.parameters or (item in roles.densities and roles.densities[str(item)] == GUIDE):
@@ -470,6 +477,14 @@ def _term(sign: float, items: Items, roles: Roles) -> Term:
         by |= inner.by
         rest = inner.items
     return Term(sign, rest, over, frozenset(by or {MODEL, GUIDE}))
+
+
+def _used(side: list[tuple[Term, Formula, Node]]) -> set[str]:
+    return {word for _, formula, _ in side for word in formula.facts.used}
+
+
+def _text(side: list[tuple[Term, Formula, Node]]) -> str:
+    return " ".join(formula.latex for _, formula, _ in side).replace("{", "").replace("}", "")
 
 
 def _number(node: Node, where: Scope) -> float:

@@ -7,7 +7,7 @@ The result is LaTeX for `vaelib.formula.tex`, and what had to be assumed. What c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vaelib.check.latex import CannotRead, Items
@@ -59,6 +59,11 @@ class Definition:
 
     body: Items
     formals: tuple[tuple[str, str], ...] = ()
+
+    def fits(self, arguments: Sequence[tuple[str, str]]) -> bool:
+        """Whether it is of the same variables, as far as they are said: L(x, z) is not L(x)."""
+        mine, theirs = ({name for kind, name in part if not kind} for part in (self.formals, arguments))
+        return not (mine and theirs) or mine == theirs
 
 
 @dataclass
@@ -148,6 +153,8 @@ def name_at(items: Items, at: int, roles: Roles) -> tuple[str, list[tuple[str, s
                     arguments += marked
                 elif entry[0] in roles.densities:
                     arguments.append((roles.densities[str(entry[0])], _mark(entry[1:])))
+                elif letter_of(entry)[0] in roles.variables:
+                    arguments.append(("", roles.variables[letter_of(entry)[0]]))
             end += call.end - 1
     return key, arguments, end
 
@@ -214,13 +221,15 @@ class _Reader:
         self.roles, self.definitions, self.options = roles, definitions, options
         self.facts = Facts()
         self.depth = 0
+        self.counts: dict[str, str] = {}  # N, L: how many data and samples a sum goes over
 
     # ------------------------------------------------------------------------------------------------------ walking
 
     def walk(self, items: Items, bound: Mapping[str, str], marks: Mapping[tuple[str, str], str]) -> list[str]:
         """Words of LaTeX. bound: index -> its kind; marks: how the parameters of a name are called where it is used."""
         out: list[str] = []
-        bound = dict(bound)
+        bound, items = dict(bound), list(items)
+        self.count(items)
         at = 0
         while at < len(items):
             at = self.step(items, at, out, bound, marks)
@@ -257,6 +266,9 @@ class _Reader:
             end = self.density(items, at, out, bound, marks)
             if end:
                 return end
+        if item in self.counts and self.counts[item] != "parts" and items[at + 1 : at + 2] != ["("]:
+            out.append({"data": "N", "samples": "L"}[self.counts[item]])
+            return at + 1
         if item in (r"\log", r"\exp") and at + 1 < len(items) and items[at + 1] == "_":
             return self.lost_letter(items, at, out, bound, marks)
         if item in (r"\nabla", r"\partial"):
@@ -281,6 +293,15 @@ class _Reader:
         if item.isalpha() or item.startswith("\\"):
             self.facts.letters.add(item)
         return at + 1
+
+    def count(self, items: Items) -> None:
+        """Notes the upper ends of sums that are one letter."""
+        for i, item in enumerate(items):
+            if item in (r"\sum", r"\prod") and items[i + 1 : i + 2] == ["_"] and items[i + 3 : i + 4] == ["^"]:
+                below, above = items[i + 2], items[i + 4]
+                if isinstance(above, list) and len(above) == 1 and isinstance(above[0], str) and above[0].isalpha():
+                    name = text_of(below[: below.index("=")]) if "=" in below else text_of(below)
+                    self.counts.setdefault(above[0], self.index_kind(name, items[i + 5 :]))
 
     # ---------------------------------------------------------------------------------------------------- densities
 
@@ -622,6 +643,10 @@ class _Reader:
             out.append({"data": "i", "samples": "l", "parts": "j"}[bound[str(items[at])]])
             return at + 1
         definition = self.definitions.get(key)
+        if definition is not None and not definition.fits(arguments):
+            self.facts.unknown.append(_shown([key]))
+            out.append("?")
+            return end
         if definition is not None:
             if self.depth >= 12:
                 raise CannotRead(f"Expected a definition that ends, but that of {key} leads back to itself.")
@@ -629,7 +654,7 @@ class _Reader:
             inner = {
                 (kind, formal): actual
                 for (kind, formal), (_, actual) in zip(definition.formals, arguments, strict=False)
-                if formal != actual
+                if formal != actual and kind
             }
             out += ["(", *self.walk(definition.body, bound, {**marks, **inner}), ")"]
             self.depth -= 1

@@ -363,6 +363,9 @@ class _Cleaner:
     def letters(self, items: Items, at: int, out: Items) -> int:
         """Letters that follow one another: a word of this subject, or each for itself."""
         run, end = "", at
+        if len(_SAME.get(str(items[at]), "")) == 1:  # \\I, \\Pr
+            out.append(_SAME[str(items[at])])
+            return at + 1
         while end < len(items) and isinstance(items[end], str) and items[end].isalpha() and items[end].isascii():
             run += items[end]
             end += 1
