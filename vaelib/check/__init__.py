@@ -50,9 +50,29 @@ def checked(read_: Document, lets: Iterable[str] = ()) -> Checked:
     roles = roles_of(formulas, told(lets))
     judge = Judge(roles, _plan(formulas, roles))
     flat = [sign for items in formulas for sign in _leaves(items)]
+    judge.reached = reaches(found, roles)
     judge.summed_only = r"\int" not in flat and r"\sum" in flat
     lines = [judged for chain in found for judged in judge.chain(chain)]
     return Checked(read_.name, roles.spoken(), tuple(lines))
+
+
+def reaches(found: list, roles) -> bool:  # type: ignore[no-untyped-def]
+    """Whether a document says somewhere that q is a posterior of p: q(z) = p(z | x)."""
+    from vaelib.check.roles import GUIDE, MODEL, call_at
+
+    for chain in found:
+        kinds = set()
+        for line in chain.lines:
+            first = line.items[0] if line.items else None
+            if isinstance(first, str) and first in roles.densities:
+                call = call_at(line.items, 0)
+                if call is None or call.end == len(line.items):
+                    kinds.add(roles.densities[first])
+            elif first == r"\hat" and len(line.items) > 1 and line.items[1][:1] in (["q"], ["Q"]):
+                kinds.add(GUIDE)
+        if {GUIDE, MODEL} <= kinds:
+            return True
+    return False
 
 
 def _plan(formulas: list, roles) -> Plan:  # type: ignore[no-untyped-def]
@@ -73,9 +93,9 @@ def _plan(formulas: list, roles) -> Plan:  # type: ignore[no-untyped-def]
                         names[name] = None
             except CannotRead:
                 continue
-            targets = {letter_of(entry) for entry in call.targets}
+            targets = {letter_of(entry) for entry in call.targets if letter_of(entry)[0]}
             if roles.densities[call.letter] == GUIDE and (
-                len(targets) > 1 or any(roles.variables.get(letter) != "z" for letter, _ in targets)
+                len(targets) > 1 or any(roles.variables.get(letter, "z") != "z" for letter, _ in targets)
             ):
                 joint = True
     names["z"] = None

@@ -211,6 +211,8 @@ class Judge:
         result = self.pair(name, "=", meaning)
         if result.verdict in ("follows", "sloppy"):
             return result
+        if meaning.relation == ":=":
+            return Judged(meaning, "definition", "A law is defined here.", name.source)
         kind = self.roles.densities[str(items[0])]
         other = _letters(meaning.items)
         if kind == GUIDE:
@@ -285,10 +287,21 @@ class Judge:
             if self.roles.observed:
                 laws.append(f"p ( {LATENT} {given} )")
         bares = ["p(z | x)", "p(z)"] if "bare" in facts.used else ["p(z | x)"]
-        reached = [False, True] if self.reached else [False]
+        reached = ["", "p", "o"] if self._may_be_reached(above, below) else [""]
         braces = [False, True] if any(UNSEEN_OPEN in _letters(line.items) for line in (above, below)) else [False]
         for law, bare, there, brackets in itertools.product(laws, bares, reached, braces):
             yield Options(law=law, bare=bare, reached=there, brackets=brackets)
+
+    def _may_be_reached(self, above: Line, below: Line) -> bool:
+        """Whether one of two lines may have the posterior put in for q: then only the other speaks of q."""
+        if not self.reached:
+            return False
+        try:
+            texts = [_text(self._terms(line.items, Options())) for line in (above, below)]
+        except (CannotRead, Unreadable):
+            return False
+        speaks = [bool(re.search(r"\bq(_[ons])? ?\(", text)) for text in texts]
+        return speaks[0] != speaks[1] and not any("KL" in text for text in texts)
 
     def _under(self, above: Line, relation: str, below: Line, options: Options) -> Judged:
         sides = [self._terms(line.items, options) for line in (above, below)]
@@ -322,8 +335,8 @@ class Judge:
             found = Judged(below, "sloppy" if mended else "follows", f"Mended: {mended[0]}." if mended else "")
             self.used |= set(usual)
             return found
-        if mended:
-            raise CannotRead(f"It was read with {mended[0]} mended, and does not follow so; what was meant is not clear.")
+        if "a bracket" in mended:
+            raise CannotRead(f"It was read with a bracket mended, and does not follow so; what was meant is not clear.")
         usual = [key for key in usual if key not in self.used]
         if usual:
             raise Unfit(f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold.")

@@ -40,7 +40,7 @@ class Options:
         law: of an expectation that names none.
         bare: what p alone is, in KL(q || p): p(z | x), p(z).
         usual: whether a name that the document does not define has its usual meaning.
-        reached: whether q is the posterior from here on.
+        reached: of which model q is the posterior, p or o; any law if empty.
         swapped: of two numbered Gaussians, whether the first is that of q.
         brackets: whether braces around a sum, which are not seen, are meant as brackets.
     """
@@ -48,7 +48,7 @@ class Options:
     law: str = "q(z)"
     bare: str = "p(z | x)"
     usual: bool = True
-    reached: bool = False
+    reached: str = ""
     swapped: bool = False
     brackets: bool = False
 
@@ -529,8 +529,17 @@ class _Reader:
         if len(parts) != 2:
             raise CannotRead(r"Expected two laws with \| between them after KL, but got something else.")
         laws = [self.one_law(part, bound, marks) for part in parts]
-        out += [r"\mathrm{KL}", "(", *laws[0], r"\|", *laws[1], ")"]
+        if laws[0][:1] != laws[1][:1] and self._is_joint(laws[1]):  # of a law that is not normalized
+            body = [r"\log", *laws[0], "-", r"\log", *laws[1]]
+            out += [r"\mathbb{E}", "_", "{", *laws[0], "}", "[", *body, "]"]
+        else:
+            out += [r"\mathrm{KL}", "(", *laws[0], r"\|", *laws[1], ")"]
         return close + 1
+
+    @staticmethod
+    def _is_joint(law: list[str]) -> bool:
+        """p(x, z): more than a law of the latent variable."""
+        return len(law) > 2 and law[0].startswith(MODEL) and law[1] == "(" and law[2] != LATENT
 
     def one_law(self, part: Items, bound: Mapping, marks: Mapping) -> list[str]:
         if part[:1] and part[0] in self.roles.variables and len(part) == 1:

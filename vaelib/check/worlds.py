@@ -134,14 +134,14 @@ class Setting:
         seed: of all that is drawn.
         fine: whether volumes are small, so that densities exceed 1.
         model, guide: 0 is the model or the guide itself.
-        reached: whether q is the posterior of the model.
+        reached: of which model q is the posterior, p or o; of none if empty.
     """
 
     seed: int
     fine: bool
     model: int = 0
     guide: int = 0
-    reached: bool = False
+    reached: str = ""
 
 
 @lru_cache(maxsize=128)
@@ -171,10 +171,11 @@ def scope(plan: Plan, setting: Setting) -> Scope:
         return cells if plan.joint_guide or LATENT not in names else Guide(cells, seen)
 
     p, old = drawn(1, setting.model), drawn(2)
-    q = guide(p if setting.reached or setting.guide == FAMILY - 1 else drawn(3, setting.guide))
+    posterior = {"p": p, "o": old}.get(setting.reached)
+    q = guide(posterior or (p if setting.guide == FAMILY - 1 else drawn(3, setting.guide)))
     worlds: dict[str, Any] = {
         **{"p": p, "p_o": old, "p_n": _updated(old, observed), "p_s": drawn(6)},
-        **{"q": q, "q_o": guide(old if setting.reached else drawn(4)), "q_n": guide(drawn(5)), "q_s": guide(drawn(7))},
+        **{"q": q, "q_o": guide(old if posterior else drawn(4)), "q_n": guide(drawn(5)), "q_s": guide(posterior or drawn(7))},
     }
     values: dict[str, Any] = {"N": DATA, "L": SAMPLES}
     data = {}
