@@ -50,10 +50,36 @@ def checked(read_: Document, lets: Iterable[str] = ()) -> Checked:
     roles = roles_of(formulas, told(lets))
     judge = Judge(roles, _plan(formulas, roles))
     flat = [sign for items in formulas for sign in _leaves(items)]
+    judge.labels, judge.scales = labels_of(formulas, roles)
     judge.reached = reaches(found, roles)
     judge.summed_only = r"\int" not in flat and r"\sum" in flat
     lines = [judged for chain in found for judged in judge.chain(chain)]
     return Checked(read_.name, roles.spoken(), tuple(lines))
+
+
+def labels_of(formulas: list, roles) -> tuple[set[str], set[str]]:  # type: ignore[no-untyped-def]
+    """The labels of all means and scales, and which letters stand for scales."""
+    from vaelib.check.latex import CannotRead
+    from vaelib.check.reading import moment_at
+
+    labels: set[str] = set()
+    scales: set[str] = set()
+
+    def look(items: list) -> None:
+        bound = {name: "parts" for name in ("i", "j", "k", "l", "d")}
+        for i, item in enumerate(items):
+            if isinstance(item, list):
+                look(item)
+            elif item in (r"\mu", r"\sigma", r"\Sigma") and item not in roles.variables:
+                try:
+                    labels.add(moment_at(items, i, roles, bound)[1])
+                except CannotRead:
+                    continue
+                scales.add(item)
+
+    for items in formulas:
+        look(items)
+    return labels, scales
 
 
 def reaches(found: list, roles) -> bool:  # type: ignore[no-untyped-def]

@@ -203,6 +203,10 @@ def _shown(part: Sequence[Sign]) -> str:
 def _without_remarks(read: Surface) -> Items:
     """The row without the words beside it, and without what is punctuation at its end."""
     items = list(read.items)
+    for sign in (r"\forall", r"\because"):
+        if sign in items[1:]:
+            cut = items.index(sign)
+            items = items[: cut - 1] if items[cut - 1] in ("(", ",") else items[:cut]
     for i, item in enumerate(items):
         if isinstance(item, str) and item.startswith(r"\word.") and not _is_value(items, i):
             read.remarks.append(item.removeprefix(r"\word."))

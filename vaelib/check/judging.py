@@ -17,6 +17,7 @@ import numpy as np
 from vaelib._compare import Value, Verdict, compose
 from vaelib._judging import judge
 from vaelib.check.chains import Chain, Line
+from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.reading import Definition, Facts, Formula, Options, name_at, read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, Roles, call_at, letter_of, text_of
@@ -48,6 +49,7 @@ class Judged:
     compared_with: str = ""
     values: tuple[float, float] | None = None
     repair: str = ""
+    measure: str = ""  # the variable of an integral that should be another one
 
     @property
     def judged(self) -> bool:
@@ -76,6 +78,9 @@ class Judge:
     plan: Plan
     definitions: dict[str, Definition] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)  # names taken in their usual meaning
+    labels: set[str] = field(default_factory=set)  # of the document's Gaussians
+    scales: set[str] = field(default_factory=set)  # \\sigma, \\Sigma
+    assigned: dict[str, str] = field(default_factory=dict)  # the label of p and of q, where it is said
     measured: set[str] = field(default_factory=set)  # variables of integrals that were wrong, and said to be so
     reached: bool = False
     summed_only: bool = False
@@ -111,7 +116,12 @@ class Judge:
             self.define(line.items, lines[at - 1].items, always=True)
             return Judged(line, "definition", compared_with=lines[at - 1].source)
         line = replace(line, relation="=") if line.relation == ":=" else line
-        return self.compared(line, good)
+        result = self.compared(line, good)
+        if result.measure and result.measure not in self.measured:
+            self.measured.add(result.measure)
+            says = f"The integral is over {result.measure}, which is no variable of what is integrated."
+            return replace(result, verdict="does not follow", says=says)
+        return result
 
     def compared(self, line: Line, good: list[tuple[Line, str]]) -> Judged:
         """A line beside the ones above it: the nearest first."""
@@ -208,12 +218,14 @@ class Judge:
             return None
         if call is None and len(items) > 3:
             return None
+        kind = self.roles.densities[str(items[0])]
+        if label := self._label(meaning.items):
+            self.assigned.setdefault(kind, label)
         result = self.pair(name, "=", meaning)
         if result.verdict in ("follows", "sloppy"):
             return result
         if meaning.relation == ":=":
             return Judged(meaning, "definition", "A law is defined here.", name.source)
-        kind = self.roles.densities[str(items[0])]
         other = _letters(meaning.items)
         if kind == GUIDE:
             self.reached = self.reached or (MODEL in {self.roles.densities.get(s) for s in other})
@@ -227,6 +239,16 @@ class Judge:
                 r"\Sigma",
             } else result
         return None
+
+    def _label(self, items: Items) -> str:
+        """The label of the law N(m, S) that a side is, or nothing."""
+        if not items or items[0] not in ("N", r"\cal.N"):
+            return ""
+        try:
+            facts = read(items, self.roles, self.definitions, Options()).facts
+        except CannotRead:
+            return ""
+        return next(iter(facts.labels), STANDARD)
 
     def define(self, name: Items, meaning: Items, always: bool = False) -> None:
         """Notes what a name means; what was noted first stays, unless it is said again."""
@@ -277,6 +299,7 @@ class Judge:
             try:
                 for formula in self._formulas(line.items, Options()):
                     facts.used |= formula.facts.used
+                    facts.labels |= formula.facts.labels
                     facts.unknown += formula.facts.unknown
             except (CannotRead, Unreadable):
                 continue
@@ -289,8 +312,31 @@ class Judge:
         bares = ["p(z | x)", "p(z)"] if "bare" in facts.used else ["p(z | x)"]
         reached = ["", "p", "o"] if self._may_be_reached(above, below) else [""]
         braces = [False, True] if any(UNSEEN_OPEN in _letters(line.items) for line in (above, below)) else [False]
-        for law, bare, there, brackets in itertools.product(laws, bares, reached, braces):
-            yield Options(law=law, bare=bare, reached=there, brackets=brackets)
+        families = self._families(facts) if "gauss" in facts.used else [None]
+        for law, bare, there, brackets, family in itertools.product(laws, bares, reached, braces, families):
+            yield Options(law=law, bare=bare, reached=there, brackets=brackets, family=family)
+
+    def _families(self, facts: Facts) -> list[Family | None]:
+        """How the Gaussians of two lines may be meant: which label is that of p and of q, numbers or vectors."""
+        labels = tuple(sorted(self.labels | facts.labels))
+        given = [self.assigned.get(kind) for kind in (MODEL, GUIDE)]
+        pairs: list[tuple[str, str]] = []
+        if {"p", "q"} <= set(labels):
+            pairs = [("p", "q")]
+        elif all(label is not None for label in given):
+            pairs = [(str(given[0]), str(given[1]))]
+        elif len(labels) == 1 or "q" in labels or "x" in labels or "" in labels:
+            guide = next((label for label in ("q", "", "x") if label in labels), labels[0] if labels else STANDARD)
+            pairs = [(STANDARD, guide)]
+            if not self.roles.observed:
+                pairs.append((guide, STANDARD))
+        if len(labels) >= 2 and not all(label is not None for label in given):
+            first, second = labels[:2]
+            pairs += [(first, second), (second, first)]
+        diagonal = r"\sigma" in self.scales
+        return [
+            Family(labels, model, guide, size, diagonal, self.plan.names) for model, guide in pairs for size in (2, 0)
+        ]
 
     def _may_be_reached(self, above: Line, below: Line) -> bool:
         """Whether one of two lines may have the posterior put in for q: then only the other speaks of q."""
@@ -328,12 +374,9 @@ class Judge:
             raise Unfit("The values on the settings do not decide it.")
         usual = [u.partition(":")[2] for u in used if u.startswith("usual:")]
         if verdict == "holds":
-            if measures and measures[0] not in self.measured:
-                self.measured.add(measures[0])
-                says = f"The integral is over {measures[0]}, but the variable is {LATENT}."
-                return Judged(below, "does not follow", says, values=pair)
             found = Judged(below, "sloppy" if mended else "follows", f"Mended: {mended[0]}." if mended else "")
             self.used |= set(usual)
+            found.measure = measures[0] if measures else ""
             return found
         if "a bracket" in mended:
             raise CannotRead(f"It was read with a bracket mended, and does not follow so; what was meant is not clear.")
@@ -364,6 +407,14 @@ class Judge:
         extremes = any(term.over for side in sides for term, _, _ in side)
         chosen = [s for s in self.settings if not (self.summed_only and s.fine)] or self.settings
         rows: list[list[np.ndarray]] = [[], []]
+        if options.family is not None:
+            if extremes:
+                raise Unfit("Largest and least values of Gaussians are not judged yet.")
+            for seed in range(3):
+                for side, kept in zip(sides, rows, strict=True):
+                    where = gaussian_scope(options.family, seed)
+                    kept.append(np.array([sum(term.sign * _number(node, where) for term, _, node in side)]))
+            return [np.array(side) for side in rows]
         for setting in chosen:
             setting = replace(setting, reached=options.reached)
             members = [setting]
@@ -510,7 +561,7 @@ def _number(node: Node, where: Scope) -> float:
 
 def _value(values: np.ndarray, tolerance: float = 0.0) -> Value:
     size = np.maximum(1.0, np.abs(values))
-    return Value(values, (1e-10 + tolerance) * size)
+    return Value(values, (1e-8 + tolerance) * size)
 
 
 def _first(above: np.ndarray, below: np.ndarray, bad: np.ndarray) -> tuple[float, float]:

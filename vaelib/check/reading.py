@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vaelib.check.gaussians import STANDARD, Family, law_name
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.roles import (
     GUIDE,
@@ -41,7 +42,7 @@ class Options:
         bare: what p alone is, in KL(q || p): p(z | x), p(z).
         usual: whether a name that the document does not define has its usual meaning.
         reached: of which model q is the posterior, p or o; any law if empty.
-        swapped: of two numbered Gaussians, whether the first is that of q.
+        family: how the Gaussians are meant, if any are spoken of.
         brackets: whether braces around a sum, which are not seen, are meant as brackets.
     """
 
@@ -49,7 +50,7 @@ class Options:
     bare: str = "p(z | x)"
     usual: bool = True
     reached: str = ""
-    swapped: bool = False
+    family: Family | None = None
     brackets: bool = False
 
 
@@ -74,6 +75,7 @@ class Facts:
     used: set[str] = field(default_factory=set)  # law, bare, usual:NAME, gauss, samples, data, sum, integral, measure
     variables: set[str] = field(default_factory=set)
     letters: set[str] = field(default_factory=set)
+    labels: set[str] = field(default_factory=set)  # of Gaussians
     mended: list[str] = field(default_factory=list)
 
 
@@ -118,6 +120,8 @@ def name_at(items: Items, at: int, roles: Roles) -> tuple[str, list[tuple[str, s
         if at + 1 >= len(items) or not isinstance(items[at + 1], list):
             return None
         key, end = first + text_of(items[at + 1]), at + 2
+    elif first == r"\KL" and at + 1 < len(items) and items[at + 1] in _OPEN:
+        return None
     elif first.startswith((r"\cal.", r"\word.")) or (first.isalpha() and len(first) == 1) or first == r"\KL":
         key, end = first, at + 1
     elif first.startswith("\\") and first not in FUNCTIONS and first[1:].isalpha() and first not in _NO_NAMES:
@@ -221,6 +225,7 @@ class _Reader:
         self.roles, self.definitions, self.options = roles, definitions, options
         self.facts = Facts()
         self.depth = 0
+        self.waiting = 0  # integrals whose dz is still to come
         self.counts: dict[str, str] = {}  # N, L: how many data and samples a sum goes over
 
     # ------------------------------------------------------------------------------------------------------ walking
@@ -247,6 +252,13 @@ class _Reader:
                 out += ["^", r"\top"]
             else:
                 out += [item, "{", *self.walk(inner, bound, marks), "}"]
+            return at + 2
+        if item in GAUSSIAN and item not in self.roles.variables and not self.is_symbol(items, at):
+            return self.moment(items, at, out, bound)
+        if item in ("N", r"\cal.N") and (end := self.normal(items, at, out)):
+            return end
+        if item == "d" and self.is_stray(items, at):
+            self.facts.mended.append("a measure where no integral is")
             return at + 2
         if item == r"\E":
             return self.expectation(items, at, out, bound, marks)
@@ -277,6 +289,9 @@ class _Reader:
             raise CannotRead(f"Expected {item} in front of a term, but got it inside one.")
         if item in (r"\dots", r"\ldots", r"\cdots", r"\vdots"):
             raise CannotRead("Expected a formula, but got dots, which have no value.")
+        if item == "d" and self.waiting and at + 1 < len(items) and isinstance(items[at + 1], str):
+            if items[at + 1] in self.roles.variables:
+                self.waiting -= 1
         if item in self.roles.variables and not self.is_symbol(items, at):
             return self.variable(items, at, out, bound)
         end = self.symbol(items, at, out, bound, marks)
@@ -284,8 +299,11 @@ class _Reader:
             return end
         if item in (r"\pm", r"\mp"):
             raise CannotRead(r"Expected one sign, but got \pm: it says two formulas at once.")
-        if item == r"\Var":
-            out.append(r"\mathrm{Var}")
+        if item in (r"\Var", r"\Cov"):
+            out.append(r"\mathrm{Var}" if item == r"\Var" else r"\mathrm{Cov}")
+            if items[at + 1 : at + 2] != ["_"]:
+                out += ["_", "{", *self.options.law.replace("|", r"\mid").split(), "}"]
+                self.facts.used.add("law")
             return at + 1
         if item == r"\const":
             raise CannotRead("Expected a formula, but got a constant that nothing says the value of.")
@@ -302,6 +320,56 @@ class _Reader:
                 if isinstance(above, list) and len(above) == 1 and isinstance(above[0], str) and above[0].isalpha():
                     name = text_of(below[: below.index("=")]) if "=" in below else text_of(below)
                     self.counts.setdefault(above[0], self.index_kind(name, items[i + 5 :]))
+
+    # ---------------------------------------------------------------------------------------------------- Gaussians
+
+    def moment(self, items: Items, at: int, out: list[str], bound: Mapping) -> int:
+        r"""\mu_{\phi,j}^{(i)}(x), \sigma_1^2, \Sigma_q^{-1}: a letter, its label, its index, its exponent."""
+        base, label, index, exponents, end = moment_at(items, at, self.roles, bound)
+        self.facts.used.add("gauss")
+        self.facts.used.add(f"letter:{base}")
+        self.facts.labels.add(label)
+        name = [base, *(["_", "{", label, "}"] if label else [])]
+        if index:
+            name = ["{", *name, "}", "_", "{", "j", "}"] if label else [base, "_", "{", "j", "}"]
+        out += name
+        for exponent in exponents:
+            out += ["^", r"\top"] if exponent == [r"\top"] else ["^", "{", *self.walk(exponent, bound, {}), "}"]
+        return end
+
+    def normal(self, items: Items, at: int, out: list[str]) -> int:
+        """N(z; m, S) and N(m, S) as the law with the label of m; 0 if it is no normal law."""
+        call = call_at(items, at)
+        if call is None:
+            return 0
+        parts = [*call.targets, *call.givens, *call.parameters]
+        if len(parts) not in (2, 3):
+            return 0
+        mean, variance = parts[-2:]
+        if mean == ["0"] and variance in (["1"], ["I"], ["I", "_", [r"\ell"]], ["I", "_", ["d"]], ["I", "_", ["k"]]):
+            label = STANDARD
+        elif mean[0] in (r"\mu", "m"):
+            label = moment_at(mean, 0, self.roles, {})[1]
+            if any(item in (r"\sigma", r"\Sigma") for item in variance):
+                i = next(i for i, item in enumerate(variance) if item in (r"\sigma", r"\Sigma"))
+                if moment_at(variance, i, self.roles, {})[1] != label:
+                    raise CannotRead("Expected the mean and the variance of one law, but got those of two.")
+                power = variance[i] == r"\Sigma" or ["2"] in variance or any("2" in text_of([v]) for v in variance)
+                if not power:
+                    self.facts.mended.append("a standard deviation where the variance stands")
+            self.facts.labels.add(label)
+        else:
+            raise CannotRead(f"Expected N(m, S) with a mean that has a name, but got {_shown(mean)}.")
+        self.facts.used |= {"gauss", "normal"}
+        out += [law_name(label), "(", LATENT, ")"]
+        return call.end
+
+    def is_stray(self, items: Items, at: int) -> bool:
+        """Whether a dz stands here that no integral waits for."""
+        after = items[at + 1] if at + 1 < len(items) else None
+        known = isinstance(after, str) and (after in self.roles.variables or after in self.roles.parameters)
+        ends = at + 2 >= len(items) or items[at + 2] in ("+", "-", ")", "]")
+        return known and ends and self.waiting == 0
 
     # ---------------------------------------------------------------------------------------------------- densities
 
@@ -415,7 +483,7 @@ class _Reader:
             digits = "".join(c if c.isalnum() else {"-": "m", "+": "p"}.get(c, "") for c in sub)
             return rf"{name}_{{\mathrm{{v{digits}}}}}" if digits else name
         scripts = text_of([s for s in entry[1:] if isinstance(s, list)]).strip("()[]")
-        kind = bound.get(scripts, "")
+        kind = bound.get(scripts, "") or bound.get(letter, "")
         if kind == "data":
             return rf"\tilde{{{name}}}_{{i}}"
         if kind == "samples":
@@ -575,7 +643,8 @@ class _Reader:
         self.facts.used.add("integral")
         measure = _measure(items, end, self.roles)
         limits = below is not None and above is not None and letter_of(below)[0] not in self.roles.variables
-        if limits and measure is not None:
+        if limits and measure is not None and r"\infty" not in [*_leaves(below or []), *_leaves(above or [])]:
+            self.waiting += 1
             out += [r"\int", "_", "{", *self.walk(below, bound, marks), "}", "^", "{"]
             out += [*self.walk(above or [], bound, marks), "}"]
             return end
@@ -586,10 +655,12 @@ class _Reader:
             out += [r"\int", "_", "{", self.roles.variables[str(names[0])] if names else LATENT, "}"]
             return end
         where, letter = measure
+        self.waiting += 1
         if letter in self.roles.parameters and letter not in self.roles.variables:
             self.facts.used.add(f"measure:{letter}")
             items[where + 1] = next((k for k, v in self.roles.variables.items() if v == LATENT), letter)
         if where == end:  # \int dz f
+            self.waiting -= 1
             out += [r"\int", "d", self.roles.variables.get(str(items[where + 1]), str(items[where + 1]))]
             return where + 2
         out.append(r"\int")
@@ -612,6 +683,11 @@ class _Reader:
             self.facts.used.add("sum")
             self.facts.variables.add(self.roles.variables[letter])
             out += [r"\int", "_", "{", self.spelled(letter, text_of(below[2:3]), below, bound), "}"]
+            return end
+        if r"\in" in below and letter in self.roles.variables and self.roles.variables[letter] != LATENT:
+            bound[letter] = "data"
+            self.facts.used.add("data")
+            out += [operator, "_", "{", "i", "}"]
             return end
         if r"\in" in below:
             raise CannotRead(r"Sums over the elements of a data set, \sum_{x \in D}, are not judged yet.")
@@ -694,6 +770,56 @@ class _Reader:
 
 
 # ------------------------------------------------------------------------------------------------------------- helpers
+
+
+GAUSSIAN = (r"\mu", r"\sigma", r"\Sigma")
+
+
+def moment_at(
+    items: Items, at: int, roles: Roles, bound: Mapping[str, str]
+) -> tuple[str, str, bool, list[Items], int]:
+    """A mean or a scale: its letter, its label, whether it has the index of a component, its exponents, the place behind."""
+    base, label, index = str(items[at]), "", False
+    exponents: list[Items] = []
+    at += 1
+    while at + 1 < len(items) and items[at] in _SCRIPTS:
+        inner = items[at + 1] if isinstance(items[at + 1], list) else [items[at + 1]]
+        if items[at] == "_":
+            for part in _split(inner, (",",)):
+                word = text_of(part)
+                if bound.get(word) == "parts":
+                    index = True
+                elif len(part) > 1 and bound.get(text_of(part[-1:])) == "parts":
+                    index, label = True, text_of(part[:-1])
+                elif not (isinstance(part[0], str) and part[0] in roles.parameters):
+                    label = word.removeprefix(r"\word.")
+        else:
+            if inner[:1] == ["("] and ")" in inner:  # (i)2
+                inner = inner[inner.index(")") + 1 :]
+            if bound.get(text_of(inner)) == "parts":
+                index = True
+            elif inner in ([r"\top"], ["T"], [r"\word.T"]):
+                exponents.append([r"\top"])
+            elif inner:
+                exponents.append(inner)
+        at += 2
+    if at < len(items) and items[at] == "(":
+        call = call_at([base, *items[at:]], 0)
+        if call is not None:
+            entries = [*call.targets, *call.givens, *call.parameters]
+            letters = [letter_of(entry)[0] for entry in entries]
+            if all(letter in roles.variables or letter in roles.parameters for letter in letters):
+                at += call.end - 1
+    if label and not (label.isalnum() and len(label) <= 4):
+        raise CannotRead(f"Expected a label that names a law, but got {label}.")
+    return base, label, index, exponents, at
+
+
+def _leaves(items: Items) -> list[str]:
+    found: list[str] = []
+    for item in items:
+        found += _leaves(item) if isinstance(item, list) else [item]
+    return found
 
 
 def _calls_below(items: Items, roles: Roles):  # type: ignore[no-untyped-def]

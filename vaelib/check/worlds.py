@@ -181,7 +181,7 @@ def scope(plan: Plan, setting: Setting) -> Scope:
     data = {}
     for name in names:
         states = rng.integers(len(volumes[name]), size=DATA)
-        if name != LATENT:
+        if name != LATENT and name.isalpha():
             values[rf"\tilde{{{name}}}"] = states
             data[name] = states
     if LATENT in names and not plan.joint_guide:
