@@ -39,7 +39,7 @@ def located(where: str, text: str, before: list[tuple[int, int]]) -> list[tuple[
     quoted = re.search(r"`([^`]*)`", where)
     parts = blocks(text)
     if quoted is None:
-        return parts[-1:] if "last" in where else before
+        return parts[-1:] if "last" in where else before or parts
     squeezed = [part for part in re.sub(r"[\s&]", "", quoted.group(1)).replace("...", "..").split("..") if part]
     found = []
     for first, last in parts:

@@ -9,9 +9,7 @@ from vaelib.check.chains import chains
 from vaelib.check.documents import Document, NotADocument, document
 from vaelib.check.documents import read as read_document
 from vaelib.check.judging import Judge, Judged
-from vaelib.check.reading import Options, read
 from vaelib.check.roles import roles_of, told
-from vaelib.check.worlds import Plan
 
 __all__ = ["Checked", "NotADocument", "check", "check_text"]
 
@@ -48,7 +46,7 @@ def checked(read_: Document, lets: Iterable[str] = ()) -> Checked:
     found = chains(read_)
     formulas = [line.items for chain in found for line in chain.lines]
     roles = roles_of(formulas, told(lets))
-    judge = Judge(roles, _plan(formulas, roles))
+    judge = Judge(roles)
     flat = [sign for items in formulas for sign in _leaves(items)]
     judge.labels, judge.scales = labels_of(formulas, roles)
     judge.reached = reaches(found, roles)
@@ -99,33 +97,6 @@ def reaches(found: list, roles) -> bool:  # type: ignore[no-untyped-def]
         if {GUIDE, MODEL} <= kinds:
             return True
     return False
-
-
-def _plan(formulas: list, roles) -> Plan:  # type: ignore[no-untyped-def]
-    names: dict[str, None] = {}
-    joint = False
-    from vaelib.check.latex import CannotRead
-    from vaelib.check.roles import GUIDE, calls, letter_of
-
-    for items in formulas:
-        for call in calls(items, roles.densities):
-            try:
-                for entry in [*call.targets, *call.givens, *call.parameters]:
-                    letter, sub = letter_of(entry)
-                    if letter in roles.variables:
-                        from vaelib.check.reading import _Reader
-
-                        name = _Reader(roles, {}, Options()).spelled(letter, sub, entry, {})
-                        names[name] = None
-            except CannotRead:
-                continue
-            targets = {letter_of(entry) for entry in call.targets if letter_of(entry)[0]}
-            if roles.densities[call.letter] == GUIDE and (
-                len(targets) > 1 or any(roles.variables.get(letter, "z") != "z" for letter, _ in targets)
-            ):
-                joint = True
-    names["z"] = None
-    return Plan(tuple(sorted(names))[:6], joint)
 
 
 def _leaves(items: list) -> list[str]:

@@ -36,6 +36,7 @@ class Line:
         named: what braces gave names to: (name, meaning).
         mended: what was mended on the way.
         fault: why it cannot be read, or nothing.
+        premise: whether an arrow follows in its row: then it may be a condition.
     """
 
     source: str
@@ -46,6 +47,7 @@ class Line:
     named: tuple[tuple[Items, Items], ...] = ()
     mended: tuple[str, ...] = ()
     fault: str = ""
+    premise: bool = False
 
 
 @dataclass
@@ -271,6 +273,9 @@ def _cut(row: _Row) -> list[Line]:
     if current:
         found.append(Line(row.source, row.row, relation, current, row.cell))
     if found:
+        arrows = [i for i, item in enumerate(items) if item in (r"\Leftrightarrow", r"\Rightarrow")]
+        if arrows and arrows[0] > 0:
+            found = [replace(line, premise=True) for line in found]
         found[-1] = replace(found[-1], named=tuple(row.surface.named), mended=tuple(row.surface.mended))
     return found
 

@@ -20,13 +20,14 @@ from vaelib.check.chains import Chain, Line
 from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.reading import Definition, Facts, Formula, Options, name_at, read
-from vaelib.check.roles import GUIDE, LATENT, MODEL, Roles, call_at, letter_of, text_of
+from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Roles, call_at, letter_of, text_of
 from vaelib.check.surface import UNSEEN_OPEN, resolved
 from vaelib.check.worlds import FAMILY, Plan, Setting, scope, settings
 from vaelib.derivation import IllTyped
 from vaelib.formula import Node, Scope, Unreadable, tex
 
 VERDICTS = ("start", "definition", "follows", "does not follow", "cannot be read", "no meaning", "sloppy")
+MOST_VARIABLES = 7
 CLOSE = 0.05  # by how much an approximation may miss, relative to max(1, |value|)
 _DECIMAL = re.compile(r"\d*\.\d+")
 
@@ -75,7 +76,6 @@ class Judge:
     """What is known of a document while its lines are read."""
 
     roles: Roles
-    plan: Plan
     definitions: dict[str, Definition] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)  # names taken in their usual meaning
     labels: set[str] = field(default_factory=set)  # of the document's Gaussians
@@ -116,7 +116,12 @@ class Judge:
             self.define(line.items, lines[at - 1].items, always=True)
             return Judged(line, "definition", compared_with=lines[at - 1].source)
         line = replace(line, relation="=") if line.relation == ":=" else line
+        if at == 1 and (drawn := self._drawn(lines[0], line)):
+            return drawn
         result = self.compared(line, good)
+        if result.verdict == "does not follow" and line.premise:
+            says = "A condition, or one of two statements that are said to be equivalent: it claims nothing by itself."
+            return replace(result, verdict="no meaning", says=says, values=None)
         if result.measure and result.measure not in self.measured:
             self.measured.add(result.measure)
             says = f"The integral is over {result.measure}, which is no variable of what is integrated."
@@ -184,6 +189,9 @@ class Judge:
             result = self.pair(replace(name, items=list(name.items)), "=", meaning)
             if result.verdict in ("follows", "sloppy"):
                 return result
+            averaged = {"p_{d}", "data"} & self._read_used(meaning.items) - self._read_used(before.body)
+            if averaged:
+                return self._redefined(name, meaning)
             if result.verdict == "does not follow" and meaning.relation == "=" and self._same_kind(key, before, name):
                 return None if not self._negated(name, meaning) else self._redefined(name, meaning)
             return self._redefined(name, meaning)
@@ -196,6 +204,12 @@ class Judge:
         except (CannotRead, Unreadable) as error:
             return Judged(meaning, "cannot be read", _sentence(error))
         return Judged(meaning, "definition", compared_with=name.source)
+
+    def _read_used(self, items: Items) -> set[str]:
+        try:
+            return {u for formula in self._formulas(items, Options()) for u in formula.facts.used}
+        except (CannotRead, Unreadable):
+            return set()
 
     def _same_kind(self, key: str, before: Definition, name: Line) -> bool:
         return key in (r"\word.ELBO", r"\cal.L", r"\KL") or len(key) > 1
@@ -309,12 +323,16 @@ class Judge:
             laws = [f"q ( {LATENT} )", *(["p_{d} ( x )"] if self.roles.observed else [f"p ( {LATENT} )"])]
             if self.roles.observed:
                 laws.append(f"p ( {LATENT} {given} )")
-        bares = ["p(z | x)", "p(z)"] if "bare" in facts.used else ["p(z | x)"]
+        bares = ["p(z | x)", "p(z)", *self.roles.observed[:1]] if "bare" in facts.used else ["p(z | x)"]
         reached = ["", "p", "o"] if self._may_be_reached(above, below) else [""]
         braces = [False, True] if any(UNSEEN_OPEN in _letters(line.items) for line in (above, below)) else [False]
+        drawn = ["q", "p"] if "samples" in facts.used else ["q"]
+        logs = [False, True] if any(_exponentiates(line.items) for line in (above, below)) else [False]
         families = self._families(facts) if "gauss" in facts.used else [None]
-        for law, bare, there, brackets, family in itertools.product(laws, bares, reached, braces, families):
-            yield Options(law=law, bare=bare, reached=there, brackets=brackets, family=family)
+        for law, bare, there, braced, family, log, by in itertools.product(
+            laws, bares, reached, braces, families, logs, drawn
+        ):
+            yield Options(law=law, bare=bare, reached=there, brackets=braced, family=family, logs=log, drawn=by)
 
     def _families(self, facts: Facts) -> list[Family | None]:
         """How the Gaussians of two lines may be meant: which label is that of p and of q, numbers or vectors."""
@@ -333,10 +351,55 @@ class Judge:
         if len(labels) >= 2 and not all(label is not None for label in given):
             first, second = labels[:2]
             pairs += [(first, second), (second, first)]
+        if len(labels) >= 2 and len(facts.labels - {STANDARD}) == 1:  # the other one may be the standard law here
+            own = next(iter(facts.labels - {STANDARD}))
+            for model, guide in list(pairs):
+                if own in (model, guide):
+                    pairs.append((own, STANDARD) if own == model else (STANDARD, own))
         diagonal = r"\sigma" in self.scales
+        names = tuple(sorted({LATENT, *self.roles.observed}))
         return [
-            Family(labels, model, guide, size, diagonal, self.plan.names) for model, guide in pairs for size in (2, 0)
+            Family(labels, model, guide, size, diagonal, names)
+            for model, guide in dict.fromkeys(pairs)
+            for size in (2, 0)
         ]
+
+    def _drawn(self, name: Line, meaning: Line) -> Judged | None:
+        r"""z = \mu + \sigma \epsilon: whether it has the variance that it should have."""
+        items = name.items[1] if name.items[:1] in ([r"\tilde"], [r"\hat"]) else name.items
+        if len(items) != 1 or items[0] not in self.roles.variables or meaning.relation not in ("=", ":="):
+            return None
+        letters = _letters(meaning.items)
+        noise = letters & NOISE
+        said = Judged(meaning, "definition", "A variable is drawn here.", name.source)
+        first = meaning.items[0]
+        if noise and first in self.roles.densities and (call := call_at(meaning.items, 0)) and call.end == len(meaning.items):
+            return Judged(meaning, "does not follow", "A value is drawn here, but the right side is a density.", name.source)
+        if len(noise) != 1 or not letters & {r"\sigma", r"\Sigma"}:
+            return said
+        try:
+            formula = read(meaning.items, self.roles, {}, Options())
+            node = tex(formula.latex)
+            label = next(iter(formula.facts.labels))
+            others = _letters(meaning.items) & {r"\Sigma"}
+            family = Family((label,), STANDARD, label, 0, not others, (LATENT,))
+            where = gaussian_scope(family, 0)
+            values = [
+                _number(node, replace(where, values={**where.values, noise_: float(e), "I": 1.0}))
+                for e in (0, 1)
+                for noise_ in noise
+            ]
+        except (CannotRead, Unreadable, IllTyped, Unfit, StopIteration):
+            return said
+        end = f"_{{{label}}}" if label else ""
+        mean, variance = (float(tex_value) for tex_value in _moments(where, end))
+        slope = values[1] - values[0]
+        if abs(values[0] - mean) < 1e-9 and abs(slope**2 - variance) < 1e-9:
+            return Judged(meaning, "follows", compared_with=name.source)
+        if abs(values[0] - mean) < 1e-9 and abs(slope - variance) < 1e-9:
+            says = "The noise is multiplied by the variance; then the variance of the result is its square."
+            return Judged(meaning, "does not follow", says, name.source, (variance, slope**2))
+        return said
 
     def _may_be_reached(self, above: Line, below: Line) -> bool:
         """Whether one of two lines may have the posterior put in for q: then only the other speaks of q."""
@@ -368,6 +431,17 @@ class Judge:
         arg = {term[0].over for side in sides for term in side}
         result = self._judged(relation, values, tolerance, arg, sides)
         verdict, pair = result
+        if verdict == "place":
+            return Judged(below, "does not follow", "One side is where something is largest or least, the other a value.")
+        if verdict == "constant":
+            says = "What is made largest or least does not depend on what it is varied over."
+            return Judged(below, "does not follow", says)
+        if verdict == "broken" and len({term[0].over for side in sides for term in side}) == 2 and not arg & BEST_PLACES:
+            bodies = [[(replace(term, over=""), f, node) for term, f, node in side] for side in sides]
+            if self._judged(relation, self._values(bodies, options), tolerance, {""}, bodies)[0] == "holds":
+                return Judged(below, "sloppy", "The largest or least value is not repeated on the other side.")
+        if verdict == "broken" and relation == "approx" and (mean := self._sampled(sides, options)):
+            return mean
         if verdict == "open":
             if relation == "approx":
                 raise Unfit("An approximation: how close it is meant to be is not said.")
@@ -384,6 +458,9 @@ class Judge:
         if usual:
             raise Unfit(f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold.")
         return Judged(below, "does not follow", f"{_symbol(relation)} does not hold: see the values.", values=pair)
+
+    def _sampled(self, sides: list, options: Options) -> Judged | None:
+        return None
 
     # ------------------------------------------------------------------------------------------------------- values
 
@@ -403,6 +480,7 @@ class Judge:
 
     def _values(self, sides: list[list[tuple[Term, Formula, Node]]], options: Options) -> list[np.ndarray]:
         """The values of both sides: one row for each setting, one column for each member of a family, if there is one."""
+        plan = self._plan(sides)
         by = frozenset().union(*(term.by for side in sides for term, _, _ in side))
         extremes = any(term.over for side in sides for term, _, _ in side)
         chosen = [s for s in self.settings if not (self.summed_only and s.fine)] or self.settings
@@ -416,7 +494,7 @@ class Judge:
                     kept.append(np.array([sum(term.sign * _number(node, where) for term, _, node in side)]))
             return [np.array(side) for side in rows]
         for setting in chosen:
-            setting = replace(setting, reached=options.reached)
+            setting = replace(setting, reached=options.reached, drawn=options.drawn)
             members = [setting]
             if extremes:
                 members = [
@@ -426,12 +504,20 @@ class Judge:
             for side, kept in zip(sides, rows, strict=True):
                 total = np.zeros(len(members))
                 for term, _, node in side:
-                    column = np.array([_number(node, scope(self.plan, member)) for member in members])
+                    column = np.array([_number(node, scope(plan, member)) for member in members])
                     if term.over in ("max", "min"):
                         column = np.full(len(members), getattr(np, term.over)(column))
                     total = total + term.sign * column
                 kept.append(total)
         return [np.array(side) for side in rows]
+
+    def _plan(self, sides: list[list[tuple[Term, Formula, Node]]]) -> Plan:
+        """The variables of two lines."""
+        names = {LATENT} | {name for side in sides for _, formula, _ in side for name in formula.facts.variables}
+        names |= set(self.roles.observed[:1])
+        if len(names) > MOST_VARIABLES:
+            raise Unfit(f"Expected at most {MOST_VARIABLES} variables in a line, but got {len(names)}.")
+        return Plan(tuple(sorted(names)), any("joint" in _used(side) for side in sides))
 
     @staticmethod
     def _speaks(side: list[tuple[Term, Formula, Node]]) -> bool:
@@ -448,7 +534,10 @@ class Judge:
                 raise Unfit("Where something is largest or least is compared by = alone.")
             kinds = [{term.over for term, _, _ in side} & {"argmax", "argmin"} for side in sides]
             if not (kinds[0] and kinds[1]):
-                raise Unfit("A place where something is largest is compared with a value.")
+                return "place", None
+            for kind, side in zip(kinds, values, strict=True):
+                if np.all(np.ptp(side, axis=1) < 1e-12):
+                    return "constant", None
             flip = [(-1.0 if kind == {"argmin"} else 1.0) for kind in kinds]
             verdicts = [
                 judge("same_argmax", _value(flip[0] * a), _value(flip[1] * b)).verdict
@@ -541,6 +630,21 @@ def _term(sign: float, items: Items, roles: Roles) -> Term:
         by |= inner.by
         rest = inner.items
     return Term(sign, rest, over, frozenset(by or {MODEL, GUIDE}))
+
+
+BEST_PLACES = {"argmax", "argmin"}
+
+
+def _moments(where: Scope, end: str) -> tuple[float, float]:
+    """The mean and the variance of a Gaussian of a number, by the names of its scope."""
+    known = {key.replace("{", "").replace("}", ""): value for key, value in where.values.items()}
+    end = end.replace("{", "").replace("}", "")
+    return float(known[rf"\mu{end}"]), float(known[rf"\Sigma{end}"])
+
+
+def _exponentiates(items: Items) -> bool:
+    r"""Whether \exp(\Sigma) or e^{\sigma} stands here: then the letter may stand for a logarithm."""
+    return r"\exp" in _letters(items) and bool(_letters(items) & {r"\Sigma", r"\sigma"})
 
 
 def _used(side: list[tuple[Term, Formula, Node]]) -> set[str]:

@@ -39,10 +39,12 @@ class Options:
 
     Args:
         law: of an expectation that names none.
-        bare: what p alone is, in KL(q || p): p(z | x), p(z).
+        bare: what p alone is, in KL(q || p): p(z | x), p(z); or the variable that p and q are both laws of.
         usual: whether a name that the document does not define has its usual meaning.
         reached: of which model q is the posterior, p or o; any law if empty.
         family: how the Gaussians are meant, if any are spoken of.
+        logs: whether the letter of a variance is its logarithm, as networks return it.
+        drawn: the law that samples are from, q or p.
         brackets: whether braces around a sum, which are not seen, are meant as brackets.
     """
 
@@ -52,6 +54,8 @@ class Options:
     reached: str = ""
     family: Family | None = None
     brackets: bool = False
+    logs: bool = False
+    drawn: str = "q"
 
 
 @dataclass(frozen=True)
@@ -225,6 +229,7 @@ class _Reader:
         self.roles, self.definitions, self.options = roles, definitions, options
         self.facts = Facts()
         self.depth = 0
+        self.in_law = False
         self.waiting = 0  # integrals whose dz is still to come
         self.counts: dict[str, str] = {}  # N, L: how many data and samples a sum goes over
 
@@ -332,6 +337,10 @@ class _Reader:
         name = [base, *(["_", "{", label, "}"] if label else [])]
         if index:
             name = ["{", *name, "}", "_", "{", "j", "}"] if label else [base, "_", "{", "j", "}"]
+        if base in (r"\Sigma", r"\sigma") and self.options.logs and not self.in_law:
+            squared = any(text_of(exponent) == "2" for exponent in exponents)
+            out += ["(", r"\log", *name, *(["^", "{", "2", "}"] if squared else []), ")"]
+            return end
         out += name
         for exponent in exponents:
             out += ["^", r"\top"] if exponent == [r"\top"] else ["^", "{", *self.walk(exponent, bound, {}), "}"]
@@ -345,6 +354,8 @@ class _Reader:
         parts = [*call.targets, *call.givens, *call.parameters]
         if len(parts) not in (2, 3):
             return 0
+        if len(parts) == 2 and not self.in_law:
+            raise CannotRead("Expected a density N(x; m, S) or a law of a mean, but got a law N(m, S) as if it were a number.")
         mean, variance = parts[-2:]
         if mean == ["0"] and variance in (["1"], ["I"], ["I", "_", [r"\ell"]], ["I", "_", ["d"]], ["I", "_", ["k"]]):
             label = STANDARD
@@ -405,14 +416,19 @@ class _Reader:
         if mark == DATA:
             return [f"{kind}_{{{DATA}}}", "(", self.first_observed(), ")"]
         name = kind + (f"_{{{mark}}}" if mark else "")
-        if kind == GUIDE or not self.roles.observed:
-            return [name, "(", LATENT, ")"]
+        self.facts.variables.add(LATENT)
         named = [self.roles.variables[i] for i in inside if i in self.roles.variables]
         if named:
             return [name, "(", ",".join(dict.fromkeys(named)), ")"]
         self.facts.used.add("bare")
-        if self.options.bare == "p(z)":
+        if self.options.bare in self.roles.observed:
+            self.facts.variables.add(self.options.bare)
+            if kind == GUIDE:
+                self.facts.used.add("joint")
+            return [name, "(", self.options.bare, ")"]
+        if kind == GUIDE or not self.roles.observed or self.options.bare == "p(z)":
             return [name, "(", LATENT, ")"]
+        self.facts.variables |= set(self.roles.observed)
         return [name, "(", LATENT, r"\mid", ",".join(self.roles.observed), ")"]
 
     def first_observed(self) -> str:
@@ -464,7 +480,10 @@ class _Reader:
         self.facts.used.add(name)
         targets, givens = list(dict.fromkeys(targets)), list(dict.fromkeys(givens))
         givens = [g for g in givens if g not in targets]
-        self.facts.variables |= {v for v in (*targets, *givens) if v.isalpha()}
+        self.facts.variables |= {v for v in (*targets, *givens) if not v.startswith(r"\tilde")}
+        self.facts.variables |= {v[7] for v in (*targets, *givens) if v.startswith(r"\tilde")}
+        if kind == GUIDE and targets != [LATENT] and not targets[0].startswith(r"\tilde{z"):
+            self.facts.used.add("joint")
         return [name, "(", ",".join(targets), *([r"\mid", ",".join(givens)] if givens else []), ")"]
 
     def entry(self, entry: Items, bound: Mapping) -> str:
@@ -551,8 +570,14 @@ class _Reader:
                 self.facts.used.add("law")
                 laws += ["q" if name == LATENT else f"p_{{{DATA}}}", "(", name, ")"]
                 continue
-            laws += self.walk(part, {}, marks)
+            laws += self.walk_law(part, {}, marks)
         return laws
+
+    def walk_law(self, part: Items, bound: Mapping, marks: Mapping) -> list[str]:
+        before, self.in_law = self.in_law, True
+        words = self.walk(part, bound, marks)
+        self.in_law = before
+        return words
 
     def expectation(self, items: Items, at: int, out: list[str], bound: Mapping, marks: Mapping) -> int:
         end, law = at + 1, None
@@ -615,7 +640,7 @@ class _Reader:
             return ["p", "(", self.roles.variables[str(part[0])], ")"]
         if part[:1] and part[0] in self.roles.densities and call_at(part, 0) is None:
             return self.bare(self.roles.densities[str(part[0])], part[1:], marks)
-        return self.walk(part, bound, marks)
+        return self.walk_law(part, bound, marks)
 
     def entropy(self, items: Items, at: int, out: list[str], bound: Mapping, marks: Mapping) -> int:
         close = closing(items, at + 1)
@@ -758,6 +783,7 @@ class _Reader:
 
     def usual(self, meaning: str, arguments: list[tuple[str, str]], marks: Mapping) -> list[str]:
         given = ",".join(self.roles.observed) or "x"
+        self.facts.variables |= {*self.roles.observed, LATENT}
         p = next((marks.get((MODEL, m), m) for k, m in arguments if k == MODEL), "")
         q = next((marks.get((GUIDE, m), m) for k, m in arguments if k == GUIDE), "")
         p, q = MODEL + (f"_{{{p}}}" if p else ""), GUIDE + (f"_{{{q}}}" if q else "")

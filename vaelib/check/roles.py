@@ -221,7 +221,9 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
     letters = list(dict.fromkeys(letter for letter in seen if letter not in NOISE))
     latent = {letter for letter, kind in lets.items() if kind == "latent"}
     if not latent:
-        latent = {letter for letter in of_guide if letter not in NOISE} - (given - set(of_guide[:1]))
+        below = {letter.lower() for letter in given}
+        targets = [letter for letter in of_guide if letter not in NOISE]
+        latent = {letter for letter in targets if letter.lower() not in below} or set(targets[:1])
     if not latent and letters:
         known = [letter for letter in LATENTS if letter in letters and len({a.lower() for a in letters}) > 1]
         bound = [letter for letter in letters if letter in summed]

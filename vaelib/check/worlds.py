@@ -134,6 +134,7 @@ class Setting:
         seed: of all that is drawn.
         fine: whether volumes are small, so that densities exceed 1.
         model, guide: 0 is the model or the guide itself.
+        drawn: the law that the samples of the latent variable are from, q or p.
         reached: of which model q is the posterior, p or o; of none if empty.
     """
 
@@ -142,6 +143,7 @@ class Setting:
     model: int = 0
     guide: int = 0
     reached: str = ""
+    drawn: str = "q"
 
 
 @lru_cache(maxsize=128)
@@ -185,7 +187,7 @@ def scope(plan: Plan, setting: Setting) -> Scope:
             values[rf"\tilde{{{name}}}"] = states
             data[name] = states
     if LATENT in names and not plan.joint_guide:
-        values[rf"\tilde{{{LATENT}}}"] = _draws(q, volumes[LATENT])
+        values[rf"\tilde{{{LATENT}}}"] = _draws(q if setting.drawn == "q" else p, volumes[LATENT])
     worlds["p_d"] = _empirical(data, volumes) if data else p
     return Scope(
         worlds=worlds,
@@ -224,7 +226,7 @@ def _empirical(data: Mapping[str, Array], volumes: Mapping[str, Array]) -> Cells
         return Cells(names, np.log(table), volumes)
 
 
-def _draws(q: Guide, volumes: Array) -> Array:
+def _draws(q: Any, volumes: Array) -> Array:
     """States as often as their probability says, to within one."""
     states = Typed(np.arange(len(volumes)))
     log = q.log_prob({LATENT: Typed(states.data)}, {}, Rule("trapezoid"))
