@@ -64,7 +64,7 @@ def compared(checked: Checked, listed: list[dict[str, str]], text: str) -> tuple
     accused = [judged for judged in checked.lines if judged.verdict == "does not follow"]
     found, said = 0, []
     places: list[tuple[int, int]] = []
-    for wrong in listed:
+    for wrong in listed:  # errors first: what is listed as sloppy takes what is left
         places = located(wrong["where"], text, places)
         rows = {row for chain in chained(checked) if any(f <= r <= la for r in chain for f, la in places) for row in chain}
         hit = next((a for a in accused if a.line.row in rows), None)
@@ -95,7 +95,8 @@ def main(arguments: list[str]) -> int:
         seconds = time.perf_counter() - start
         kinds = Counter(judged.verdict for judged in checked.lines)
         errors = sum(wrong["kind"] == "error" for wrong in note["wrong"])
-        found, said = compared(checked, note["wrong"], text)
+        wrong = sorted(note["wrong"], key=lambda entry: entry["kind"])
+        found, said = compared(checked, wrong, text)
         total.update(lines=checked.total, judged=checked.judged, errors=errors, found=found, ms=int(1000 * seconds))
         total.update(unread=kinds["cannot be read"], none=kinds["no meaning"])
         total.update(unlisted=sum("NOT LISTED" in line for line in said), sloppy=sum("accused" in line for line in said))

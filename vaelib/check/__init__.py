@@ -25,11 +25,11 @@ class Checked:
     @property
     def total(self) -> int:
         """Lines, that is relations; what only starts a chain claims nothing."""
-        return sum(judged.verdict != "start" for judged in self.lines)
+        return sum(judged.line.relation != "" for judged in self.lines)
 
     @property
     def judged(self) -> int:
-        return sum(judged.judged for judged in self.lines)
+        return sum(judged.judged for judged in self.lines if judged.line.relation)
 
 
 def check(path: str, lets: Iterable[str] = ()) -> Checked:
@@ -48,6 +48,7 @@ def checked(read_: Document, lets: Iterable[str] = ()) -> Checked:
     roles = roles_of(formulas, told(lets))
     judge = Judge(roles)
     flat = [sign for items in formulas for sign in _leaves(items)]
+    judge.foresee(found)
     judge.labels, judge.scales = labels_of(formulas, roles)
     judge.reached = reaches(found, roles)
     judge.summed_only = r"\int" not in flat and r"\sum" in flat

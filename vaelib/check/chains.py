@@ -272,12 +272,18 @@ def _cut(row: _Row) -> list[Line]:
         current.append(item)
     if current:
         found.append(Line(row.source, row.row, relation, current, row.cell))
+    found = [line for line in found if not _is_aim(line.items)]
     if found:
         arrows = [i for i, item in enumerate(items) if item in (r"\Leftrightarrow", r"\Rightarrow")]
         if arrows and arrows[0] > 0:
             found = [replace(line, premise=True) for line in found]
         found[-1] = replace(found[-1], named=tuple(row.surface.named), mended=tuple(row.surface.mended))
     return found
+
+
+def _is_aim(items: Items) -> bool:
+    r"""\to \max_\theta: what is to be done, after which nothing stands."""
+    return bool(items) and items[0] in (r"\max", r"\min") and len(items) in (1, 3)
 
 
 def _never_closes(items: Items, at: int) -> bool:

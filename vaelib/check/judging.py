@@ -19,7 +19,7 @@ from vaelib._judging import judge
 from vaelib.check.chains import Chain, Line
 from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
-from vaelib.check.reading import Definition, Facts, Formula, Options, name_at, read
+from vaelib.check.reading import USUAL, Definition, Facts, Formula, Options, name_at, read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Roles, call_at, letter_of, text_of
 from vaelib.check.surface import UNSEEN_OPEN, resolved
 from vaelib.check.worlds import FAMILY, Plan, Setting, scope, settings
@@ -77,7 +77,8 @@ class Judge:
 
     roles: Roles
     definitions: dict[str, Definition] = field(default_factory=dict)
-    used: set[str] = field(default_factory=set)  # names taken in their usual meaning
+    used: dict[str, int] = field(default_factory=dict)  # names taken in their usual meaning, and its sign
+    later: dict[str, Definition] = field(default_factory=dict)  # what names will mean
     labels: set[str] = field(default_factory=set)  # of the document's Gaussians
     scales: set[str] = field(default_factory=set)  # \\sigma, \\Sigma
     assigned: dict[str, str] = field(default_factory=dict)  # the label of p and of q, where it is said
@@ -100,7 +101,6 @@ class Judge:
             good = [(above, _with(relation, line.relation or "=")) for above, relation in good]
             if result.verdict != "cannot be read":
                 good.append((line, "="))
-        self._learn(chain, done)
         return done
 
     def line(self, line: Line, good: list[tuple[Line, str]], lines: Sequence[Line], at: int) -> Judged:
@@ -108,6 +108,8 @@ class Judge:
             return Judged(line, "cannot be read", line.fault)
         if line.relation == "":
             return self._start(line, lines)
+        if at and self._label(line.items):
+            return Judged(line, "definition", "A law is assumed here.", lines[at - 1].source)
         if line.relation in ("~", "in"):
             return Judged(line, "definition", "A statement about a law.")
         if at == 1 and (defined := self._defines(lines[0], line)):
@@ -264,11 +266,21 @@ class Judge:
             return ""
         return next(iter(facts.labels), STANDARD)
 
+    def foresee(self, found: Sequence[Chain]) -> None:
+        """What names will mean that are used before they are defined."""
+        for chain in found:
+            if len(chain.lines) > 1 and chain.lines[1].relation in ("=", ":="):
+                self.define(chain.lines[0].items, chain.lines[1].items)
+        self.later, self.definitions = self.definitions, {}
+        self.later = {key: meaning for key, meaning in self.later.items() if key not in USUAL}
+
     def define(self, name: Items, meaning: Items, always: bool = False) -> None:
         """Notes what a name means; what was noted first stays, unless it is said again."""
         sign = name[:1] == ["-"]
         name = name[1:] if sign else name
         key = self._names(name)
+        if name and name[0] in self.roles.parameters:
+            return
         if not key or (key in self.definitions and not always) or key == r"\cal.N":
             return
         if key.startswith(r"\word.") and key != r"\word.ELBO" and not always:
@@ -279,12 +291,6 @@ class Judge:
         if key in {named_[0] for named_ in _names_in(body, self.roles)}:
             return  # it would lead back to itself
         self.definitions[key] = Definition(body, tuple(named[1]))
-
-    def _learn(self, chain: Chain, done: list[Judged]) -> None:
-        """Names that were used in their usual meaning, in lines that hold with it."""
-        for result in done:
-            if result.verdict in ("follows", "sloppy"):
-                self.used |= {key for key in getattr(result, "usual", ())}
 
     # -------------------------------------------------------------------------------------------------------- pairs
 
@@ -326,13 +332,17 @@ class Judge:
         bares = ["p(z | x)", "p(z)", *self.roles.observed[:1]] if "bare" in facts.used else ["p(z | x)"]
         reached = ["", "p", "o"] if self._may_be_reached(above, below) else [""]
         braces = [False, True] if any(UNSEEN_OPEN in _letters(line.items) for line in (above, below)) else [False]
+        meant = [True, False] if any(u.startswith("usual:") for u in facts.used) else [True]
+        if any(u.partition(":")[2] in self.used for u in facts.used if u.startswith("usual:")):
+            meant = [next(self.used[key] for u in facts.used if (key := u.partition(":")[2]) in self.used) > 0]
+        powers = [True, False] if "power" in facts.used else [True]
         drawn = ["q", "p"] if "samples" in facts.used else ["q"]
         logs = [False, True] if any(_exponentiates(line.items) for line in (above, below)) else [False]
         families = self._families(facts) if "gauss" in facts.used else [None]
-        for law, bare, there, braced, family, log, by in itertools.product(
-            laws, bares, reached, braces, families, logs, drawn
+        for law, bare, there, braced, family, log, by, usual, power in itertools.product(
+            laws, bares, reached, braces, families, logs, drawn, meant, powers
         ):
-            yield Options(law=law, bare=bare, reached=there, brackets=braced, family=family, logs=log, drawn=by)
+            yield Options(law, bare, usual, there, family, braced, log, by, power)
 
     def _families(self, facts: Facts) -> list[Family | None]:
         """How the Gaussians of two lines may be meant: which label is that of p and of q, numbers or vectors."""
@@ -431,6 +441,8 @@ class Judge:
         arg = {term[0].over for side in sides for term in side}
         result = self._judged(relation, values, tolerance, arg, sides)
         verdict, pair = result
+        if "map" in used and relation != "=":
+            raise Unfit("Whether it holds depends on the function, of which nothing is said.")
         if verdict == "place":
             return Judged(below, "does not follow", "One side is where something is largest or least, the other a value.")
         if verdict == "constant":
@@ -440,7 +452,7 @@ class Judge:
             bodies = [[(replace(term, over=""), f, node) for term, f, node in side] for side in sides]
             if self._judged(relation, self._values(bodies, options), tolerance, {""}, bodies)[0] == "holds":
                 return Judged(below, "sloppy", "The largest or least value is not repeated on the other side.")
-        if verdict == "broken" and relation == "approx" and (mean := self._sampled(sides, options)):
+        if relation == "approx" and verdict != "holds" and (mean := self._sampled(below, sides, options)):
             return mean
         if verdict == "open":
             if relation == "approx":
@@ -449,17 +461,35 @@ class Judge:
         usual = [u.partition(":")[2] for u in used if u.startswith("usual:")]
         if verdict == "holds":
             found = Judged(below, "sloppy" if mended else "follows", f"Mended: {mended[0]}." if mended else "")
-            self.used |= set(usual)
+            for key in usual:
+                self.used.setdefault(key, 1 if options.usual else -1)
             found.measure = measures[0] if measures else ""
             return found
-        if "a bracket" in mended:
-            raise CannotRead(f"It was read with a bracket mended, and does not follow so; what was meant is not clear.")
+        if doubtful := next((word for word in mended if word in ("a bracket", "both signs")), ""):
+            raise CannotRead(f"It was read with {doubtful} mended, and does not follow so; what was meant is not clear.")
         usual = [key for key in usual if key not in self.used]
         if usual:
             raise Unfit(f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold.")
         return Judged(below, "does not follow", f"{_symbol(relation)} does not hold: see the values.", values=pair)
 
-    def _sampled(self, sides: list, options: Options) -> Judged | None:
+    def _sampled(self, line: Line, sides: list, options: Options) -> Judged | None:
+        """An approximation by one sample: its mean is what it approximates; a term of the wrong sign is seen."""
+        formula = sides[1][0][1]
+        if len(sides[1]) != 1 or sides[1][0][0].over or not re.search(rf"\\b{LATENT}\\b", formula.latex):
+            return None
+
+        def equal(latex: str) -> bool:
+            term = sides[1][0][0]
+            node = tex(rf"\mathbb{{E}}_{{{options.drawn}({LATENT})}}[{latex}]")
+            above, below = self._values([sides[0], [(term, Formula(latex, formula.facts), node)]], options)
+            return judge("=", _value(above), _value(below)).verdict is Verdict.HOLDS
+
+        if equal(formula.latex):
+            return Judged(line, "follows")
+        for i, word in enumerate(words := formula.latex.split(" ")):
+            depth = sum((w in "([{") - (w in ")]}") for w in words[:i])
+            if word in ("+", "-") and depth == 0 and equal(" ".join([*words[:i], "-+"[word == "-"], *words[i + 1 :]])):
+                return Judged(line, "does not follow", "Its mean is not what it approximates: look at a sign.")
         return None
 
     # ------------------------------------------------------------------------------------------------------- values
@@ -471,7 +501,7 @@ class Judge:
         found = []
         items = resolved(items, options.brackets)
         for term in terms(items, self.roles):
-            formula = read(term.items, self.roles, self.definitions, options)
+            formula = read(term.items, self.roles, {**self.later, **self.definitions}, options)
             if formula.facts.unknown:
                 found.append((term, formula, tex("0")))
                 continue
@@ -522,7 +552,7 @@ class Judge:
     @staticmethod
     def _speaks(side: list[tuple[Term, Formula, Node]]) -> bool:
         """Whether a side speaks of laws, and not of numbers alone."""
-        return any(re.search(r"[pq](_\S*)? ?[_(]|[a-zA-Z]\b(?<!frac)(?<!log)", f.latex) for _, f, _ in side)
+        return any(re.search("[a-zA-Z]", re.sub(r"\\[a-zA-Z]+", "", f.latex)) for _, f, _ in side)
 
     def _judged(
         self, relation: str, values: list[np.ndarray], tolerance: float, over: set[str], sides: list

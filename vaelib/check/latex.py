@@ -16,7 +16,7 @@ LONGEST_BLOCK = 20_000  # characters in one block
 DEEPEST = 40  # braces inside each other, and macros that call each other
 
 _LEXEME = re.compile(r"(?<!\\)%[^\n]*|\\[a-zA-Z]+\*?|\\.|\d+(?:\.\d+)?|\.\d+|\n|[^\S\n]+|.", re.DOTALL)
-_DEFINES = re.compile(r"\\(?:newcommand|renewcommand|providecommand|DeclareMathOperator|def|let)\\*?(?![a-zA-Z])")
+_DEFINES = re.compile(r"\\(?:newcommand|renewcommand|providecommand|DeclareMathOperator|def|let)\*?(?![a-zA-Z])")
 
 
 class CannotRead(ValueError):

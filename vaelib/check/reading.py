@@ -40,11 +40,12 @@ class Options:
     Args:
         law: of an expectation that names none.
         bare: what p alone is, in KL(q || p): p(z | x), p(z); or the variable that p and q are both laws of.
-        usual: whether a name that the document does not define has its usual meaning.
+        usual: whether a name that the document does not define has its usual meaning, or minus that: a loss.
         reached: of which model q is the posterior, p or o; any law if empty.
         family: how the Gaussians are meant, if any are spoken of.
         logs: whether the letter of a variance is its logarithm, as networks return it.
         drawn: the law that samples are from, q or p.
+        inside: whether the 2 of \log(a)^2 belongs to a.
         brackets: whether braces around a sum, which are not seen, are meant as brackets.
     """
 
@@ -56,6 +57,7 @@ class Options:
     brackets: bool = False
     logs: bool = False
     drawn: str = "q"
+    inside: bool = True
 
 
 @dataclass(frozen=True)
@@ -283,6 +285,17 @@ class _Reader:
             end = self.density(items, at, out, bound, marks)
             if end:
                 return end
+        if item == r"\log" and at + 1 < len(items) and items[at + 1] == "(":
+            close = closing(items, at + 1)
+            if close > 0 and items[close + 1 : close + 2] == ["^"] and items[close + 2 : close + 3] != [[r"\top"]]:
+                self.facts.used.add("power")
+                power = ["^", "{", *self.walk(items[close + 2], bound, marks), "}"]
+                body = ["(", *self.walk(items[at + 2 : close], bound, marks), ")"]
+                if self.options.inside:
+                    out += [r"\log", "(", *body, *power, ")"]
+                else:
+                    out += ["(", r"\log", *body, ")", *power]
+                return close + 3
         if item in self.counts and self.counts[item] != "parts" and items[at + 1 : at + 2] != ["("]:
             out.append({"data": "N", "samples": "L"}[self.counts[item]])
             return at + 1
@@ -297,13 +310,24 @@ class _Reader:
         if item == "d" and self.waiting and at + 1 < len(items) and isinstance(items[at + 1], str):
             if items[at + 1] in self.roles.variables:
                 self.waiting -= 1
-        if item in self.roles.variables and not self.is_symbol(items, at):
+        if item in NOISE:
+            self.facts.used.add("noise")
+            out.append(LATENT)
+            return at + 1
+        if item in self.roles.variables and not self.is_symbol(items, at) and not self.is_partition(items, at):
             return self.variable(items, at, out, bound)
-        end = self.symbol(items, at, out, bound, marks)
+        end = self.map_of(items, at, out, bound, marks) or self.symbol(items, at, out, bound, marks)
         if end:
             return end
         if item in (r"\pm", r"\mp"):
-            raise CannotRead(r"Expected one sign, but got \pm: it says two formulas at once.")
+            self.facts.mended.append("both signs")
+            depth, end = 0, at + 1
+            while end < len(items):  # added and subtracted
+                depth += (items[end] in _OPEN) - (items[end] in _CLOSE)
+                if depth < 0 or (depth == 0 and items[end] in ("+", "-")):
+                    break
+                end += 1
+            return end
         if item in (r"\Var", r"\Cov"):
             out.append(r"\mathrm{Var}" if item == r"\Var" else r"\mathrm{Cov}")
             if items[at + 1 : at + 2] != ["_"]:
@@ -334,6 +358,9 @@ class _Reader:
         self.facts.used.add("gauss")
         self.facts.used.add(f"letter:{base}")
         self.facts.labels.add(label)
+        if base == r"\sigma" and exponents == [["2"]] and not index and items[end : end + 1] in (["I"], [r"\bb.I"]):
+            out += [r"\Sigma", *(["_", "{", label, "}"] if label else [])]
+            return end + 1
         name = [base, *(["_", "{", label, "}"] if label else [])]
         if index:
             name = ["{", *name, "}", "_", "{", "j", "}"] if label else [base, "_", "{", "j", "}"]
@@ -490,8 +517,9 @@ class _Reader:
         if entry == [r"\cdot"]:
             return LATENT
         letter, sub = letter_of(entry)
-        if letter in NOISE:
-            raise CannotRead("Densities of noise are not judged yet.")
+        if NOISE & set(_leaves(entry)):  # the map of the noise is a draw of the latent variable
+            self.facts.used.add("noise")
+            return LATENT
         if letter not in self.roles.variables or "=" in entry:
             raise CannotRead(f"Expected a variable in the brackets of a density, but got {_shown(entry)}.")
         return self.spelled(letter, sub, entry, bound)
@@ -529,6 +557,10 @@ class _Reader:
         self.facts.variables.add(self.roles.variables[letter])
         return end
 
+    def is_partition(self, items: Items, at: int) -> bool:
+        """Z_p: a name that a density hangs on is no variable."""
+        return items[at + 1 : at + 2] == ["_"] and items[at + 2] in (["p"], ["q"])
+
     def lost_letter(self, items: Items, at: int, out: list[str], bound: Mapping, marks: Mapping) -> int:
         r"""\log _\theta(x): the letter of the density was lost."""
         parameter = text_of(items[at + 2]) if at + 2 < len(items) else ""
@@ -547,9 +579,15 @@ class _Reader:
         r"""What hangs on an expectation: q, q(z|x), z \sim q, z|x,\theta."""
         laws: list[str] = []
         for part in _split(items, (",",)) if r"\sim" in items or "~" in items else [items]:
+            noise = NOISE & set(_leaves(part))
             if r"\sim" in part:
                 part = part[part.index(r"\sim") + 1 :]
             if not part:
+                continue
+            if noise:
+                self.facts.used.add("noise")
+                self.facts.variables.add(LATENT)
+                laws += [",", "q", "(", LATENT, ")"] if laws[-1:] not in ([","], []) else ["q", "(", LATENT, ")"]
                 continue
             if laws:
                 laws.append(",")
@@ -737,6 +775,24 @@ class _Reader:
                     return "samples" if self.roles.variables[letter] == LATENT else "data"
         return "parts"
 
+    def map_of(self, items: Items, at: int, out: list[str], bound: Mapping, marks: Mapping) -> int:
+        r"""f(z), of a function that nothing is said of; g(\epsilon, x), a draw of the latent variable. 0 if neither."""
+        if items[at] not in ("f", "g", "h", "T", "t", "G") or self.is_symbol(items, at):
+            return 0
+        call = call_at(items, at)
+        if call is None:
+            return 0
+        entries = [*call.targets, *call.givens, *call.parameters]
+        if items[at] != "f" and any(NOISE & set(_leaves(entry)) for entry in entries):
+            self.facts.used.add("noise")
+            out.append(LATENT)
+            return call.end
+        if items[at] in ("f", "h", "g") and len(call.targets) == 1:
+            self.facts.used.add("map")
+            out += ["f", "(", *self.walk(call.targets[0], bound, marks), ")"]
+            return call.end
+        return 0
+
     # ------------------------------------------------------------------------------------------------------- names
 
     def is_symbol(self, items: Items, at: int) -> bool:
@@ -771,9 +827,10 @@ class _Reader:
             self.facts.used.add(f"defined:{key}")
             return end
         usual = USUAL.get(key)
-        if usual and self.options.usual:
+        if usual:
             self.facts.used.add(f"usual:{key}")
-            out += self.usual(usual, arguments, marks)
+            words = self.usual(usual, arguments, marks)
+            out += words if self.options.usual else ["(", "-", *words, ")"]
             return end
         if key.startswith((r"\cal.", r"\word.")) or key == r"\KL":
             self.facts.unknown.append(key.removeprefix(r"\cal.").removeprefix(r"\word."))

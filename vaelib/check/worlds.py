@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 
 from vaelib.check.roles import LATENT
 from vaelib.derivation import IllTyped
-from vaelib.formula import Scope
+from vaelib.formula import Map, Scope
 from vaelib.formula.rules import Rule
 from vaelib.formula.typed import Typed
 
@@ -195,6 +195,7 @@ def scope(plan: Plan, setting: Setting) -> Scope:
         observed=observed,
         spaces={name: Cell(volumes[name]) for name in names},
         ranges={"i": DATA, "l": SAMPLES},
+        maps={"f": Map(lambda z: np.sin(1.7 * z + setting.seed) + 0.4 * np.asarray(z))},
     )
 
 
