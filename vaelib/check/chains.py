@@ -261,6 +261,11 @@ def _cut(row: _Row) -> list[Line]:
         if isinstance(item, str):
             depth = max(0, depth + (item in _OPEN) - (item in _CLOSE))
             cuts = item in RELATIONS or item in ARROWS
+            if item == "," and depth == 0 and _flat(items[i + 1 :]) and _relates(items[i + 1 :]) and (found or relation):
+                if current:
+                    found.append(Line(row.source, row.row, relation, current, row.cell))
+                current, relation = [], ""
+                continue
             if cuts and (depth == 0 or (item in ("=", r"\ge", r"\le") and _never_closes(items, i))):
                 if current or not (found or relation):
                     if current:
@@ -279,6 +284,11 @@ def _cut(row: _Row) -> list[Line]:
             found = [replace(line, premise=True) for line in found]
         found[-1] = replace(found[-1], named=tuple(row.surface.named), mended=tuple(row.surface.mended))
     return found
+
+
+def _relates(items: Items) -> bool:
+    """Whether another statement stands here."""
+    return any(isinstance(item, str) and item in RELATIONS for item in items)
 
 
 def _is_aim(items: Items) -> bool:

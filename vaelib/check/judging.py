@@ -19,7 +19,7 @@ from vaelib._judging import judge
 from vaelib.check.chains import Chain, Line
 from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
-from vaelib.check.reading import USUAL, Definition, Facts, Formula, Options, name_at, read
+from vaelib.check.reading import GAUSSIAN, USUAL, Definition, Facts, Formula, Options, name_at, read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Roles, call_at, letter_of, text_of
 from vaelib.check.surface import UNSEEN_OPEN, resolved
 from vaelib.check.worlds import FAMILY, Plan, Setting, scope, settings
@@ -27,6 +27,7 @@ from vaelib.derivation import IllTyped
 from vaelib.formula import Node, Scope, Unreadable, tex
 
 VERDICTS = ("start", "definition", "follows", "does not follow", "cannot be read", "no meaning", "sloppy")
+DIFFERENCES = 1e-6  # by how much a gradient by differences may be off
 MOST_VARIABLES = 7
 CLOSE = 0.05  # by how much an approximation may miss, relative to max(1, |value|)
 _DECIMAL = re.compile(r"\d*\.\d+")
@@ -94,7 +95,7 @@ class Judge:
         done: list[Judged] = []
         good: list[tuple[Line, str]] = []  # lines that may be compared with, with the relation of the last to each
         for i, line in enumerate(chain.lines):
-            result = self.line(line, good, chain.lines, i)
+            result = self._about_something(self.line(line, good, chain.lines, i))
             done.append(result)
             for name, body in line.named:
                 self.define(name, body)
@@ -129,6 +130,21 @@ class Judge:
             says = f"The integral is over {result.measure}, which is no variable of what is integrated."
             return replace(result, verdict="does not follow", says=says)
         return result
+
+    def _about_something(self, result: Judged) -> Judged:
+        r"""\argmax_q f where f does not depend on q says nothing."""
+        places = BEST_PLACES | {rf"\{place}" for place in BEST_PLACES}
+        if result.verdict not in ("definition", "follows") or not places & _letters(result.line.items[:1]):
+            return result
+        try:
+            side = self._terms(result.line.items, Options())
+            (values,) = self._values([side], Options())
+        except (CannotRead, Unreadable, IllTyped, Unfit):
+            return result
+        if side[0][1].facts.unknown or not np.all(np.ptp(values, axis=1) < 1e-12):
+            return result
+        says = "What is made largest or least does not depend on what it is varied over."
+        return replace(result, verdict="does not follow", says=says)
 
     def compared(self, line: Line, good: list[tuple[Line, str]]) -> Judged:
         """A line beside the ones above it: the nearest first."""
@@ -279,7 +295,7 @@ class Judge:
         sign = name[:1] == ["-"]
         name = name[1:] if sign else name
         key = self._names(name)
-        if name and name[0] in self.roles.parameters:
+        if name and (name[0] in self.roles.parameters or name[0] in GAUSSIAN):
             return
         if not key or (key in self.definitions and not always) or key == r"\cal.N":
             return
@@ -394,11 +410,7 @@ class Judge:
             others = _letters(meaning.items) & {r"\Sigma"}
             family = Family((label,), STANDARD, label, 0, not others, (LATENT,))
             where = gaussian_scope(family, 0)
-            values = [
-                _number(node, replace(where, values={**where.values, noise_: float(e), "I": 1.0}))
-                for e in (0, 1)
-                for noise_ in noise
-            ]
+            values = [_number(node, replace(where, observed={LATENT: float(noise_)})) for noise_ in (0, 1)]
         except (CannotRead, Unreadable, IllTyped, Unfit, StopIteration):
             return said
         end = f"_{{{label}}}" if label else ""
@@ -434,6 +446,10 @@ class Judge:
         values = self._values(sides, options)
         numbers = [_DECIMAL.findall(text_of(line.items)) for line in (above, below)]
         tolerance = _typed(numbers[0] + numbers[1]) if any(numbers) else CLOSE if "samples" in used else 0.0
+        if "gradient" in used:
+            if "noise" in used:
+                raise Unfit("Gradients through the noise are not judged yet.")
+            tolerance = max(tolerance, DIFFERENCES)
         if ("data" in used) and any("data" not in _used(side) and "p_d" not in _text(side) for side in sides):
             raise Unfit("One side speaks of one observation, and the other of all of them.")
         if any(numbers) and (self._speaks(sides[0]) or self._speaks(sides[1])):
@@ -475,7 +491,7 @@ class Judge:
     def _sampled(self, line: Line, sides: list, options: Options) -> Judged | None:
         """An approximation by one sample: its mean is what it approximates; a term of the wrong sign is seen."""
         formula = sides[1][0][1]
-        if len(sides[1]) != 1 or sides[1][0][0].over or not re.search(rf"\\b{LATENT}\\b", formula.latex):
+        if len(sides[1]) != 1 or sides[1][0][0].over or not re.search(rf"\b{LATENT}\b", formula.latex):
             return None
 
         def equal(latex: str) -> bool:
@@ -514,7 +530,7 @@ class Judge:
         by = frozenset().union(*(term.by for side in sides for term, _, _ in side))
         extremes = any(term.over for side in sides for term, _, _ in side)
         chosen = [s for s in self.settings if not (self.summed_only and s.fine)] or self.settings
-        rows: list[list[np.ndarray]] = [[], []]
+        rows: list[list[np.ndarray]] = [[] for _ in sides]
         if options.family is not None:
             if extremes:
                 raise Unfit("Largest and least values of Gaussians are not judged yet.")

@@ -163,6 +163,8 @@ def name_at(items: Items, at: int, roles: Roles) -> tuple[str, list[tuple[str, s
                     arguments += marked
                 elif entry[0] in roles.densities:
                     arguments.append((roles.densities[str(entry[0])], _mark(entry[1:])))
+                elif entry in ([r"\cal.D"], ["D"]):
+                    arguments.append(("", "data"))
                 elif letter_of(entry)[0] in roles.variables:
                     arguments.append(("", roles.variables[letter_of(entry)[0]]))
             end += call.end - 1
@@ -302,7 +304,9 @@ class _Reader:
         if item in (r"\log", r"\exp") and at + 1 < len(items) and items[at + 1] == "_":
             return self.lost_letter(items, at, out, bound, marks)
         if item in (r"\nabla", r"\partial"):
-            raise CannotRead("Gradients are not judged yet.")
+            self.facts.used.add("gradient")
+            out.append(item)
+            return at + 1
         if item in (r"\max", r"\min", r"\argmax", r"\argmin"):
             raise CannotRead(f"Expected {item} in front of a term, but got it inside one.")
         if item in (r"\dots", r"\ldots", r"\cdots", r"\vdots"):
@@ -310,6 +314,10 @@ class _Reader:
         if item == "d" and self.waiting and at + 1 < len(items) and isinstance(items[at + 1], str):
             if items[at + 1] in self.roles.variables:
                 self.waiting -= 1
+        if bound.get(item) == "random":
+            out += ["Y", "(", LATENT, ")"]
+            self.facts.variables.add(LATENT)
+            return at + 1
         if item in NOISE:
             self.facts.used.add("noise")
             out.append(LATENT)
@@ -627,12 +635,21 @@ class _Reader:
             self.facts.used.add("law")
             law = self.options.law.replace("|", r"\mid").split()
         out += [r"\mathbb{E}", "_", "{", *law, "}"]
+        if self.options.law and end < len(items) and "law" in self.facts.used:
+            bound = {**bound, **self.random(items[end:])}
         if end < len(items) and items[end] in _OPEN:
             close = closing(items, end)
             if close > 0:
                 out += ["[", *self.walk(items[end + 1 : close], bound, marks), "]"]
                 return close + 1
         return end
+
+    def random(self, items: Items) -> dict[str, str]:
+        r"""The letter of E[y] and E[\log y], of which nothing is known: a positive random number."""
+        close = closing(items, 0) if items[0] in _OPEN else -1
+        letters = {item for item in _leaves(items[: close + 1]) if item.isalpha() and len(item) == 1}
+        known = {*self.roles.variables, *self.roles.densities, *self.definitions, "e"}
+        return {next(iter(letters)): "random"} if len(letters) == 1 and not letters & known else {}
 
     def angle(self, items: Items, at: int, out: list[str], bound: Mapping, marks: Mapping) -> int:
         depth, end = 0, at
@@ -773,6 +790,10 @@ class _Reader:
                 scripts = text_of([s for s in entry[1:] if isinstance(s, list)])
                 if letter in self.roles.variables and name in scripts.strip("()[]").split(","):
                     return "samples" if self.roles.variables[letter] == LATENT else "data"
+        for letter, scripts in _scripted(body):
+            if letter in self.roles.variables and name == scripts.strip("()[]"):
+                if self.roles.variables[letter] != LATENT:
+                    return "data"
         return "parts"
 
     def map_of(self, items: Items, at: int, out: list[str], bound: Mapping, marks: Mapping) -> int:
@@ -809,7 +830,12 @@ class _Reader:
             out.append({"data": "i", "samples": "l", "parts": "j"}[bound[str(items[at])]])
             return at + 1
         definition = self.definitions.get(key)
+        indexed = self.indexed(items[at:end], bound)
         if definition is not None and not definition.fits(arguments):
+            likelihood = self.likelihood(definition, arguments)
+            if likelihood:
+                out += likelihood
+                return end
             self.facts.unknown.append(_shown([key]))
             out.append("?")
             return end
@@ -822,7 +848,7 @@ class _Reader:
                 for (kind, formal), (_, actual) in zip(definition.formals, arguments, strict=False)
                 if formal != actual and kind
             }
-            out += ["(", *self.walk(definition.body, bound, {**marks, **inner}), ")"]
+            out += ["(", *self.walk(definition.body, {**bound, **indexed}, {**marks, **inner}), ")"]
             self.depth -= 1
             self.facts.used.add(f"defined:{key}")
             return end
@@ -832,11 +858,32 @@ class _Reader:
             words = self.usual(usual, arguments, marks)
             out += words if self.options.usual else ["(", "-", *words, ")"]
             return end
-        if key.startswith((r"\cal.", r"\word.")) or key == r"\KL":
+        closed = items[end - 1] in (")", "]")
+        called = closed and bool(arguments) and items[at] not in self.roles.parameters
+        if key.startswith((r"\cal.", r"\word.")) or key == r"\KL" or (called and all(kind for kind, _ in arguments)):
             self.facts.unknown.append(key.removeprefix(r"\cal.").removeprefix(r"\word."))
             out.append("?")
             return end
         return 0
+
+    def indexed(self, items: Items, bound: Mapping) -> dict[str, str]:
+        """The variables in the brackets of a name that have the index of a sum: L(x^{(i)})."""
+        kinds = {}
+        for letter, scripts in _scripted(items):
+            if letter in self.roles.variables and bound.get(scripts.strip("()[]")) == "data":
+                name = self.roles.variables[letter]
+                kinds |= {other: "data" for other, mine in self.roles.variables.items() if mine == name}
+        return kinds
+
+    def likelihood(self, definition: Definition, arguments: Sequence[tuple[str, str]]) -> list[str]:
+        """L(x) where L(x, z) was said to be p(x, z): a likelihood of other variables."""
+        body = definition.body
+        call = call_at(body, 0) if body and body[0] in self.roles.densities else None
+        if call is None or call.end != len(body) or call.givens and len(call.targets) < 1:
+            return []
+        names = [name for kind, name in arguments if not kind]
+        self.facts.variables |= set(names)
+        return [self.roles.densities[str(body[0])], "(", ",".join(names), ")"]
 
     def usual(self, meaning: str, arguments: list[tuple[str, str]], marks: Mapping) -> list[str]:
         given = ",".join(self.roles.observed) or "x"
@@ -896,6 +943,17 @@ def moment_at(
     if label and not (label.isalnum() and len(label) <= 4):
         raise CannotRead(f"Expected a label that names a law, but got {label}.")
     return base, label, index, exponents, at
+
+
+def _scripted(items: Items) -> list[tuple[str, str]]:
+    """Each letter with the text of the script behind it."""
+    found: list[tuple[str, str]] = []
+    for i, item in enumerate(items):
+        if isinstance(item, list):
+            found += _scripted(item)
+        elif items[i + 1 : i + 2] and items[i + 1] in _SCRIPTS and i + 2 < len(items) and isinstance(items[i + 2], list):
+            found.append((item, text_of(items[i + 2])))
+    return found
 
 
 def _leaves(items: Items) -> list[str]:

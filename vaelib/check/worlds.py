@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 
 from vaelib.check.roles import LATENT
 from vaelib.derivation import IllTyped
-from vaelib.formula import Map, Scope
+from vaelib.formula import Map, Parameter, Scope
 from vaelib.formula.rules import Rule
 from vaelib.formula.typed import Typed
 
@@ -25,6 +25,7 @@ Array = np.ndarray
 Values = Mapping[str, Typed]
 STATES = {LATENT: 4}
 FEWER = 3  # states of the other variables
+OF_MODEL, OF_GUIDE = (r"\theta", r"\Theta"), (r"\phi", r"\lambda", r"\varphi", r"\psi", r"\eta")
 FAMILY = 7  # members over which a largest or least value is looked for
 DATA, SAMPLES = 5, 4000
 
@@ -149,6 +150,11 @@ class Setting:
 @lru_cache(maxsize=128)
 def scope(plan: Plan, setting: Setting) -> Scope:
     """The names of a document on one random table."""
+    return _scope(plan, setting, 0.0, 0.0)
+
+
+def _scope(plan: Plan, setting: Setting, model: float, guide: float) -> Scope:
+    """The same where the parameters of the model and of the guide have moved by so much."""
     names = plan.names
     sizes = [STATES.get(name, FEWER) for name in names]
     rng = np.random.default_rng([setting.seed, 11])
@@ -157,9 +163,11 @@ def scope(plan: Plan, setting: Setting) -> Scope:
     }
     observed = {name: int(rng.integers(n)) for name, n in zip(names, sizes, strict=True)}
 
-    def drawn(*key: int) -> Cells:
+    def drawn(*key: int, moved: float = 0.0) -> Cells:
         chance = np.random.default_rng([setting.seed, *key])
         table = chance.normal(0, 1.0, sizes)
+        if moved:
+            table = table + moved * chance.normal(0, 1.0, sizes)
         table = table - logsumexp(table)
         for axis, name in enumerate(names):
             shape = [1] * len(names)
@@ -169,15 +177,15 @@ def scope(plan: Plan, setting: Setting) -> Scope:
 
     seen = {name: state for name, state in observed.items() if name != LATENT}
 
-    def guide(cells: Cells) -> Any:
+    def as_guide(cells: Cells) -> Any:
         return cells if plan.joint_guide or LATENT not in names else Guide(cells, seen)
 
-    p, old = drawn(1, setting.model), drawn(2)
+    p, old = drawn(1, setting.model, moved=model), drawn(2)
     posterior = {"p": p, "o": old}.get(setting.reached)
-    q = guide(posterior or (p if setting.guide == FAMILY - 1 else drawn(3, setting.guide)))
+    q = as_guide(posterior or (p if setting.guide == FAMILY - 1 else drawn(3, setting.guide, moved=guide)))
     worlds: dict[str, Any] = {
         **{"p": p, "p_o": old, "p_n": _updated(old, observed), "p_s": drawn(6)},
-        **{"q": q, "q_o": guide(old if posterior else drawn(4)), "q_n": guide(drawn(5)), "q_s": guide(posterior or drawn(7))},
+        **{"q": q, "q_o": as_guide(old if posterior else drawn(4)), "q_n": as_guide(drawn(5)), "q_s": as_guide(posterior or drawn(7))},
     }
     values: dict[str, Any] = {"N": DATA, "L": SAMPLES}
     data = {}
@@ -195,7 +203,14 @@ def scope(plan: Plan, setting: Setting) -> Scope:
         observed=observed,
         spaces={name: Cell(volumes[name]) for name in names},
         ranges={"i": DATA, "l": SAMPLES},
-        maps={"f": Map(lambda z: np.sin(1.7 * z + setting.seed) + 0.4 * np.asarray(z))},
+        parameters={
+            **dict.fromkeys(OF_MODEL, Parameter(model, lambda v: _scope(plan, setting, float(v), guide))),
+            **dict.fromkeys(OF_GUIDE, Parameter(guide, lambda v: _scope(plan, setting, model, float(v)))),
+        },
+        maps={
+            "Y": Map(lambda z: np.exp(np.sin(2.3 * z + setting.seed))),
+            "f": Map(lambda z: np.sin(1.7 * z + setting.seed) + 0.4 * np.asarray(z)),
+        },
     )
 
 
