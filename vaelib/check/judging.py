@@ -109,12 +109,12 @@ class Judge:
             return Judged(line, "cannot be read", line.fault)
         if line.relation == "":
             return self._start(line, lines)
-        if at and self._label(line.items):
-            return Judged(line, "definition", "A law is assumed here.", lines[at - 1].source)
-        if line.relation in ("~", "in"):
+        if line.relation in ("~", "in") or (at and lines[at - 1].relation == "~" and self._label(line.items)):
             return Judged(line, "definition", "A statement about a law.")
         if at == 1 and (defined := self._defines(lines[0], line)):
             return defined
+        if at and self._label(line.items):
+            return Judged(line, "definition", "A law is assumed here.", lines[at - 1].source)
         if line.relation == ":=" and self._names(line.items):
             self.define(line.items, lines[at - 1].items, always=True)
             return Judged(line, "definition", compared_with=lines[at - 1].source)
@@ -138,7 +138,7 @@ class Judge:
             return result
         try:
             side = self._terms(result.line.items, Options())
-            (values,) = self._values([side], Options())
+            (values,) = self._values([side], Options(), 2)
         except (CannotRead, Unreadable, IllTyped, Unfit):
             return result
         if side[0][1].facts.unknown or not np.all(np.ptp(values, axis=1) < 1e-12):
@@ -362,26 +362,27 @@ class Judge:
 
     def _families(self, facts: Facts) -> list[Family | None]:
         """How the Gaussians of two lines may be meant: which label is that of p and of q, numbers or vectors."""
-        labels = tuple(sorted(self.labels | facts.labels))
-        given = [self.assigned.get(kind) for kind in (MODEL, GUIDE)]
+        labels = tuple(sorted(self.labels | facts.labels - {STANDARD}))
+        mine = sorted(facts.labels - {STANDARD})
+        said = (self.assigned.get(MODEL), self.assigned.get(GUIDE))
         pairs: list[tuple[str, str]] = []
-        if {"p", "q"} <= set(labels):
+        if said[0] is not None and said[1] is not None:
+            pairs = [(said[0], said[1])]
+        elif {"p", "q"} <= set(labels):
             pairs = [("p", "q")]
-        elif all(label is not None for label in given):
-            pairs = [(str(given[0]), str(given[1]))]
-        elif len(labels) == 1 or "q" in labels or "x" in labels or "" in labels:
-            guide = next((label for label in ("q", "", "x") if label in labels), labels[0] if labels else STANDARD)
-            pairs = [(STANDARD, guide)]
-            if not self.roles.observed:
-                pairs.append((guide, STANDARD))
-        if len(labels) >= 2 and not all(label is not None for label in given):
-            first, second = labels[:2]
-            pairs += [(first, second), (second, first)]
-        if len(labels) >= 2 and len(facts.labels - {STANDARD}) == 1:  # the other one may be the standard law here
-            own = next(iter(facts.labels - {STANDARD}))
-            for model, guide in list(pairs):
-                if own in (model, guide):
-                    pairs.append((own, STANDARD) if own == model else (STANDARD, own))
+        else:
+            pool = mine or list(labels)
+            guide = next((label for label in ("q", "", "x") if label in pool), pool[0] if pool else STANDARD)
+            if len(pool) < 2 or guide != pool[0] or guide in ("", "x"):
+                pairs = [(STANDARD, guide)] + ([] if self.roles.observed else [(guide, STANDARD)])
+            others = pool if len(pool) > 1 else [*pool, *(label for label in labels if label not in pool)]
+            if len(others) > 1:
+                pairs += [(others[0], others[1]), (others[1], others[0])]
+            known = [pair for pair in pairs if all(k is None or k == label for k, label in zip(said, pair, strict=True))]
+            pairs = known or pairs
+        if len(mine) == 1:  # the other one may be the standard law here
+            pairs += [(STANDARD, guide) for model, guide in pairs if guide == mine[0]]
+            pairs += [(model, STANDARD) for model, guide in pairs if model == mine[0]]
         diagonal = r"\sigma" in self.scales
         names = tuple(sorted({LATENT, *self.roles.observed}))
         return [
@@ -443,7 +444,6 @@ class Judge:
             raise Unfit(f"Nothing says what {unknown[0]} means.")
         mended = [*below.mended, *(word for term in sides[1] for word in term[1].facts.mended)]
         measures = [u.partition(":")[2] for term in sides[1] for u in term[1].facts.used if u.startswith("measure:")]
-        values = self._values(sides, options)
         numbers = [_DECIMAL.findall(text_of(line.items)) for line in (above, below)]
         tolerance = _typed(numbers[0] + numbers[1]) if any(numbers) else CLOSE if "samples" in used else 0.0
         if "gradient" in used:
@@ -455,8 +455,9 @@ class Judge:
         if any(numbers) and (self._speaks(sides[0]) or self._speaks(sides[1])):
             raise Unfit("The numbers are those of a particular case, which the formula above does not name.")
         arg = {term[0].over for side in sides for term in side}
-        result = self._judged(relation, values, tolerance, arg, sides)
-        verdict, pair = result
+        verdict, pair = self._judged(relation, self._values(sides, options, 1), tolerance, arg, sides)
+        if verdict in ("holds", "open"):
+            verdict, pair = self._judged(relation, self._values(sides, options), tolerance, arg, sides)
         if "map" in used and relation != "=":
             raise Unfit("Whether it holds depends on the function, of which nothing is said.")
         if verdict == "place":
@@ -524,8 +525,13 @@ class Judge:
             found.append((term, formula, tex(formula.latex)))
         return found
 
-    def _values(self, sides: list[list[tuple[Term, Formula, Node]]], options: Options) -> list[np.ndarray]:
-        """The values of both sides: one row for each setting, one column for each member of a family, if there is one."""
+    def _values(
+        self, sides: list[list[tuple[Term, Formula, Node]]], options: Options, count: int = 0
+    ) -> list[np.ndarray]:
+        """The values of both sides: one row for each setting, one column for each member of a family, if there is one.
+
+        With a count, on so many settings only: most readings that do not fit are gone then.
+        """
         plan = self._plan(sides)
         by = frozenset().union(*(term.by for side in sides for term, _, _ in side))
         extremes = any(term.over for side in sides for term, _, _ in side)
@@ -534,12 +540,12 @@ class Judge:
         if options.family is not None:
             if extremes:
                 raise Unfit("Largest and least values of Gaussians are not judged yet.")
-            for seed in range(3):
+            for seed in range(count or 3):
                 for side, kept in zip(sides, rows, strict=True):
                     where = gaussian_scope(options.family, seed)
                     kept.append(np.array([sum(term.sign * _number(node, where) for term, _, node in side)]))
             return [np.array(side) for side in rows]
-        for setting in chosen:
+        for setting in chosen[: count or None]:
             setting = replace(setting, reached=options.reached, drawn=options.drawn)
             members = [setting]
             if extremes:
