@@ -67,7 +67,7 @@ def chains(document: Document) -> list[Chain]:
         if not block.display and not _says_something(parts):
             continue
         for i, part in enumerate(parts):
-            if not part.items and not part.fault:
+            if (not part.items and not part.fault) or part.relation == "in":
                 continue
             if part.relation and found and (i > 0 or _may_go_on(found[-1], part)):
                 found[-1].lines.append(part)
@@ -213,6 +213,8 @@ def _without_remarks(read: Surface) -> Items:
         if isinstance(item, str) and item.startswith(r"\word.") and not _is_value(items, i):
             read.remarks.append(item.removeprefix(r"\word."))
             before, after = items[:i], items[i + 1 :]
+            if before[-1:] == ["("]:
+                before = before[:-1]
             items = before if before and before[-1:] != ["="] else after[after[:1] == [":"] :]
             break
     while items and items[-1] in (",", ".", ";", ":", "!", "'", r"\quad", "?"):

@@ -17,6 +17,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from mdit_py_plugins.amsmath import amsmath_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.dollarmath.index import math_block_dollar
 
 LARGEST = 2_000_000  # bytes
 LONGEST = 20_000  # characters in one block
@@ -124,6 +125,8 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"maxNesting": 20}).use(
         dollarmath_plugin, allow_space=True, allow_digits=True, double_inline=True, allow_blank_lines=True
     )
+    interrupts = {"alt": ["paragraph", "reference", "blockquote", "list"]}  # a display needs no empty line before it
+    parser.block.ruler.at("math_block", math_block_dollar(True, None, True), interrupts)
     parser.use(amsmath_plugin)
     parser.disable(["code", "link", "image", "autolink", "emphasis", "html_inline", "entity", "reference", "lheading"])
     return parser
@@ -134,7 +137,7 @@ def markdown_blocks(text: str) -> Iterator[Block]:
     text = _LIQUID.sub("$$", text)
     text = re.sub(r"\\\\\[(?=\s*\n)|^(\s*)\\\[", r"\1$$", text, flags=re.MULTILINE)
     text = re.sub(r"\\\\\](?=\s*$)|\\\](?=\s*$)", "$$", text, flags=re.MULTILINE)
-    text = _one_display_a_line(text)
+    text = re.sub(r"^(\s*>?\s*\$\$)[.,;:]\s*$", r"\1", text, flags=re.MULTILINE)
     if "$" not in text and "\\" not in text and "```" not in text:
         return
     for token in _parser().parse(text):
@@ -146,18 +149,14 @@ def markdown_blocks(text: str) -> Iterator[Block]:
         elif token.type == "fence" and token.info.strip().split(" ")[0] in _MATH_FENCES:
             yield Block(token.content, row + 1)
         elif token.type == "inline" and token.children is not None:
+            alone = token.content.lstrip().startswith("$$") and token.content.rstrip(" .,;").endswith("$$")
             for child in token.children:
                 if child.type in ("math_inline", "math_inline_double"):
-                    yield Block(child.content, row, child.type == "math_inline_double")
+                    yield Block(child.content, row, alone and child.type == "math_inline_double")
                 elif child.type == "text" and _LOOSE.match(child.content):
                     yield Block(child.content, row)
                 row += (child.type in ("softbreak", "hardbreak")) + child.content.count("\n")
             yield from _spoken_by_manim(token.content, token.map[0] + 1 if token.map else 1)
-
-
-def _one_display_a_line(text: str) -> str:
-    """A display that opens behind words begins on the row where it stands; rows are not moved."""
-    return text
 
 
 def _spoken_by_manim(text: str, row: int) -> Iterator[Block]:

@@ -111,6 +111,8 @@ class Judge:
             return self._start(line, lines)
         if line.relation in ("~", "in") or (at and lines[at - 1].relation == "~" and self._label(line.items)):
             return Judged(line, "definition", "A statement about a law.")
+        if at == 1 and (drawn := self._drawn(lines[0], line)):
+            return drawn
         if at == 1 and (defined := self._defines(lines[0], line)):
             return defined
         if at and self._label(line.items):
@@ -119,8 +121,6 @@ class Judge:
             self.define(line.items, lines[at - 1].items, always=True)
             return Judged(line, "definition", compared_with=lines[at - 1].source)
         line = replace(line, relation="=") if line.relation == ":=" else line
-        if at == 1 and (drawn := self._drawn(lines[0], line)):
-            return drawn
         result = self.compared(line, good)
         if result.verdict == "does not follow" and line.premise:
             says = "A condition, or one of two statements that are said to be equivalent: it claims nothing by itself."
@@ -197,6 +197,12 @@ class Judge:
         """Whether the first relation of a chain says what a name means."""
         if meaning.relation not in ("=", ":="):
             return None
+        operators = (r"\max", r"\min")
+        if name.items[0] in operators and meaning.items[0] == name.items[0] and name.items[1:2] == ["_"] == meaning.items[1:2]:
+            name, meaning = replace(name, items=name.items[3:]), replace(meaning, items=meaning.items[3:])
+            known = {*self.definitions, *self.used, *USUAL}
+            if not self._names(name.items) or self._names(name.items) in known:
+                return None
         key = self._names(name.items)
         if not key:
             return self._assumes(name, meaning)
@@ -458,6 +464,8 @@ class Judge:
         verdict, pair = self._judged(relation, self._values(sides, options, 1), tolerance, arg, sides)
         if verdict in ("holds", "open"):
             verdict, pair = self._judged(relation, self._values(sides, options), tolerance, arg, sides)
+        if verdict == "broken" and options.family is not None and any(term[0].over for side in sides for term in side):
+            raise Unfit("Largest and least values of Gaussians are compared at each place alone.")
         if "map" in used and relation != "=":
             raise Unfit("Whether it holds depends on the function, of which nothing is said.")
         if verdict == "place":
@@ -538,7 +546,7 @@ class Judge:
         chosen = [s for s in self.settings if not (self.summed_only and s.fine)] or self.settings
         rows: list[list[np.ndarray]] = [[] for _ in sides]
         if options.family is not None:
-            if extremes:
+            if extremes and any(len(side) != 1 or side[0][0].over != sides[0][0][0].over for side in sides):
                 raise Unfit("Largest and least values of Gaussians are not judged yet.")
             for seed in range(count or 3):
                 for side, kept in zip(sides, rows, strict=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MOST = 20_000  # signs in one block, macros expanded
 LONGEST_BLOCK = 20_000  # characters in one block
@@ -216,17 +216,20 @@ def _optional(waiting: list[tuple[Sign, int]], default: Sequence[str], row: int)
     return found
 
 
-Items = list  # of str and of Items: a group in braces is a list
+class Items(list[Any]):
+    """Signs, and groups in braces, which are Items again. A group may be looked for in a set, where it is never found."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 def grouped(texts: Sequence[str]) -> Items:
     """The signs with each group in braces as a list; a brace too many is left out, one that lacks is added."""
-    stack: list[Items] = [[]]
+    stack: list[Items] = [Items()]
     for text in texts:
         if text == "{":
             if len(stack) > DEEPEST:
                 raise CannotRead(f"Expected at most {DEEPEST} braces inside each other, but got more.")
-            stack.append([])
+            stack.append(Items())
         elif text == "}":
             if len(stack) > 1:
                 inner = stack.pop()

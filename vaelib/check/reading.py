@@ -607,7 +607,7 @@ class _Reader:
                 if call is None:
                     laws += self.bare(self.roles.densities[str(part[0])], part[1:], marks)
                     continue
-            if "|" in part:
+            if "|" in part and part[0] not in ("N", r"\cal.N"):
                 laws += self.given_as_law(part, "", marks)
                 continue
             letter, _ = letter_of(part)

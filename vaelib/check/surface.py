@@ -27,6 +27,7 @@ _SEEN_THROUGH = set(r"\boxed \fbox \mbox* \ensuremath \cancel \underline \mathst
 _FONTS = set(r"\mathbf \boldsymbol \bm \pmb \vec \mathit \mathsf \mathnormal \mathtt \bold \mathbold \underline".split())
 _WORDS = set(r"\text \mathrm \operatorname \operatorname* \textrm \mbox \textbf \textit \textup \textsf \hbox".split())
 _WORDS |= {r"\mathop", r"\mathcal", r"\mathbb", r"\mathscr", r"\mathfrak", r"\mathds", r"\mathbbm", r"\mathscr"}
+_OLD_FONTS = {r"\rm": r"\mathrm", r"\sf": r"\mathsf", r"\cal": r"\mathcal"}
 _SCRIPT = {r"\mathcal", r"\mathscr", r"\mathfrak"}
 _BLACKBOARD = {r"\mathbb", r"\mathds", r"\mathbbm"}
 _SAME = {
@@ -92,7 +93,7 @@ class Surface:
         remarks: words that were beside the formula.
     """
 
-    items: Items = field(default_factory=list)
+    items: Items = field(default_factory=Items)
     named: list[tuple[Items, Items]] = field(default_factory=list)
     mended: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -107,7 +108,7 @@ def surface(items: Items) -> Surface:
 
 def resolved(items: Items, brackets: bool) -> Items:
     """The items with braces around sums taken for brackets, or for nothing, as they look."""
-    found: Items = []
+    found = Items()
     for item in items:
         if isinstance(item, list):
             found.append(resolved(item, brackets))
@@ -139,8 +140,8 @@ class _Cleaner:
     def clean(self, items: Items) -> Items:
         if r"\over" in items:
             at = items.index(r"\over")
-            return [r"\frac", self.clean(items[:at]), self.clean(items[at + 1 :])]
-        out: Items = []
+            return Items([r"\frac", self.clean(items[:at]), self.clean(items[at + 1 :])])
+        out = Items()
         at = 0
         while at < len(items):
             at = self.step(items, at, out)
@@ -149,6 +150,10 @@ class _Cleaner:
     def step(self, items: Items, at: int, out: Items) -> int:
         item = items[at]
         if isinstance(item, list):
+            first = next((i for i in item if i != " "), None)
+            if first in _OLD_FONTS and plain_word(item):  # {\\rm KL}
+                self.word(_OLD_FONTS[str(first)], ["", item], 0, out)
+                return at + 1
             inner = self.clean(item)
             if _operator_before(out) not in ("", r"\KL"):
                 if _lone(inner) or out[-1] == r"\int":
@@ -277,7 +282,7 @@ class _Cleaner:
         bare = [item for item in base if item != " "]
         if text == r"\underset":
             if bare and bare[0] == r"\int" and mark:
-                out += [r"\int", "_", mark[:1]]
+                out += [r"\int", "_", Items(mark[:1])]
             else:
                 out += [*bare, "_", mark]
         elif bare in (["="], [r"\equiv"], [r"\sim"]):
@@ -382,7 +387,7 @@ class _Cleaner:
             if run.startswith(word) and (word.lower() not in ("tr", "ln", "min", "max") or run == word):
                 out.append(_SAID.get(word.lower(), rf"\word.{word}"))
                 return at + len(word)
-        if run in _STOPS or (len(run) >= 4 and run[0].islower() and run not in ("softplus",)) or run in ("Left", "Right"):
+        if run in _STOPS or (len(run) >= 4 and run[1:].islower() and run != "softplus") or run in ("Left", "Right"):
             out.append(rf"\word.{run}")
             return end
         if run[0] == "E":
@@ -449,7 +454,7 @@ def _lone(items: Items) -> bool:
 def _joined(out: Items) -> Items:
     """Two bars as one; D_{KL} as the divergence; := as one sign; blanks dropped."""
     kept = [item for item in out if item != " "]
-    result: Items = []
+    result = Items()
     at = 0
     while at < len(kept):
         item = kept[at]
