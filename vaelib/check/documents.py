@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
 from mdit_py_plugins.amsmath import amsmath_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.dollarmath.index import math_block_dollar
@@ -125,8 +126,15 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"maxNesting": 20}).use(
         dollarmath_plugin, allow_space=True, allow_digits=True, double_inline=True, allow_blank_lines=True
     )
-    interrupts = {"alt": ["paragraph", "reference", "blockquote", "list"]}  # a display needs no empty line before it
-    parser.block.ruler.at("math_block", math_block_dollar(True, None, True), interrupts)
+    of_plugin = math_block_dollar(True, None, True)
+
+    def display(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        """A display, which needs no empty line before it; when only asked whether one begins here, it pushes nothing."""
+        if silent:
+            return state.src.startswith("$$", state.bMarks[start] + state.tShift[start])
+        return of_plugin(state, start, end, silent)
+
+    parser.block.ruler.at("math_block", display, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     parser.use(amsmath_plugin)
     parser.disable(["code", "link", "image", "autolink", "emphasis", "html_inline", "entity", "reference", "lheading"])
     return parser
@@ -143,7 +151,7 @@ def markdown_blocks(text: str) -> Iterator[Block]:
     for token in _parser().parse(text):
         row = token.map[0] + 1 if token.map else 1
         if token.type in ("math_block", "math_block_label"):
-            yield Block(token.content, row + (token.content.startswith("\n")))
+            yield Block(token.content, row)
         elif token.type == "amsmath":
             yield Block(token.content, row)
         elif token.type == "fence" and token.info.strip().split(" ")[0] in _MATH_FENCES:
