@@ -66,7 +66,9 @@ def compared(checked: Checked, listed: list[dict[str, str]], text: str) -> tuple
     places: list[tuple[int, int]] = []
     for wrong in listed:  # errors first: what is listed as sloppy takes what is left
         places = located(wrong["where"], text, places)
-        rows = {row for chain in chained(checked) if any(f <= r <= la for r in chain for f, la in places) for row in chain}
+        rows = {
+            row for chain in chained(checked) if any(f <= r <= la for r in chain for f, la in places) for row in chain
+        }
         hit = next((a for a in accused if a.line.row in rows), None)
         if wrong["kind"] == "error":
             found += hit is not None
@@ -99,7 +101,9 @@ def main(arguments: list[str]) -> int:
         found, said = compared(checked, wrong, text)
         total.update(lines=checked.total, judged=checked.judged, errors=errors, found=found, ms=int(1000 * seconds))
         total.update(unread=kinds["cannot be read"], none=kinds["no meaning"])
-        total.update(unlisted=sum("NOT LISTED" in line for line in said), sloppy=sum("accused" in line for line in said))
+        total.update(
+            unlisted=sum("NOT LISTED" in line for line in said), sloppy=sum("accused" in line for line in said)
+        )
         print(
             f"{name:8}{checked.total:>6}{checked.judged:>7}{kinds['cannot be read']:>7}{kinds['no meaning']:>6}"
             f"{f'{found} of {errors}':>10}{seconds:>7.2f}s"
@@ -107,7 +111,9 @@ def main(arguments: list[str]) -> int:
         print("\n".join(said) + "\n" * bool(said), end="")
         if "--all" in arguments:
             for judged in checked.lines:
-                print(f"    {judged.line.row:4} {judged.verdict:16} {judged.line.source[:SHOWN]} | {judged.says[:SHOWN]}")
+                print(
+                    f"    {judged.line.row:4} {judged.verdict:16} {judged.line.source[:SHOWN]} | {judged.says[:SHOWN]}"
+                )
     print(
         f"{total['judged']} of {total['lines']} lines judged ({total['judged'] / max(1, total['lines']):.0%}), "
         f"{total['unread']} not read, {total['none']} without meaning; {total['found']} of {total['errors']} listed errors "

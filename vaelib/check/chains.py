@@ -11,7 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from vaelib.check.documents import Block, Document
-from vaelib.check.latex import LONGEST_BLOCK, CannotRead, Items, Macro, Sign, expanded, grouped, macros_of, signs
+from vaelib.check.latex import (
+    LONGEST_BLOCK,
+    LONGEST_ROW,
+    CannotRead,
+    Items,
+    Macro,
+    Sign,
+    expanded,
+    grouped,
+    macros_of,
+    signs,
+)
 from vaelib.check.surface import HOUSE, Surface, surface
 
 RELATIONS = {
@@ -84,6 +95,8 @@ def _may_go_on(chain: Chain, part: Line) -> bool:
 
 def _says_something(parts: Sequence[Line]) -> bool:
     """Whether mathematics in line is a statement, and not a name in passing."""
+    if any(part.fault for part in parts):
+        return any("=" in part.source for part in parts)
     judged = [part for part in parts if part.relation not in ("", "~", "in")]
     signs_ = sum(len(_flat(part.items)) for part in parts)
     return bool(judged) and signs_ >= 8
@@ -112,6 +125,10 @@ def rows_of(block: Block, macros: Mapping[str, Macro]) -> list[_Row]:
             continue
         row = next(sign.row for sign in part if sign.text.strip(" &"))
         source = _shown(part)
+        if len(part) > LONGEST_ROW:
+            fault = f"Expected a formula of at most {LONGEST_ROW:,} signs, but got {len(part):,}."
+            found.append(_Row(source[:80], row, block.cell, Surface(), fault))
+            continue
         if skipped:
             fault = "Expected one formula, but got several cases, which are not read."
             found.append(_Row(source, row, block.cell, Surface(), fault))
@@ -263,7 +280,13 @@ def _cut(row: _Row) -> list[Line]:
         if isinstance(item, str):
             depth = max(0, depth + (item in _OPEN) - (item in _CLOSE))
             cuts = item in RELATIONS or item in ARROWS
-            if item == "," and depth == 0 and _flat(items[i + 1 :]) and _relates(items[i + 1 :]) and (found or relation):
+            if (
+                item == ","
+                and depth == 0
+                and _flat(items[i + 1 :])
+                and _relates(items[i + 1 :])
+                and (found or relation)
+            ):
                 if current:
                     found.append(Line(row.source, row.row, relation, current, row.cell))
                 current, relation = [], ""

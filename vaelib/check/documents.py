@@ -116,7 +116,7 @@ def kind_of(text: str) -> str:
 # ------------------------------------------------------------------------------------------------------------ Markdown
 
 _LIQUID = re.compile(r"\{%-?\s*(?:end)?(?:math|katex|mathjax)\b.*?%\}")
-_MANIM = re.compile(r"\b(?:MathTex|Tex)\((.*?)\)\s*$", re.DOTALL | re.MULTILINE)
+_MANIM = re.compile(r"\b(?:MathTex|Tex)\(((?:[^\n]*\n){0,12}?[^\n]*)\)\s*$", re.MULTILINE)
 _RAW = re.compile(r"""r?"((?:[^"\\]|\\.)*)"|r?'((?:[^'\\]|\\.)*)'""", re.DOTALL)
 _LOOSE = re.compile(r"^\s*&.*\\[a-zA-Z]")
 _MATH_FENCES = ("math", "latex", "tex", "katex")
@@ -143,9 +143,9 @@ def _parser() -> MarkdownIt:
 def markdown_blocks(text: str) -> Iterator[Block]:
     r"""The mathematics of Markdown: $..$, $$..$$, LaTeX environments, \[..\], fenced ```math and {% math %}."""
     text = _LIQUID.sub("$$", text)
-    text = re.sub(r"\\\\\[(?=\s*\n)|^(\s*)\\\[", r"\1$$", text, flags=re.MULTILINE)
-    text = re.sub(r"\\\\\](?=\s*$)|\\\](?=\s*$)", "$$", text, flags=re.MULTILINE)
-    text = re.sub(r"^(\s*>?\s*\$\$)[.,;:]\s*$", r"\1", text, flags=re.MULTILINE)
+    text = re.sub(r"\\\\\[(?=[ \t]*\n)|^([ \t]*)\\\[", r"\1$$", text, flags=re.MULTILINE)
+    text = re.sub(r"\\\\\](?=[ \t]*$)|\\\](?=[ \t]*$)", "$$", text, flags=re.MULTILINE)
+    text = re.sub(r"^([ \t]*>?[ \t]*\$\$)[.,;:][ \t]*$", r"\1", text, flags=re.MULTILINE)
     if "$" not in text and "\\" not in text and "```" not in text:
         return
     for token in _parser().parse(text):
@@ -180,36 +180,36 @@ def _spoken_by_manim(text: str, row: int) -> Iterator[Block]:
 # -------------------------------------------------------------------------------------------------------------- LaTeX
 
 _DISPLAYS = "equation align alignat gather multline eqnarray flalign displaymath math dmath".split()
-_TEX = re.compile(
+_VERBATIM = "verbatim lstlisting minted comment".split()
+_MARK = re.compile(
     r"(?<!\\)%[^\n]*"
-    r"|\\begin\{(?:verbatim|lstlisting|minted|comment)\*?\}.*?\\end\{(?:verbatim|lstlisting|minted|comment)\*?\}"
-    r"|\\verb\*?(?P<bar>[^\sa-zA-Z]).*?(?P=bar)"
-    r"|\\begin\{(?P<name>" + "|".join(_DISPLAYS) + r")(?P<star>\*?)\}(?P<body>.*?)\\end\{(?P=name)(?P=star)\}"
-    r"|(?<!\\)\$\$(?P<dollars>[^$]*)\$\$"
-    r"|(?<!\\)\$(?P<dollar>[^$\n]*(?:\n[^$\n]+){0,30})\$"
-    r"|\\\[(?P<square>.*?)\\\]"
-    r"|\\\((?P<round>.*?)\\\)",
-    re.DOTALL,
+    r"|\\verb\*?(?P<bar>[^\sa-zA-Z*])[^\n]*?(?P=bar)"
+    r"|\\(?P<side>begin|end)\{(?P<name>" + "|".join(_DISPLAYS + _VERBATIM) + r")\*?\}"
+    r"|(?<!\\)\$\$?|\\[\[\]()]|\n[^\S\n]*\n"
 )
+_CLOSES = {"$": "$", "$$": "$$", r"\[": r"\]", r"\(": r"\)"}
 
 
 def latex_blocks(text: str) -> Iterator[Block]:
-    """The mathematics of a LaTeX file: displays and what stands in line."""
-    begin = text.find(r"\begin{document}")
-    row, seen = 1, 0
-    for match in _TEX.finditer(_closed(text), max(0, begin)):
-        row, seen = row + text.count("\n", seen, match.start()), match.start()
-        for name in ("body", "dollars", "square", "dollar", "round"):
-            if match.group(name) is not None:
-                yield Block(match.group(name), row, name not in ("dollar", "round"))
-
-
-def _closed(text: str) -> str:
-    """The text, with a search bounded: an environment that is never closed is looked for once, not from each start."""
-    for opening, closing in ((r"\[", r"\]"), (r"\(", r"\)")):
-        if text.count(opening) > 2000 and text.count(closing) < text.count(opening) // 2:
-            text = text.replace(opening, "  ")
-    return text
+    """The mathematics of a LaTeX file, displays and what stands in line, found in one pass from mark to mark."""
+    opened, start = "", 0  # what is open, and where its content begins
+    row = seen = 0
+    for match in _MARK.finditer(text, max(0, text.find(r"\begin{document}"))):
+        sign, name = match.group(), match.group("name")
+        if name in _VERBATIM:
+            opened = name if match.group("side") == "begin" else ""
+        elif opened in _VERBATIM or sign[0] == "%" or sign.startswith(r"\verb"):
+            continue
+        elif (name and match.group("side") == "end" and opened == name) or sign == _CLOSES.get(opened):
+            row, seen = row + text.count("\n", seen, start), start
+            yield Block(text[start : match.start()], row + 1, opened not in ("$", r"\("))
+            opened = ""
+        elif name and match.group("side") == "begin":
+            opened, start = name, match.end()
+        elif sign in _CLOSES:
+            opened, start = sign, match.end()
+        elif sign[0] == "\n" and opened == "$":  # a dollar alone
+            opened = ""
 
 
 # ---------------------------------------------------------------------------------------------- notebooks and scripts

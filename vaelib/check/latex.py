@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 MOST = 20_000  # signs in one block, macros expanded
 LONGEST_BLOCK = 20_000  # characters in one block
+LONGEST_ROW = 2_000  # signs in one row
+MOST_MACROS, LONGEST_MACRO = 300, 800  # of a document, and characters of each
 DEEPEST = 40  # braces inside each other, and macros that call each other
 
 _LEXEME = re.compile(r"(?<!\\)%[^\n]*|\\[a-zA-Z]+\*?|\\.|\d+(?:\.\d+)?|\.\d+|\n|[^\S\n]+|.", re.DOTALL)
@@ -61,8 +64,8 @@ def signs(source: str, row: int = 1) -> list[Sign]:
 def macros_of(source: str) -> dict[str, Macro]:
     r"""The macros that a document defines by \newcommand, \renewcommand, \def, \let and \DeclareMathOperator."""
     found: dict[str, Macro] = {}
-    for match in _DEFINES.finditer(source):
-        read = _definition([sign.text for sign in signs(source[match.start() : match.start() + 2000])], 0)
+    for match in islice(_DEFINES.finditer(source), MOST_MACROS):
+        read = _definition([sign.text for sign in signs(source[match.start() : match.start() + LONGEST_MACRO])], 0)
         if read is not None:
             name, macro, _ = read
             found[name] = macro

@@ -35,7 +35,7 @@ _CONSTANTS = frozenset({r"\pi", "e", "I", r"\infty", r"\mu", r"\sigma", r"\Sigma
 
 @dataclass(frozen=True)
 class Options:
-    """How to read what could be read in two ways.
+    r"""How to read what could be read in two ways.
 
     Args:
         law: of an expectation that names none.
@@ -209,7 +209,9 @@ def _parameters(entry: Items, roles: Roles) -> list[tuple[str, str]] | None:
         while at < len(entry) and (entry[at] in _SCRIPTS or isinstance(entry[at], list) or entry[at] in ("'", "*")):
             scripts.append(entry[at])
             at += 1
-        found.append((MODEL if letter in (r"\theta", r"\Theta", r"\vartheta") else GUIDE, STAR if hat else _mark(scripts)))
+        found.append(
+            (MODEL if letter in (r"\theta", r"\Theta", r"\vartheta") else GUIDE, STAR if hat else _mark(scripts))
+        )
     return found
 
 
@@ -390,7 +392,9 @@ class _Reader:
         if len(parts) not in (2, 3):
             return 0
         if len(parts) == 2 and not self.in_law:
-            raise CannotRead("Expected a density N(x; m, S) or a law of a mean, but got a law N(m, S) as if it were a number.")
+            raise CannotRead(
+                "Expected a density N(x; m, S) or a law of a mean, but got a law N(m, S) as if it were a number."
+            )
         mean, variance = parts[-2:]
         if mean == ["0"] and variance in (["1"], ["I"], ["I", "_", [r"\ell"]], ["I", "_", ["d"]], ["I", "_", ["k"]]):
             label = STANDARD
@@ -879,7 +883,7 @@ class _Reader:
         """L(x) where L(x, z) was said to be p(x, z): a likelihood of other variables."""
         body = definition.body
         call = call_at(body, 0) if body and body[0] in self.roles.densities else None
-        if call is None or call.end != len(body) or call.givens and len(call.targets) < 1:
+        if call is None or call.end != len(body) or (call.givens and len(call.targets) < 1):
             return []
         names = [name for kind, name in arguments if not kind]
         self.facts.variables |= set(names)
@@ -905,9 +909,7 @@ class _Reader:
 GAUSSIAN = (r"\mu", r"\sigma", r"\Sigma")
 
 
-def moment_at(
-    items: Items, at: int, roles: Roles, bound: Mapping[str, str]
-) -> tuple[str, str, bool, list[Items], int]:
+def moment_at(items: Items, at: int, roles: Roles, bound: Mapping[str, str]) -> tuple[str, str, bool, list[Items], int]:
     """A mean or a scale: its letter, its label, whether it has the index of a component, its exponents, the place behind."""
     base, label, index = str(items[at]), "", False
     exponents: list[Items] = []
@@ -951,7 +953,9 @@ def _scripted(items: Items) -> list[tuple[str, str]]:
     for i, item in enumerate(items):
         if isinstance(item, list):
             found += _scripted(item)
-        elif items[i + 1 : i + 2] and items[i + 1] in _SCRIPTS and i + 2 < len(items) and isinstance(items[i + 2], list):
+        elif (
+            items[i + 1 : i + 2] and items[i + 1] in _SCRIPTS and i + 2 < len(items) and isinstance(items[i + 2], list)
+        ):
             found.append((item, text_of(items[i + 2])))
     return found
 

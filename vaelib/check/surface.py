@@ -21,12 +21,16 @@ _SILENT = set(
     r"\displaystyle \textstyle \scriptstyle \limits \nolimits \nonumber \notag \mathstrut \strut \hline \rm \it \bf"
     r" \cal \sf \boldmath \mathop \mathrel \mathbin \mathord \centering \qed \bm* \tiny \small \large".split()
 )
-_WITH_ARGUMENT = set(r"\label \tag \tag* \hspace \hspace* \vspace \phantom \hphantom \vphantom \color \ref \eqref".split())
+_WITH_ARGUMENT = set(
+    r"\label \tag \tag* \hspace \hspace* \vspace \phantom \hphantom \vphantom \color \ref \eqref".split()
+)
 _WITH_ARGUMENT |= {r"\cite", r"\footnote", r"\mskip", r"\intertext", r"\tcolor"}
 _SEEN_THROUGH = set(r"\boxed \fbox \mbox* \ensuremath \cancel \underline \mathstrut \mathclose \mathopen".split())
-_FONTS = set(r"\mathbf \boldsymbol \bm \pmb \vec \mathit \mathsf \mathnormal \mathtt \bold \mathbold \underline".split())
+_FONTS = set(
+    r"\mathbf \boldsymbol \bm \pmb \vec \mathit \mathsf \mathnormal \mathtt \bold \mathbold \underline".split()
+)
 _WORDS = set(r"\text \mathrm \operatorname \operatorname* \textrm \mbox \textbf \textit \textup \textsf \hbox".split())
-_WORDS |= {r"\mathop", r"\mathcal", r"\mathbb", r"\mathscr", r"\mathfrak", r"\mathds", r"\mathbbm", r"\mathscr"}
+_WORDS |= {r"\mathop", r"\mathcal", r"\mathbb", r"\mathscr", r"\mathfrak", r"\mathds", r"\mathbbm"}
 _OLD_FONTS = {r"\rm": r"\mathrm", r"\sf": r"\mathsf", r"\cal": r"\mathcal"}
 _SCRIPT = {r"\mathcal", r"\mathscr", r"\mathfrak"}
 _BLACKBOARD = {r"\mathbb", r"\mathds", r"\mathbbm"}
@@ -39,7 +43,14 @@ _SAME = {
     **{r"\thickapprox": r"\approx", r"\simeq": r"\approx", "≈": r"\approx", r"\coloneqq": ":=", r"\triangleq": ":="},
     **{r"\coloneq": ":=", r"\doteq": ":=", r"\eqdef": ":=", r"\defeq": ":=", r"\vcentcolon": ":", r"\colon": ":"},
     **{r"\ast": "*", r"\star": "*", r"\intercal": r"\top", r"\prime": "'", r"\odot": r"\cdot", r"\circ": r"\cdot"},
-    **{"−": "-", "·": r"\cdot", "×": r"\times", r"\varnothing": r"\emptyset", r"\iint": r"\int", r"\implies": r"\Rightarrow"},
+    **{
+        "−": "-",
+        "·": r"\cdot",
+        "×": r"\times",
+        r"\varnothing": r"\emptyset",
+        r"\iint": r"\int",
+        r"\implies": r"\Rightarrow",
+    },
     **{r"\iff": r"\Leftrightarrow", r"\Longrightarrow": r"\Rightarrow", r"\Longleftrightarrow": r"\Leftrightarrow"},
     **{r"\therefore": r"\Rightarrow", r"\to": r"\rightarrow", r"\gets": r"\leftarrow", r"\Pr": "P", r"\_": "_"},
     **{r"\langle": r"\langle", r"\hbar": "h", r"\E": r"\E", r"\EE": r"\E", r"\Expect": r"\E", r"\Ex": r"\E"},
@@ -48,7 +59,14 @@ _SAME = {
     **{r"\normal": r"\cal.N", r"\Gauss": r"\cal.N", r"\cL": r"\cal.L", r"\L": r"\cal.L", r"\ELBO": r"\word.ELBO"},
     **{r"\elbo": r"\word.ELBO", r"\argmax": r"\argmax", r"\argmin": r"\argmin", r"\sup": r"\max", r"\inf": r"\min"},
     **{r"\d": "d", r"\dd": "d", r"\diff": "d", r"\differential": "d", r"\T": r"\top", r"\trans": r"\top"},
-    **{r"\Tr": r"\tr", r"\trace": r"\tr", r"\eps": r"\epsilon", r"\veps": r"\varepsilon", r"\Id": "I", r"\Exp": r"\exp"},
+    **{
+        r"\Tr": r"\tr",
+        r"\trace": r"\tr",
+        r"\eps": r"\epsilon",
+        r"\veps": r"\varepsilon",
+        r"\Id": "I",
+        r"\Exp": r"\exp",
+    },
     **{r"\I": "I", r"\R": r"\bb.R", r"\bmu": r"\mu", r"\bSigma": r"\Sigma", r"\btheta": r"\theta", r"\bphi": r"\phi"},
 }
 _GREEK = frozenset(
@@ -317,7 +335,7 @@ class _Cleaner:
                 out.append(rf"\bb.{said}")
             else:
                 out.append("d" if said == "d" else said)
-        elif len(said) == 1 or all(len(part.strip()) == 1 for part in said.split(",")) and "," in said:
+        elif len(said) == 1 or (all(len(part.strip()) == 1 for part in said.split(",")) and "," in said):
             out += [sign for sign in said if sign != " "]
         elif not said:
             out += self.clean([item for item in inner if isinstance(item, list) or item in _GREEK])
@@ -399,7 +417,9 @@ class _Cleaner:
         return at + 1
 
 
-_KNOWN = set(r"\vert \vee \bot \bar \int \in \ni \ne \nu \mu \xi \pi \bb \le \ge \ll \gg \pm \mp \sum \prod \to".split())
+_KNOWN = set(
+    r"\vert \vee \bot \bar \int \in \ni \ne \nu \mu \xi \pi \bb \le \ge \ll \gg \pm \mp \sum \prod \to".split()
+)
 
 
 def _inside(items: Items, at: int) -> Items:

@@ -198,7 +198,11 @@ class Judge:
         if meaning.relation not in ("=", ":="):
             return None
         operators = (r"\max", r"\min")
-        if name.items[0] in operators and meaning.items[0] == name.items[0] and name.items[1:2] == ["_"] == meaning.items[1:2]:
+        if (
+            name.items[0] in operators
+            and meaning.items[0] == name.items[0]
+            and name.items[1:2] == ["_"] == meaning.items[1:2]
+        ):
             name, meaning = replace(name, items=name.items[3:]), replace(meaning, items=meaning.items[3:])
             known = {*self.definitions, *self.used, *USUAL}
             if not self._names(name.items) or self._names(name.items) in known:
@@ -268,14 +272,22 @@ class Judge:
         if kind == GUIDE:
             self.reached = self.reached or (MODEL in {self.roles.densities.get(s) for s in other})
             return Judged(meaning, "definition", "A law is chosen here.", name.source)
-        if other & {"N", r"\cal.N", r"\mu", r"\sigma", r"\Sigma", r"\word.Bernoulli"} or result.verdict != "does not follow":
-            return Judged(meaning, "definition", "A law is assumed here.", name.source) if other & {
-                "N",
-                r"\cal.N",
-                r"\mu",
-                r"\sigma",
-                r"\Sigma",
-            } else result
+        if (
+            other & {"N", r"\cal.N", r"\mu", r"\sigma", r"\Sigma", r"\word.Bernoulli"}
+            or result.verdict != "does not follow"
+        ):
+            return (
+                Judged(meaning, "definition", "A law is assumed here.", name.source)
+                if other
+                & {
+                    "N",
+                    r"\cal.N",
+                    r"\mu",
+                    r"\sigma",
+                    r"\Sigma",
+                }
+                else result
+            )
         return None
 
     def _label(self, items: Items) -> str:
@@ -384,7 +396,9 @@ class Judge:
             others = pool if len(pool) > 1 else [*pool, *(label for label in labels if label not in pool)]
             if len(others) > 1:
                 pairs += [(others[0], others[1]), (others[1], others[0])]
-            known = [pair for pair in pairs if all(k is None or k == label for k, label in zip(said, pair, strict=True))]
+            known = [
+                pair for pair in pairs if all(k is None or k == label for k, label in zip(said, pair, strict=True))
+            ]
             pairs = known or pairs
         if len(mine) == 1:  # the other one may be the standard law here
             pairs += [(STANDARD, guide) for model, guide in pairs if guide == mine[0]]
@@ -406,8 +420,15 @@ class Judge:
         noise = letters & NOISE
         said = Judged(meaning, "definition", "A variable is drawn here.", name.source)
         first = meaning.items[0]
-        if noise and first in self.roles.densities and (call := call_at(meaning.items, 0)) and call.end == len(meaning.items):
-            return Judged(meaning, "does not follow", "A value is drawn here, but the right side is a density.", name.source)
+        if (
+            noise
+            and first in self.roles.densities
+            and (call := call_at(meaning.items, 0))
+            and call.end == len(meaning.items)
+        ):
+            return Judged(
+                meaning, "does not follow", "A value is drawn here, but the right side is a density.", name.source
+            )
         if len(noise) != 1 or not letters & {r"\sigma", r"\Sigma"}:
             return said
         try:
@@ -469,11 +490,17 @@ class Judge:
         if "map" in used and relation != "=":
             raise Unfit("Whether it holds depends on the function, of which nothing is said.")
         if verdict == "place":
-            return Judged(below, "does not follow", "One side is where something is largest or least, the other a value.")
+            return Judged(
+                below, "does not follow", "One side is where something is largest or least, the other a value."
+            )
         if verdict == "constant":
             says = "What is made largest or least does not depend on what it is varied over."
             return Judged(below, "does not follow", says)
-        if verdict == "broken" and len({term[0].over for side in sides for term in side}) == 2 and not arg & BEST_PLACES:
+        if (
+            verdict == "broken"
+            and len({term[0].over for side in sides for term in side}) == 2
+            and not arg & BEST_PLACES
+        ):
             bodies = [[(replace(term, over=""), f, node) for term, f, node in side] for side in sides]
             if self._judged(relation, self._values(bodies, options), tolerance, {""}, bodies)[0] == "holds":
                 return Judged(below, "sloppy", "The largest or least value is not repeated on the other side.")
@@ -491,10 +518,14 @@ class Judge:
             found.measure = measures[0] if measures else ""
             return found
         if doubtful := next((word for word in mended if word in ("a bracket", "both signs")), ""):
-            raise CannotRead(f"It was read with {doubtful} mended, and does not follow so; what was meant is not clear.")
+            raise CannotRead(
+                f"It was read with {doubtful} mended, and does not follow so; what was meant is not clear."
+            )
         usual = [key for key in usual if key not in self.used]
         if usual:
-            raise Unfit(f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold.")
+            raise Unfit(
+                f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold."
+            )
         return Judged(below, "does not follow", f"{_symbol(relation)} does not hold: see the values.", values=pair)
 
     def _sampled(self, line: Line, sides: list, options: Options) -> Judged | None:

@@ -185,7 +185,12 @@ def _scope(plan: Plan, setting: Setting, model: float, guide: float) -> Scope:
     q = as_guide(posterior or (p if setting.guide == FAMILY - 1 else drawn(3, setting.guide, moved=guide)))
     worlds: dict[str, Any] = {
         **{"p": p, "p_o": old, "p_n": _updated(old, observed), "p_s": drawn(6)},
-        **{"q": q, "q_o": as_guide(old if posterior else drawn(4)), "q_n": as_guide(drawn(5)), "q_s": as_guide(posterior or drawn(7))},
+        **{
+            "q": q,
+            "q_o": as_guide(old if posterior else drawn(4)),
+            "q_n": as_guide(drawn(5)),
+            "q_s": as_guide(posterior or drawn(7)),
+        },
     }
     values: dict[str, Any] = {"N": DATA, "L": SAMPLES}
     data = {}
