@@ -2,9 +2,10 @@ r"""How well `vaelib check` reads people's documents: a table over a folder of n
 
     python tools/check_notes.py FOLDER [FILE ...] [--all]
 
-The folder holds NN.md files and a notes.json: [{"file", "wrong": [{"kind", "where", "what", "repair"}, ...]}, ...]. A listed
-error counts as found if a line of the block that its `where` quotes does not follow; each accusation counts once, and
-what is left over is shown as not listed, to be looked at by a person. Without FILE all are read; `--all` shows each line.
+The folder holds NN.md files and a notes.json: [{"file", "wrong": [{"kind", "where", "what", "repair"}, ...]}, ...].
+A listed error counts as found if a line of a chain that its `where` quotes does not follow; each accusation counts
+once, and what is left over is shown as not listed, to be looked at by a person. Without FILE all are read; `--all`
+shows each line.
 """
 
 from __future__ import annotations
@@ -116,8 +117,9 @@ def main(arguments: list[str]) -> int:
                 )
     print(
         f"{total['judged']} of {total['lines']} lines judged ({total['judged'] / max(1, total['lines']):.0%}), "
-        f"{total['unread']} not read, {total['none']} without meaning; {total['found']} of {total['errors']} listed errors "
-        f"found; {total['unlisted']} accusations not listed, {total['sloppy']} listed as sloppy; {total['ms'] / 1000:.1f} s"
+        f"{total['unread']} not read, {total['none']} without meaning; {total['found']} of {total['errors']} listed "
+        f"errors found; {total['unlisted']} accusations not listed, {total['sloppy']} listed as sloppy; "
+        f"{total['ms'] / 1000:.1f} s"
     )
     return 0
 

@@ -23,7 +23,8 @@ from vaelib.check.latex import (
     macros_of,
     signs,
 )
-from vaelib.check.surface import HOUSE, Surface, surface
+from vaelib.check.spellings import HOUSE
+from vaelib.check.surface import Surface, surface
 
 RELATIONS = {
     **{"=": "=", r"\equiv": ":=", ":=": ":=", r"\le": "<=", r"\ge": ">=", "<": "<", ">": ">", r"\ne": "!="},

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from vaelib.check.chains import Chain, chains
 from vaelib.check.documents import Document, document
 from vaelib.check.documents import read as read_document
-from vaelib.check.latex import CannotRead, Items
-from vaelib.check.reading import GAUSSIAN, moment_at
+from vaelib.check.judge import Judge
+from vaelib.check.latex import CannotRead, Group, Items
+from vaelib.check.names import GAUSSIAN, moment_at
 from vaelib.check.roles import GUIDE, MODEL, Roles, call_at, roles_of, told
-from vaelib.check.verdicts import Judge, Judged
+from vaelib.check.verdicts import Judged
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _labels(formulas: Sequence[Items], roles: Roles) -> tuple[set[str], set[str]
     def look(items: Items) -> None:
         for i, item in enumerate(items):
             if isinstance(item, list):
-                look(Items(item))
+                look(Group(item))
             elif item in GAUSSIAN and item not in roles.variables:
                 try:
                     labels.add(moment_at(items, i, roles, indices)[1])
@@ -122,6 +123,6 @@ def _law(items: Items, roles: Roles) -> str:
 def _leaves(items: Items) -> Iterator[str]:
     for item in items:
         if isinstance(item, list):
-            yield from _leaves(Items(item))
+            yield from _leaves(Group(item))
         else:
             yield item

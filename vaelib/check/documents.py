@@ -1,8 +1,9 @@
 r"""Documents people write: a file -> its blocks of mathematics, each with the row in which it begins.
 
-Markdown is taken apart by markdown-it with its plugins for dollars and for LaTeX environments; .tex by a scan that knows
-comments, verbatim and \begin{document}; a notebook is its Markdown cells and the code cells that begin with %%check; a
-.py file its Markdown cells in percent format. Where the ending does not say, the content does. Nothing is executed.
+Markdown is taken apart by markdown-it with its plugins for dollars and for LaTeX environments; .tex by a scan that
+knows comments, verbatim and \begin{document}; a notebook is its Markdown cells and the code cells that begin with
+%%check; a .py file its Markdown cells in percent format. Where the ending does not say, the content does. Nothing is
+executed.
 """
 
 from __future__ import annotations
@@ -92,12 +93,11 @@ def document(name: str, text: str, kind: str = "") -> Document:
     """The document that this text is; its kind is known from the content if it is not given."""
     kind = kind or kind_of(text)
     found: list[Block] = []
-    if len(text) <= LARGEST:
-        for block in _BLOCKS[kind](text):
-            if len(found) >= MOST:
-                break
-            if block.source.strip():
-                found.append(replace(block, source=block.source[: LONGEST + 1]))
+    for block in _BLOCKS[kind](text):
+        if len(found) >= MOST:
+            break
+        if block.source.strip():
+            found.append(replace(block, source=block.source[: LONGEST + 1]))
     return Document(name, kind, text, tuple(found))
 
 
@@ -129,7 +129,7 @@ def _parser() -> MarkdownIt:
     of_plugin = math_block_dollar(True, None, True)
 
     def display(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-        """A display, which needs no empty line before it; when only asked whether one begins here, it pushes nothing."""
+        """A display, which needs no empty line before it; asked whether one begins here, it pushes nothing."""
         if silent:
             return state.src.startswith("$$", state.bMarks[start] + state.tShift[start])
         return of_plugin(state, start, end, silent)
@@ -142,6 +142,7 @@ def _parser() -> MarkdownIt:
 
 def markdown_blocks(text: str) -> Iterator[Block]:
     r"""The mathematics of Markdown: $..$, $$..$$, LaTeX environments, \[..\], fenced ```math and {% math %}."""
+    text = "\n".join(line if len(line) <= LONGEST or "$$" in line[:9] else "" for line in text.split("\n"))
     text = _LIQUID.sub("$$", text)
     text = re.sub(r"\\\\\[(?=[ \t]*\n)|^([ \t]*)\\\[", r"\1$$", text, flags=re.MULTILINE)
     text = re.sub(r"\\\\\](?=[ \t]*$)|\\\](?=[ \t]*$)", "$$", text, flags=re.MULTILINE)

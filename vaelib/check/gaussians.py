@@ -1,7 +1,7 @@
-r"""Where a document speaks of means and variances: Gaussian laws by their labels, \mu_q, \sigma_1, \Sigma, on random values.
+r"""Where a document speaks of means and variances: Gaussian laws by their labels, \mu_q, \sigma_1, on random values.
 
-A label is what hangs on \mu and \sigma: q, p, 0, 1, x, or nothing. Each has a Gaussian law, and p and q are two of them,
-or the standard one. The model's observed variables depend on the latent one linearly, so that every density is known.
+A label is what hangs on \mu and \sigma: q, p, 0, 1, x, or nothing. Each has a Gaussian law, and p and q are two of
+them, or the standard one. The observed variables depend on the latent one linearly, so that every density is known.
 """
 
 from __future__ import annotations

@@ -26,6 +26,9 @@ class CannotRead(ValueError):
     """LaTeX that cannot be taken apart; the message says where and why in one sentence."""
 
 
+Items = list[Any]  # signs and groups, one after the other
+
+
 class Sign(NamedTuple):
     """One sign of a source: a command, a number, a character; blanks are one " "."""
 
@@ -219,20 +222,20 @@ def _optional(waiting: list[tuple[Sign, int]], default: Sequence[str], row: int)
     return found
 
 
-class Items(list[Any]):
-    """Signs, and groups in braces, which are Items again. A group may be looked for in a set, where it is never found."""
+class Group(list[Any]):
+    """A group in braces: signs and groups. It may be looked for in a set of signs, where it is never found."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 def grouped(texts: Sequence[str]) -> Items:
     """The signs with each group in braces as a list; a brace too many is left out, one that lacks is added."""
-    stack: list[Items] = [Items()]
+    stack: list[Items] = [Group()]
     for text in texts:
         if text == "{":
             if len(stack) > DEEPEST:
                 raise CannotRead(f"Expected at most {DEEPEST} braces inside each other, but got more.")
-            stack.append(Items())
+            stack.append(Group())
         elif text == "}":
             if len(stack) > 1:
                 inner = stack.pop()

@@ -107,7 +107,8 @@ def call_at(items: Items, at: int) -> Called | None:
     if end < 0:
         return None
     parts: list[list[Items]] = [[], [], []]
-    part, entry, depth = 0, [], 0
+    entry: Items = []
+    part = depth = 0
     for item in [*items[at + 1 : end], None]:
         if isinstance(item, str):
             depth += (item in _OPEN) - (item in _CLOSE)

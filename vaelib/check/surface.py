@@ -1,8 +1,8 @@
 r"""The surface of a formula: fonts, colours, sizes, labels, remarks and the many spellings of one thing are taken off.
 
-What is left is a small language, in groups (a list is a group in braces): letters, numbers, brackets, \frac, \sqrt, \sum,
-\int, \log and the like, `\E` for an expectation, `\KL` for a divergence, `|` and `\|` for the bars, `_` and `^` each
-followed by a group, `\cal.L` for a letter in script and `\word.ELBO` for a word.
+What is left is a small language, in groups (a list is a group in braces): letters, numbers, brackets, \frac, \sqrt,
+\sum, \int, \log and the like, `\E` for an expectation, `\KL` for a divergence, `|` and `\|` for the bars, `_` and `^`
+each followed by a group, `\cal.L` for a letter in script and `\word.ELBO` for a word.
 """
 
 from __future__ import annotations
@@ -10,94 +10,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from vaelib.check.latex import Items, Macro
-
-_SPACES = set(r"\, \; \: \! \ \> \quad \qquad ~ & \enspace \thinspace \medspace \hfill \allowbreak \noindent".split())
-_SPACES |= {"\\ ", "\\\n", " "}
-_SIZES = set(
-    r"\left \right \big \Big \bigg \Bigg \bigl \Bigl \biggl \Biggl \bigr \Bigr \biggr \Biggr \middle \bigm \Bigm".split()
+from vaelib.check.latex import Group, Items
+from vaelib.check.spellings import (
+    BLACKBOARD,
+    FONTS,
+    FUNCTIONS,
+    GREEK,
+    KNOWN,
+    OLD_FONTS,
+    RUNS,
+    SAID,
+    SAME,
+    SCRIPT,
+    SEEN_THROUGH,
+    SILENT,
+    SIZES,
+    SPACES,
+    STOPS,
+    UNSEEN_CLOSE,
+    UNSEEN_OPEN,
+    WITH_ARGUMENT,
+    WORDS,
 )
-_SILENT = set(
-    r"\displaystyle \textstyle \scriptstyle \limits \nolimits \nonumber \notag \mathstrut \strut \hline \rm \it \bf"
-    r" \cal \sf \boldmath \mathop \mathrel \mathbin \mathord \centering \qed \bm* \tiny \small \large".split()
-)
-_WITH_ARGUMENT = set(
-    r"\label \tag \tag* \hspace \hspace* \vspace \phantom \hphantom \vphantom \color \ref \eqref".split()
-)
-_WITH_ARGUMENT |= {r"\cite", r"\footnote", r"\mskip", r"\intertext", r"\tcolor"}
-_SEEN_THROUGH = set(r"\boxed \fbox \mbox* \ensuremath \cancel \underline \mathstrut \mathclose \mathopen".split())
-_FONTS = set(
-    r"\mathbf \boldsymbol \bm \pmb \vec \mathit \mathsf \mathnormal \mathtt \bold \mathbold \underline".split()
-)
-_WORDS = set(r"\text \mathrm \operatorname \operatorname* \textrm \mbox \textbf \textit \textup \textsf \hbox".split())
-_WORDS |= {r"\mathop", r"\mathcal", r"\mathbb", r"\mathscr", r"\mathfrak", r"\mathds", r"\mathbbm"}
-_OLD_FONTS = {r"\rm": r"\mathrm", r"\sf": r"\mathsf", r"\cal": r"\mathcal"}
-_SCRIPT = {r"\mathcal", r"\mathscr", r"\mathfrak"}
-_BLACKBOARD = {r"\mathbb", r"\mathds", r"\mathbbm"}
-_SAME = {
-    **dict.fromkeys([r"\vert", r"\mid", r"\lvert", r"\rvert", r"\given", r"\giv", r"\cond", r"\middle|"], "|"),
-    **dict.fromkeys([r"\Vert", r"\parallel", r"\lVert", r"\rVert", r"\doublevert"], r"\|"),
-    **{r"\ln": r"\log", r"\dfrac": r"\frac", r"\cfrac": r"\frac", r"\tfrac": r"\frac", r"\nicefrac": r"\frac"},
-    **{r"\lbrace": r"\{", r"\rbrace": r"\}", r"\lbrack": "[", r"\rbrack": "]", r"\leqslant": r"\le"},
-    **{r"\geqslant": r"\ge", r"\leq": r"\le", r"\geq": r"\ge", r"\lt": "<", r"\gt": ">", "≥": r"\ge", "≤": r"\le"},
-    **{r"\thickapprox": r"\approx", r"\simeq": r"\approx", "≈": r"\approx", r"\coloneqq": ":=", r"\triangleq": ":="},
-    **{r"\coloneq": ":=", r"\doteq": ":=", r"\eqdef": ":=", r"\defeq": ":=", r"\vcentcolon": ":", r"\colon": ":"},
-    **{r"\ast": "*", r"\star": "*", r"\intercal": r"\top", r"\prime": "'", r"\odot": r"\cdot", r"\circ": r"\cdot"},
-    **{
-        "−": "-",
-        "·": r"\cdot",
-        "×": r"\times",
-        r"\varnothing": r"\emptyset",
-        r"\iint": r"\int",
-        r"\implies": r"\Rightarrow",
-    },
-    **{r"\iff": r"\Leftrightarrow", r"\Longrightarrow": r"\Rightarrow", r"\Longleftrightarrow": r"\Leftrightarrow"},
-    **{r"\therefore": r"\Rightarrow", r"\to": r"\rightarrow", r"\gets": r"\leftarrow", r"\Pr": "P", r"\_": "_"},
-    **{r"\langle": r"\langle", r"\hbar": "h", r"\E": r"\E", r"\EE": r"\E", r"\Expect": r"\E", r"\Ex": r"\E"},
-    **{r"\expect": r"\E", r"\expectation": r"\E", r"\KL": r"\KL", r"\kl": r"\KL", r"\DKL": r"\KL", r"\Dkl": r"\KL"},
-    **{r"\dkl": r"\KL", r"\KLD": r"\KL", r"\N": r"\cal.N", r"\cN": r"\cal.N", r"\Normal": r"\cal.N"},
-    **{r"\normal": r"\cal.N", r"\Gauss": r"\cal.N", r"\cL": r"\cal.L", r"\L": r"\cal.L", r"\ELBO": r"\word.ELBO"},
-    **{r"\elbo": r"\word.ELBO", r"\argmax": r"\argmax", r"\argmin": r"\argmin", r"\sup": r"\max", r"\inf": r"\min"},
-    **{r"\d": "d", r"\dd": "d", r"\diff": "d", r"\differential": "d", r"\T": r"\top", r"\trans": r"\top"},
-    **{
-        r"\Tr": r"\tr",
-        r"\trace": r"\tr",
-        r"\eps": r"\epsilon",
-        r"\veps": r"\varepsilon",
-        r"\Id": "I",
-        r"\Exp": r"\exp",
-    },
-    **{r"\I": "I", r"\R": r"\bb.R", r"\bmu": r"\mu", r"\bSigma": r"\Sigma", r"\btheta": r"\theta", r"\bphi": r"\phi"},
-}
-_GREEK = frozenset(
-    r"\alpha \beta \gamma \delta \epsilon \varepsilon \zeta \eta \theta \vartheta \iota \kappa \lambda \mu \nu \xi \pi"
-    r" \rho \varrho \sigma \tau \upsilon \phi \varphi \chi \psi \omega \Gamma \Delta \Theta \Lambda \Xi \Pi \Sigma"
-    r" \Upsilon \Phi \Psi \Omega \ell".split()
-)
-_SAID = {  # words that are a function or a name of this subject, however they are set
-    **dict.fromkeys(["kl", "dkl", "kld", "d_kl"], r"\KL"),
-    **dict.fromkeys(["log", "ln"], r"\log"),
-    **dict.fromkeys(["argmax", "arg max"], r"\argmax"),
-    **dict.fromkeys(["argmin", "arg min"], r"\argmin"),
-    **dict.fromkeys(["max", "maximize", "sup"], r"\max"),
-    **dict.fromkeys(["min", "minimize", "inf"], r"\min"),
-    **dict.fromkeys(["tr", "trace"], r"\tr"),
-    **dict.fromkeys(["det"], r"\det"),
-    **dict.fromkeys(["var"], r"\Var"),
-    **dict.fromkeys(["cov"], r"\Cov"),
-    **dict.fromkeys(["exp"], r"\exp"),
-    **dict.fromkeys(["diag"], r"\diag"),
-    **dict.fromkeys(["elbo", "evidence lower bound"], r"\word.ELBO"),
-    **dict.fromkeys(["const", "constant", "const."], r"\const"),
-    **dict.fromkeys(["entropy"], r"\H"),
-    **dict.fromkeys(["softmax"], r"\softmax"),
-    **dict.fromkeys(["sigmoid"], r"\sigmoid"),
-}
-_RUNS = ("argmax", "argmin", "Entropy", "entropy", "ELBO", "softplus", "const", "log", "Log", "exp", "KL", "ln", "det")
-_RUNS += ("Tr", "tr", "Var", "Cov", "diag", "max", "min")
-_STOPS = {"where", "with", "for", "if", "and", "s.t.", "such that", "subject to", "when", "since", "by", "as", "fixed"}
-UNSEEN_OPEN, UNSEEN_CLOSE = r"\open", r"\close"  # braces around a sum, which are not seen: brackets, or nothing
-FUNCTIONS = frozenset(r"\log \exp \det \tr \max \min \argmax \argmin \sum \prod \int \E \KL \Var \Cov \H \diag".split())
 
 
 @dataclass
@@ -111,7 +45,7 @@ class Surface:
         remarks: words that were beside the formula.
     """
 
-    items: Items = field(default_factory=Items)
+    items: Items = field(default_factory=Group)
     named: list[tuple[Items, Items]] = field(default_factory=list)
     mended: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -126,7 +60,7 @@ def surface(items: Items) -> Surface:
 
 def resolved(items: Items, brackets: bool) -> Items:
     """The items with braces around sums taken for brackets, or for nothing, as they look."""
-    found = Items()
+    found = Group()
     for item in items:
         if isinstance(item, list):
             found.append(resolved(item, brackets))
@@ -144,7 +78,7 @@ def plain_word(items: Items) -> str:
     for item in items:
         if isinstance(item, list):
             found += plain_word(item)
-        elif item in _SPACES:
+        elif item in SPACES:
             found += " "
         elif not item.startswith("\\"):
             found += item
@@ -158,8 +92,8 @@ class _Cleaner:
     def clean(self, items: Items) -> Items:
         if r"\over" in items:
             at = items.index(r"\over")
-            return Items([r"\frac", self.clean(items[:at]), self.clean(items[at + 1 :])])
-        out = Items()
+            return Group([r"\frac", self.clean(items[:at]), self.clean(items[at + 1 :])])
+        out = Group()
         at = 0
         while at < len(items):
             at = self.step(items, at, out)
@@ -169,8 +103,8 @@ class _Cleaner:
         item = items[at]
         if isinstance(item, list):
             first = next((i for i in item if i != " "), None)
-            if first in _OLD_FONTS and plain_word(item):  # {\\rm KL}
-                self.word(_OLD_FONTS[str(first)], ["", item], 0, out)
+            if first in OLD_FONTS and plain_word(item):  # {\\rm KL}
+                self.word(OLD_FONTS[str(first)], ["", item], 0, out)
                 return at + 1
             inner = self.clean(item)
             if _operator_before(out) not in ("", r"\KL"):
@@ -186,12 +120,12 @@ class _Cleaner:
             else:
                 out += inner
             return at + 1
-        text = _SAME.get(item, item)
-        if text in _SPACES:
+        text: str = SAME.get(item, item)
+        if text in SPACES:
             if text == "&" or not out or out[-1] != " ":
                 out.append(" ")
             return at + 1
-        if text in _SIZES:
+        if text in SIZES:
             after = _next(items, at + 1)
             return after + 1 if after < len(items) and items[after] == "." else at + 1
         if text == "*" and out and not self.is_lost_underscore(items, at):
@@ -199,9 +133,9 @@ class _Cleaner:
             return at + 1
         if text == r"\over":
             return at + 1
-        if text in _WITH_ARGUMENT:
+        if text in WITH_ARGUMENT:
             return self.argument(items, at + 1)[1]
-        if text in _SILENT and not (text == r"\mathop" and at + 1 < len(items) and isinstance(items[at + 1], list)):
+        if text in SILENT and not (text == r"\mathop" and at + 1 < len(items) and isinstance(items[at + 1], list)):
             return at + 1
         if text in (r"\textcolor", r"\colorbox"):
             _, at = self.argument(items, at + 1)
@@ -219,11 +153,11 @@ class _Cleaner:
         if text in (r"\begin", r"\end"):
             _, at = self.argument(items, at + 1)
             return at
-        if text in _FONTS or text in _SEEN_THROUGH:
+        if text in FONTS or text in SEEN_THROUGH:
             inner, at = self.argument(items, at + 1)
             out += self.clean(inner)
             return at
-        if text in _WORDS:
+        if text in WORDS:
             return self.word(text, items, at, out)
         if text in (r"\frac", r"\binom"):
             above, at = self.argument(items, at + 1)
@@ -262,7 +196,7 @@ class _Cleaner:
         item = items[at]
         if isinstance(item, list):
             return item, at + 1
-        if item in _FONTS or item in _WORDS or item in (r"\sqrt",):
+        if item in FONTS or item in WORDS or item in (r"\sqrt",):
             inner, end = self.argument(items, at + 1)
             return [item, inner], end
         if item in (r"\frac", r"\dfrac", r"\tfrac"):
@@ -300,7 +234,7 @@ class _Cleaner:
         bare = [item for item in base if item != " "]
         if text == r"\underset":
             if bare and bare[0] == r"\int" and mark:
-                out += [r"\int", "_", Items(mark[:1])]
+                out += [r"\int", "_", Group(mark[:1])]
             else:
                 out += [*bare, "_", mark]
         elif bare in (["="], [r"\equiv"], [r"\sim"]):
@@ -317,28 +251,28 @@ class _Cleaner:
             out += self.clean(inner)
             return at
         said = plain_word(inner)
-        if any(isinstance(item, str) and item in _GREEK for item in inner) and not said:
+        if any(isinstance(item, str) and item in GREEK for item in inner) and not said:
             out += self.clean(inner)
             return at
         key = said.lower().strip(" :.,")
-        if key in _SAID and not (text in _SCRIPT and len(said) == 1):
-            out.append(_SAID[key])
+        if key in SAID and not (text in SCRIPT and len(said) == 1):
+            out.append(SAID[key])
         elif len(said) > 3 and key.startswith("log") and len(key) == 4 and key[3] in "pq":  # \operatorname{logp}
             self.result.mended.append("a density swallowed by the name of the logarithm")
             out += [r"\log", said[3]]
         elif len(said) == 1 and said == "E" and text not in (r"\mathcal", r"\mathscr"):
             out.append(r"\E")
         elif len(said) == 1 and said.isalpha():
-            if text in _SCRIPT:
+            if text in SCRIPT:
                 out.append(rf"\cal.{said}")
-            elif text in _BLACKBOARD and said not in "PQV":
+            elif text in BLACKBOARD and said not in "PQV":
                 out.append(rf"\bb.{said}")
             else:
                 out.append("d" if said == "d" else said)
         elif len(said) == 1 or (all(len(part.strip()) == 1 for part in said.split(",")) and "," in said):
             out += [sign for sign in said if sign != " "]
         elif not said:
-            out += self.clean([item for item in inner if isinstance(item, list) or item in _GREEK])
+            out += self.clean([item for item in inner if isinstance(item, list) or item in GREEK])
         elif key in ("data", "old", "new", "true", "prior", "post", "ref"):
             out.append(rf"\word.{key}")
         elif not any(c.isalpha() for c in said):
@@ -349,7 +283,7 @@ class _Cleaner:
 
     def command(self, text: str, items: Items, at: int, out: Items) -> int:
         """A command that is none of the surface: as it is, or as what others call it."""
-        if text in _GREEK or text in FUNCTIONS or text.startswith((r"\cal.", r"\word.", r"\bb.")):
+        if text in GREEK or text in FUNCTIONS or text.startswith((r"\cal.", r"\word.", r"\bb.")):
             out.append(text)
             return at + 1
         if text in (r"\mathbfcal",):
@@ -374,10 +308,10 @@ class _Cleaner:
                 return at + 1
         for start in ("b", "v", "bm", "vec", "mb", "bs"):
             rest = name.removeprefix(start)
-            if rest != name and ((len(rest) == 1 and rest.isalpha()) or "\\" + rest in _GREEK) and text not in _KNOWN:
-                out.append("\\" + rest if "\\" + rest in _GREEK else rest)
+            if rest != name and ((len(rest) == 1 and rest.isalpha()) or "\\" + rest in GREEK) and text not in KNOWN:
+                out.append("\\" + rest if "\\" + rest in GREEK else rest)
                 return at + 1
-        if len(name) == 2 and name[1] in "bvm" and text not in _KNOWN:  # \xb, \zv
+        if len(name) == 2 and name[1] in "bvm" and text not in KNOWN:  # \xb, \zv
             out.append(name[0])
             return at + 1
         out.append(text)
@@ -386,8 +320,8 @@ class _Cleaner:
     def letters(self, items: Items, at: int, out: Items) -> int:
         """Letters that follow one another: a word of this subject, or each for itself."""
         run, end = "", at
-        if len(_SAME.get(str(items[at]), "")) == 1:  # \\I, \\Pr
-            out.append(_SAME[str(items[at])])
+        if len(SAME.get(str(items[at]), "")) == 1:  # \\I, \\Pr
+            out.append(SAME[str(items[at])])
             return at + 1
         while end < len(items) and isinstance(items[end], str) and items[end].isalpha() and items[end].isascii():
             run += items[end]
@@ -399,13 +333,13 @@ class _Cleaner:
                 while taken < len(word):
                     taken += items[at] != " "
                     at += 1
-                out.append(_SAID[word.lower()])
+                out.append(SAID[word.lower()])
                 return at
-        for word in _RUNS:
+        for word in RUNS:
             if run.startswith(word) and (word.lower() not in ("tr", "ln", "min", "max") or run == word):
-                out.append(_SAID.get(word.lower(), rf"\word.{word}"))
+                out.append(SAID.get(word.lower(), rf"\word.{word}"))
                 return at + len(word)
-        if run in _STOPS or (len(run) >= 4 and run[1:].islower() and run != "softplus") or run in ("Left", "Right"):
+        if run in STOPS or (len(run) >= 4 and run[1:].islower() and run != "softplus") or run in ("Left", "Right"):
             out.append(rf"\word.{run}")
             return end
         if run[0] == "E":
@@ -417,23 +351,18 @@ class _Cleaner:
         return at + 1
 
 
-_KNOWN = set(
-    r"\vert \vee \bot \bar \int \in \ni \ne \nu \mu \xi \pi \bb \le \ge \ll \gg \pm \mp \sum \prod \to".split()
-)
-
-
 def _inside(items: Items, at: int) -> Items:
     return items[at : at + 12]
 
 
 def _next(items: Items, at: int) -> int:
-    while at < len(items) and isinstance(items[at], str) and items[at] in _SPACES and items[at] != "&":
+    while at < len(items) and isinstance(items[at], str) and items[at] in SPACES and items[at] != "&":
         at += 1
     return at
 
 
 def _next_of(items: Items, at: int) -> str:
-    while at < len(items) and isinstance(items[at], str) and (items[at] in _SPACES or items[at] in _SIZES):
+    while at < len(items) and isinstance(items[at], str) and (items[at] in SPACES or items[at] in SIZES):
         at += 1
     return items[at] if at < len(items) and isinstance(items[at], str) else ""
 
@@ -474,7 +403,7 @@ def _lone(items: Items) -> bool:
 def _joined(out: Items) -> Items:
     """Two bars as one; D_{KL} as the divergence; := as one sign; blanks dropped."""
     kept = [item for item in out if item != " "]
-    result = Items()
+    result = Group()
     at = 0
     while at < len(kept):
         item = kept[at]
@@ -523,17 +452,3 @@ def _all(items: Sequence[object]) -> list[object]:
     for item in items:
         found += _all(item) if isinstance(item, list) else [item]
     return found
-
-
-HOUSE: dict[str, Macro] = {
-    r"\half": Macro(0, (r"\frac", "1", "2")),
-    r"\dz": Macro(0, ("d", "z")),
-    r"\dx": Macro(0, ("d", "x")),
-    r"\norm": Macro(1, (r"\|", "#1", r"\|")),
-    r"\abs": Macro(1, ("|", "#1", "|")),
-    r"\paren": Macro(1, ("(", "#1", ")")),
-    r"\brac": Macro(1, ("[", "#1", "]")),
-    r"\bra": Macro(1, ("[", "#1", "]")),
-    r"\set": Macro(1, (r"\{", "#1", r"\}")),
-    r"\Eb": Macro(2, (r"\mathbb", "{", "E", "}", "_", "{", "#1", "}", "[", "#2", "]")),
-}
