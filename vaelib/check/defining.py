@@ -18,6 +18,8 @@ from vaelib.check.verdicts import Judged, Unfit, sentence
 from vaelib.derivation import IllTyped
 from vaelib.formula import Unreadable, tex
 
+LAWS = {rf"\word.{name}" for name in ("Bernoulli", "Bern", "Categorical", "Cat", "Gaussian", "Normal", "Multinomial")}
+
 
 class Defining(Comparing):
     """Definitions, assumptions and draws."""
@@ -113,25 +115,11 @@ class Defining(Comparing):
             return Judged(meaning, "definition", "A law is defined here.", name.source)
         other = letters_in(meaning.items)
         if kind == GUIDE:
-            self.reached = self.reached or (MODEL in {self.roles.densities.get(s) for s in other})
+            self.reached = self.reached or (MODEL in {self.roles.densities.get(sign) for sign in other})
             return Judged(meaning, "definition", "A law is chosen here.", name.source)
-        if (
-            other & {"N", r"\cal.N", r"\mu", r"\sigma", r"\Sigma", r"\word.Bernoulli"}
-            or result.verdict != "does not follow"
-        ):
-            return (
-                Judged(meaning, "definition", "A law is assumed here.", name.source)
-                if other
-                & {
-                    "N",
-                    r"\cal.N",
-                    r"\mu",
-                    r"\sigma",
-                    r"\Sigma",
-                }
-                else result
-            )
-        return None
+        if other & set(GAUSSIAN) or names_a_law(meaning.items):
+            return Judged(meaning, "definition", "A law is assumed here.", name.source)
+        return result if result.verdict != "does not follow" else None
 
     def _label(self, items: Items) -> str:
         """The label of the law N(m, S) that a side is, or nothing."""
@@ -208,6 +196,17 @@ class Defining(Comparing):
             says = "The noise is multiplied by the variance; then the variance of the result is its square."
             return Judged(meaning, "does not follow", says, name.source, (variance, slope**2))
         return said
+
+
+def names_a_law(items: Items) -> bool:
+    """Whether N(...) or Bernoulli(...) stands here."""
+    for i, item in enumerate(items):
+        if isinstance(item, list):
+            if names_a_law(item):
+                return True
+        elif items[i + 1 : i + 2] == ["("] and (item in ("N", r"\cal.N") or item in LAWS):
+            return True
+    return False
 
 
 def names_in(items: Items, roles: Roles) -> list[tuple[str, list[tuple[str, str]], int]]:

@@ -108,7 +108,10 @@ def _labels(formulas: Sequence[Items], roles: Roles) -> tuple[set[str], set[str]
 
 def _reaches(found: Sequence[Chain], roles: Roles) -> bool:
     """Whether a document says somewhere that q is a posterior of p: q(z) = p(z | x)."""
-    return any({GUIDE, MODEL} <= {_law(line.items, roles) for line in chain.lines} for chain in found)
+    return any(
+        {GUIDE, MODEL} <= {_law(line.items, roles) for line in chain.lines if line.relation in ("", "=", ":=")}
+        for chain in found
+    )
 
 
 def _law(items: Items, roles: Roles) -> str:

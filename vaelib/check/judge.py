@@ -34,6 +34,8 @@ class Judge(Defining):
             for name, body in line.named:
                 self.define(name, body)
             good = [(above, composed_with(relation, line.relation or "=")) for above, relation in good]
+            if result.verdict == "does not follow":
+                self.wrong.add(id(line))
             if result.verdict != "cannot be read":
                 good.append((line, "="))
         return done
@@ -86,7 +88,7 @@ class Judge(Defining):
         for above, relation in reversed(good):
             composed = composed_with(relation, line.relation)
             broken = first is not None and first.verdict == "does not follow"
-            if broken and line.relation == "=" and composed != "=":
+            if broken and line.relation == "=" and composed != "=" and id(good[-1][0]) not in self.wrong:
                 composed = "="  # an inequality further up does not make an equality good
             if composed == "?":
                 continue

@@ -105,7 +105,8 @@ class Ranges(Laws):
                 letter, _ = letter_of(entry)
                 scripts = text_of([s for s in entry[1:] if isinstance(s, list)])
                 if letter in self.roles.variables and name in scripts.strip("()[]").split(","):
-                    return "samples" if self.roles.variables[letter] == LATENT else "data"
+                    alone = not (self.roles.has_guide or self.roles.observed)
+                    return "samples" if self.roles.variables[letter] == LATENT and not alone else "data"
         for letter, scripts in scripted(body):
             if letter in self.roles.variables and name == scripts.strip("()[]"):
                 if self.roles.variables[letter] != LATENT:

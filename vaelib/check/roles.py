@@ -228,7 +228,8 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
     if not latent and letters:
         known = [letter for letter in LATENTS if letter in letters and len({a.lower() for a in letters}) > 1]
         bound = [letter for letter in letters if letter in summed]
-        latent = set(bound[:1] or known[:1] or letters[:1])
+        alone = len({letter.lower() for letter in letters}) == 1 and letters[0] in "xXyYoO"
+        latent = set(bound[:1] or known[:1] or ([] if alone else letters[:1]))
     lower = {letter.lower() for letter in latent}
     data = {letter for letter, kind in lets.items() if kind == "data"}
     variables: dict[str, str] = {}
@@ -245,6 +246,8 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
         if len(letter) == 1 and swapped not in variables and swapped not in densities and swapped not in parameters:
             if any(swapped in _leaves(items) for items in formulas) and swapped in "xXzZ":
                 variables[swapped] = variables[letter]
+    if not variables:
+        variables = {LATENT: LATENT, CANONICAL[0]: CANONICAL[0]}
     return Roles(densities, variables, frozenset(together), frozenset(parameters), has_guide)
 
 

@@ -120,7 +120,7 @@ class _Cleaner:
             else:
                 out += inner
             return at + 1
-        text: str = SAME.get(item, item)
+        text: str = SAME.get(item) or item
         if text in SPACES:
             if text == "&" or not out or out[-1] != " ":
                 out.append(" ")
@@ -238,7 +238,7 @@ class _Cleaner:
             else:
                 out += [*bare, "_", mark]
         elif bare in (["="], [r"\equiv"], [r"\sim"]):
-            said = plain_word(mark).lower().replace(r"\word.", "")
+            said = plain_word(first).lower()
             definition = any(word in said for word in ("def", "!", "set", "△", "let")) or mark == [r"\triangle"]
             out.append(":=" if definition and bare == ["="] else bare[0])
         else:

@@ -37,6 +37,7 @@ class Bench:
     labels: set[str] = field(default_factory=set)  # of the document's Gaussians
     scales: set[str] = field(default_factory=set)  # \\sigma, \\Sigma
     assigned: dict[str, str] = field(default_factory=dict)  # the label of p and of q, where it is said
+    wrong: set[int] = field(default_factory=set)  # lines that do not follow
     measured: set[str] = field(default_factory=set)  # variables of integrals that were wrong, and said to be so
     reached: bool = False
     summed_only: bool = False
