@@ -6,6 +6,8 @@ import json
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from vaelib.check import check_text
@@ -157,6 +159,35 @@ def test_roles_can_be_told_and_stated():
     assert "latent: a" in check_text("<!-- check: a=latent -->\n\n" + text).reading
     with pytest.raises(ValueError, match="t=latent"):
         check_text(text, lets=["a"])
+
+
+def test_a_failure_of_the_checker_costs_one_line(monkeypatch):
+    def fails(*_):
+        raise TypeError
+
+    monkeypatch.setattr("vaelib.check.judge.Judge.compared", fails)
+    found = check_text(display(*BOUND)).lines
+    assert "its own fault" in found[-1].says
+    assert found[-1].verdict == "cannot be read"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 1), st.integers(0, 9), st.sampled_from(["", "{", "}", "(", "]", "$", r"\\", "_", "|", "="])
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_mutilated_documents_are_read_without_a_failure(cuts):
+    """Pieces cut out and signs put in at random: sentences, never a failure of the checker."""
+    text = display(*BOUND) + FALSE["a factor"] + TRUE["EM"]
+    for place, length, put_in in cuts:
+        at = int(place * len(text))
+        text = text[:at] + put_in + text[at + length :]
+    assert not any("own fault" in judged.says for judged in check_text(text).lines)
 
 
 @pytest.mark.parametrize("fine", [False, True])

@@ -29,7 +29,11 @@ class Judge(Defining):
         done: list[Judged] = []
         good: list[tuple[Line, str]] = []  # lines that may be compared with, with the relation of the last to each
         for i, line in enumerate(chain.lines):
-            result = self._about_something(self.line(line, good, chain.lines, i))
+            try:
+                result = self._about_something(self.line(line, good, chain.lines, i))
+            except Exception as error:  # no document may end a run
+                says = f"The checker itself failed at this line ({type(error).__name__}), which is its own fault."
+                result = Judged(line, "cannot be read", says)
             done.append(result)
             for name, body in line.named:
                 self.define(name, body)
