@@ -93,7 +93,7 @@ class Defining(Comparing):
         return self.pair(flipped, "=", meaning).verdict in ("follows", "sloppy")
 
     def _assumes(self, name: Line, meaning: Line) -> Judged | None:
-        """p(z) = N(0, I), q(z) = p(z | x): what is assumed of a law is no claim, unless it holds for every law."""
+        """p(z) = N(0, I), q(z) = p(z | x): what is assumed of a law claims nothing, unless it holds for every law."""
         items = name.items
         if items[:1] == [r"\log"]:
             items = items[1:]

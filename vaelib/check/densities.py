@@ -171,7 +171,7 @@ class Densities:
         return end
 
     def is_partition(self, items: Items, at: int) -> bool:
-        """Z_p: a name that a density hangs on is no variable."""
+        """Z_p: a name with a density below it is not a variable."""
         return items[at + 1 : at + 2] == ["_"] and items[at + 2] in (["p"], ["q"])
 
     def lost_letter(self, items: Items, at: int, out: list[str], bound: Bound, marks: Marks) -> int:

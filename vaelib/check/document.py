@@ -115,7 +115,7 @@ def _reaches(found: Sequence[Chain], roles: Roles) -> bool:
 
 
 def _law(items: Items, roles: Roles) -> str:
-    """Which density a side is, p or q; nothing if it is something else."""
+    """Which density a side is, p or q; nothing if it is neither."""
     first = items[0] if items else None
     if isinstance(first, str) and first in roles.densities:
         call = call_at(items, 0)

@@ -48,7 +48,7 @@ class Family:
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
-    """One law of the latent variable, whatever else is given."""
+    """One law of the latent variable, whatever is given with it."""
 
     law: JointGaussian
     others: tuple[str, ...]

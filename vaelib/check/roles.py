@@ -151,7 +151,7 @@ def calls(items: Items, letters: Iterable[str]) -> Iterator[Called]:
 
 
 def letter_of(entry: Items) -> tuple[str, str]:
-    """The letter of an entry and its subscript as text, x_{t-1} as ("x", "t-1"); "" if it is no single name."""
+    """The letter of an entry and its subscript as text, x_{t-1} as ("x", "t-1"); "" if it is not a single name."""
     at = 0
     if entry[:1] and entry[0] in (r"\hat", r"\tilde", r"\bar") and len(entry) > 1 and isinstance(entry[1], list):
         entry = [*entry[1], *entry[2:]]

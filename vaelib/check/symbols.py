@@ -37,7 +37,7 @@ class Symbols(Ranges):
         return end
 
     def normal(self, items: Items, at: int, out: list[str]) -> int:
-        """N(z; m, S) and N(m, S) as the law with the label of m; 0 if it is no normal law."""
+        """N(z; m, S) and N(m, S) as the law with the label of m; 0 if it is not a normal law."""
         call = call_at(items, at)
         if call is None:
             return 0
