@@ -110,6 +110,36 @@ def verify(
 
 @app.command()
 @explain_errors
+def check(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help=".md, .tex, .ipynb, .py, or - for standard input")
+    ],
+    let: Annotated[list[str] | None, typer.Option(help="What a letter is, such as t=latent")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report there, too")] = None,
+) -> None:
+    """Read derivations in your own documents, and say which line does not follow. Exit status 0 only if all follow."""
+    import json
+
+    from vaelib.check import as_dict, lines
+    from vaelib.check import check as check_file
+
+    if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
+        _fail(f"Expected a file in an existing folder to write the report to, but got {json_file}.")
+    done = []
+    try:
+        for file in files:
+            done.append(check_file(file, let or []))
+            say("\n".join(lines(done[-1])))
+    except ValueError as error:  # no document, or a role that is not known
+        _fail(str(error))
+    if json_file is not None:
+        text = json.dumps({"files": [as_dict(checked) for checked in done]}, indent=2, ensure_ascii=False)
+        json_file.write_text(text + "\n", encoding="utf-8")
+    raise typer.Exit(0 if all(checked.follows and checked.judged for checked in done) else 1)
+
+
+@app.command()
+@explain_errors
 def train(
     data: Annotated[str | None, typer.Option(help="digits, mnist, or a .npy or .npz file [default: digits]")] = None,
     out: Annotated[

@@ -1,0 +1,220 @@
+r"""Verdicts on derivations: true ones in many spellings, false ones, and what is not judged."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from vaelib.check import check_text
+from vaelib.check.worlds import Plan, Setting, scope
+from vaelib.cli import app
+from vaelib.formula import tex
+
+BOUND = [
+    r"\log p_\theta(x)",
+    r"= \log \int p_\theta(x, z)\,dz",
+    r"= \log \mathbb{E}_{q_\phi(z|x)}\left[\frac{p_\theta(x,z)}{q_\phi(z|x)}\right]",
+    r"\ge \mathbb{E}_{q_\phi(z|x)}\left[\log \frac{p_\theta(x,z)}{q_\phi(z|x)}\right]",
+    r"= \mathbb{E}_{q_\phi(z|x)}[\log p_\theta(x|z)] - D_{KL}(q_\phi(z|x) \| p(z))",
+]
+
+
+def verdicts(text: str) -> list[str]:
+    """The verdicts of the lines that claim something."""
+    return [judged.verdict for judged in check_text(text).lines if judged.line.relation]
+
+
+def display(*rows: str) -> str:
+    return "$$\n\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}\n$$\n"
+
+
+TRUE = {
+    "the bound": display(*BOUND),
+    "capitals and an expectation with no law": (
+        r"$$D_{KL}[Q(h|V) \Vert P(h|V)] = E[\log Q(h|V) - \log P(V|h) - \log P(h)] + \log P(V)$$"
+    ),
+    "roles swapped": r"$$\log p(z) = \int q(x|z) \log \frac{p(x,z)}{q(x|z)} dx + KL(q(x|z) || p(x|z))$$",
+    "sums": r"$$-\sum_Z q(Z) \log \frac{p(Z|X,\theta)}{q(Z)} = \text{KL}(q(Z) \Vert p(Z \mid X, \theta))$$",
+    "no measure": r"$$\ln p(x) = \int_z q(z) \ln p(x)$$",
+    "angles": r"$$\log p(X) \ge \langle \log p(X,Z) - \log q(Z) \rangle_{q(Z)}$$",
+    "a condition on two": r"$$\log p(y|x) \ge E_{q(z|x,y)}[\log p(y|x,z)] - KL(q(z|x,y) \| p(z|x))$$",
+    "a bound used before it is named": r"$$\log p(x) = \mathcal{L} + KL(q(z) \| p(z|x))$$",
+    "data": r"$$\frac1N \sum_{i=1}^N \log p(x^{(i)}) = \mathbb{E}_{x \sim p_{\text{data}}}[\log p(x)]$$",
+    "Monte Carlo": r"$$\mathbb{E}_{q(z|x)}[\log p(x|z)] \approx \frac{1}{L}\sum_{l=1}^L \log p(x | z^{(l)})$$",
+    "two numbers": (
+        r"$$D_{KL}(p \| q) = \log\frac{\sigma_q}{\sigma_p} + \frac{\sigma_p^2 + (\mu_p - \mu_q)^2}{2\sigma_q^2}"
+        r" - \frac12$$"
+    ),
+    "numbered normal laws": (
+        "$$p(x) = N(\\mu_1, \\sigma_1^2)$$\n\n$$q(x) = N(\\mu_2, \\sigma_2^2)$$\n\n"
+        r"$$KL(p\|q) = \frac{\sigma_1^2 + (\mu_1-\mu_2)^2}{2\sigma_2^2} - \frac12 - \log\frac{\sigma_1}{\sigma_2}$$"
+    ),
+    "an encoder": (
+        r"$$-KL(q_\phi(z|x) \| p(z)) = \frac12 \sum_{j=1}^J (1 + \log \sigma_j^2(x) - \mu_j^2(x) - \sigma_j^2(x))$$"
+    ),
+    "matrices": (
+        r"$$KL(N(\mu_0,\Sigma_0) \| N(\mu_1,\Sigma_1)) = \frac12\left(\text{tr}(\Sigma_1^{-1}\Sigma_0)"
+        r" + (\mu_1-\mu_0)^T\Sigma_1^{-1}(\mu_1-\mu_0) - k + \log\frac{\det\Sigma_1}{\det\Sigma_0}\right)$$"
+    ),
+    "a score": (
+        r"$$\nabla_\phi \mathbb{E}_{q_\phi(z)}[\log p(x|z)] = "
+        r"\mathbb{E}_{q_\phi(z)}[\log p(x|z) \nabla_\phi \log q_\phi(z)]$$"
+    ),
+    "a draw": r"$$z = \mu + \sigma \odot \epsilon$$",
+    "EM": (
+        "$$Q(\\theta,\\theta^t) = \\int p(z|x,\\theta^t) \\log p(x,z|\\theta) dz$$\n\n"
+        r"$$Q(\theta^{t+1},\theta^t) \ge Q(\theta^t,\theta^t)$$"
+    ),
+    "a place": (r"$$\hat q = \arg\min_q KL(q(z) \| p(z|x)) = \arg\max_q \int q(z) \log \frac{p(x,z)}{q(z)} dz$$"),
+    "Jensen": r"$$\log \mathbb{E}[y] \ge \mathbb{E}[\log y]$$",
+    "macros": r"$\newcommand{\Eq}{\mathbb{E}_{z \sim q}}$ $$\log p(x) = \Eq[\log p(x,z) - \log p(z|x)]$$",
+}
+
+
+@pytest.mark.parametrize("name", TRUE)
+def test_true_lines_are_not_accused_and_are_judged(name):
+    checked = check_text(TRUE[name])
+    assert {judged.verdict for judged in checked.lines if judged.line.relation} <= {"follows", "definition"}
+    assert checked.judged == checked.total > 0
+
+
+FALSE = {
+    "a sign of the divergence": r"$$\log p(x) = E_q[\log p(x|z)] + KL(q(z|x) \| p(z)) + KL(q(z|x) \| p(z|x))$$",
+    "the divergence the wrong way round": r"$$\log p(x) = E_q[\log \frac{p(x,z)}{q(z)}] + KL(p(z|x) \| q(z))$$",
+    "a missing logarithm": r"$$KL(q(z) \| p(z)) = E_{q(z)}[\log q(z)] - E_{q(z)}[p(z)]$$",
+    "posterior for likelihood": r"$$\log p(x) \ge E_{q(z|x)}[\log p(z|x)] - KL(p(z) \| q(z|x)) + 5$$",
+    "the evidence lost": r"$$p(z|x) = p(x|z) p(z)$$",
+    "Jensen turned round": r"$$\log \int q(z) \frac{p(x,z)}{q(z)} dz \le \int q(z) \log\frac{p(x,z)}{q(z)} dz$$",
+    "a variance for a scale": r"$$z = \mu + \sigma^2 \epsilon$$",
+    "a factor": r"$$KL(q(z|x)\|p(z)) = -\frac12\sum_j(1 + 2\log\sigma_j^2 - \mu_j^2 - \sigma_j^2)$$",
+    "a sign of a mean": r"$$KL(q(z|x)\|p(z)) = -\frac12\sum_j(1 + \log\sigma_j^2 + \mu_j^2 - \sigma_j^2)$$",
+    "a wrong measure": r"$$E_{q(z|x)}[\log p(x|z)] = \int q(z|x) \log p(x|z) d\phi$$",
+    "a place and a value": r"$$\hat\theta = \arg\max_\theta \log p_\theta(x) = \log p_\theta(x)$$",
+    "nothing to vary": r"$$\hat q = \arg\max_q \int p(z|x) \log p(x,z) dz$$",
+    "one sample": (
+        "$$\\mathcal{L}(x) = E_{q(z|x)}[\\log p(x|z)] - KL(q(z|x)\\|p(z))$$\n\n"
+        r"$$\mathcal{L}(x) \approx \log p(x|z) - \frac12\sum_j(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2)$$"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_false_lines_do_not_follow(name):
+    assert verdicts(FALSE[name])[-1] == "does not follow"
+
+
+@pytest.mark.parametrize("i", range(1, len(BOUND)))
+def test_a_wrong_line_is_blamed_once(i):
+    """A line with 1 added is blamed, and the one below it is not, for it follows from the line above both."""
+    found = verdicts(display(*BOUND[:i], BOUND[i] + (" - 1" if "=" in BOUND[i][:2] else " + 9"), *BOUND[i + 1 :]))
+    assert [j for j, verdict in enumerate(found, 1) if verdict == "does not follow"] == [i]
+
+
+def test_what_follows_from_a_wrong_line_is_not_blamed():
+    text = r"$$\log p(x) = E_q[\log p(x,z)] = E_q[\log p(x|z)] + E_q[\log p(z)]$$"
+    assert verdicts(text) == ["does not follow", "follows"]
+
+
+UNJUDGED = {
+    "an unknown name": r"$$\log p(x) = \mathcal{R}(x) + 1$$",
+    "a function of which nothing is said": r"$$f(\mathbb{E}[x]) \le \mathbb{E}[f(x)]$$",
+    "an approximation": r"$$q_\phi(z|x) \approx p_\theta(z|x)$$",
+    "one observation and all": r"$$\log p(X) = \sum_{n=1}^N \log p(x_n)$$",
+    "numbers of a case": r"$$KL(P\|Q) = \sum_i P(i) \log\frac{P(i)}{Q(i)} = 0.6 \log 1.2$$",
+    "cases": r"$$p(x|z) = \begin{cases} N(\mu, 1) \\ 0 \end{cases}$$",
+    "a condition": r"$$KL(q(z)\|p(z|x)) = 0 \Leftrightarrow q(z) = p(z|x)$$",
+    "lost brackets": r"$$\log p(x) = E_q[\log p(x,z) - (\log q(z)]$$",
+}
+
+
+@pytest.mark.parametrize("name", UNJUDGED)
+def test_what_is_not_clear_is_not_accused(name):
+    found = check_text(UNJUDGED[name]).lines
+    assert not any(judged.verdict == "does not follow" for judged in found)
+    assert any(judged.verdict in ("no meaning", "cannot be read") and judged.says for judged in found)
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"$$\log p(x) = \log{\mathbb{E}_{q(z)}\bigg[\frac{p(x,z)}{q(z)}}\bigg]$$",
+        r"$$KL(q(z|x) \| z) = E_{q(z|x)}[\log q(z|x) - \log p(z)]$$",
+        r"$$\log p(x)) = \log \int p(x,z) dz$$",
+    ],
+)
+def test_what_a_reader_mends_is_mended_and_said(latex):
+    found = check_text(latex).lines[-1]
+    assert found.verdict in ("sloppy", "follows")
+
+
+def test_roles_can_be_told_and_stated():
+    text = r"$$\log p(a) = \log \int p(a|b) p(b) db$$"
+    assert "latent: b" in check_text(text).reading
+    assert "latent: a" in check_text(text, lets=["a=latent"]).reading
+    assert "latent: a" in check_text("<!-- check: a=latent -->\n\n" + text).reading
+    with pytest.raises(ValueError, match="t=latent"):
+        check_text(text, lets=["a"])
+
+
+def test_a_failure_of_the_checker_costs_one_line(monkeypatch):
+    def fails(*_):
+        raise TypeError
+
+    monkeypatch.setattr("vaelib.check.judge.Judge.compared", fails)
+    found = check_text(display(*BOUND)).lines
+    assert "its own fault" in found[-1].says
+    assert found[-1].verdict == "cannot be read"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 1), st.integers(0, 9), st.sampled_from(["", "{", "}", "(", "]", "$", r"\\", "_", "|", "="])
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_mutilated_documents_are_read_without_a_failure(cuts):
+    """Pieces cut out and signs put in at random: sentences, never a failure of the checker."""
+    text = display(*BOUND) + FALSE["a factor"] + TRUE["EM"]
+    for place, length, put_in in cuts:
+        at = int(place * len(text))
+        text = text[:at] + put_in + text[at + length :]
+    assert not any("own fault" in judged.says for judged in check_text(text).lines)
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_tables_are_densities_whose_parts_agree(fine):
+    """Bayes' rule, normalization and the decomposition of the evidence hold on the tables themselves."""
+    where = scope(Plan(("x", "y", "z")), Setting(3, fine))
+    for latex in (r"\int_{z} q(z \mid x)", r"\int_{x} p(x \mid y)", r"\int_{x} p(x)"):
+        assert tex(latex).value(where) == pytest.approx(1, abs=1e-12)
+    sides = [r"\log p(x)", r"\mathbb{E}_{q(z)}[\log p(x,z) - \log q(z)] + \mathrm{KL}(q(z) \| p(z \mid x))"]
+    for above, below in pairwise(tex(side).value(where) for side in sides):
+        assert above == pytest.approx(below, abs=1e-12)
+
+
+def test_command_writes_json_and_says_how_much_was_judged(tmp_path):
+    good, bad, out = tmp_path / "good.md", tmp_path / "bad.md", tmp_path / "out.json"
+    good.write_text(display(*BOUND))
+    bad.write_text(FALSE["the evidence lost"])
+    runner = CliRunner()
+    result = runner.invoke(app, ["check", str(good)])
+    assert result.exit_code == 0
+    assert "4 of 4 lines judged; all that was read follows." in result.output
+    result = runner.invoke(app, ["check", str(good), str(bad), "--json", str(out)])
+    assert result.exit_code == 1
+    files = json.loads(out.read_text())["files"]
+    assert [entry["judged"] for entry in files] == [4, 1]
+    line = files[1]["lines"][1]
+    assert (line["verdict"], line["row"], line["relation"]) == ("does not follow", 1, "=")
+    assert set(line) == {"source", "row", "relation", "verdict", "compared_with", "values", "repair", "says"}
+    result = runner.invoke(app, ["check", str(tmp_path / "none.md")])
+    assert result.exit_code == 1

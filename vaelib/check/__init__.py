@@ -1,0 +1,15 @@
+r"""People's derivations, checked: a document goes in, and for each of its lines comes out whether it follows.
+
+    from vaelib.check import check_text
+    [judged.verdict for judged in check_text(r"$$\log p(x) = \log \int p(x, z)\,dz$$").lines]   # ["start", "follows"]
+
+`documents` finds the mathematics, `latex` takes it apart, `surface` takes off what only sets type, `chains` says what
+follows from what, `roles` who is who, `reading` what a formula says in the names of `worlds` and `gaussians`, and
+`verdicts` compares. Nothing of a document is executed, and nothing is written.
+"""
+
+from vaelib.check.document import Checked, check, check_text
+from vaelib.check.documents import NotADocument
+from vaelib.check.report import as_dict, coverage, lines
+
+__all__ = ["Checked", "NotADocument", "as_dict", "check", "check_text", "coverage", "lines"]

@@ -1,0 +1,210 @@
+"""One line beside another, under every reading that may be meant: the charitable one counts."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from vaelib._compare import Verdict
+from vaelib._judging import judge
+from vaelib.check.chains import Line
+from vaelib.check.gaussians import STANDARD, Family
+from vaelib.check.latex import CannotRead
+from vaelib.check.options import Facts, Formula, Options
+from vaelib.check.roles import GUIDE, LATENT, MODEL, text_of
+from vaelib.check.spellings import UNSEEN_OPEN
+from vaelib.check.terms import BEST_PLACES
+from vaelib.check.values import Bench, Side, as_value, exponentiates, letters_in, text_of_side, typed, used_in
+from vaelib.check.verdicts import Judged, Unfit, sentence, severity, symbol_of
+from vaelib.derivation import IllTyped
+from vaelib.formula import Unreadable, tex
+
+DIFFERENCES = 1e-6  # by how much a gradient by differences may be off
+CLOSE = 0.05  # by how much an approximation may miss, relative to max(1, |value|)
+_DECIMAL = re.compile(r"\d*\.\d+")
+
+
+class Comparing(Bench):
+    """Whether a relation holds between two lines."""
+
+    def pair(self, above: Line, relation: str, below: Line) -> Judged:
+        """Whether `above relation below` holds on every setting, under some reading."""
+        worst: Judged | None = None
+        for options in self._options(above, below):
+            try:
+                result = self._under(above, relation, below, options)
+            except (CannotRead, Unreadable) as error:
+                result = Judged(below, "cannot be read", sentence(error))
+            except (IllTyped, Unfit) as error:
+                result = Judged(below, "no meaning", sentence(error))
+            result.compared_with = above.source
+            if result.verdict in ("follows", "sloppy"):
+                return result
+            if worst is None or severity(result) < severity(worst):
+                worst = result
+        assert worst is not None
+        return worst
+
+    def _options(self, above: Line, below: Line) -> Iterator[Options]:
+        """The readings that differ for these lines, the likeliest first."""
+        facts = Facts()
+        for line in (above, below):
+            try:
+                for formula in self._formulas(line.items, Options()):
+                    facts.used |= formula.facts.used
+                    facts.labels |= formula.facts.labels
+                    facts.unknown += formula.facts.unknown
+            except (CannotRead, Unreadable):
+                continue
+        given = "|" + ",".join(self.roles.observed) if self.roles.observed else ""
+        laws = [f"q({LATENT})"]
+        if "law" in facts.used:
+            laws = [f"q ( {LATENT} )", *(["p_{d} ( x )"] if self.roles.observed else [f"p ( {LATENT} )"])]
+            if self.roles.observed:
+                laws.append(f"p ( {LATENT} {given} )")
+        bares = ["p(z | x)", "p(z)", *self.roles.observed[:1]] if "bare" in facts.used else ["p(z | x)"]
+        reached = ["", "p", "o"] if self._may_be_reached(above, below) else [""]
+        braces = [False, True] if any(UNSEEN_OPEN in letters_in(line.items) for line in (above, below)) else [False]
+        meant = [True, False] if any(u.startswith("usual:") for u in facts.used) else [True]
+        if any(u.partition(":")[2] in self.used for u in facts.used if u.startswith("usual:")):
+            meant = [next(self.used[key] for u in facts.used if (key := u.partition(":")[2]) in self.used) > 0]
+        powers = [True, False] if "power" in facts.used else [True]
+        drawn = ["q", "p"] if "samples" in facts.used else ["q"]
+        logs = [False, True] if any(exponentiates(line.items) for line in (above, below)) else [False]
+        families = self._families(facts) if "gauss" in facts.used else [None]
+        for law, bare, there, braced, family, log, by, usual, power in itertools.product(
+            laws, bares, reached, braces, families, logs, drawn, meant, powers
+        ):
+            yield Options(law, bare, usual, there, family, braced, log, by, power)
+
+    def _families(self, facts: Facts) -> list[Family | None]:
+        """How the Gaussians of two lines may be meant: which label is that of p and of q, numbers or vectors."""
+        labels = tuple(sorted(self.labels | facts.labels - {STANDARD}))
+        mine = sorted(facts.labels - {STANDARD})
+        said = (self.assigned.get(MODEL), self.assigned.get(GUIDE))
+        pairs: list[tuple[str, str]] = []
+        if said[0] is not None and said[1] is not None:
+            pairs = [(said[0], said[1])]
+        elif {"p", "q"} <= set(labels):
+            pairs = [("p", "q")]
+        else:
+            pool = mine or list(labels)
+            guide = next((label for label in ("q", "", "x") if label in pool), pool[0] if pool else STANDARD)
+            if len(pool) < 2 or guide != pool[0] or guide in ("", "x"):
+                pairs = [(STANDARD, guide)] + ([] if self.roles.observed else [(guide, STANDARD)])
+            others = pool if len(pool) > 1 else [*pool, *(label for label in labels if label not in pool)]
+            if len(others) > 1:
+                pairs += [(others[0], others[1]), (others[1], others[0])]
+            known = [
+                pair for pair in pairs if all(k is None or k == label for k, label in zip(said, pair, strict=True))
+            ]
+            pairs = known or pairs
+        if len(mine) == 1:  # the other one may be the standard law here
+            pairs += [(STANDARD, guide) for model, guide in pairs if guide == mine[0]]
+            pairs += [(model, STANDARD) for model, guide in pairs if model == mine[0]]
+        diagonal = r"\sigma" in self.scales
+        names = tuple(sorted({LATENT, *self.roles.observed}))
+        return [
+            Family(labels, model, guide, size, diagonal, names)
+            for model, guide in dict.fromkeys(pairs)
+            for size in (2, 0)
+        ]
+
+    def _may_be_reached(self, above: Line, below: Line) -> bool:
+        """Whether one of two lines may have the posterior put in for q: then only the other speaks of q."""
+        if not self.reached:
+            return False
+        try:
+            texts = [text_of_side(self._terms(line.items, Options())) for line in (above, below)]
+        except (CannotRead, Unreadable):
+            return False
+        speaks = [bool(re.search(r"\bq(_[ons])? ?\(", text)) for text in texts]
+        return speaks[0] != speaks[1] and not any("KL" in text for text in texts)
+
+    def _under(self, above: Line, relation: str, below: Line, options: Options) -> Judged:
+        sides = [self._terms(line.items, options) for line in (above, below)]
+        facts = [term[1].facts for side in sides for term in side]
+        used = set().union(*(f.used for f in facts)) if facts else set()
+        unknown = [name for f in facts for name in f.unknown]
+        if unknown:
+            raise Unfit(f"Nothing says what {unknown[0]} means.")
+        mended = [*below.mended, *(word for term in sides[1] for word in term[1].facts.mended)]
+        measures = [u.partition(":")[2] for term in sides[1] for u in term[1].facts.used if u.startswith("measure:")]
+        numbers = [_DECIMAL.findall(text_of(line.items)) for line in (above, below)]
+        tolerance = typed(numbers[0] + numbers[1]) if any(numbers) else CLOSE if "samples" in used else 0.0
+        if "gradient" in used:
+            if "noise" in used:
+                raise Unfit("Gradients through the noise are not judged yet.")
+            tolerance = max(tolerance, DIFFERENCES)
+        if ("data" in used) and any("data" not in used_in(side) and "p_d" not in text_of_side(side) for side in sides):
+            raise Unfit("One side speaks of one observation, and the other of all of them.")
+        if any(numbers) and (self._speaks(sides[0]) or self._speaks(sides[1])):
+            raise Unfit("The numbers are those of a particular case, which the formula above does not name.")
+        arg = {term[0].over for side in sides for term in side}
+        verdict, pair = self._judged(relation, self._values(sides, options, 1), tolerance, arg, sides)
+        if verdict in ("holds", "open"):
+            verdict, pair = self._judged(relation, self._values(sides, options), tolerance, arg, sides)
+        if verdict == "broken" and options.family is not None and any(term[0].over for side in sides for term in side):
+            raise Unfit("Largest and least values of Gaussians are compared at each place alone.")
+        if "map" in used and relation != "=":
+            raise Unfit("Whether it holds depends on the function, of which nothing is said.")
+        if verdict == "place":
+            return Judged(
+                below, "does not follow", "One side is where something is largest or least, the other a value."
+            )
+        if verdict == "constant":
+            says = "What is made largest or least does not depend on what it is varied over."
+            return Judged(below, "does not follow", says)
+        if (
+            verdict == "broken"
+            and len({term[0].over for side in sides for term in side}) == 2
+            and not arg & BEST_PLACES
+        ):
+            bodies = [[(replace(term, over=""), f, node) for term, f, node in side] for side in sides]
+            if self._judged(relation, self._values(bodies, options), tolerance, {""}, bodies)[0] == "holds":
+                return Judged(below, "sloppy", "The largest or least value is not repeated on the other side.")
+        if relation == "approx" and verdict != "holds" and (mean := self._sampled(below, sides, options)):
+            return mean
+        if verdict == "open":
+            if relation == "approx":
+                raise Unfit("An approximation: how close it is meant to be is not said.")
+            raise Unfit("The values on the settings do not decide it.")
+        usual = [u.partition(":")[2] for u in used if u.startswith("usual:")]
+        if verdict == "holds":
+            found = Judged(below, "sloppy" if mended else "follows", f"Mended: {mended[0]}." if mended else "")
+            for key in usual:
+                self.used.setdefault(key, 1 if options.usual else -1)
+            found.measure = measures[0] if measures else ""
+            return found
+        if doubtful := next((word for word in mended if word in ("a bracket", "both signs")), ""):
+            raise CannotRead(
+                f"It was read with {doubtful} mended, and does not follow so; what was meant is not clear."
+            )
+        usual = [key for key in usual if key not in self.used]
+        if usual:
+            raise Unfit(
+                f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold."
+            )
+        return Judged(below, "does not follow", f"{symbol_of(relation)} does not hold: see the values.", values=pair)
+
+    def _sampled(self, line: Line, sides: Sequence[Side], options: Options) -> Judged | None:
+        """An approximation by one sample: its mean is what it approximates; a term of the wrong sign is seen."""
+        formula = sides[1][0][1]
+        if len(sides[1]) != 1 or sides[1][0][0].over or not re.search(rf"\b{LATENT}\b", formula.latex):
+            return None
+
+        def equal(latex: str) -> bool:
+            term = sides[1][0][0]
+            node = tex(rf"\mathbb{{E}}_{{{options.drawn}({LATENT})}}[{latex}]")
+            above, below = self._values([sides[0], [(term, Formula(latex, formula.facts), node)]], options)
+            return judge("=", as_value(above), as_value(below)).verdict is Verdict.HOLDS
+
+        if equal(formula.latex):
+            return Judged(line, "follows")
+        for i, word in enumerate(words := formula.latex.split(" ")):
+            depth = sum((w in "([{") - (w in ")]}") for w in words[:i])
+            if word in ("+", "-") and depth == 0 and equal(" ".join([*words[:i], "-+"[word == "-"], *words[i + 1 :]])):
+                return Judged(line, "does not follow", "Its mean is not what it approximates: look at a sign.")
+        return None

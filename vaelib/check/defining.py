@@ -1,0 +1,219 @@
+"""What a line says of a name, of a law or of a draw, where it claims nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vaelib.check.chains import Chain, Line
+from vaelib.check.comparing import Comparing
+from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
+from vaelib.check.latex import CannotRead, Items
+from vaelib.check.names import GAUSSIAN, name_at
+from vaelib.check.options import USUAL, Definition, Options
+from vaelib.check.reading import read
+from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Roles, call_at, letter_of
+from vaelib.check.values import letters_in, moments, number_of
+from vaelib.check.verdicts import Judged, Unfit, sentence
+from vaelib.derivation import IllTyped
+from vaelib.formula import Unreadable, tex
+
+LAWS = {rf"\word.{name}" for name in ("Bernoulli", "Bern", "Categorical", "Cat", "Gaussian", "Normal", "Multinomial")}
+
+
+class Defining(Comparing):
+    """Definitions, assumptions and draws."""
+
+    def _names(self, items: Items) -> str:
+        """The key of the name that this side is, or nothing."""
+        if not items:
+            return ""
+        if items[0] in self.roles.densities:
+            call = call_at(items, 0)
+            entries = [*call.targets, *call.givens, *call.parameters] if call is not None else []
+            if not entries or not all(letter_of(entry)[0] in self.roles.parameters for entry in entries):
+                return ""
+        if items[0] in self.roles.variables:
+            return ""
+        named = name_at(items, 0, self.roles)
+        return named[0] if named is not None and named[2] == len(items) else ""
+
+    def _defines(self, name: Line, meaning: Line) -> Judged | None:
+        """Whether the first relation of a chain says what a name means."""
+        if meaning.relation not in ("=", ":="):
+            return None
+        operators = (r"\max", r"\min")
+        if (
+            name.items[0] in operators
+            and meaning.items[0] == name.items[0]
+            and name.items[1:2] == ["_"] == meaning.items[1:2]
+        ):
+            name, meaning = replace(name, items=name.items[3:]), replace(meaning, items=meaning.items[3:])
+            known = {*self.definitions, *self.used, *USUAL}
+            if not self._names(name.items) or self._names(name.items) in known:
+                return None
+        key = self._names(name.items)
+        if not key:
+            return self._assumes(name, meaning)
+        if key in self.used and meaning.relation == "=":
+            return None  # it was used before, in its usual meaning
+        if key in self.definitions:
+            before = self.definitions[key]
+            result = self.pair(replace(name, items=list(name.items)), "=", meaning)
+            if result.verdict in ("follows", "sloppy"):
+                return result
+            averaged = {"p_{d}", "data"} & self._read_used(meaning.items) - self._read_used(before.body)
+            if averaged:
+                return self._redefined(name, meaning)
+            if result.verdict == "does not follow" and meaning.relation == "=" and self._same_kind(key, before, name):
+                return None if not self._negated(name, meaning) else self._redefined(name, meaning)
+            return self._redefined(name, meaning)
+        return self._redefined(name, meaning)
+
+    def _redefined(self, name: Line, meaning: Line) -> Judged:
+        self.define(name.items, meaning.items, always=True)
+        try:
+            self._formulas(meaning.items, Options())
+        except (CannotRead, Unreadable) as error:
+            return Judged(meaning, "cannot be read", sentence(error))
+        return Judged(meaning, "definition", compared_with=name.source)
+
+    def _read_used(self, items: Items) -> set[str]:
+        try:
+            return {u for formula in self._formulas(items, Options()) for u in formula.facts.used}
+        except (CannotRead, Unreadable):
+            return set()
+
+    def _same_kind(self, key: str, before: Definition, name: Line) -> bool:
+        return key in (r"\word.ELBO", r"\cal.L", r"\KL") or len(key) > 1
+
+    def _negated(self, name: Line, meaning: Line) -> bool:
+        """Whether the name is now minus what it was: a bound that became a loss."""
+        flipped = replace(name, items=["-", "(", *name.items, ")"])
+        return self.pair(flipped, "=", meaning).verdict in ("follows", "sloppy")
+
+    def _assumes(self, name: Line, meaning: Line) -> Judged | None:
+        """p(z) = N(0, I), q(z) = p(z | x): what is assumed of a law claims nothing, unless it holds for every law."""
+        items = name.items
+        if items[:1] == [r"\log"]:
+            items = items[1:]
+            items = items[1:-1] if items[:1] == ["("] else items
+        if not items or items[0] not in self.roles.densities:
+            return None
+        call = call_at(items, 0)
+        if call is not None and call.end != len(items):
+            return None
+        if call is None and len(items) > 3:
+            return None
+        kind = self.roles.densities[str(items[0])]
+        if label := self._label(meaning.items):
+            self.assigned.setdefault(kind, label)
+        result = self.pair(name, "=", meaning)
+        if result.verdict in ("follows", "sloppy"):
+            return result
+        if meaning.relation == ":=":
+            return Judged(meaning, "definition", "A law is defined here.", name.source)
+        other = letters_in(meaning.items)
+        if kind == GUIDE:
+            self.reached = self.reached or (MODEL in {self.roles.densities.get(sign) for sign in other})
+            return Judged(meaning, "definition", "A law is chosen here.", name.source)
+        if other & set(GAUSSIAN) or names_a_law(meaning.items):
+            return Judged(meaning, "definition", "A law is assumed here.", name.source)
+        return result if result.verdict != "does not follow" else None
+
+    def _label(self, items: Items) -> str:
+        """The label of the law N(m, S) that a side is, or nothing."""
+        if not items or items[0] not in ("N", r"\cal.N"):
+            return ""
+        try:
+            facts = read(items, self.roles, self.definitions, Options()).facts
+        except CannotRead:
+            return ""
+        return next(iter(facts.labels), STANDARD)
+
+    def foresee(self, found: Sequence[Chain]) -> None:
+        """What names will mean that are used before they are defined."""
+        for chain in found:
+            if len(chain.lines) > 1 and chain.lines[1].relation in ("=", ":="):
+                self.define(chain.lines[0].items, chain.lines[1].items)
+        self.later, self.definitions = self.definitions, {}
+        self.later = {key: meaning for key, meaning in self.later.items() if key not in USUAL}
+
+    def define(self, name: Items, meaning: Items, always: bool = False) -> None:
+        """Notes what a name means; what was noted first stays, unless it is said again."""
+        sign = name[:1] == ["-"]
+        name = name[1:] if sign else name
+        key = self._names(name)
+        if name and (name[0] in self.roles.parameters or name[0] in GAUSSIAN):
+            return
+        if not key or (key in self.definitions and not always) or key == r"\cal.N":
+            return
+        if key.startswith(r"\word.") and key != r"\word.ELBO" and not always:
+            return
+        named = name_at(name, 0, self.roles)
+        assert named is not None
+        body = ["-", "(", *meaning, ")"] if sign else list(meaning)
+        if key in {named_[0] for named_ in names_in(body, self.roles)}:
+            return  # it would lead back to itself
+        self.definitions[key] = Definition(body, tuple(named[1]))
+
+    def _drawn(self, name: Line, meaning: Line) -> Judged | None:
+        r"""z = \mu + \sigma \epsilon: whether it has the variance that it should have."""
+        items = name.items[1] if name.items[:1] in ([r"\tilde"], [r"\hat"]) else name.items
+        if len(items) != 1 or items[0] not in self.roles.variables or meaning.relation not in ("=", ":="):
+            return None
+        letters = letters_in(meaning.items)
+        noise = letters & NOISE
+        said = Judged(meaning, "definition", "A variable is drawn here.", name.source)
+        first = meaning.items[0]
+        if (
+            noise
+            and first in self.roles.densities
+            and (call := call_at(meaning.items, 0))
+            and call.end == len(meaning.items)
+        ):
+            return Judged(
+                meaning, "does not follow", "A value is drawn here, but the right side is a density.", name.source
+            )
+        if len(noise) != 1 or not letters & {r"\sigma", r"\Sigma"}:
+            return said
+        try:
+            formula = read(meaning.items, self.roles, {}, Options())
+            node = tex(formula.latex)
+            label = next(iter(formula.facts.labels))
+            others = letters_in(meaning.items) & {r"\Sigma"}
+            family = Family((label,), STANDARD, label, 0, not others, (LATENT,))
+            where = gaussian_scope(family, 0)
+            values = [number_of(node, replace(where, observed={LATENT: float(noise_)})) for noise_ in (0, 1)]
+        except (CannotRead, Unreadable, IllTyped, Unfit, StopIteration):
+            return said
+        end = f"_{{{label}}}" if label else ""
+        mean, variance = (float(tex_value) for tex_value in moments(where, end))
+        slope = values[1] - values[0]
+        if abs(values[0] - mean) < 1e-9 and abs(slope**2 - variance) < 1e-9:
+            return Judged(meaning, "follows", compared_with=name.source)
+        if abs(values[0] - mean) < 1e-9 and abs(slope - variance) < 1e-9:
+            says = "The noise is multiplied by the variance; then the variance of the result is its square."
+            return Judged(meaning, "does not follow", says, name.source, (variance, slope**2))
+        return said
+
+
+def names_a_law(items: Items) -> bool:
+    """Whether N(...) or Bernoulli(...) stands here."""
+    for i, item in enumerate(items):
+        if isinstance(item, list):
+            if names_a_law(item):
+                return True
+        elif items[i + 1 : i + 2] == ["("] and (item in ("N", r"\cal.N") or item in LAWS):
+            return True
+    return False
+
+
+def names_in(items: Items, roles: Roles) -> list[tuple[str, list[tuple[str, str]], int]]:
+    found = []
+    for i, item in enumerate(items):
+        if isinstance(item, list):
+            found += names_in(item, roles)
+        elif named := name_at(items, i, roles):
+            found.append(named)
+    return found

@@ -1,0 +1,116 @@
+r"""Where a document speaks of means and variances: Gaussian laws by their labels, \mu_q, \sigma_1, on random values.
+
+A label is what hangs on \mu and \sigma: q, p, 0, 1, x, or nothing. Each has a Gaussian law, and p and q are two of
+them, or the standard one. The observed variables depend on the latent one linearly, so that every density is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from vaelib.check.roles import LATENT
+from vaelib.formula import Scope
+from vaelib.formula.rules import Rule
+from vaelib.formula.spaces import Space
+from vaelib.formula.typed import Typed
+from vaelib.formula.worlds import JointGaussian
+
+Array = np.ndarray
+Values = Mapping[str, Typed]
+STANDARD = "standard"
+DIMENSIONS = ("J", "d", "D", "k", "n", "K", r"\ell", "M", "m")
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a document's Gaussians are meant.
+
+    Args:
+        labels: those of its means and variances; "" for none.
+        model, guide: the label of p and of q, or STANDARD.
+        size: of the latent variable, 0 for a number.
+        diagonal: whether covariances are diagonal, as they are where \\sigma stands beside \\Sigma.
+        names: the variables.
+    """
+
+    labels: tuple[str, ...]
+    model: str
+    guide: str
+    size: int
+    diagonal: bool
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """One law of the latent variable, whatever is given with it."""
+
+    law: JointGaussian
+    others: tuple[str, ...]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return (LATENT, *self.others)
+
+    def log_prob(self, targets: Values, givens: Values, rule: Rule) -> Array:
+        return self.law.log_prob({LATENT: targets[LATENT]}, {}, rule)
+
+    def space(self, target: str, givens: Values) -> Space | None:
+        return self.law.space(LATENT, {})
+
+
+@lru_cache(maxsize=128)
+def gaussian_scope(family: Family, seed: int) -> Scope:
+    """The names of a document's Gaussians on random values."""
+    rng = np.random.default_rng([seed, 23])
+    k = max(1, family.size)
+    values: dict[str, Any] = {}
+    moments: dict[str, tuple[Array, Array]] = {STANDARD: (np.zeros(k), np.eye(k))}
+    for label in family.labels:
+        mean = rng.normal(0, 0.8, k)
+        scale = rng.uniform(0.6, 1.6, k)
+        root = np.diag(scale) if family.diagonal else np.diag(scale) + 0.3 * np.tril(rng.normal(size=(k, k)), -1)
+        moments[label] = mean, root @ root.T
+        end = f"_{{{label}}}" if label else ""
+        number = family.size == 0
+        values[rf"\mu{end}"] = float(mean[0]) if number else mean
+        values[rf"\Sigma{end}"] = float(scale[0] ** 2) if number else root @ root.T
+        if family.diagonal or number:
+            values[rf"\sigma{end}"] = float(scale[0]) if number else scale
+    values |= {letter: k for letter in DIMENSIONS}
+    others = tuple(name for name in family.names if name != LATENT)
+
+    def law(label: str) -> JointGaussian:
+        mean, covariance = moments[label]
+        return JointGaussian({LATENT: family.size}, mean, covariance)
+
+    mean, covariance = moments[family.model]
+    slopes = rng.normal(0, 0.7, (len(others), k))
+    whole = np.block(
+        [
+            [covariance, covariance @ slopes.T],
+            [slopes @ covariance, slopes @ covariance @ slopes.T + np.diag(rng.uniform(0.3, 1.2, len(others)))],
+        ]
+    )
+    centre = np.concatenate([mean, slopes @ mean + rng.normal(size=len(others))])
+    sizes = {LATENT: family.size, **dict.fromkeys(others, 0)}
+    worlds: dict[str, Any] = {"p": JointGaussian(sizes, centre, whole), "q": Fixed(law(family.guide), others)}
+    worlds |= {f"g_{{{_name(label)}}}": Fixed(law(label), ()) for label in moments}
+    point = rng.normal(0, 0.8, k)
+    observed: dict[str, Any] = {LATENT: float(point[0]) if family.size == 0 else point}
+    observed |= {name: float(rng.normal()) for name in others}
+    return Scope(worlds=worlds, values=values, observed=observed, ranges={"j": k, "l": 1, "i": 1})
+
+
+def _name(label: str) -> str:
+    return rf"\mathrm{{{label or 'none'}}}" if label == STANDARD or not label else label
+
+
+def law_name(label: str) -> str:
+    """How a formula calls the law with a label."""
+    return f"g_{{{_name(label)}}}"

@@ -1,0 +1,118 @@
+r"""Verdicts: each line is evaluated beside the one above it, on every setting, under every reading.
+
+A line that does not follow is compared with the good lines above it, too, and those that follow from it are not blamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from vaelib.check.chains import Chain, Line
+from vaelib.check.defining import Defining
+from vaelib.check.latex import CannotRead
+from vaelib.check.options import Options
+from vaelib.check.terms import BEST_PLACES
+from vaelib.check.values import letters_in
+from vaelib.check.verdicts import Judged, Unfit, composed_with, sentence
+from vaelib.derivation import IllTyped
+from vaelib.formula import Unreadable
+
+
+class Judge(Defining):
+    """The lines of a document, one after the other."""
+
+    def chain(self, chain: Chain) -> list[Judged]:
+        """The verdicts of a chain, in order."""
+        done: list[Judged] = []
+        good: list[tuple[Line, str]] = []  # lines that may be compared with, with the relation of the last to each
+        for i, line in enumerate(chain.lines):
+            try:
+                result = self._about_something(self.line(line, good, chain.lines, i))
+            except Exception as error:  # no document may end a run
+                says = f"The checker itself failed at this line ({type(error).__name__}), which is its own fault."
+                result = Judged(line, "cannot be read", says)
+            done.append(result)
+            for name, body in line.named:
+                self.define(name, body)
+            good = [(above, composed_with(relation, line.relation or "=")) for above, relation in good]
+            if result.verdict == "does not follow":
+                self.wrong.add(id(line))
+            if result.verdict != "cannot be read":
+                good.append((line, "="))
+        return done
+
+    def line(self, line: Line, good: list[tuple[Line, str]], lines: Sequence[Line], at: int) -> Judged:
+        if line.fault:
+            return Judged(line, "cannot be read", line.fault)
+        if line.relation == "":
+            return self._start(line, lines)
+        if line.relation in ("~", "in") or (at and lines[at - 1].relation == "~" and self._label(line.items)):
+            return Judged(line, "definition", "A statement about a law.")
+        if at == 1 and (drawn := self._drawn(lines[0], line)):
+            return drawn
+        if at == 1 and (defined := self._defines(lines[0], line)):
+            return defined
+        if at and self._label(line.items):
+            return Judged(line, "definition", "A law is assumed here.", lines[at - 1].source)
+        if line.relation == ":=" and self._names(line.items):
+            self.define(line.items, lines[at - 1].items, always=True)
+            return Judged(line, "definition", compared_with=lines[at - 1].source)
+        line = replace(line, relation="=") if line.relation == ":=" else line
+        result = self.compared(line, good)
+        if result.verdict == "does not follow" and line.premise:
+            says = "A condition, or one of two statements that are said to be equivalent: it claims nothing by itself."
+            return replace(result, verdict="no meaning", says=says, values=None)
+        if result.measure and result.measure not in self.measured:
+            self.measured.add(result.measure)
+            says = f"The integral is over {result.measure}, which is no variable of what is integrated."
+            return replace(result, verdict="does not follow", says=says)
+        return result
+
+    def _about_something(self, result: Judged) -> Judged:
+        r"""\argmax_q f where f does not depend on q says nothing."""
+        places = BEST_PLACES | {rf"\{place}" for place in BEST_PLACES}
+        if result.verdict not in ("definition", "follows") or not places & letters_in(result.line.items[:1]):
+            return result
+        try:
+            side = self._terms(result.line.items, Options())
+            (values,) = self._values([side], Options(), 2)
+        except (CannotRead, Unreadable, IllTyped, Unfit):
+            return result
+        if side[0][1].facts.unknown or not np.all(np.ptp(values, axis=1) < 1e-12):
+            return result
+        says = "What is made largest or least does not depend on what it is varied over."
+        return replace(result, verdict="does not follow", says=says)
+
+    def compared(self, line: Line, good: list[tuple[Line, str]]) -> Judged:
+        """A line beside the ones above it: the nearest first."""
+        first: Judged | None = None
+        for above, relation in reversed(good):
+            composed = composed_with(relation, line.relation)
+            broken = first is not None and first.verdict == "does not follow"
+            if broken and line.relation == "=" and composed != "=" and id(good[-1][0]) not in self.wrong:
+                composed = "="  # an inequality further up does not make an equality good
+            if composed == "?":
+                continue
+            result = self.pair(above, composed, line)
+            if result.verdict in ("follows", "sloppy"):
+                return result
+            if first is None or (first.verdict != "does not follow" and result.verdict == "does not follow"):
+                first = result
+        if first is not None:
+            return first
+        try:
+            self._formulas(line.items, Options())
+        except (CannotRead, Unreadable) as error:
+            return Judged(line, "cannot be read", sentence(error))
+        return Judged(line, "no meaning", "There is no line above that it can be compared with.")
+
+    def _start(self, line: Line, lines: Sequence[Line]) -> Judged:
+        try:
+            self._formulas(line.items, Options())
+        except (CannotRead, Unreadable) as error:
+            if not (len(lines) > 1 and self._names(line.items)):
+                return Judged(line, "cannot be read", sentence(error))
+        return Judged(line, "start")

@@ -1,0 +1,140 @@
+"""Expectations, divergences and entropies, with the laws they are under."""
+
+from __future__ import annotations
+
+from vaelib.check.densities import Densities
+from vaelib.check.latex import CannotRead, Items
+from vaelib.check.names import OPEN, SCRIPTS, leaves, parameters_of, split_at
+from vaelib.check.options import DATA, Bound, Marks
+from vaelib.check.roles import LATENT, MODEL, NOISE, call_at, closing, letter_of
+
+
+class Laws(Densities):
+    """What is a mean under a law."""
+
+    def law(self, items: Items, marks: Marks) -> list[str]:
+        r"""What hangs on an expectation: q, q(z|x), z \sim q, z|x,\theta."""
+        laws: list[str] = []
+        for part in split_at(items, (",",)) if r"\sim" in items or "~" in items else [items]:
+            noise = NOISE & set(leaves(part))
+            if r"\sim" in part:
+                part = part[part.index(r"\sim") + 1 :]
+            if not part:
+                continue
+            if noise:
+                self.facts.used.add("noise")
+                self.facts.variables.add(LATENT)
+                laws += [",", "q", "(", LATENT, ")"] if laws[-1:] not in ([","], []) else ["q", "(", LATENT, ")"]
+                continue
+            if laws:
+                laws.append(",")
+            if part[0] in self.roles.densities:
+                call = call_at(part, 0)
+                if call is not None and call.end == len(part):
+                    laws += self.called(call, self.roles.densities[str(part[0])], {}, marks)
+                    continue
+                if call is None:
+                    laws += self.bare(self.roles.densities[str(part[0])], part[1:], marks)
+                    continue
+            if "|" in part and part[0] not in ("N", r"\cal.N"):
+                laws += self.given_as_law(part, "", marks)
+                continue
+            letter, _ = letter_of(part)
+            if letter in self.roles.variables and len(part) == 1:
+                name = self.roles.variables[letter]
+                self.facts.used.add("law")
+                laws += ["q" if name == LATENT else f"p_{{{DATA}}}", "(", name, ")"]
+                continue
+            laws += self.walk_law(part, {}, marks)
+        return laws
+
+    def walk_law(self, part: Items, bound: Bound, marks: Marks) -> list[str]:
+        before, self.in_law = self.in_law, True
+        words = self.walk(part, bound, marks)
+        self.in_law = before
+        return words
+
+    def expectation(self, items: Items, at: int, out: list[str], bound: Bound, marks: Marks) -> int:
+        end, law = at + 1, None
+        while end + 1 < len(items) and items[end] in SCRIPTS:
+            if items[end] == "_":
+                law = self.law(items[end + 1], marks)
+            end += 2
+        if not law:
+            self.facts.used.add("law")
+            law = self.options.law.replace("|", r"\mid").split()
+        out += [r"\mathbb{E}", "_", "{", *law, "}"]
+        if self.options.law and end < len(items) and "law" in self.facts.used:
+            bound = {**bound, **self.random(items[end:])}
+        if end < len(items) and items[end] in OPEN:
+            close = closing(items, end)
+            if close > 0:
+                out += ["[", *self.walk(items[end + 1 : close], bound, marks), "]"]
+                return close + 1
+        return end
+
+    def random(self, items: Items) -> dict[str, str]:
+        r"""The letter of E[y] and E[\log y], of which nothing is known: a positive random number."""
+        close = closing(items, 0) if items[0] in OPEN else -1
+        letters = {item for item in leaves(items[: close + 1]) if item.isalpha() and len(item) == 1}
+        known = {*self.roles.variables, *self.roles.densities, *self.definitions, "e"}
+        return {next(iter(letters)): "random"} if len(letters) == 1 and not letters & known else {}
+
+    def angle(self, items: Items, at: int, out: list[str], bound: Bound, marks: Marks) -> int:
+        depth, end = 0, at
+        while end < len(items):
+            depth += (items[end] == r"\langle") - (items[end] == r"\rangle")
+            if depth == 0:
+                break
+            end += 1
+        law = items[end + 2] if items[end + 1 : end + 2] == ["_"] and end + 2 < len(items) else None
+        rest: list[str] = []
+        head = [r"\E", "_", law] if law is not None else [r"\E"]
+        self.expectation([*head, "[", *items[at + 1 : end], "]"], 0, rest, bound, marks)
+        out += rest
+        return end + (3 if law is not None else 1)
+
+    def divergence(self, items: Items, at: int, out: list[str], bound: Bound, marks: Marks) -> int:
+        close = closing(items, at + 1)
+        if close < 0:
+            raise CannotRead("Expected two laws in brackets after KL, but the bracket is never closed.")
+        inside = items[at + 2 : close]
+        parts = split_at(inside, (r"\|",))
+        for sign in ("|", ",", ":"):
+            if len(parts) != 2:
+                parts = split_at(inside, (sign,))
+        if len(parts) != 2:
+            raise CannotRead(r"Expected two laws with \| between them after KL, but got something else.")
+        laws = [self.one_law(part, bound, marks) for part in parts]
+        if laws[0][:1] != laws[1][:1] and self._is_joint(laws[1]):  # of a law that is not normalized
+            body = [r"\log", *laws[0], "-", r"\log", *laws[1]]
+            out += [r"\mathbb{E}", "_", "{", *laws[0], "}", "[", *body, "]"]
+        else:
+            out += [r"\mathrm{KL}", "(", *laws[0], r"\|", *laws[1], ")"]
+        return close + 1
+
+    @staticmethod
+    def _is_joint(law: list[str]) -> bool:
+        """p(x, z): more than a law of the latent variable."""
+        return len(law) > 2 and law[0].startswith(MODEL) and law[1] == "(" and law[2] != LATENT
+
+    def one_law(self, part: Items, bound: Bound, marks: Marks) -> list[str]:
+        if part[:1] and part[0] in self.roles.variables and len(part) == 1:
+            self.facts.mended.append(f"{part[0]} for its law")
+            return ["p", "(", self.roles.variables[str(part[0])], ")"]
+        if part[:1] and part[0] in self.roles.densities and call_at(part, 0) is None:
+            return self.bare(self.roles.densities[str(part[0])], part[1:], marks)
+        return self.walk_law(part, bound, marks)
+
+    def entropy(self, items: Items, at: int, out: list[str], bound: Bound, marks: Marks) -> int:
+        close = closing(items, at + 1)
+        if close < 0:
+            return 0
+        parts = split_at(items[at + 2 : close], (",",))
+        if any(parameters_of(part, self.roles) is not None for part in parts):
+            return 0
+        if not all(part and part[0] in self.roles.densities for part in parts):
+            return 0
+        laws = [" ".join(self.one_law(part, bound, marks)) for part in parts]
+        out += [r"\mathrm{H}", "(", ", ".join(laws), ")"]
+        return close + 1

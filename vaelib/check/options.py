@@ -1,0 +1,85 @@
+"""What a reading may choose between, what it met, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vaelib.check.gaussians import Family
+from vaelib.check.latex import Items
+
+OLD, NEW, STAR, DATA = "o", "n", "s", "d"
+Bound = Mapping[str, str]  # index of a sum -> its kind: data, samples, parts; a letter that is random -> random
+Marks = Mapping[tuple[str, str], str]  # (p or q, mark of a parameter) -> how it is marked where a name is used
+
+
+@dataclass(frozen=True)
+class Options:
+    r"""How to read what could be read in two ways.
+
+    Args:
+        law: of an expectation that names none.
+        bare: what p alone is, in KL(q || p): p(z | x), p(z); or the variable that p and q are both laws of.
+        usual: whether a name that the document does not define has its usual meaning, or minus that: a loss.
+        reached: of which model q is the posterior, p or o; any law if empty.
+        family: how the Gaussians are meant, if any are spoken of.
+        logs: whether the letter of a variance is its logarithm, as networks return it.
+        drawn: the law that samples are from, q or p.
+        inside: whether the 2 of \log(a)^2 belongs to a.
+        brackets: whether braces around a sum, which are not seen, are meant as brackets.
+    """
+
+    law: str = "q(z)"
+    bare: str = "p(z | x)"
+    usual: bool = True
+    reached: str = ""
+    family: Family | None = None
+    brackets: bool = False
+    logs: bool = False
+    drawn: str = "q"
+    inside: bool = True
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a name stands for, and the parameters in its brackets, each with its mark."""
+
+    body: Items
+    formals: tuple[tuple[str, str], ...] = ()
+
+    def fits(self, arguments: Sequence[tuple[str, str]]) -> bool:
+        """Whether it is of the same variables, as far as they are said: L(x, z) is not L(x)."""
+        mine, theirs = ({name for kind, name in part if not kind} for part in (self.formals, arguments))
+        return not (mine and theirs) or mine == theirs
+
+
+@dataclass
+class Facts:
+    """What a reading met."""
+
+    unknown: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)  # law, bare, usual:NAME, gauss, samples, data, sum, integral, measure
+    variables: set[str] = field(default_factory=set)
+    letters: set[str] = field(default_factory=set)
+    labels: set[str] = field(default_factory=set)  # of Gaussians
+    mended: list[str] = field(default_factory=list)
+
+
+USUAL: dict[str, str] = {
+    r"\word.ELBO": "ELBO",
+    r"\cal.L": "ELBO",
+    "L": "ELBO",
+    r"\cal.F": "-ELBO",
+    "F": "-ELBO",
+    r"\word.evidence": "evidence",
+    r"\KL": "gap",
+    r"\cal.J": "ELBO",
+}
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula in the names of the witnesses, and what had to be assumed."""
+
+    latex: str
+    facts: Facts

@@ -1,0 +1,114 @@
+"""Integrals and sums: what they go over, and where they end."""
+
+from __future__ import annotations
+
+from vaelib.check.latex import CannotRead, Items
+from vaelib.check.laws import Laws
+from vaelib.check.names import SCRIPTS, calls_below, leaves, measure_of, scripted
+from vaelib.check.options import Marks
+from vaelib.check.roles import LATENT, letter_of, text_of
+
+
+class Ranges(Laws):
+    """What goes over a variable or an index."""
+
+    def count(self, items: Items) -> None:
+        """Notes the upper ends of sums that are one letter."""
+        for i, item in enumerate(items):
+            if item in (r"\sum", r"\prod") and items[i + 1 : i + 2] == ["_"] and items[i + 3 : i + 4] == ["^"]:
+                below, above = items[i + 2], items[i + 4]
+                if isinstance(above, list) and len(above) == 1 and isinstance(above[0], str) and above[0].isalpha():
+                    name = text_of(below[: below.index("=")]) if "=" in below else text_of(below)
+                    self.counts.setdefault(above[0], self.index_kind(name, items[i + 5 :]))
+
+    def is_stray(self, items: Items, at: int) -> bool:
+        """Whether a dz stands here that no integral waits for."""
+        after = items[at + 1] if at + 1 < len(items) else None
+        known = isinstance(after, str) and (after in self.roles.variables or after in self.roles.parameters)
+        ends = at + 2 >= len(items) or items[at + 2] in ("+", "-", ")", "]")
+        return known and ends and self.waiting == 0
+
+    def integral(self, items: Items, at: int, out: list[str], bound: dict[str, str], marks: Marks) -> int:
+        end, below, above = at + 1, None, None
+        while end + 1 < len(items) and items[end] in SCRIPTS:
+            if items[end] == "_":
+                below = items[end + 1]
+            else:
+                above = items[end + 1]
+            end += 2
+        self.facts.used.add("integral")
+        measure = measure_of(items, end, self.roles)
+        limits = below is not None and above is not None and letter_of(below)[0] not in self.roles.variables
+        if limits and measure is not None and r"\infty" not in [*leaves(below or []), *leaves(above or [])]:
+            self.waiting += 1
+            out += [r"\int", "_", "{", *self.walk(below or [], bound, marks), "}", "^", "{"]
+            out += [*self.walk(above or [], bound, marks), "}"]
+            return end
+        if measure is None:
+            names = [below[0]] if below and below[0] in self.roles.variables else None
+            if below and names is None and r"\sim" in below and below[0] in self.roles.variables:
+                names = [below[0]]
+            out += [r"\int", "_", "{", self.roles.variables[str(names[0])] if names else LATENT, "}"]
+            return end
+        where, letter = measure
+        self.waiting += 1
+        if letter in self.roles.parameters and letter not in self.roles.variables:
+            self.facts.used.add(f"measure:{letter}")
+            items[where + 1] = next((k for k, v in self.roles.variables.items() if v == LATENT), letter)
+        if where == end:  # \int dz f
+            self.waiting -= 1
+            out += [r"\int", "d", self.roles.variables.get(str(items[where + 1]), str(items[where + 1]))]
+            return where + 2
+        out.append(r"\int")
+        return end
+
+    def sum(self, items: Items, at: int, out: list[str], bound: dict[str, str], marks: Marks) -> int:
+        operator, end = str(items[at]), at + 1
+        below: Items = []
+        above: Items = []
+        while end + 1 < len(items) and items[end] in SCRIPTS:
+            inner = items[end + 1] if isinstance(items[end + 1], list) else [items[end + 1]]
+            if items[end] == "_":
+                below = inner
+            else:
+                above = inner
+            end += 2
+        name = text_of(below[: below.index("=")]) if "=" in below else text_of(below)
+        letter = below[0] if below and isinstance(below[0], str) else ""
+        if letter in self.roles.variables and r"\in" not in below and operator == r"\sum" and "=" not in below:
+            self.facts.used.add("sum")
+            self.facts.variables.add(self.roles.variables[letter])
+            out += [r"\int", "_", "{", self.spelled(letter, text_of(below[2:3]), below, bound), "}"]
+            return end
+        if r"\in" in below and letter in self.roles.variables and self.roles.variables[letter] != LATENT:
+            bound[letter] = "data"
+            self.facts.used.add("data")
+            out += [operator, "_", "{", "i", "}"]
+            return end
+        if r"\in" in below:
+            raise CannotRead(r"Sums over the elements of a data set, \sum_{x \in D}, are not judged yet.")
+        if not name:
+            raise CannotRead("Expected below the sum what it runs over, but got nothing there.")
+        kind = self.index_kind(name, items[end:])
+        bound[name] = kind
+        index = {"data": "i", "samples": "l", "parts": "j"}[kind]
+        self.facts.used.add(kind)
+        if above:
+            self.facts.used.add(f"{kind}:{text_of(above)}")
+        out += [operator, "_", "{", index, "}"]
+        return end
+
+    def index_kind(self, name: str, body: Items) -> str:
+        """Whether an index counts data, samples of the latent variable, or components."""
+        for call in calls_below(body, self.roles):
+            for entry in [*call.targets, *call.givens, *call.parameters]:
+                letter, _ = letter_of(entry)
+                scripts = text_of([s for s in entry[1:] if isinstance(s, list)])
+                if letter in self.roles.variables and name in scripts.strip("()[]").split(","):
+                    alone = not (self.roles.has_guide or self.roles.observed)
+                    return "samples" if self.roles.variables[letter] == LATENT and not alone else "data"
+        for letter, scripts in scripted(body):
+            if letter in self.roles.variables and name == scripts.strip("()[]"):
+                if self.roles.variables[letter] != LATENT:
+                    return "data"
+        return "parts"

@@ -1,0 +1,168 @@
+r"""Names that stand for something: \mathcal{L} as the document defines it, ELBO, \mu_q, N(m, S), f(z)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vaelib.check.gaussians import STANDARD, law_name
+from vaelib.check.latex import CannotRead, Items
+from vaelib.check.names import leaves, moment_at, name_at, scripted, shown
+from vaelib.check.options import USUAL, Bound, Definition, Marks
+from vaelib.check.ranges import Ranges
+from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, call_at, text_of
+
+
+class Symbols(Ranges):
+    """What is known by a name."""
+
+    def moment(self, items: Items, at: int, out: list[str], bound: Bound) -> int:
+        r"""\mu_{\phi,j}^{(i)}(x), \sigma_1^2, \Sigma_q^{-1}: a letter, its label, its index, its exponent."""
+        base, label, index, exponents, end = moment_at(items, at, self.roles, bound)
+        self.facts.used.add("gauss")
+        self.facts.used.add(f"letter:{base}")
+        self.facts.labels.add(label)
+        if base == r"\sigma" and exponents == [["2"]] and not index and items[end : end + 1] in (["I"], [r"\bb.I"]):
+            out += [r"\Sigma", *(["_", "{", label, "}"] if label else [])]
+            return end + 1
+        name = [base, *(["_", "{", label, "}"] if label else [])]
+        if index:
+            name = ["{", *name, "}", "_", "{", "j", "}"] if label else [base, "_", "{", "j", "}"]
+        if base in (r"\Sigma", r"\sigma") and self.options.logs and not self.in_law:
+            squared = any(text_of(exponent) == "2" for exponent in exponents)
+            out += ["(", r"\log", *name, *(["^", "{", "2", "}"] if squared else []), ")"]
+            return end
+        out += name
+        for exponent in exponents:
+            out += ["^", r"\top"] if exponent == [r"\top"] else ["^", "{", *self.walk(exponent, bound, {}), "}"]
+        return end
+
+    def normal(self, items: Items, at: int, out: list[str]) -> int:
+        """N(z; m, S) and N(m, S) as the law with the label of m; 0 if it is not a normal law."""
+        call = call_at(items, at)
+        if call is None:
+            return 0
+        parts = [*call.targets, *call.givens, *call.parameters]
+        if len(parts) not in (2, 3):
+            return 0
+        if len(parts) == 2 and not self.in_law:
+            raise CannotRead(
+                "Expected a density N(x; m, S) or a law of a mean, but got a law N(m, S) as if it were a number."
+            )
+        mean, variance = parts[-2:]
+        if mean == ["0"] and variance in (["1"], ["I"], ["I", "_", [r"\ell"]], ["I", "_", ["d"]], ["I", "_", ["k"]]):
+            label = STANDARD
+        elif mean[0] in (r"\mu", "m"):
+            label = moment_at(mean, 0, self.roles, {})[1]
+            if any(item in (r"\sigma", r"\Sigma") for item in variance):
+                i = next(i for i, item in enumerate(variance) if item in (r"\sigma", r"\Sigma"))
+                if moment_at(variance, i, self.roles, {})[1] != label:
+                    raise CannotRead("Expected the mean and the variance of one law, but got those of two.")
+                power = variance[i] == r"\Sigma" or ["2"] in variance or any("2" in text_of([v]) for v in variance)
+                if not power:
+                    self.facts.mended.append("a standard deviation where the variance stands")
+            self.facts.labels.add(label)
+        else:
+            raise CannotRead(f"Expected N(m, S) with a mean that has a name, but got {shown(mean)}.")
+        self.facts.used |= {"gauss", "normal"}
+        out += [law_name(label), "(", LATENT, ")"]
+        return call.end
+
+    def map_of(self, items: Items, at: int, out: list[str], bound: Bound, marks: Marks) -> int:
+        r"""f(z), of a function that nothing is said of; g(\epsilon, x), a draw of the latent variable. 0 if neither."""
+        if items[at] not in ("f", "g", "h", "T", "t", "G") or self.is_symbol(items, at):
+            return 0
+        call = call_at(items, at)
+        if call is None:
+            return 0
+        entries = [*call.targets, *call.givens, *call.parameters]
+        if items[at] != "f" and any(NOISE & set(leaves(entry)) for entry in entries):
+            self.facts.used.add("noise")
+            out.append(LATENT)
+            return call.end
+        if items[at] in ("f", "h", "g") and len(call.targets) == 1:
+            self.facts.used.add("map")
+            out += ["f", "(", *self.walk(call.targets[0], bound, marks), ")"]
+            return call.end
+        return 0
+
+    def is_symbol(self, items: Items, at: int) -> bool:
+        named = name_at(items, at, self.roles)
+        return named is not None and named[0] in self.definitions
+
+    def symbol(self, items: Items, at: int, out: list[str], bound: Bound, marks: Marks) -> int:
+        """A name that the document defines, or that has a usual meaning; 0 if it is neither."""
+        named = name_at(items, at, self.roles)
+        if named is None:
+            return 0
+        key, arguments, end = named
+        if str(items[at]) in bound:
+            out.append({"data": "i", "samples": "l", "parts": "j"}[bound[str(items[at])]])
+            return at + 1
+        definition = self.definitions.get(key)
+        indexed = self.indexed(items[at:end], bound)
+        if definition is not None and not definition.fits(arguments):
+            likelihood = self.likelihood(definition, arguments)
+            if likelihood:
+                out += likelihood
+                return end
+            self.facts.unknown.append(shown([key]))
+            out.append("?")
+            return end
+        if definition is not None:
+            if self.depth >= 12:
+                raise CannotRead(f"Expected a definition that ends, but that of {key} leads back to itself.")
+            self.depth += 1
+            inner = {
+                (kind, formal): actual
+                for (kind, formal), (_, actual) in zip(definition.formals, arguments, strict=False)
+                if formal != actual and kind
+            }
+            out += ["(", *self.walk(definition.body, {**bound, **indexed}, {**marks, **inner}), ")"]
+            self.depth -= 1
+            self.facts.used.add(f"defined:{key}")
+            return end
+        usual = USUAL.get(key)
+        if usual:
+            self.facts.used.add(f"usual:{key}")
+            words = self.usual(usual, arguments, marks)
+            out += words if self.options.usual else ["(", "-", *words, ")"]
+            return end
+        closed = items[end - 1] in (")", "]")
+        called = closed and bool(arguments) and items[at] not in self.roles.parameters
+        if key.startswith((r"\cal.", r"\word.")) or key == r"\KL" or (called and all(kind for kind, _ in arguments)):
+            self.facts.unknown.append(key.removeprefix(r"\cal.").removeprefix(r"\word."))
+            out.append("?")
+            return end
+        return 0
+
+    def indexed(self, items: Items, bound: Bound) -> dict[str, str]:
+        """The variables in the brackets of a name that have the index of a sum: L(x^{(i)})."""
+        kinds: dict[str, str] = {}
+        for letter, scripts in scripted(items):
+            if letter in self.roles.variables and bound.get(scripts.strip("()[]")) == "data":
+                name = self.roles.variables[letter]
+                kinds |= {other: "data" for other, mine in self.roles.variables.items() if mine == name}
+        return kinds
+
+    def likelihood(self, definition: Definition, arguments: Sequence[tuple[str, str]]) -> list[str]:
+        """L(x) where L(x, z) was said to be p(x, z): a likelihood of other variables."""
+        body = definition.body
+        call = call_at(body, 0) if body and body[0] in self.roles.densities else None
+        if call is None or call.end != len(body) or (call.givens and len(call.targets) < 1):
+            return []
+        names = [name for kind, name in arguments if not kind]
+        self.facts.variables |= set(names)
+        return [self.roles.densities[str(body[0])], "(", ",".join(names), ")"]
+
+    def usual(self, meaning: str, arguments: list[tuple[str, str]], marks: Marks) -> list[str]:
+        given = ",".join(self.roles.observed) or "x"
+        self.facts.variables |= {*self.roles.observed, LATENT}
+        p = next((marks.get((MODEL, m), m) for k, m in arguments if k == MODEL), "")
+        q = next((marks.get((GUIDE, m), m) for k, m in arguments if k == GUIDE), "")
+        p, q = MODEL + (f"_{{{p}}}" if p else ""), GUIDE + (f"_{{{q}}}" if q else "")
+        if meaning == "evidence":
+            return rf"( \log {p}({given}) )".split(" ")
+        if meaning == "gap":
+            return [rf"\mathrm{{KL}}({q}(z) \| {p}(z \mid {given}))"]
+        elbo = rf"( \mathbb{{E}}_{{{q}(z)}}[ \log {p}({given},z) - \log {q}(z) ] )"
+        return ["(", "-", elbo, ")"] if meaning.startswith("-") else [elbo]

@@ -1,0 +1,200 @@
+"""The values of lines on every setting, and whether a relation holds between them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from vaelib._compare import Value, Verdict
+from vaelib._judging import judge
+from vaelib.check.gaussians import gaussian_scope
+from vaelib.check.latex import Items
+from vaelib.check.options import Definition, Formula, Options
+from vaelib.check.reading import read
+from vaelib.check.roles import GUIDE, LATENT, MODEL, Roles
+from vaelib.check.surface import resolved
+from vaelib.check.terms import Term, terms
+from vaelib.check.verdicts import Unfit
+from vaelib.check.worlds import FAMILY, Plan, Setting, scope, settings
+from vaelib.formula import Node, Scope, tex
+
+MOST_VARIABLES = 7
+Side = list[tuple[Term, Formula, Node]]
+
+
+@dataclass
+class Bench:
+    """What is known of a document while its lines are read."""
+
+    roles: Roles
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)  # names taken in their usual meaning, and its sign
+    later: dict[str, Definition] = field(default_factory=dict)  # what names will mean
+    labels: set[str] = field(default_factory=set)  # of the document's Gaussians
+    scales: set[str] = field(default_factory=set)  # \\sigma, \\Sigma
+    assigned: dict[str, str] = field(default_factory=dict)  # the label of p and of q, where it is said
+    wrong: set[int] = field(default_factory=set)  # lines that do not follow
+    measured: set[str] = field(default_factory=set)  # variables of integrals that were wrong, and said to be so
+    reached: bool = False
+    summed_only: bool = False
+    settings: list[Setting] = field(default_factory=settings)
+
+    def _formulas(self, items: Items, options: Options) -> list[Formula]:
+        return [formula for _, formula, _ in self._terms(items, options)]
+
+    def _terms(self, items: Items, options: Options) -> Side:
+        found = []
+        items = resolved(items, options.brackets)
+        for term in terms(items, self.roles):
+            formula = read(term.items, self.roles, {**self.later, **self.definitions}, options)
+            if formula.facts.unknown:
+                found.append((term, formula, tex("0")))
+                continue
+            found.append((term, formula, tex(formula.latex)))
+        return found
+
+    def _values(self, sides: Sequence[Side], options: Options, count: int = 0) -> list[np.ndarray]:
+        """The values of both sides: one row for each setting, one column for each member of a family, if there is one.
+
+        With a count, on so many settings only: most readings that do not fit are gone then.
+        """
+        plan = self._plan(sides)
+        by = frozenset().union(*(term.by for side in sides for term, _, _ in side))
+        extremes = any(term.over for side in sides for term, _, _ in side)
+        chosen = [s for s in self.settings if not (self.summed_only and s.fine)] or self.settings
+        rows: list[list[np.ndarray]] = [[] for _ in sides]
+        if options.family is not None:
+            if extremes and any(len(side) != 1 or side[0][0].over != sides[0][0][0].over for side in sides):
+                raise Unfit("Largest and least values of Gaussians are not judged yet.")
+            for seed in range(count or 3):
+                for side, kept in zip(sides, rows, strict=True):
+                    where = gaussian_scope(options.family, seed)
+                    kept.append(np.array([sum(term.sign * number_of(node, where) for term, _, node in side)]))
+            return [np.array(side) for side in rows]
+        for setting in chosen[: count or None]:
+            setting = replace(setting, reached=options.reached, drawn=options.drawn)
+            members = [setting]
+            if extremes:
+                members = [
+                    replace(setting, model=k if MODEL in by else 0, guide=k if GUIDE in by else 0)
+                    for k in range(FAMILY)
+                ]
+            for side, kept in zip(sides, rows, strict=True):
+                total = np.zeros(len(members))
+                for term, _, node in side:
+                    column = np.array([number_of(node, scope(plan, member)) for member in members])
+                    if term.over in ("max", "min"):
+                        column = np.full(len(members), getattr(np, term.over)(column))
+                    total = total + term.sign * column
+                kept.append(total)
+        return [np.array(side) for side in rows]
+
+    def _plan(self, sides: Sequence[Side]) -> Plan:
+        """The variables of two lines."""
+        names = {LATENT} | {name for side in sides for _, formula, _ in side for name in formula.facts.variables}
+        names |= set(self.roles.observed[:1])
+        if len(names) > MOST_VARIABLES:
+            raise Unfit(f"Expected at most {MOST_VARIABLES} variables in a line, but got {len(names)}.")
+        return Plan(tuple(sorted(names)), any("joint" in used_in(side) for side in sides))
+
+    @staticmethod
+    def _speaks(side: Side) -> bool:
+        """Whether a side speaks of laws, and not of numbers alone."""
+        return any(re.search("[a-zA-Z]", re.sub(r"\\[a-zA-Z]+", "", f.latex)) for _, f, _ in side)
+
+    def _judged(
+        self, relation: str, values: list[np.ndarray], tolerance: float, over: set[str], sides: list
+    ) -> tuple[str, tuple[float, float] | None]:
+        above, below = values
+        best = over & {"argmax", "argmin"}
+        if best:
+            if relation != "=":
+                raise Unfit("Where something is largest or least is compared by = alone.")
+            kinds = [{term.over for term, _, _ in side} & {"argmax", "argmin"} for side in sides]
+            if not (kinds[0] and kinds[1]):
+                return "place", None
+            for side in values:
+                if np.all(np.ptp(side, axis=1) < 1e-12):
+                    return "constant", None
+            flip = [(-1.0 if kind == {"argmin"} else 1.0) for kind in kinds]
+            verdicts = [
+                judge("same_argmax", as_value(flip[0] * a), as_value(flip[1] * b)).verdict
+                for a, b in zip(above, below, strict=True)
+            ]
+            if all(v is Verdict.HOLDS for v in verdicts):
+                return "holds", None
+            if any(v is Verdict.BROKEN for v in verdicts):
+                i = next(i for i, v in enumerate(verdicts) if v is Verdict.BROKEN)
+                return "broken", (float(np.argmax(flip[0] * above[i])), float(np.argmax(flip[1] * below[i])))
+            return "open", None
+        if relation == "proportional":
+            return "open", None
+        if not np.all(np.isfinite(above)) or not np.all(np.isfinite(below)):
+            return "open", None
+        if relation == "approx" or (tolerance and relation == "="):
+            size = np.maximum(1.0, np.maximum(np.abs(above), np.abs(below)))
+            near = np.abs(above - below) <= (tolerance or 1e-9) * size
+            if near.all():
+                return "holds", None
+            return ("open" if relation == "approx" and tolerance == 0 else "broken"), _first(above, below, ~near)
+        result = judge(relation, as_value(above, tolerance), as_value(below, tolerance))
+        if result.verdict is Verdict.HOLDS:
+            return "holds", None
+        if result.verdict is Verdict.BROKEN:
+            index = result.index
+            return "broken", (float(above[index]), float(below[index]))
+        return "open", None
+
+
+def moments(where: Scope, end: str) -> tuple[float, float]:
+    """The mean and the variance of a Gaussian of a number, by the names of its scope."""
+    known = {key.replace("{", "").replace("}", ""): value for key, value in where.values.items()}
+    end = end.replace("{", "").replace("}", "")
+    return float(known[rf"\mu{end}"]), float(known[rf"\Sigma{end}"])
+
+
+def exponentiates(items: Items) -> bool:
+    r"""Whether \exp(\Sigma) or e^{\sigma} stands here: then the letter may stand for a logarithm."""
+    return r"\exp" in letters_in(items) and bool(letters_in(items) & {r"\Sigma", r"\sigma"})
+
+
+def used_in(side: Side) -> set[str]:
+    return {word for _, formula, _ in side for word in formula.facts.used}
+
+
+def text_of_side(side: Side) -> str:
+    return " ".join(formula.latex for _, formula, _ in side).replace("{", "").replace("}", "")
+
+
+def number_of(node: Node, where: Scope) -> float:
+    value: Any = node.value(where)
+    value = getattr(value, "value", value)
+    if np.ndim(value):
+        raise Unfit("Expected a number, but the line has several values.")
+    return float(value)
+
+
+def as_value(values: np.ndarray, tolerance: float = 0.0) -> Value:
+    size = np.maximum(1.0, np.abs(values))
+    return Value(values, (1e-8 + tolerance) * size)
+
+
+def _first(above: np.ndarray, below: np.ndarray, bad: np.ndarray) -> tuple[float, float]:
+    index = np.unravel_index(int(np.argmax(bad)), bad.shape)
+    return float(above[index]), float(below[index])
+
+
+def typed(numbers: Sequence[str]) -> float:
+    """How far rounded numbers may be off: three halves of the last digit of each."""
+    return sum(1.5 * 10.0 ** -len(number.partition(".")[2]) for number in numbers)
+
+
+def letters_in(items: Items) -> set[str]:
+    found: set[str] = set()
+    for item in items:
+        found |= letters_in(item) if isinstance(item, list) else {item}
+    return found

@@ -1,0 +1,63 @@
+"""What is said of a line, and how the relations of a chain compose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vaelib._compare import compose
+from vaelib.check.chains import Line
+
+VERDICTS = ("start", "definition", "follows", "does not follow", "cannot be read", "no meaning", "sloppy")
+
+
+@dataclass
+class Judged:
+    """A line and what is said of it.
+
+    Args:
+        verdict: one of VERDICTS.
+        says: a sentence; empty where there is nothing to say.
+        compared_with: the source of the line that it was compared with.
+        values: of that line and of this one, on the first setting that tells them apart.
+        repair: the nearest right line, which another part looks for.
+    """
+
+    line: Line
+    verdict: str
+    says: str = ""
+    compared_with: str = ""
+    values: tuple[float, float] | None = None
+    repair: str = ""
+    measure: str = ""  # the variable of an integral that should be another one
+
+    @property
+    def judged(self) -> bool:
+        return self.verdict in ("follows", "does not follow", "sloppy", "definition")
+
+
+class Unfit(ValueError):
+    """Two lines that cannot be compared; the message says why."""
+
+
+def composed_with(first: str, second: str) -> str:
+    """Two relations in a row, "?" where nothing follows."""
+    if "approx" in (first, second):
+        return "approx" if {first, second} <= {"=", "approx"} else "?"
+    if first == "?" or second in ("~", "in", "?"):
+        return "?"
+    second = "=" if second == ":=" else second
+    first = "=" if first == ":=" else first
+    return compose([first, second]) or "?"
+
+
+def severity(result: Judged) -> int:
+    """The charitable reading first: what has no meaning under one reading is not held against the writer."""
+    return ("does not follow", "no meaning", "cannot be read").index(result.verdict)
+
+
+def sentence(error: Exception) -> str:
+    return str(error).split("\n")[0]
+
+
+def symbol_of(relation: str) -> str:
+    return {"<=": "≤", ">=": "≥", "approx": "≈"}.get(relation, relation)
