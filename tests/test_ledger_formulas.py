@@ -1,4 +1,4 @@
-"""What the ledger shows is what it evaluates: few lines are given by functions, slips show themselves, LaTeX reads back."""
+"""What the ledger shows is what it evaluates: few lines are functions, slips show themselves, LaTeX reads back."""
 
 from __future__ import annotations
 

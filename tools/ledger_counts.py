@@ -4,8 +4,8 @@
     python tools/ledger_counts.py --given     and every line and slip that is no formula
     python tools/ledger_counts.py F1 H        these identities and chapters
 
-A formula is typed once: what is shown is what is evaluated. What is no arithmetic is given by a function beside its LaTeX:
-the mean of samples, a limit that is approached by steps, a call of the package, an algorithm.
+A formula is typed once: what is shown is what is evaluated. What is no arithmetic is given by a function beside its
+LaTeX: the mean of samples, a limit that is approached by steps, a call of the package, an algorithm.
 """
 
 from __future__ import annotations
