@@ -108,14 +108,23 @@ class Line:
 
     def evaluate(self, witness: Any, step: float | None = None) -> Any:
         """The line's value on a witness; `step` replaces the line's own."""
+        return _call(self._source, witness, *self._steps(step))
+
+    def measured(self, witness: Any, copies: Sequence[Any], step: float | None = None) -> Value:
+        """The line's value on a witness with its allowance; no more copies are looked at than are needed."""
+        return _measured(self._source, witness, copies, *self._steps(step))
+
+    @property
+    def _source(self) -> Any:
         if self.samples is not None:
             raise TypeError(
                 f"Expected a line with a value, but {self.latex!r} is a sample mean; it needs an rng and an n."
             )
-        source = self.value if self.value is not None else self.formula
-        if self.step is None:
-            return _call(source, witness)
-        return _call(source, witness, self.step if step is None else step)
+        return self.value if self.value is not None else self.formula
+
+    def _steps(self, step: float | None) -> tuple[float, ...]:
+        """The further arguments of a value: none, or a step."""
+        return () if self.step is None else (self.step if step is None else step,)
 
 
 def _as_stated(line: Line, value: Value) -> Value:
@@ -126,6 +135,12 @@ def _as_stated(line: Line, value: Value) -> Value:
 
 def _call(source: Any, *args: Any) -> Any:
     return source(*args) if callable(source) else source.value(*args)
+
+
+def _measured(source: Any, witness: Any, copies: Sequence[Any], *args: float) -> Value:
+    """A source on a witness; on copies, where its own error is not asked, a formula need not compute it."""
+    bare = getattr(source, "bare_value", None)
+    return measure(lambda w: _call(source, w, *args), witness, copies, bare, hasty=True)
 
 
 def _for_line(formula: Any, index: int) -> Any:
@@ -399,7 +414,7 @@ class _Check:
         if result.verdict is Verdict.BROKEN or any(part.relation != "=" for part in between):
             return result
         if line.gap is not None:
-            gap = measure(lambda w: _call(line.gap, w), self.witnesses[i], self.copies[i])
+            gap = _measured(line.gap, self.witnesses[i], self.copies[i])
             lost = minus(above, value) if relation in (">=", ">") else minus(value, above)
             gap_result = judge("=", lost, gap, relative)
             if gap_result.verdict is not Verdict.HOLDS:
@@ -414,7 +429,7 @@ class _Check:
         for k in range(2):
             witness = line.equality(np.random.default_rng([self.seed, k, 3]))  # type: ignore[misc]
             copies = self._copies(witness, k, 4)
-            above, below = (_as_stated(part, measure(part.evaluate, witness, copies)) for part in (anchor, line))
+            above, below = (_as_stated(part, part.measured(witness, copies)) for part in (anchor, line))
             cases = ((line.relation, "in the case of equality"), ("=", "no equality where there should be"))
             for relation, note in cases:
                 result = judge(relation, above, below, line.relative or anchor.relative)
@@ -432,9 +447,9 @@ class _Check:
             if line.samples is not None:
                 return self._sampled(line, i, j)
             if line.step is None:
-                return _as_stated(line, measure(line.evaluate, self.witnesses[i], self.copies[i]))
-            coarse = measure(line.evaluate, self.witnesses[i], [])
-            half = measure(lambda w: line.evaluate(w, line.step / 2), self.witnesses[i], self.copies[i])  # type: ignore[operator]
+                return _as_stated(line, line.measured(self.witnesses[i], self.copies[i]))
+            coarse = line.measured(self.witnesses[i], [])
+            half = line.measured(self.witnesses[i], self.copies[i], line.step / 2)
             return _as_stated(line, replace(half, coarse=coarse.value, order=line.order))
         except Exception as error:
             error.add_note(f"while evaluating line {j} of {self.derivation.id}: {line.latex}")
