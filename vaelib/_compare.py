@@ -202,7 +202,7 @@ def measure(
 
         def thorough() -> np.ndarray:
             with np.errstate(all="ignore"):
-                every = [change, *(_change(nearby, copy, value) for copy in copies[seen:])]
+                every = [change, *(_change(nearby, copies[k], value) for k in range(seen, len(copies)))]
                 return np.asarray(SAFETY * np.maximum.reduce(every) + rounding + error)
 
         return Value(
@@ -223,7 +223,8 @@ def _change(evaluate: Callable[[Any], Any], copy: Any, value: np.ndarray) -> np.
             f"Expected the same shape on every copy of a witness, but got {value.shape} and {moved.shape}. "
             "Does the line draw at random, or branch on a rounding error?"
         )
-    return np.nan_to_num(np.where(moved == value, 0.0, np.abs(moved - value)), nan=np.inf)
+    change = np.where(moved == value, 0.0, np.abs(moved - value))
+    return np.where(change == change, change, np.inf)
 
 
 def _plain(result: Any) -> np.ndarray:
@@ -274,4 +275,5 @@ def total_allowance(difference: Value) -> np.ndarray:
 
 def size_of(value: np.ndarray) -> np.ndarray:
     """max(1, |value|), 1 where infinite: what a resolution is relative to."""
-    return np.maximum(1, np.nan_to_num(np.abs(value), posinf=1.0, nan=1.0))
+    size = np.abs(value)
+    return np.where((size > 1) & (size < np.inf), size, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -42,6 +42,28 @@ def perturbed(item: Any, rng: np.random.Generator, size: float = 0.0, times: flo
         moved = {f.name: perturbed(getattr(item, f.name), rng, size, times) for f in fields(item) if f.init}
         return replace(item, **moved)
     return item
+
+
+class Copies(Sequence[Any]):
+    """Perturbed copies of a witness, each made when it is first asked for.
+
+    Example:
+        Copies(witness, np.random.default_rng(0))[1]
+    """
+
+    def __init__(self, witness: Any, rng: np.random.Generator, number: int = NUM_COPIES) -> None:
+        self._witness, self._rng, self._number = witness, rng, number
+        self._made: list[Any] = []
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < self._number:
+            raise IndexError(f"Expected a copy from 0 to {self._number - 1}, but got {index}.")
+        while len(self._made) <= index:
+            self._made.append(perturbed(self._witness, self._rng))
+        return self._made[index]
 
 
 def jumps(evaluate: Callable[[Any], np.ndarray], witness: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ from vaelib._compare import INEQUALITIES, RELATIONS, Comparison, Value, Verdict,
 from vaelib._judging import judge
 from vaelib._latex import plain
 from vaelib._printable import printable
-from vaelib._rounding import NUM_COPIES, perturbed
+from vaelib._rounding import Copies
 from vaelib.montecarlo import largest_share, sample_mean
 from vaelib.quadrature import DoesNotConverge
 from vaelib.report import Report, Row
@@ -333,9 +333,8 @@ class _Check:
         self.copies = [self._copies(w, i) for i, w in enumerate(drawn)]
         self._values: dict[tuple[int, int], Value] = {}
 
-    def _copies(self, witness: Any, *key: int) -> list[Any]:
-        rng = np.random.default_rng([self.seed, *key, 1])
-        return [perturbed(witness, rng) for _ in range(NUM_COPIES)]
+    def _copies(self, witness: Any, *key: int) -> Copies:
+        return Copies(witness, np.random.default_rng([self.seed, *key, 1]))
 
     def report(self) -> Report:
         rows: list[Row] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,29 +23,79 @@ from vaelib.formula.typed import Typed
 Array = np.ndarray
 DIVERGES = 1e-4  # a larger range that changes the value by more (relative to it) shows an integral that diverges
 AGREE = 1e-6  # two sides of one line
-_remembered: OrderedDict[tuple[int, Rule], tuple[Any, Run]] = OrderedDict()
+MOST_SCENES = 64
+MOST_HELD = 2e8  # bytes of values that are remembered
 
 
-def evaluate(node: Node, witness: Any, rule: Rule | None = None) -> Any:
-    """The value of a formula on a witness, or on a Scope; see `Node.value`."""
-    rule = rule or TRAPEZOID
-    if hasattr(witness, "members"):
-        return side_by_side([evaluate(node, member, rule) for member in witness.members()])
-    fine = _run(witness, rule)
+class Scene:
+    """A witness: its scope or its members, and the evaluations on it by several rules, whose parts lines share."""
+
+    def __init__(self, witness: Any) -> None:
+        self.witness = witness  # kept, so that nothing else gets its id
+        self.members = witness.members() if hasattr(witness, "members") else None
+        self.runs: dict[Rule, Run] = {}
+
+    @cached_property
+    def scope(self) -> Scope:
+        if isinstance(self.witness, Scope):
+            return self.witness
+        if not callable(getattr(self.witness, "scope", None)):
+            raise TypeError(
+                f"Expected a witness with a method scope(), which says what the names of a formula mean on it, or a "
+                f"Scope, but got a {type(self.witness).__name__}."
+            )
+        scope: Scope = self.witness.scope()
+        return scope
+
+    def run(self, rule: Rule) -> Run:
+        if rule not in self.runs:
+            self.runs[rule] = Run(self.scope, rule)
+        return self.runs[rule]
+
+    @property
+    def held(self) -> int:
+        return sum(run.held for run in self.runs.values())
+
+
+_scenes: OrderedDict[int, Scene] = OrderedDict()
+
+
+def evaluate(node: Node, witness: Any, rule: Rule | None = None, bare: bool = False) -> Any:
+    """The value of a formula on a witness, or on a Scope; see `Node.value`. `bare` leaves its error out."""
+    with np.errstate(all="ignore"):  # an infinity is a value here, and NaN is seen by whoever compares
+        return _evaluate(node, witness, rule or TRAPEZOID, bare)
+
+
+def _evaluate(node: Node, witness: Any, rule: Rule, bare: bool) -> Any:
+    scene = _scene(witness)
+    if scene.members is not None:
+        return side_by_side([_evaluate(node, member, rule, bare) for member in scene.members])
+    fine = scene.run(rule)
     fine.approximate = False
     value = _line(node, fine)
-    if not fine.approximate:
+    if bare or not fine.approximate:
         return value[()] if np.ndim(value) == 0 else value
-    coarse, wide = _line(node, _run(witness, rule.coarser())), _line(node, _run(witness, rule.wider()))
-    with np.errstate(invalid="ignore"):
-        resolution = np.where(value == coarse, 0.0, np.abs(value - coarse))
-        beyond = np.where(value == wide, 0.0, np.abs(value - wide))
-        if np.any(beyond > DIVERGES * np.maximum(1, np.abs(value))):
-            raise NoValue(
-                f"Expected an integral that converges, but over a larger range the value changes: from "
-                f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
-            )
+    coarse, wide = _line(node, scene.run(rule.coarser())), _line(node, scene.run(rule.wider()))
+    resolution = np.where(value == coarse, 0.0, np.abs(value - coarse))
+    beyond = np.where(value == wide, 0.0, np.abs(value - wide))
+    if np.any(beyond > DIVERGES * np.maximum(1, np.abs(value))):
+        raise NoValue(
+            f"Expected an integral that converges, but over a larger range the value changes: from "
+            f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
+        )
     return Estimate(value[()], np.asarray(resolution + beyond)[()])
+
+
+def _scene(witness: Any) -> Scene:
+    """What is known of a witness; the last few are remembered, as long as their values take little room."""
+    found = _scenes.get(id(witness))
+    if found is None or found.witness is not witness:
+        found = _scenes[id(witness)] = Scene(witness)
+        held = sum(scene.held for scene in _scenes.values())
+        while len(_scenes) > MOST_SCENES or (held > MOST_HELD and len(_scenes) > 1):
+            held -= _scenes.popitem(last=False)[1].held
+    _scenes.move_to_end(id(witness))
+    return found
 
 
 def side_by_side(values: list[Any]) -> Any:
@@ -58,25 +109,6 @@ def side_by_side(values: list[Any]) -> Any:
 
 def _first(values: Array, by: Array) -> float:
     return float(np.ravel(values)[int(np.argmax(np.ravel(by)))])
-
-
-def _run(witness: Any, rule: Rule) -> Run:
-    """The evaluation on a witness by a rule; the last ones are remembered, so that lines share their parts."""
-    key = (id(witness), rule)
-    if key in _remembered and _remembered[key][0] is witness:
-        _remembered.move_to_end(key)
-        return _remembered[key][1]
-    if not isinstance(witness, Scope) and not callable(getattr(witness, "scope", None)):
-        raise TypeError(
-            f"Expected a witness with a method scope(), which says what the names of a formula mean on it, or a Scope, "
-            f"but got a {type(witness).__name__}."
-        )
-    scope = witness if isinstance(witness, Scope) else witness.scope()
-    run = Run(scope, rule)
-    _remembered[key] = (witness, run)
-    while len(_remembered) > 24:
-        _remembered.popitem(last=False)
-    return run
 
 
 def _line(node: Node, run: Run) -> Array:

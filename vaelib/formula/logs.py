@@ -31,7 +31,7 @@ from vaelib.formula.tree import (
     Subscript,
     Sum,
 )
-from vaelib.formula.typed import Typed, entry, log_det, multiply, number, quiet
+from vaelib.formula.typed import Typed, entry, log_det, multiply, number
 
 Array = np.ndarray
 
@@ -59,7 +59,7 @@ class Logs(Laws):
             case Function(name="exp", power=None):
                 return Log(self.scalar(node.body, env))
             case Function(name="sigmoid", power=None):
-                return Log(-quiet(np.logaddexp, 0.0, -self.scalar(node.body, env)))
+                return Log(-np.logaddexp(0.0, -self.scalar(node.body, env)))
             case Function(name="det", power=None):
                 log, sign = log_det(self.value(node.body, env))
                 return Log(log.data, sign)
@@ -157,11 +157,11 @@ class Logs(Laws):
 
 
 def _of_value(data: Array) -> Log:
-    return Log(quiet(np.log, np.abs(data)), np.sign(data))
+    return Log(np.log(np.abs(data)), np.sign(data))
 
 
 def _logsumexp(total: Array, sign: Array, axis: int) -> tuple[Array, Array]:
-    log, signs = quiet(lambda: logsumexp(total, axis=axis, b=sign, return_sign=True))
+    log, signs = logsumexp(total, axis=axis, b=sign, return_sign=True)
     return np.asarray(log), np.asarray(signs)
 
 
@@ -180,7 +180,7 @@ def _times(logs: list[Log]) -> Log:
     data, signs = _lifted(logs)
     total, sign = data[0], signs[0]
     for log, other in zip(data[1:], signs[1:], strict=True):
-        total, sign = quiet(np.add, total, log), sign * other
+        total, sign = np.add(total, log), sign * other
     if np.isnan(total).any():
         dead = np.any(np.broadcast_arrays(*[log == -np.inf for log in data]), axis=0)
         total = np.where(dead, -np.inf, total)
@@ -189,7 +189,7 @@ def _times(logs: list[Log]) -> Log:
 
 def _minus(above: Log, below: Log) -> Log:
     data, signs = _lifted([above, below])
-    return Log(quiet(np.subtract, data[0], data[1]), signs[0] * signs[1])
+    return Log(np.subtract(data[0], data[1]), signs[0] * signs[1])
 
 
 def _multiple(log: Log, exponent: Array) -> Log:
@@ -198,7 +198,7 @@ def _multiple(log: Log, exponent: Array) -> Log:
     positive = np.all(np.asarray(log.sign) > 0)
     whole = np.all(e == np.round(e))
     sign: Any = 1.0 if positive else (np.where(np.asarray(log.sign) < 0, (-1.0) ** e, 1.0) if whole else np.nan)
-    result = quiet(np.multiply, pair[0], pair[1])
+    result = np.multiply(pair[0], pair[1])
     return Log(np.where(pair[1] == 0, 0.0, result), sign)
 
 
@@ -213,4 +213,4 @@ def _add(logs: list[Log]) -> Log:
 def exponential(log: Log) -> Typed:
     """Back from the logarithm."""
     data, sign = _lifted([log])
-    return number(quiet(np.exp, data[0]) * sign[0])
+    return number(np.exp(data[0]) * sign[0])

@@ -228,6 +228,10 @@ class ByRule:
     def value(self, witness: Any) -> Any:
         return self.formula.value(witness, self.rule)
 
+    def bare_value(self, witness: Any) -> Any:
+        """The value without its error, in a third of the time."""
+        return Node.engine(self.formula, witness, self.rule, bare=True)
+
     def for_line(self, index: int) -> ByRule:
         return self.formula.for_line(index)
 
