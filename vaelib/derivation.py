@@ -336,7 +336,21 @@ class _Check:
     def _copies(self, witness: Any, *key: int) -> Copies:
         return Copies(witness, np.random.default_rng([self.seed, *key, 1]))
 
+    def _evaluate_together(self) -> None:
+        """Every line on one witness after the other, so that lines share what they have in common.
+
+        The first witness comes last: slips are tried on it. A line that fails is left for its row to say why.
+        """
+        lines = dict(enumerate(self.derivation.lines))
+        for i in reversed(range(len(self.witnesses))):
+            for j in list(lines):
+                try:
+                    self._value(j, i)
+                except Exception:
+                    del lines[j]
+
     def report(self) -> Report:
+        self._evaluate_together()
         rows: list[Row] = []
         comparisons: list[list[Comparison]] = []
         for j in range(len(self.derivation.lines)):

@@ -1,4 +1,4 @@
-"""A formula on a witness: what its names mean, its value at two resolutions and two ranges, and so its error."""
+"""A formula on a witness: what its names mean, its value at two resolutions and over two ranges, and so its error."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from vaelib.formula.typed import Typed
 
 Array = np.ndarray
 DIVERGES = 1e-4  # a larger range that changes the value by more (relative to it) shows an integral that diverges
+CLEAR = 1e-9  # another resolution over a larger range changes the value by less (relative to it): no more is asked
 AGREE = 1e-6  # two sides of one line
 MOST_SCENES = 64
 MOST_HELD = 2e8  # bytes of values that are remembered
@@ -75,15 +76,23 @@ def _evaluate(node: Node, witness: Any, rule: Rule, bare: bool) -> Any:
     value = _line(node, fine)
     if bare or not fine.approximate:
         return value[()] if np.ndim(value) == 0 else value
-    coarse, wide = _line(node, scene.run(rule.coarser())), _line(node, scene.run(rule.wider()))
-    resolution = np.where(value == coarse, 0.0, np.abs(value - coarse))
-    beyond = np.where(value == wide, 0.0, np.abs(value - wide))
-    if np.any(beyond > DIVERGES * np.maximum(1, np.abs(value))):
-        raise NoValue(
-            f"Expected an integral that converges, but over a larger range the value changes: from "
-            f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
-        )
-    return Estimate(value[()], np.asarray(resolution + beyond)[()])
+    other = _line(node, scene.run(rule.coarser().wider()))
+    error = 2 * _apart(value, other)
+    if np.any(error > CLEAR * np.maximum(1, np.abs(value))):  # too coarse, or not wide enough?
+        coarse, wide = _line(node, scene.run(rule.coarser())), _line(node, scene.run(rule.wider()))
+        beyond = _apart(value, wide)
+        if np.any(beyond > DIVERGES * np.maximum(1, np.abs(value))):
+            raise NoValue(
+                f"Expected an integral that converges, but over a larger range the value changes: from "
+                f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
+            )
+        error = _apart(value, coarse) + beyond
+    return Estimate(value[()], np.asarray(error)[()])
+
+
+def _apart(a: Array, b: Array) -> Array:
+    """|a - b|, and 0 where both are the same infinity."""
+    return np.where(a == b, 0.0, np.abs(a - b))
 
 
 def _scene(witness: Any) -> Scene:

@@ -39,6 +39,9 @@ class Rule:
     def wider(self) -> Rule:
         return replace(self, wide=1.3)
 
+    def finest(self) -> Rule:
+        return Rule(self.family)
+
     def unit(self, light: bool = False) -> tuple[Array, Array]:
         """Nodes and weights on [0, 1]."""
         return _unit(self.family, self.fine, self.wide, 0.45 if light else 1.0)
@@ -90,8 +93,8 @@ def _normal(family: str, fine: bool, wide: float, dimension: int) -> tuple[Array
         coarser = 1.25 if dimension < 4 else 1.1
         nodes = step * (1.0 if fine else coarser) * np.arange(-60, 61)
         nodes = nodes[np.abs(nodes) <= reach * wide]
-        return _product(nodes, np.full(nodes.size, np.log(nodes[1] - nodes[0])), dimension)
-    n = round({1: 64, 2: 30, 3: 14}.get(dimension, 8) * (1.0 if fine else 0.75) * wide)
+        return _ball(*_product(nodes, np.full(nodes.size, np.log(nodes[1] - nodes[0])), dimension))
+    n = round({1: 64, 2: 30, 3: 14}.get(dimension, 8) * (wide if fine else 0.75))  # its range grows with its number
     nodes, weights = roots_hermitenorm(n)
     return _product(nodes, np.log(weights / weights.sum()) + nodes**2 / 2 + HALF_LOG_2PI, dimension)
 
@@ -109,6 +112,12 @@ def _product(nodes: Array, log_weights: Array, dimension: int) -> tuple[Array, A
     grids = np.meshgrid(*[nodes] * dimension, indexing="ij")
     logs = np.meshgrid(*[log_weights] * dimension, indexing="ij")
     return _frozen(np.stack(grids, axis=-1).reshape(-1, dimension), np.sum(logs, axis=0).reshape(-1))
+
+
+def _ball(nodes: Array, log_weights: Array) -> tuple[Array, Array]:
+    """Without the corners: N(0, I) is smaller there than where the grid ends on its axes."""
+    inside = np.sum(nodes**2, axis=1) <= (1 + 1e-12) * np.max(nodes) ** 2
+    return _frozen(nodes[inside], log_weights[inside])
 
 
 def _frozen(nodes: Array, weights: Array) -> tuple[Array, Array]:
