@@ -167,8 +167,11 @@ def positive_definite(name: str, smallest_eigenvalue: float) -> ValueError:
 def category(name: str, array: Array, size: int) -> None:
     """Integers from 0 to size - 1."""
     if can_look(array):
-        good = (array >= 0) & (array < size)
-        _refuse_unless(good, array, name, f"between 0 and {size - 1}", "Categories count from 0.")
+        low, high = _range(array)
+        if not (low >= 0 and high < size) and 0 not in array.shape:
+            _refuse_unless(
+                (array >= 0) & (array < size), array, name, f"between 0 and {size - 1}", "Categories count from 0."
+            )
 
 
 def _refuse_unless(good: Array, array: Array, name: str, rule: str, hint: str) -> None:

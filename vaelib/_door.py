@@ -63,6 +63,8 @@ def as_integers(name: str, value: Any, like: Array) -> Array:
     Raises:
         TypeError: `value` holds something else, floats and booleans included.
     """
+    if type(value) is np.ndarray and value.dtype is _WHOLE and not is_tensor(like):
+        return value
     torch = sys.modules.get("torch")
     if is_tensor(value):
         if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:  # type: ignore[union-attr]
@@ -132,7 +134,7 @@ def precision(value: Any) -> float:
     return max(_EPS, float(np.finfo(dtype).eps)) if dtype.kind == "f" else _EPS
 
 
-_DOUBLE = np.dtype(np.float64)
+_DOUBLE, _WHOLE = np.dtype(np.float64), np.dtype(np.int64)
 _EPS = float(np.finfo(_DOUBLE).eps)
 
 

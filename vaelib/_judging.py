@@ -36,8 +36,7 @@ def judge(relation: str, above: Value, below: Value, relative: bool = False) -> 
         )
     result = _judge(relation, above, below)
     if above.moved is not None or below.moved is not None:
-        cautious = _judge(relation, above.cautious(), below.cautious())
-        if cautious.verdict is result.verdict and (result.verdict is Verdict.HOLDS or _too_far(result, above, below)):
+        if _is_clear(result, relation, above, below):
             return result
         above, below = above.settled(), below.settled()
         result = _judge(relation, above, below)
@@ -51,6 +50,17 @@ def judge(relation: str, above: Value, below: Value, relative: bool = False) -> 
     digits = int(-np.log10(max(result.error / result.scale, EPS)))
     note = f"they agree to {digits} digits; the rest looks like rounding"
     return replace(result, verdict=Verdict.INCONCLUSIVE, note=note)
+
+
+def _is_clear(result: Comparison, relation: str, above: Value, below: Value) -> bool:
+    """Whether the verdict stays what it is if the copies that nobody looked at move the lines by far more."""
+    both = above.cautious(), below.cautious()
+    if result.verdict is Verdict.HOLDS and relation in ("=", ">=", "<=") and all(v.coarse is None for v in both):
+        widest = sum(float(np.max(v.allowance)) for v in both)
+        if widest <= max(v.resolves for v in both) and not (above.sampled or below.sampled):
+            return True  # what holds goes on to hold with more allowance, if that is within the resolution
+    again = _judge(relation, *both)
+    return again.verdict is result.verdict and (result.verdict is Verdict.HOLDS or _too_far(result, above, below))
 
 
 def _too_far(result: Comparison, above: Value, below: Value) -> bool:

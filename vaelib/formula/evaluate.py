@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,7 @@ def _first(values: Array, by: Array) -> float:
 
 def _line(node: Node, run: Run) -> Array:
     """The value of a line: its definitions put in, open indices and quantified variables along the first axes."""
+    whole, definitions = node, []
     clauses: tuple[Node, ...] = ()
     if isinstance(node, Where):
         clauses, node = node.clauses, node.body
@@ -137,7 +138,9 @@ def _line(node: Node, run: Run) -> Array:
             assert isinstance(clause, Relation)
             env = env.replace(variable, run.value(clause.sides[1], env))
         elif not _known_density(clause, run):
-            node = define(node, clause)
+            definitions.append(clause)
+    if definitions:
+        node = _defined(whole, tuple(definitions))
     for index in run.scope.every:
         if index not in env.bindings and _open(node, index):
             values = run.index_values(index).reshape((*[1] * env.depth, -1))
@@ -146,6 +149,15 @@ def _line(node: Node, run: Run) -> Array:
         parts = [_side(entry, run, env) for entry in node.entries]
         return np.concatenate([part.reshape((*part.shape[: env.depth], -1)) for part in parts], axis=-1)
     return _side(node, run, env)
+
+
+def _defined(whole: Node, clauses: tuple[Node, ...]) -> Node:
+    """The body of a line with definitions put in, remembered with the line."""
+    assert isinstance(whole, Where)
+    known = whole.meanings
+    if clauses not in known:
+        known[clauses] = reduce(define, clauses, whole.body)
+    return known[clauses]
 
 
 def _observed(clause: Node, run: Run) -> str:

@@ -69,7 +69,10 @@ class Node:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return isinstance(other, Node) and self._hash == other._hash and self._key == other._key
+        if not isinstance(other, Node) or self._hash != other._hash or self._key != other._key:
+            return False
+        self.__dict__["_key"] = other._key  # the next comparison finds the same parts, and goes no deeper
+        return True
 
     def children(self) -> Iterator[Node]:
         """The nodes directly below, in the order in which they are written."""
