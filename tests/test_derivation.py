@@ -527,7 +527,7 @@ def test_slips_are_rejected_at_the_first_witness_and_reevaluate_only_their_own_l
     assert calls["line 0"] == calls["line 1"] == calls["line 2"] == 12
     assert report.slips is report.slips  # tried once
     str(report), report._repr_markdown_()
-    assert calls["slip"] == 5 and calls["line 0"] == 30
+    assert calls["slip"] == 3 and calls["line 0"] == 12
 
 
 def test_surviving_slip_is_tried_on_every_witness_and_said_so() -> None:
@@ -799,6 +799,27 @@ def test_copies_are_looked_at_until_the_verdict_is_clear(off: float, verdict: Ve
     report = chain(Line("1", lambda w: 1.0), Line("s", shaky)).check(1)
     assert report.rows[1].verdict is verdict
     assert len(calls) >= 5 if verdict is INCONCLUSIVE else len(calls) == 2
+
+
+def test_argument_that_a_line_gets_wrong_is_refused_within_a_check() -> None:
+    with pytest.raises(ValueError, match=r"`scale` to be finite and > 0 everywhere, but got -1\.0") as caught:
+        chain(START, Line("N", lambda w: Normal(w.a, -1.0).log_prob(w.b))).check(1)
+    assert "while evaluating line 1 of T" in caught.value.__notes__[0]
+
+
+def test_lines_of_one_witness_are_evaluated_together_and_the_first_witness_last() -> None:
+    order: list[tuple[int, float]] = []
+
+    def noted(j: int) -> Callable[[Two], float]:
+        def value(w: Two) -> float:
+            order.append((j, w.a))
+            return w.a * w.b
+
+        return value
+
+    drawn = [Two(a, 1.2, np.ones(3)) for a in (1.5, 2.5)]
+    chain(Line("0", noted(0)), Line("1", noted(1))).check(drawn)
+    assert [entry for entry in order if entry[1] in (1.5, 2.5)] == [(0, 2.5), (1, 2.5), (0, 1.5), (1, 1.5)]
 
 
 # ------------------------------------------------------------------------------------------------ what is refused early

@@ -115,8 +115,9 @@ def _product(nodes: Array, log_weights: Array, dimension: int) -> tuple[Array, A
 
 
 def _ball(nodes: Array, log_weights: Array) -> tuple[Array, Array]:
-    """Without the corners: N(0, I) is smaller there than where the grid ends on its axes."""
-    inside = np.sum(nodes**2, axis=1) <= (1 + 1e-12) * np.max(nodes) ** 2
+    """Without the corners, in which N(0, I) is smaller than where the grid ends on its axes: 1e-15 of it at most."""
+    reach = np.max(nodes) + 0.5 * (nodes.shape[1] - 1)
+    inside = np.sum(nodes**2, axis=1) <= (1 + 1e-12) * reach**2
     return _frozen(nodes[inside], log_weights[inside])
 
 
