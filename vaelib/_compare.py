@@ -209,7 +209,7 @@ def measure(
             value,
             SAFETY * change + rounding + error,
             resolution=COARSE_RESOLUTION if single else None,
-            jumps=lambda: jumps(lambda w: _plain(nearby(w)), witness),
+            jumps=cache(lambda: jumps(lambda w: _plain(nearby(w)), witness)),
             moved=SAFETY * change if seen < len(copies) else None,
             thorough=cache(thorough) if seen < len(copies) else None,
         )

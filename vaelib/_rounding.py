@@ -79,7 +79,7 @@ def jumps(evaluate: Callable[[Any], np.ndarray], witness: Any) -> np.ndarray:
         value = np.asarray(evaluate(witness), dtype=float)
         found, rate, still = np.zeros(value.shape), np.zeros(value.shape), np.ones(value.shape, bool)
         for length, size in enumerate(WALKS):
-            walks = [_along_a_walk(evaluate, witness, size, (length, side)) for side in range(2)]
+            walks = [_along_a_walk(evaluate, witness, value, size, (length, side)) for side in range(2)]
             slopes = []
             for values in walks:
                 if values is None:
@@ -95,12 +95,18 @@ def jumps(evaluate: Callable[[Any], np.ndarray], witness: Any) -> np.ndarray:
 
 
 def _along_a_walk(
-    evaluate: Callable[[Any], np.ndarray], witness: Any, size: float, key: tuple[int, ...]
+    evaluate: Callable[[Any], np.ndarray], witness: Any, value: np.ndarray, size: float, key: tuple[int, ...]
 ) -> np.ndarray | None:
     """The values at nine equal steps in one direction; None if they lead to what is no witness any more."""
-    copies = (perturbed(witness, np.random.default_rng(key), size, times) for times in STEPS)
+
+    def after(times: int) -> np.ndarray:
+        if times == 0:
+            return value
+        copy = perturbed(witness, np.random.default_rng(key), size, times)
+        return np.asarray(evaluate(copy), dtype=float)
+
     try:
-        return np.stack([np.asarray(evaluate(copy), dtype=float) for copy in copies])
+        return np.stack([after(times) for times in STEPS])
     except (ValueError, ArithmeticError):  # a table that does not sum to one
         return None
 
