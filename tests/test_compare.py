@@ -21,7 +21,7 @@ from vaelib._compare import (
     worst_verdict,
 )
 from vaelib._judging import judge
-from vaelib._rounding import perturbed
+from vaelib._rounding import Copies, perturbed
 from vaelib.distributions import MultivariateNormal, Normal
 from vaelib.estimate import Estimate
 from vaelib.witnesses import (
@@ -228,6 +228,32 @@ def test_shape_that_depends_on_rounding_is_refused() -> None:
     witness = Witness(1.0, np.ones(2))
     with pytest.raises(ValueError, match=r"same shape on every copy of a witness, but got \(2,\) and \(3,\)"):
         measure(lambda w: np.ones(2 if w.x == 1.0 else 3), witness, copies_of(witness))
+
+
+def test_hasty_measure_stops_at_the_first_copy_that_moves_the_line() -> None:
+    looked: list[float] = []
+
+    def line(w: Witness) -> float:
+        looked.append(w.x)
+        return 1.0 if len(looked) < 3 else 1.0 + 1e-12 * len(looked)
+
+    witness = Witness(1.0, np.ones(2))
+    hasty = measure(line, witness, copies_of(witness), hasty=True)
+    assert len(looked) == 3  # the first copy moves nothing
+    assert hasty.allowance == pytest.approx(16 * 3e-12 + 64 * EPS, rel=1e-3)
+    assert hasty.settled().allowance == pytest.approx(16 * 5e-12 + 64 * EPS, rel=1e-3)
+    assert len(looked) == 5 and hasty.settled().settled().thorough is None and len(looked) == 5
+    assert measure(lambda w: 1.0, witness, copies_of(witness), hasty=True).thorough is None  # all were looked at
+
+
+def test_copies_are_made_when_they_are_asked_for() -> None:
+    witness = Witness(1.5, np.ones(2))
+    copies, rng = Copies(witness, np.random.default_rng(3)), np.random.default_rng(3)
+    one_by_one = [perturbed(witness, rng) for _ in range(4)]
+    assert [c.x for c in copies] == [c.x for c in one_by_one] and len(copies) == 4
+    assert copies[2].x == one_by_one[2].x
+    with pytest.raises(IndexError, match="from 0 to 3, but got 4"):
+        copies[4]
 
 
 # -------------------------------------------------------------------------------------------------- perturbed witnesses

@@ -6,6 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import logsumexp
 
 from vaelib import terms
 from vaelib.derivation import Derivation, IllTyped, Line, Slip
@@ -13,6 +14,9 @@ from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal
 from vaelib.estimate import Estimate
 from vaelib.formula import GAUSS, TRAPEZOID, Map, Parameter, Scope, given, tex
 from vaelib.formula import rules as rules_module
+from vaelib.formula.evaluate import MOST_SCENES
+from vaelib.formula.evaluate import _scenes as remembered
+from vaelib.formula.logs import _logsumexp as signed_log_sum
 from vaelib.formula.spaces import Interval, States
 from vaelib.formula.worlds import Conditional, JointGaussian, Law, Mixture, Table
 from vaelib.models import ScalarBernoulli
@@ -160,8 +164,8 @@ def test_error_planted_in_one_rule_is_seen_by_the_other(monkeypatch: pytest.Monk
     right = rules_module.Rule.unit
 
     def planted(self: rules_module.Rule, light: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        nodes, weights = right(self, light)
-        return nodes, weights * (1.001 if self.family == "trapezoid" else 1.0)
+        nodes, log_weights = right(self, light)
+        return nodes, log_weights + (1e-3 if self.family == "trapezoid" else 0.0)
 
     monkeypatch.setattr(rules_module.Rule, "unit", planted)
     scope = Scope(worlds={"q": Law("z", Normal(0.4, 0.7))})
@@ -225,9 +229,78 @@ def test_equal_parts_are_evaluated_once() -> None:
 
     scope = Scope(worlds={"q": Law("z", Normal(0.1, 0.9))}, maps={"f": Map(counted)})
     tex(r"\mathbb{E}_q[f(z)] + \mathbb{E}_q[f(z)]^2 - \log \mathbb{E}_q[f(z)]").value(scope)
-    assert len(calls) == 3  # two resolutions and a wider range
+    assert len(calls) == 2  # once more for the error, at another resolution over a wider range
     tex(r"2\,\mathbb{E}_q[f(z)]").value(scope)
-    assert len(calls) == 3
+    assert len(calls) == 2
+
+
+def test_error_that_is_not_clear_at_once_is_told_apart_into_resolution_and_range() -> None:
+    """Where one more evaluation changes the value, two others say whether nodes are too few or the range too short."""
+    calls = []
+
+    def kinked(z: np.ndarray) -> np.ndarray:
+        calls.append(z.shape)
+        return np.abs(z - 0.2345)
+
+    scope = Scope(worlds={"q": Law("z", Normal(0.1, 0.9))}, maps={"f": Map(kinked)})
+    value = tex(r"\mathbb{E}_q[f(z)]").value(scope)
+    exact = float(Normal(0.1, 0.9).mean_distance(0.2345))
+    assert len(calls) == 4 and 1e-9 < abs(value.value - exact) <= value.error < 1e-2
+
+
+def test_bare_value_is_the_value_and_takes_one_evaluation() -> None:
+    calls = []
+
+    def counted(z: np.ndarray) -> np.ndarray:
+        calls.append(z.shape)
+        return np.exp(z)
+
+    def scope() -> Scope:
+        return Scope(worlds={"q": Law("z", Normal(0.1, 0.9))}, maps={"f": Map(counted)})
+
+    line = tex(r"\mathbb{E}_q[f(z)]").for_line(1)
+    bare = line.bare_value(scope())
+    assert len(calls) == 1 and float(bare) == line.value(scope()).value
+
+
+def test_scopes_of_one_shape_share_no_values_and_those_of_another_no_meaning() -> None:
+    """What a name is is remembered for all scopes of one structure; p is a number here and a density there."""
+    formula = tex(r"\log p(x) + a")
+    half, fifth = (Scope({"a": a, "x": 1}, {"p": Table(("x",), np.array([1 - a, a]))}) for a in (0.5, 0.2))
+    number_p = Scope({"a": 0.5, "x": 3.0, "p": 2.0})
+    assert half.structure == fifth.structure != number_p.structure
+    values = [float(formula.value(scope)) for scope in (half, fifth, number_p, half)]
+    np.testing.assert_allclose(values, [np.log(0.5) + 0.5, np.log(0.2) + 0.2, np.log(6.0) + 0.5, np.log(0.5) + 0.5])
+
+
+def test_what_is_remembered_of_witnesses_has_a_bound() -> None:
+    for seed in range(3 * MOST_SCENES):
+        tex(r"\mathbb{E}_q[z^2]").value(Scope(worlds={"q": Law("z", Normal(seed / 7, 0.9))}))
+    assert len(remembered) <= MOST_SCENES
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_nodes_without_corners_integrate_a_gaussian_to_one(dimension: int) -> None:
+    for rule in (TRAPEZOID, TRAPEZOID.coarser(), TRAPEZOID.coarser().wider(), GAUSS):
+        nodes, log_weights = rule.normal(dimension)
+        density = stats.multivariate_normal(np.zeros(dimension)).logpdf(nodes.reshape(-1, dimension))
+        assert abs(np.sum(np.exp(density + log_weights)) - 1) < 1e-12
+
+
+def test_logarithm_of_a_signed_sum_agrees_with_scipy() -> None:
+    made = rng(3)
+    total, sign = (
+        made.normal(size=(200, 6)) * made.choice([1.0, 50.0, 500.0], (200, 1)),
+        made.choice([-1.0, 1.0], (200, 6)),
+    )
+    total[:40, 2], total[50] = -np.inf, -np.inf
+    expected = logsumexp(total, axis=-1, b=sign, return_sign=True)
+    with np.errstate(all="ignore"):
+        found = signed_log_sum(total, sign)
+        small = signed_log_sum(np.array([0.0, -100.0]), np.ones(2))[0]
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-13, atol=1e-13)
+    assert np.array_equal(found[1], expected[1])
+    assert small == pytest.approx(np.exp(-100.0), rel=1e-14)
 
 
 # -------------------------------------------------------------------------------------------------------- worlds

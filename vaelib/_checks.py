@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,14 +51,13 @@ def can_look(array: Array) -> bool:
 
 def finite(name: str, array: Array, hint: str = "") -> None:
     """Every entry is a finite number."""
-    # a NaN or an infinity makes the sum one too; a sum that merely overflows is cleared by the mask
-    if can_look(array) and not math.isfinite(_sum(array)):
+    if can_look(array) and not _sums_up(array, math.isfinite, np.isfinite):
         _refuse_unless(namespace(array).isfinite(array), array, name, "finite everywhere", hint)
 
 
 def not_nan(name: str, array: Array, hint: str = "") -> None:
     """No entry is NaN; infinities pass."""
-    if can_look(array) and math.isnan(_sum(array)):
+    if can_look(array) and not _sums_up(array, lambda total: total == total, lambda entries: entries == entries):
         _refuse_unless(array == array, array, name, "a number everywhere", hint)
 
 
@@ -168,8 +167,11 @@ def positive_definite(name: str, smallest_eigenvalue: float) -> ValueError:
 def category(name: str, array: Array, size: int) -> None:
     """Integers from 0 to size - 1."""
     if can_look(array):
-        good = (array >= 0) & (array < size)
-        _refuse_unless(good, array, name, f"between 0 and {size - 1}", "Categories count from 0.")
+        low, high = _range(array)
+        if not (low >= 0 and high < size) and 0 not in array.shape:
+            _refuse_unless(
+                (array >= 0) & (array < size), array, name, f"between 0 and {size - 1}", "Categories count from 0."
+            )
 
 
 def _refuse_unless(good: Array, array: Array, name: str, rule: str, hint: str) -> None:
@@ -191,18 +193,24 @@ def _number(entry: Array) -> str:
     return repr(float(f"{value:.7g}")) if isinstance(value, float) else repr(value)
 
 
-def _sum(array: Array) -> float:
+def _sums_up(array: Array, right: Callable[[float], bool], each: Callable[[Array], Array]) -> bool:
+    """Is the sum of a tensor `right`, or `each` entry of an array?
+
+    A NaN or an infinity makes the sum one too; a sum that merely overflows is cleared by the mask.
+    """
     if is_tensor(array):
-        return float(array.detach().sum())
-    with np.errstate(all="ignore"):
-        return float(array.sum())
+        return right(float(array.detach().sum()))
+    return bool(np.logical_and.reduce(each(array), axis=None))
 
 
 def _range(array: Array) -> tuple[float, float]:
     """The least and the largest entry, both NaN if one is NaN; (1, 1) of an empty array."""
-    if math.prod(array.shape) == 0:
+    if 0 in array.shape:
         return 1.0, 1.0
-    low, high = array.detach().aminmax() if is_tensor(array) else (array.min(), array.max())
+    if is_tensor(array):
+        low, high = array.detach().aminmax()
+    else:
+        low, high = np.minimum.reduce(array, axis=None), np.maximum.reduce(array, axis=None)
     return float(low), float(high)
 
 
@@ -216,6 +224,8 @@ def _eps(array: Array) -> float:
 def broadcastable(**arrays: Array) -> Shape:
     """The common shape of the named arrays."""
     shapes = [tuple(array.shape) for array in arrays.values()]
+    if shapes.count(shapes[0]) == len(shapes):
+        return shapes[0]
     longest = max(shapes, key=len)
     if all(shape == longest[len(longest) - len(shape) :] for shape in shapes):  # most often; NumPy takes its time
         return longest

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from vaelib._rounding import EPS, jumps
 from vaelib.estimate import Estimate
 
 SAFETY = 16  # an allowance is this many times the largest change seen
+CAUTION = 1000  # by how much the copies that nobody has looked at might have moved the line more than the first did
 ROUNDING = 64  # and this many eps, relative to the value
 RESOLUTION = 1e-6  # an allowance beyond this (relative to max(1, |value|)) decides nothing
 COARSE_RESOLUTION = 1e-3  # the same where a line is computed in single precision
@@ -84,7 +86,8 @@ class Value:
     `coarse` and `order` for a value that depends on a step size (`value` is at half the step of `coarse`). `carried` is
     the share of a sample's variance that one sample carries. An allowance beyond the `resolution` (relative to
     max(1, |value|)) decides nothing. `infinite` says that an infinity is meant. `jumps` measures how the value jumps by
-    rounding, when that is asked.
+    rounding, when that is asked. Where only some copies of the witness were looked at, `moved` is the part of the
+    allowance that these account for, and `thorough` the allowance by all of them, when that is asked.
     """
 
     value: np.ndarray
@@ -96,6 +99,8 @@ class Value:
     resolution: float | None = None
     infinite: bool = False
     jumps: Callable[[], np.ndarray] | None = field(default=None, repr=False, compare=False)
+    moved: np.ndarray | None = None
+    thorough: Callable[[], np.ndarray] | None = field(default=None, repr=False, compare=False)
 
     @property
     def sampled(self) -> bool:
@@ -107,6 +112,18 @@ class Value:
         if self.resolution is not None:
             return self.resolution
         return SAMPLED_RESOLUTION if self.sampled else RESOLUTION
+
+    def cautious(self) -> Value:
+        """The same if the other copies move the line by far more than those that were looked at."""
+        if self.moved is None:
+            return self
+        return replace(self, allowance=self.allowance + (CAUTION - 1) * self.moved)
+
+    def settled(self) -> Value:
+        """The same with all copies looked at."""
+        if self.thorough is None:
+            return self
+        return replace(self, allowance=self.thorough(), moved=None, thorough=None)
 
     def blurred(self) -> Value:
         """The same with an allowance for its jumps, as far as the resolution goes."""
@@ -144,8 +161,22 @@ class Comparison:
         return SEVERITY.index(self.verdict), self.ratio
 
 
-def measure(evaluate: Callable[[Any], Any], witness: Any, copies: list[Any]) -> Value:
-    """Value of a line, and its allowance: 16 x the largest change over the copies + 64 eps |value| + its own error."""
+def measure(
+    evaluate: Callable[[Any], Any],
+    witness: Any,
+    copies: Sequence[Any],
+    nearby: Callable[[Any], Any] | None = None,
+    hasty: bool = False,
+) -> Value:
+    """Value of a line, and its allowance: 16 x the largest change over the copies + 64 eps |value| + its own error.
+
+    Args:
+        evaluate: witness -> the line there, an Estimate if it has an error of its own.
+        copies: witnesses that differ from this one by rounding.
+        nearby: the same as `evaluate` where its error is not asked, if that is quicker.
+        hasty: go no further than the first copy that moves the line; `Value.settled` looks at the others.
+    """
+    nearby = nearby or evaluate
     with np.errstate(all="ignore"):
         result = evaluate(witness)
         if result is None:
@@ -163,21 +194,37 @@ def measure(evaluate: Callable[[Any], Any], witness: Any, copies: list[Any]) -> 
         rounding = ROUNDING * eps * np.where(np.isfinite(value), np.abs(value), 0.0)
         if estimate.num_samples is not None:
             return Value(value, rounding, standard_error=error)
+        seen = 0
         change = np.zeros(value.shape)
-        for copy in copies:
-            moved = _plain(evaluate(copy))
-            if moved.shape != value.shape:
-                raise ValueError(
-                    f"Expected the same shape on every copy of a witness, but got {value.shape} and {moved.shape}. "
-                    "Does the line draw at random, or branch on a rounding error?"
-                )
-            change = np.maximum(change, np.nan_to_num(np.where(moved == value, 0.0, np.abs(moved - value)), nan=np.inf))
+        while seen < len(copies) and not (hasty and change.any()):
+            change = np.maximum(change, _change(nearby, copies[seen], value))
+            seen += 1
+
+        def thorough() -> np.ndarray:
+            with np.errstate(all="ignore"):
+                every = [change, *(_change(nearby, copies[k], value) for k in range(seen, len(copies)))]
+                return np.asarray(SAFETY * np.maximum.reduce(every) + rounding + error)
+
         return Value(
             value,
             SAFETY * change + rounding + error,
             resolution=COARSE_RESOLUTION if single else None,
-            jumps=lambda: jumps(lambda w: _plain(evaluate(w)), witness),
+            jumps=cache(lambda: jumps(lambda w: _plain(nearby(w)), witness)),
+            moved=SAFETY * change if seen < len(copies) else None,
+            thorough=cache(thorough) if seen < len(copies) else None,
         )
+
+
+def _change(evaluate: Callable[[Any], Any], copy: Any, value: np.ndarray) -> np.ndarray:
+    """By how much a line moves from its value to that on a copy of the witness."""
+    moved = _plain(evaluate(copy))
+    if moved.shape != value.shape:
+        raise ValueError(
+            f"Expected the same shape on every copy of a witness, but got {value.shape} and {moved.shape}. "
+            "Does the line draw at random, or branch on a rounding error?"
+        )
+    change = np.where(moved == value, 0.0, np.abs(moved - value))
+    return np.where(change == change, change, np.inf)
 
 
 def _plain(result: Any) -> np.ndarray:
@@ -196,7 +243,12 @@ def minus(above: Value, below: Value) -> Value:
     orders = [v.order for v in both if v.order is not None]
     shares = [v.carried for v in both if v.carried is not None]
     rough = [v.jumps for v in both if v.jumps is not None]
+    moved = [v.moved for v in both if v.moved is not None]
     value = difference(above.value, below.value)
+
+    def thorough() -> np.ndarray:
+        return above.settled().allowance + below.settled().allowance + np.zeros(value.shape)
+
     return Value(
         value,
         above.allowance + below.allowance + np.zeros(value.shape),
@@ -206,6 +258,8 @@ def minus(above: Value, below: Value) -> Value:
         np.maximum(*shares) if len(shares) == 2 else shares[0] if shares else None,
         max(above.resolves, below.resolves),
         jumps=(lambda: np.asarray(sum(part() for part in rough))) if rough else None,
+        moved=np.asarray(sum(moved)) if moved else None,
+        thorough=thorough if moved else None,
     )
 
 
@@ -221,4 +275,5 @@ def total_allowance(difference: Value) -> np.ndarray:
 
 def size_of(value: np.ndarray) -> np.ndarray:
     """max(1, |value|), 1 where infinite: what a resolution is relative to."""
-    return np.maximum(1, np.nan_to_num(np.abs(value), posinf=1.0, nan=1.0))
+    size = np.abs(value)
+    return np.where((size > 1) & (size < np.inf), size, 1.0)

@@ -35,7 +35,7 @@ def as_arrays(**named: Any) -> tuple[Array, ...]:
         TypeError, ValueError: a value is not made of real numbers, or of some that are hidden or lie elsewhere.
     """
     values = tuple(named.values())
-    if _alike(values):
+    if _all_double(values) or _alike(values):
         return values
     tensors = {name: value for name, value in named.items() if is_tensor(value)}
     if not tensors:
@@ -63,6 +63,8 @@ def as_integers(name: str, value: Any, like: Array) -> Array:
     Raises:
         TypeError: `value` holds something else, floats and booleans included.
     """
+    if type(value) is np.ndarray and value.dtype is _WHOLE and not is_tensor(like):
+        return value
     torch = sys.modules.get("torch")
     if is_tensor(value):
         if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:  # type: ignore[union-attr]
@@ -132,7 +134,8 @@ def precision(value: Any) -> float:
     return max(_EPS, float(np.finfo(dtype).eps)) if dtype.kind == "f" else _EPS
 
 
-_EPS = float(np.finfo(np.float64).eps)
+_DOUBLE, _WHOLE = np.dtype(np.float64), np.dtype(np.int64)
+_EPS = float(np.finfo(_DOUBLE).eps)
 
 
 # ------------------------------------------------------------------------------------------------------------ tensors
@@ -214,8 +217,21 @@ def _to_numpy(name: str, value: Any) -> np.ndarray:
     return value.to(device="cpu", dtype=sys.modules["torch"].float64).numpy()
 
 
+def _all_double(values: tuple[Any, ...]) -> bool:
+    """Are these what they would become? Most often they are: the package's own calls pass on what was checked."""
+    for value in values:
+        if type(value) is not np.ndarray or value.dtype is not _DOUBLE:
+            return False
+    return True
+
+
 def _real(name: str, value: Any) -> np.ndarray:
     """A float64 array, of whatever NumPy makes an array of, as long as it consists of real numbers."""
+    kind = type(value)
+    if kind is np.ndarray and value.dtype is _DOUBLE:
+        return value
+    if kind is float or kind is np.float64:
+        return np.array(value)
     raw = _raw(name, value)
     if raw.dtype.kind in "fiub":
         with np.errstate(all="ignore"):  # a longdouble may overflow

@@ -27,6 +27,7 @@ def judge(relation: str, above: Value, below: Value, relative: bool = False) -> 
     """Does `above relation below` hold, at every entry? A scalar is compared with each entry of an array.
 
     What breaks by no more than rounding can explain is inconclusive, unless accuracy `relative` to the values is asked.
+    Where not all copies of a witness were looked at, they are as soon as they might make a difference.
     """
     if above.value.shape != below.value.shape and above.value.ndim and below.value.ndim:
         raise ValueError(
@@ -34,16 +35,38 @@ def judge(relation: str, above: Value, below: Value, relative: bool = False) -> 
             f"{below.value.shape}. Was an axis summed in one line only?"
         )
     result = _judge(relation, above, below)
+    if above.moved is not None or below.moved is not None:
+        if _is_clear(result, relation, above, below):
+            return result
+        above, below = above.settled(), below.settled()
+        result = _judge(relation, above, below)
     if result.verdict is not Verdict.BROKEN or relative or above.sampled or below.sampled:
         return result
-    if not result.error <= 4 * max(above.resolves, below.resolves) * result.scale:
-        return result  # too far off for rounding, whatever the jumps
+    if _too_far(result, above, below):
+        return result
     again = _judge(relation, above.blurred(), below.blurred())
     if again.verdict is Verdict.BROKEN:
         return result
     digits = int(-np.log10(max(result.error / result.scale, EPS)))
     note = f"they agree to {digits} digits; the rest looks like rounding"
     return replace(result, verdict=Verdict.INCONCLUSIVE, note=note)
+
+
+def _is_clear(result: Comparison, relation: str, above: Value, below: Value) -> bool:
+    """Whether the verdict stays what it is if the copies that nobody looked at move the lines by far more."""
+    both = above.cautious(), below.cautious()
+    if result.verdict is Verdict.HOLDS and relation in ("=", ">=", "<=") and all(v.coarse is None for v in both):
+        widest = sum(float(np.max(v.allowance)) for v in both)
+        if widest <= max(v.resolves for v in both) and not (above.sampled or below.sampled):
+            return True  # what holds goes on to hold with more allowance, if that is within the resolution
+    again = _judge(relation, *both)
+    return again.verdict is result.verdict and (result.verdict is Verdict.HOLDS or _too_far(result, above, below))
+
+
+def _too_far(result: Comparison, above: Value, below: Value) -> bool:
+    """Whether two values are too far apart for rounding, whatever the jumps."""
+    far = result.error > 4 * max(above.resolves, below.resolves) * result.scale
+    return result.verdict is Verdict.BROKEN and (far or result.error != result.error)
 
 
 def _judge(relation: str, above: Value, below: Value) -> Comparison:
@@ -151,6 +174,8 @@ def _logarithm(value: Value) -> Value:
         standard_error=None if value.standard_error is None else value.standard_error / value.value,
         coarse=None if value.coarse is None else np.log(value.coarse),
         jumps=None if rough is None else (lambda: rough() / value.value),
+        moved=None if value.moved is None else value.moved / value.value,
+        thorough=None if value.thorough is None else (lambda: value.settled().allowance / value.value),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -44,6 +44,28 @@ def perturbed(item: Any, rng: np.random.Generator, size: float = 0.0, times: flo
     return item
 
 
+class Copies(Sequence[Any]):
+    """Perturbed copies of a witness, each made when it is first asked for.
+
+    Example:
+        Copies(witness, np.random.default_rng(0))[1]
+    """
+
+    def __init__(self, witness: Any, rng: np.random.Generator, number: int = NUM_COPIES) -> None:
+        self._witness, self._rng, self._number = witness, rng, number
+        self._made: list[Any] = []
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < self._number:
+            raise IndexError(f"Expected a copy from 0 to {self._number - 1}, but got {index}.")
+        while len(self._made) <= index:
+            self._made.append(perturbed(self._witness, self._rng))
+        return self._made[index]
+
+
 def jumps(evaluate: Callable[[Any], np.ndarray], witness: Any) -> np.ndarray:
     """The size of a line's jumps, entry by entry, as its inputs walk away from the witness in small equal steps.
 
@@ -57,7 +79,7 @@ def jumps(evaluate: Callable[[Any], np.ndarray], witness: Any) -> np.ndarray:
         value = np.asarray(evaluate(witness), dtype=float)
         found, rate, still = np.zeros(value.shape), np.zeros(value.shape), np.ones(value.shape, bool)
         for length, size in enumerate(WALKS):
-            walks = [_along_a_walk(evaluate, witness, size, (length, side)) for side in range(2)]
+            walks = [_along_a_walk(evaluate, witness, value, size, (length, side)) for side in range(2)]
             slopes = []
             for values in walks:
                 if values is None:
@@ -73,12 +95,18 @@ def jumps(evaluate: Callable[[Any], np.ndarray], witness: Any) -> np.ndarray:
 
 
 def _along_a_walk(
-    evaluate: Callable[[Any], np.ndarray], witness: Any, size: float, key: tuple[int, ...]
+    evaluate: Callable[[Any], np.ndarray], witness: Any, value: np.ndarray, size: float, key: tuple[int, ...]
 ) -> np.ndarray | None:
     """The values at nine equal steps in one direction; None if they lead to what is no witness any more."""
-    copies = (perturbed(witness, np.random.default_rng(key), size, times) for times in STEPS)
+
+    def after(times: int) -> np.ndarray:
+        if times == 0:
+            return value
+        copy = perturbed(witness, np.random.default_rng(key), size, times)
+        return np.asarray(evaluate(copy), dtype=float)
+
     try:
-        return np.stack([np.asarray(evaluate(copy), dtype=float) for copy in copies])
+        return np.stack([after(times) for times in STEPS])
     except (ValueError, ArithmeticError):  # a table that does not sum to one
         return None
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from vaelib._compare import Comparison, Value, Verdict, compose, measure, minus
 from vaelib._judging import judge
-from vaelib._rounding import NUM_COPIES, perturbed
+from vaelib._rounding import Copies
 from vaelib.board import Board, written
 from vaelib.chain import Chain
 from vaelib.formula.given import Sampled
-from vaelib.lines import Evaluator, Formula, IllTyped, Line, Slip, call, for_line, said_by
+from vaelib.lines import Evaluator, Formula, IllTyped, Line, Slip, for_line, measured, said_by
 from vaelib.montecarlo import largest_share, sample_mean
 from vaelib.quadrature import DoesNotConverge
 from vaelib.report import Report, Row
@@ -250,11 +250,24 @@ class _Check:
         self.copies = [self._copies(w, i) for i, w in enumerate(drawn)]
         self._values: dict[tuple[int, int], Value] = {}
 
-    def _copies(self, witness: Any, *key: int) -> list[Any]:
-        rng = np.random.default_rng([self.seed, *key, 1])
-        return [perturbed(witness, rng) for _ in range(NUM_COPIES)]
+    def _copies(self, witness: Any, *key: int) -> Copies:
+        return Copies(witness, np.random.default_rng([self.seed, *key, 1]))
+
+    def _evaluate_together(self) -> None:
+        """Every line on one witness after the other, so that lines share what they have in common.
+
+        The first witness comes last: slips are tried on it. A line that fails is left for its row to say why.
+        """
+        lines = dict(enumerate(self.derivation.lines))
+        for i in reversed(range(len(self.witnesses))):
+            for j in list(lines):
+                try:
+                    self._value(j, i)
+                except Exception:
+                    del lines[j]
 
     def report(self) -> Report:
+        self._evaluate_together()
         rows: list[Row] = []
         comparisons: list[list[Comparison]] = []
         for j in range(len(self.derivation.lines)):
@@ -331,7 +344,7 @@ class _Check:
         if result.verdict is Verdict.BROKEN or any(part.relation != "=" for part in between):
             return result
         if line.gap is not None:
-            gap = measure(lambda w: call(line.gap, w), self.witnesses[i], self.copies[i])
+            gap = measured(line.gap, self.witnesses[i], self.copies[i])
             lost = minus(above, value) if relation in (">=", ">") else minus(value, above)
             gap_result = judge("=", lost, gap, relative)
             if gap_result.verdict is not Verdict.HOLDS:
@@ -346,7 +359,7 @@ class _Check:
         for k in range(2):
             witness = line.equality(np.random.default_rng([self.seed, k, 3]))  # type: ignore[misc]
             copies = self._copies(witness, k, 4)
-            above, below = (_as_stated(part, measure(part.evaluate, witness, copies)) for part in (anchor, line))
+            above, below = (_as_stated(part, part.measured(witness, copies)) for part in (anchor, line))
             cases = ((line.relation, "in the case of equality"), ("=", "no equality where there should be"))
             for relation, note in cases:
                 result = judge(relation, above, below, line.relative or anchor.relative)
@@ -364,9 +377,9 @@ class _Check:
             if line.samples is not None:
                 return self._sampled(line, i, j)
             if line.step is None:
-                return _as_stated(line, measure(line.evaluate, self.witnesses[i], self.copies[i]))
-            coarse = measure(line.evaluate, self.witnesses[i], [])
-            half = measure(lambda w: line.evaluate(w, line.step / 2), self.witnesses[i], self.copies[i])  # type: ignore[operator]
+                return _as_stated(line, line.measured(self.witnesses[i], self.copies[i]))
+            coarse = line.measured(self.witnesses[i], [])
+            half = line.measured(self.witnesses[i], self.copies[i], line.step / 2)
             return _as_stated(line, replace(half, coarse=coarse.value, order=line.order))
         except Exception as error:
             error.add_note(f"while evaluating line {j} of {self.derivation.id}: {line.latex}")

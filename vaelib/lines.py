@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from vaelib._compare import INEQUALITIES, RELATIONS
+from vaelib._compare import INEQUALITIES, RELATIONS, Value, measure
 from vaelib._latex import plain
 from vaelib._printable import printable
 
@@ -110,18 +110,33 @@ class Line:
 
     def evaluate(self, witness: Any, step: float | None = None) -> Any:
         """The line's value on a witness; `step` replaces the line's own."""
+        return call(self._source, witness, *self._steps(step))
+
+    def measured(self, witness: Any, copies: Sequence[Any], step: float | None = None) -> Value:
+        """The line's value on a witness with its allowance; no more copies are looked at than are needed."""
+        return measured(self._source, witness, copies, *self._steps(step))
+
+    @property
+    def _source(self) -> Any:
         if self.samples is not None:
             raise TypeError(
                 f"Expected a line with a value, but {self.latex!r} is a sample mean; it needs an rng and an n."
             )
-        source = self.value if self.value is not None else self.formula
-        if self.step is None:
-            return call(source, witness)
-        return call(source, witness, self.step if step is None else step)
+        return self.value if self.value is not None else self.formula
+
+    def _steps(self, step: float | None) -> tuple[float, ...]:
+        """The further arguments of a value: none, or a step."""
+        return () if self.step is None else (self.step if step is None else step,)
 
 
 def call(source: Any, *args: Any) -> Any:
     return source(*args) if callable(source) else source.value(*args)
+
+
+def measured(source: Any, witness: Any, copies: Sequence[Any], *args: float) -> Value:
+    """A source on a witness; on copies, where its own error is not asked, a formula need not compute it."""
+    bare = getattr(source, "bare_value", None)
+    return measure(lambda w: call(source, w, *args), witness, copies, bare, hasty=True)
 
 
 def for_line(formula: Any, index: int, said: tuple[Any, ...] = ()) -> Any:

@@ -4,6 +4,7 @@ relations, definitions."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from vaelib.formula.tree import (
@@ -275,6 +276,11 @@ class Where(Node):
 
     body: Node
     clauses: tuple[Node, ...]  # Relations whose first side is a name, and ForAlls
+
+    @cached_property
+    def meanings(self) -> dict[tuple[Node, ...], Node]:
+        """The body with these clauses put in, for whoever evaluates it again and again."""
+        return {}
 
     @property
     def latex(self) -> str:

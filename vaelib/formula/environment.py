@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
@@ -64,12 +66,8 @@ class Env:
         """What a part of the formula can see, so that equal parts are evaluated once."""
         kept = {name: b for name, b in self.bindings.items() if name in names}
         depth = max((b.axis + 1 for b in kept.values()), default=0)
-        size = int(np.prod([b.value.data.shape[b.axis] for b in kept.values() if b.axis >= 0], initial=1))
+        size = math.prod(b.value.data.shape[b.axis] for b in kept.values() if b.axis >= 0)
         return Env(kept, depth, size)
-
-    @property
-    def key(self) -> tuple[int, ...]:
-        return tuple(sorted(b.serial for b in self.bindings.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +78,12 @@ class Log:
     sign: Array | float = 1.0
 
 
+@lru_cache(maxsize=256)
+def _known_of(structure: Any) -> tuple[dict[Node, frozenset[str]], dict[Node, bool]]:
+    """For the scopes of one structure, what each node depends on, and whether it is a logarithm: empty at first."""
+    return {}, {}
+
+
 class Base:
     """One evaluation of formulas on a scope by one rule; parts that are equal are evaluated once."""
 
@@ -87,10 +91,10 @@ class Base:
         self.scope = scope
         self.rule = rule
         self.approximate = False  # whether anything was more than a finite sum
+        self.held = 0  # bytes of what is remembered
         self._values: dict[Any, tuple[Typed, bool]] = {}
         self._logs: dict[Any, tuple[Log, bool]] = {}
-        self._depends: dict[Node, frozenset[str]] = {}
-        self._logish: dict[Node, bool] = {}
+        self._depends, self._logish = _known_of(scope.structure)
 
     def value(self, node: Node, env: Env) -> Typed:
         """What a node is worth."""
@@ -104,16 +108,17 @@ class Base:
 
     def _remembered(self, memory: dict[Any, Any], find: Callable[[Node, Env], Any], node: Node, env: Env) -> Any:
         """What was found for an equal part in the same environment, and whether that was approximate."""
-        inner = env.only(self.depends(node))
-        key = (node, inner.key)
-        if key not in memory:
+        names = self.depends(node)
+        key = (node, *[b.serial for name, b in env.bindings.items() if name in names])
+        known = memory.get(key)
+        if known is None:
             outside, self.approximate = self.approximate, False
-            found = self._placed(find, node, inner)
-            memory[key] = found, self.approximate
-            self.approximate = self.approximate or outside
-        found, approximate = memory[key]
-        self.approximate = self.approximate or approximate
-        return found
+            found = self._placed(find, node, env.only(names) if env.bindings else env)
+            known = memory[key] = found, self.approximate
+            self.held += found.data.nbytes
+            self.approximate = outside
+        self.approximate = self.approximate or known[1]
+        return known[0]
 
     def find_value(self, node: Node, env: Env) -> Typed:
         raise NotImplementedError
@@ -135,9 +140,10 @@ class Base:
 
     def depends(self, node: Node) -> frozenset[str]:
         """The names whose binding may change the value of a node."""
-        if node not in self._depends:
-            self._depends[node] = self._find_depends(node)
-        return self._depends[node]
+        found = self._depends.get(node)
+        if found is None:
+            found = self._depends[node] = self._find_depends(node)
+        return found
 
     def _find_depends(self, node: Node) -> frozenset[str]:
         match node:
@@ -185,9 +191,10 @@ class Base:
 
     def logish(self, node: Node) -> bool:
         """Whether a node is made of densities or exponentials, so that its logarithm comes before its value."""
-        if node not in self._logish:
-            self._logish[node] = self._find_logish(node)
-        return self._logish[node]
+        found = self._logish.get(node)
+        if found is None:
+            found = self._logish[node] = self._find_logish(node)
+        return found
 
     def _find_logish(self, node: Node) -> bool:
         match node:

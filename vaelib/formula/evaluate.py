@@ -1,9 +1,10 @@
-"""A formula on a witness: what its names mean, its value at two resolutions and two ranges, and so its error."""
+"""A formula on a witness: what its names mean, its value at two resolutions and over two ranges, and so its error."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -21,30 +22,89 @@ from vaelib.formula.typed import Typed
 
 Array = np.ndarray
 DIVERGES = 1e-4  # a larger range that changes the value by more (relative to it) shows an integral that diverges
+CLEAR = 1e-9  # another resolution over a larger range changes the value by less (relative to it): no more is asked
 AGREE = 1e-6  # two sides of one line
-_remembered: OrderedDict[tuple[int, Rule], tuple[Any, Run]] = OrderedDict()
+MOST_SCENES = 64
+MOST_HELD = 2e8  # bytes of values that are remembered
 
 
-def evaluate(node: Node, witness: Any, rule: Rule | None = None) -> Any:
-    """The value of a formula on a witness, or on a Scope; see `Node.value`."""
-    rule = rule or TRAPEZOID
-    if hasattr(witness, "members"):
-        return side_by_side([evaluate(node, member, rule) for member in witness.members()])
-    fine = _run(witness, rule)
+class Scene:
+    """A witness: its scope or its members, and the evaluations on it by several rules, whose parts lines share."""
+
+    def __init__(self, witness: Any) -> None:
+        self.witness = witness  # kept, so that nothing else gets its id
+        self.members = witness.members() if hasattr(witness, "members") else None
+        self.runs: dict[Rule, Run] = {}
+
+    @cached_property
+    def scope(self) -> Scope:
+        if isinstance(self.witness, Scope):
+            return self.witness
+        if not callable(getattr(self.witness, "scope", None)):
+            raise TypeError(
+                f"Expected a witness with a method scope(), which says what the names of a formula mean on it, or a "
+                f"Scope, but got a {type(self.witness).__name__}."
+            )
+        scope: Scope = self.witness.scope()
+        return scope
+
+    def run(self, rule: Rule) -> Run:
+        if rule not in self.runs:
+            self.runs[rule] = Run(self.scope, rule)
+        return self.runs[rule]
+
+    @property
+    def held(self) -> int:
+        return sum(run.held for run in self.runs.values())
+
+
+_scenes: OrderedDict[int, Scene] = OrderedDict()
+
+
+def evaluate(node: Node, witness: Any, rule: Rule | None = None, bare: bool = False) -> Any:
+    """The value of a formula on a witness, or on a Scope; see `Node.value`. `bare` leaves its error out."""
+    with np.errstate(all="ignore"):  # an infinity is a value here, and NaN is seen by whoever compares
+        return _evaluate(node, witness, rule or TRAPEZOID, bare)
+
+
+def _evaluate(node: Node, witness: Any, rule: Rule, bare: bool) -> Any:
+    scene = _scene(witness)
+    if scene.members is not None:
+        return side_by_side([_evaluate(node, member, rule, bare) for member in scene.members])
+    fine = scene.run(rule)
     fine.approximate = False
     value = _line(node, fine)
-    if not fine.approximate:
+    if bare or not fine.approximate:
         return value[()] if np.ndim(value) == 0 else value
-    coarse, wide = _line(node, _run(witness, rule.coarser())), _line(node, _run(witness, rule.wider()))
-    with np.errstate(invalid="ignore"):
-        resolution = np.where(value == coarse, 0.0, np.abs(value - coarse))
-        beyond = np.where(value == wide, 0.0, np.abs(value - wide))
+    other = _line(node, scene.run(rule.coarser().wider()))
+    error = 2 * _apart(value, other)
+    if np.any(error > CLEAR * np.maximum(1, np.abs(value))):  # too coarse, or not wide enough?
+        coarse, wide = _line(node, scene.run(rule.coarser())), _line(node, scene.run(rule.wider()))
+        beyond = _apart(value, wide)
         if np.any(beyond > DIVERGES * np.maximum(1, np.abs(value))):
             raise NoValue(
                 f"Expected an integral that converges, but over a larger range the value changes: from "
                 f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
             )
-    return Estimate(value[()], np.asarray(resolution + beyond)[()])
+        error = _apart(value, coarse) + beyond
+    return Estimate(value[()], np.asarray(error)[()])
+
+
+def _apart(a: Array, b: Array) -> Array:
+    """|a - b|, and 0 where both are the same infinity."""
+    return np.where(a == b, 0.0, np.abs(a - b))
+
+
+def _scene(witness: Any) -> Scene:
+    """What is known of a witness; the last few are remembered, as long as their values take little room."""
+    found = _scenes.get(id(witness))
+    if found is None or found.witness is not witness:
+        found = _scenes[id(witness)] = Scene(witness)
+        held = sum(scene.held for scene in _scenes.values())
+        while len(_scenes) > MOST_SCENES or (held > MOST_HELD and len(_scenes) > 1):
+            held -= _scenes.popitem(last=False)[1].held
+    _scenes.move_to_end(id(witness))
+    return found
 
 
 def side_by_side(values: list[Any]) -> Any:
@@ -60,27 +120,9 @@ def _first(values: Array, by: Array) -> float:
     return float(np.ravel(values)[int(np.argmax(np.ravel(by)))])
 
 
-def _run(witness: Any, rule: Rule) -> Run:
-    """The evaluation on a witness by a rule; the last ones are remembered, so that lines share their parts."""
-    key = (id(witness), rule)
-    if key in _remembered and _remembered[key][0] is witness:
-        _remembered.move_to_end(key)
-        return _remembered[key][1]
-    if not isinstance(witness, Scope) and not callable(getattr(witness, "scope", None)):
-        raise TypeError(
-            f"Expected a witness with a method scope(), which says what the names of a formula mean on it, or a Scope, "
-            f"but got a {type(witness).__name__}."
-        )
-    scope = witness if isinstance(witness, Scope) else witness.scope()
-    run = Run(scope, rule)
-    _remembered[key] = (witness, run)
-    while len(_remembered) > 24:
-        _remembered.popitem(last=False)
-    return run
-
-
 def _line(node: Node, run: Run) -> Array:
     """The value of a line: its definitions put in, open indices and quantified variables along the first axes."""
+    whole, definitions = node, []
     clauses: tuple[Node, ...] = ()
     if isinstance(node, Where):
         clauses, node = node.clauses, node.body
@@ -96,7 +138,9 @@ def _line(node: Node, run: Run) -> Array:
             assert isinstance(clause, Relation)
             env = env.replace(variable, run.value(clause.sides[1], env))
         elif not _known_density(clause, run):
-            node = define(node, clause)
+            definitions.append(clause)
+    if definitions:
+        node = _defined(whole, tuple(definitions))
     for index in run.scope.every:
         if index not in env.bindings and _open(node, index):
             values = run.index_values(index).reshape((*[1] * env.depth, -1))
@@ -105,6 +149,15 @@ def _line(node: Node, run: Run) -> Array:
         parts = [_side(entry, run, env) for entry in node.entries]
         return np.concatenate([part.reshape((*part.shape[: env.depth], -1)) for part in parts], axis=-1)
     return _side(node, run, env)
+
+
+def _defined(whole: Node, clauses: tuple[Node, ...]) -> Node:
+    """The body of a line with definitions put in, remembered with the line."""
+    assert isinstance(whole, Where)
+    known = whole.meanings
+    if clauses not in known:
+        known[clauses] = reduce(define, clauses, whole.body)
+    return known[clauses]
 
 
 def _observed(clause: Node, run: Run) -> str:

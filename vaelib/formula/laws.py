@@ -150,13 +150,12 @@ class Laws(Base):
             depth = max(v.depth for v in values)
             world = Gaussian(world.mean.lift(depth), world.variance.lift(depth))
         asked_for = {k: lifted[k] for k in targets}, {k: lifted[k] for k in givens}
-        with np.errstate(all="ignore"):
-            try:
-                return np.asarray(world.log_prob(*asked_for, self.rule))
-            except IllTyped:
-                raise
-            except (ValueError, TypeError, IndexError, KeyError) as error:
-                raise IllTyped(f"Expected values that fit the density {asked(*asked_for)}, but: {error}") from error
+        try:
+            return np.asarray(world.log_prob(*asked_for, self.rule))
+        except IllTyped:
+            raise
+        except (ValueError, TypeError, IndexError, KeyError) as error:
+            raise IllTyped(f"Expected values that fit the density {asked(*asked_for)}, but: {error}") from error
 
     def match(self, arguments: list[Node], world: World, call: Call) -> list[str]:
         """Which variable of a world each argument is a value of: by its name, else the one that is left."""

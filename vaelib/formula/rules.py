@@ -39,12 +39,15 @@ class Rule:
     def wider(self) -> Rule:
         return replace(self, wide=1.3)
 
+    def finest(self) -> Rule:
+        return Rule(self.family)
+
     def unit(self, light: bool = False) -> tuple[Array, Array]:
-        """Nodes and weights on [0, 1]."""
+        """Nodes and log-weights on [0, 1]."""
         return _unit(self.family, self.fine, self.wide, 0.45 if light else 1.0)
 
     def ended(self) -> tuple[Array, Array]:
-        """Nodes and weights on [0, 1] for an integrand that does not decay at the ends; the trapezoid is bent."""
+        """Nodes and log-weights on [0, 1] for an integrand that does not decay at the ends; the trapezoid is bent."""
         return _bent(self.fine, self.wide) if self.family == "trapezoid" else self.unit()
 
     def normal(self, dimension: int) -> tuple[Array, Array]:
@@ -65,11 +68,11 @@ def _unit(family: str, fine: bool, wide: float, share: float) -> tuple[Array, Ar
         n = round((640 if fine else 460) * wide * share)
         weights = np.full(n + 1, 1 / n)
         weights[[0, -1]] /= 2
-        return _frozen(np.linspace(0, 1, n + 1), weights)
+        return _frozen(np.linspace(0, 1, n + 1), np.log(weights))
     panels = round((40 if fine else 29) * wide * share)
     x, w = roots_legendre(16)
     nodes = (np.arange(panels)[:, None] + (x + 1) / 2) / panels
-    return _frozen(nodes.ravel(), np.tile(w / 2 / panels, panels))
+    return _frozen(nodes.ravel(), np.log(np.tile(w / 2 / panels, panels)))
 
 
 @lru_cache(maxsize=32)
@@ -80,7 +83,7 @@ def _bent(fine: bool, wide: float) -> tuple[Array, Array]:
     u = np.pi / 2 * np.sinh(t)
     weights = step * np.pi / 4 * np.cosh(t) / np.cosh(u) ** 2
     inside = (weights > 1e-300) & (expit(2 * u) < 1)
-    return _frozen(expit(2 * u[inside]), weights[inside])
+    return _frozen(expit(2 * u[inside]), np.log(weights[inside]))
 
 
 @lru_cache(maxsize=32)
@@ -90,8 +93,8 @@ def _normal(family: str, fine: bool, wide: float, dimension: int) -> tuple[Array
         coarser = 1.25 if dimension < 4 else 1.1
         nodes = step * (1.0 if fine else coarser) * np.arange(-60, 61)
         nodes = nodes[np.abs(nodes) <= reach * wide]
-        return _product(nodes, np.full(nodes.size, np.log(nodes[1] - nodes[0])), dimension)
-    n = round({1: 64, 2: 30, 3: 14}.get(dimension, 8) * (1.0 if fine else 0.75) * wide)
+        return _ball(*_product(nodes, np.full(nodes.size, np.log(nodes[1] - nodes[0])), dimension))
+    n = round({1: 64, 2: 30, 3: 14}.get(dimension, 8) * (wide if fine else 0.75))  # its range grows with its number
     nodes, weights = roots_hermitenorm(n)
     return _product(nodes, np.log(weights / weights.sum()) + nodes**2 / 2 + HALF_LOG_2PI, dimension)
 
@@ -100,8 +103,8 @@ def _normal(family: str, fine: bool, wide: float, dimension: int) -> tuple[Array
 def _box(family: str, fine: bool, wide: float, dimension: int) -> tuple[Array, Array]:
     reach = 9.0 * wide
     share = {1: 1.0, 2: 0.24}.get(dimension, 0.08)
-    unit, weights = _unit(family, fine, wide, share)
-    return _product(reach * (2 * unit - 1), np.log(2 * reach * weights), dimension)
+    unit, log_weights = _unit(family, fine, wide, share)
+    return _product(reach * (2 * unit - 1), np.log(2 * reach) + log_weights, dimension)
 
 
 def _product(nodes: Array, log_weights: Array, dimension: int) -> tuple[Array, Array]:
@@ -109,6 +112,13 @@ def _product(nodes: Array, log_weights: Array, dimension: int) -> tuple[Array, A
     grids = np.meshgrid(*[nodes] * dimension, indexing="ij")
     logs = np.meshgrid(*[log_weights] * dimension, indexing="ij")
     return _frozen(np.stack(grids, axis=-1).reshape(-1, dimension), np.sum(logs, axis=0).reshape(-1))
+
+
+def _ball(nodes: Array, log_weights: Array) -> tuple[Array, Array]:
+    """Without the corners, in which N(0, I) is smaller than where the grid ends on its axes: 1e-15 of it at most."""
+    reach = np.max(nodes) + 0.5 * (nodes.shape[1] - 1)
+    inside = np.sum(nodes**2, axis=1) <= (1 + 1e-12) * reach**2
+    return _frozen(nodes[inside], log_weights[inside])
 
 
 def _frozen(nodes: Array, weights: Array) -> tuple[Array, Array]:

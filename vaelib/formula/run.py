@@ -308,7 +308,7 @@ class Run(Sums):
 
     def _mapped(self, function: Map, arguments: list[Typed]) -> Typed:
         arguments = typed.same_depth(*arguments)
-        data = np.asarray(typed.quiet(function.f, *(argument.data for argument in arguments)))
+        data = np.asarray(function.f(*(argument.data for argument in arguments)))
         return Typed(data, function.rank)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache
 from typing import Any
 
 from vaelib.formula.reader import tex
@@ -83,18 +84,35 @@ class Scope:
             if isinstance(table, Mapping):
                 object.__setattr__(self, part.name, {canonical(key): value for key, value in table.items()})
 
+    @cached_property
+    def structure(self) -> Any:
+        """All but the values: of two scopes that agree in it, a formula depends on the same names."""
+        tables = (self.values, self.observed, self.spaces, self.ranges, self.parameters)
+        maps = frozenset((name, m.of, m.rank) for name, m in self.maps.items())
+        worlds = frozenset((name, *_kind(world)) for name, world in self.worlds.items())
+        texts = (frozenset(self.laws.items()), frozenset(self.definitions.items()), self.joint)
+        return (*map(frozenset, tables), maps, worlds, *texts)
+
     def names(self) -> list[str]:
         """All that is known, to suggest from."""
         known = (self.values, self.observed, self.worlds, self.maps, self.ranges, self.definitions)
         return sorted({name for table in known for name in table})
 
 
+@lru_cache(maxsize=4096)
 def canonical(key: str) -> str:
     r"""One spelling of a name: \bar q and \bar{q} are the same."""
     if not key:
         return key
     stem = tex(key.removesuffix("_"))
     return stem.latex + "_" * key.endswith("_")
+
+
+def _kind(world: Any) -> tuple[Any, ...]:
+    """What a world is, whatever its parameters; of a family of them, the function that makes one."""
+    if hasattr(world, "variables"):
+        return type(world), tuple(world.variables)
+    return type(world), getattr(world, "__code__", world)
 
 
 def family(name: Name) -> str:

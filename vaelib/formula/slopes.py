@@ -87,8 +87,9 @@ def _by(run: Run, body: Node, variable: Node, order: int, env: Env) -> Typed:
 
 def _slope(run: Run, f: Callable[[Typed], Typed], at: Typed, order: int) -> Typed:
     """Differences in each coordinate of a number or a vector."""
-    step = (1e-3 if order == 1 else 4e-3) * (1.0 if run.rule.fine else 1.4)
-    step *= 1.0 if run.rule.wide == 1.0 else 0.8
+    step = 1e-3 if order == 1 else 4e-3
+    if run.rule != run.rule.finest():
+        step *= 0.8 if run.rule.fine else 1.4
     if at.rank == 0:
         return _difference(f, at, np.ones(()), step, order)
     if at.rank > 1 or order > 1:

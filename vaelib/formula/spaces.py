@@ -62,16 +62,16 @@ class Interval:
     exact = False
 
     def nodes(self, rule: Rule, depth: int) -> tuple[Typed, Array]:
-        low, high = np.broadcast_arrays(np.asarray(self.low, dtype=float), np.asarray(self.high, dtype=float))
+        low, high = (np.asarray(side, dtype=float) for side in (self.low, self.high))
+        if low.shape != high.shape:
+            low, high = np.broadcast_arrays(low, high)
         low, high = (side.reshape((*side.shape, *[1] * (depth - side.ndim))) for side in (low, high))
         beyond = (high - low) * (rule.wide - 1) / 2
         low, high = low - (0 if self.hard_low else beyond), high + (0 if self.hard_high else beyond)
         ended = self.hard_low or self.hard_high
-        unit, weights = rule.ended() if ended else rule.unit(self.light)
+        unit, log_weights = rule.ended() if ended else rule.unit(self.light)
         width = (high - low)[..., None]
-        with np.errstate(divide="ignore"):
-            log_weights = np.log(np.abs(width)) + np.log(weights)
-        return Typed(low[..., None] + width * unit), log_weights
+        return Typed(low[..., None] + width * unit), np.log(np.abs(width)) + log_weights
 
 
 @dataclass(frozen=True, eq=False)

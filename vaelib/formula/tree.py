@@ -70,7 +70,10 @@ class Node:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return isinstance(other, Node) and self._hash == other._hash and self._key == other._key
+        if not isinstance(other, Node) or self._hash != other._hash or self._key != other._key:
+            return False
+        self.__dict__["_key"] = other._key  # the next comparison finds the same parts, and goes no deeper
+        return True
 
     def children(self) -> Iterator[Node]:
         """The nodes directly below, in the order in which they are written."""
@@ -253,6 +256,10 @@ class ByRule:
 
     def value(self, witness: Any) -> Any:
         return self.whole.value(witness, self.rule)
+
+    def bare_value(self, witness: Any) -> Any:
+        """The value without its error, in a third of the time."""
+        return Node.engine(self.whole, witness, self.rule, bare=True)
 
     def for_line(self, index: int, said: tuple[Node, ...] = ()) -> ByRule:
         return self.formula.for_line(index, said)

@@ -8,7 +8,7 @@ refused in words: a number added to a vector, the logarithm of a matrix.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,8 @@ class Typed:
         if missing <= 0:
             return self
         shape = self.data.shape
-        return replace(self, data=self.data.reshape((*shape[: self.depth], *[1] * missing, *shape[self.depth :])))
+        lifted = self.data.reshape((*shape[: self.depth], *[1] * missing, *shape[self.depth :]))
+        return Typed(lifted, self.rank, self.row, self.identity)
 
 
 def constant(value: Any) -> Typed:
@@ -78,10 +79,9 @@ def same_depth(*values: Typed) -> list[Typed]:
     return [value.lift(depth) for value in values]
 
 
-def quiet(f: Callable[..., Any], *arguments: Any) -> Any:
-    """f without warnings: an infinity is a value here, and NaN is seen by whoever compares."""
-    with np.errstate(all="ignore"):
-        return f(*arguments)
+def _with(a: Typed, data: Array) -> Typed:
+    """Other numbers of the same kind."""
+    return Typed(data, a.rank, a.row, a.identity)
 
 
 def add(a: Typed, b: Typed) -> Typed:
@@ -90,15 +90,15 @@ def add(a: Typed, b: Typed) -> Typed:
     if a.rank != b.rank or a.row != b.row:
         raise IllTyped(f"Expected two summands of the same kind, but got {a.kind} and {b.kind}.")
     if a.identity and b.identity:
-        return replace(a, data=a.data + b.data)
+        return _with(a, a.data + b.data)
     if a.identity or b.identity:
         a, b = _sized(a, b), _sized(b, a)
     _same_size(a, b, "added")
-    return replace(a, data=quiet(np.add, a.data, b.data))
+    return _with(a, np.add(a.data, b.data))
 
 
 def negative(a: Typed) -> Typed:
-    return replace(a, data=-a.data)
+    return _with(a, -a.data)
 
 
 def multiply(a: Typed, b: Typed) -> Typed:
@@ -107,21 +107,21 @@ def multiply(a: Typed, b: Typed) -> Typed:
     if a.rank == 0 or b.rank == 0:
         scalar, other = (a, b) if a.rank == 0 else (b, a)
         axes = 0 if other.identity else other.rank
-        return replace(other, data=times(scalar.data.reshape((*scalar.data.shape, *[1] * axes)), other.data))
+        return _with(other, times(scalar.data.reshape((*scalar.data.shape, *[1] * axes)), other.data))
     if a.identity or b.identity:
         unit, other = (a, b) if a.identity else (b, a)
         axes = 0 if other.identity else other.rank
-        return replace(other, data=unit.data.reshape((*unit.data.shape, *[1] * axes)) * other.data)
+        return _with(other, unit.data.reshape((*unit.data.shape, *[1] * axes)) * other.data)
     kinds = (a.rank, b.rank)
     if kinds == (2, 2):
         _inner(a, b)
-        return replace(a, data=a.data @ b.data)
+        return _with(a, a.data @ b.data)
     if kinds == (2, 1) and not b.row:
         _inner(a, b)
-        return replace(b, data=(a.data @ b.data[..., None])[..., 0])
+        return _with(b, (a.data @ b.data[..., None])[..., 0])
     if kinds == (1, 2) and a.row:
         _inner(a, b)
-        return replace(a, data=(a.data[..., None, :] @ b.data)[..., 0, :])
+        return _with(a, (a.data[..., None, :] @ b.data)[..., 0, :])
     if kinds == (1, 1) and a.row and not b.row:
         _inner(a, b)
         return Typed(np.sum(a.data * b.data, axis=-1))
@@ -134,7 +134,7 @@ def multiply(a: Typed, b: Typed) -> Typed:
 
 def times(a: Array, b: Array) -> Array:
     """Products of numbers, in which 0 times infinity is 0: a weight of 0 ends all."""
-    result = quiet(np.multiply, a, b)
+    result = np.multiply(a, b)
     if np.isnan(result).any():
         dead = ((a == 0) & ~np.isnan(b)) | ((b == 0) & ~np.isnan(a))
         result = np.where(dead, 0.0, result)
@@ -147,7 +147,7 @@ def divide(a: Typed, b: Typed) -> Typed:
         raise IllTyped(f"Expected a number below a fraction, but got {b.kind}. A matrix is inverted, M^-1.")
     a, b = same_depth(a, b)
     axes = 0 if a.identity else a.rank
-    return replace(a, data=quiet(np.divide, a.data, b.data.reshape((*b.data.shape, *[1] * axes))))
+    return _with(a, np.divide(a.data, b.data.reshape((*b.data.shape, *[1] * axes))))
 
 
 def power(a: Typed, exponent: Typed) -> Typed:
@@ -156,14 +156,14 @@ def power(a: Typed, exponent: Typed) -> Typed:
     if exponent.rank:
         raise IllTyped(f"Expected a number as an exponent, but got {exponent.kind}.")
     if a.rank == 0:
-        return Typed(quiet(np.power, a.data.astype(float), exponent.data))
+        return Typed(np.power(a.data.astype(float), exponent.data))
     n = exponent.data.reshape(-1)[0]
     if a.rank == 2 and exponent.data.size == 1 and n == int(n):
         if a.identity:
-            return replace(a, data=quiet(np.power, a.data.astype(float), n))
+            return _with(a, np.power(a.data.astype(float), n))
         _square(a, "raised to a power")
         try:
-            return replace(a, data=np.linalg.matrix_power(a.data, int(n)))
+            return _with(a, np.linalg.matrix_power(a.data, int(n)))
         except np.linalg.LinAlgError:
             raise IllTyped("Expected a matrix that can be inverted, but got a singular one.") from None
     raise IllTyped(
@@ -174,17 +174,17 @@ def power(a: Typed, exponent: Typed) -> Typed:
 
 def transpose(a: Typed) -> Typed:
     if a.rank == 1:
-        return replace(a, row=not a.row)
+        return Typed(a.data, 1, not a.row)
     if a.identity or a.rank == 0:
         return a
-    return replace(a, data=np.swapaxes(a.data, -1, -2))
+    return _with(a, np.swapaxes(a.data, -1, -2))
 
 
 def apply(f: Callable[..., Any], name: str, a: Typed) -> Typed:
     """A function of a number."""
     if a.rank:
         raise IllTyped(f"Expected {name} to be taken of a number, but got {a.kind}.")
-    return Typed(np.asarray(quiet(f, a.data)))
+    return Typed(np.asarray(f(a.data)))
 
 
 def log_det(a: Typed) -> tuple[Typed, Array]:

@@ -347,6 +347,10 @@ def space_of(distribution: Any) -> Space | None:
 
 def gaussian_log_density(gap: Array, factor: Array) -> Array:
     """log N(gap; 0, L L^T) for gap of shape (*batch, k) and L of shape (*batch or nothing, k, k)."""
-    standard = gap @ np.linalg.inv(factor).T if factor.ndim == 2 else np.linalg.solve(factor, gap[..., None])[..., 0]
+    k = gap.shape[-1]
+    if factor.size == k * k:  # one for the whole batch
+        standard = gap @ np.linalg.inv(factor.reshape(k, k)).T
+    else:
+        standard = np.linalg.solve(factor, gap[..., None])[..., 0]
     log_det = np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)
-    return np.asarray(-0.5 * np.sum(standard**2, axis=-1) - log_det - gap.shape[-1] * HALF_LOG_2PI)
+    return np.asarray(-0.5 * np.einsum("...i,...i->...", standard, standard) - log_det - k * HALF_LOG_2PI)
