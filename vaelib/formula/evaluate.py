@@ -11,7 +11,7 @@ import numpy as np
 from vaelib.estimate import Estimate
 from vaelib.formula.binders import ForAll, Relation, Where
 from vaelib.formula.definitions import define
-from vaelib.formula.environment import Env, NoValue
+from vaelib.formula.environment import Diverges, Env, NoValue
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import TRAPEZOID, Rule
 from vaelib.formula.run import Run
@@ -40,7 +40,7 @@ def evaluate(node: Node, witness: Any, rule: Rule | None = None) -> Any:
         resolution = np.where(value == coarse, 0.0, np.abs(value - coarse))
         beyond = np.where(value == wide, 0.0, np.abs(value - wide))
         if np.any(beyond > DIVERGES * np.maximum(1, np.abs(value))):
-            raise NoValue(
+            raise Diverges(
                 f"Expected an integral that converges, but over a larger range the value changes: from "
                 f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
             )

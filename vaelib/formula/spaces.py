@@ -127,6 +127,19 @@ class Pieces:
         return Typed(data), np.concatenate([log_weights for _, log_weights in parts], axis=-1)
 
 
+@dataclass(frozen=True, eq=False)
+class HalfLine:
+    """All numbers y > 0, whatever their size: y = exp(pi/2 sinh t) (Takahasi and Mori 1974)."""
+
+    exact = False
+
+    def nodes(self, rule: Rule, depth: int) -> tuple[Typed, Array]:
+        nodes, log_weights = Interval(-5.0, 5.0).nodes(rule, depth)
+        t = nodes.data
+        log_y = np.pi / 2 * np.sinh(t)
+        return Typed(np.exp(log_y)), log_weights + log_y + np.log(np.pi / 2 * np.cosh(t))
+
+
 UNLIKE = 3.0  # scales that differ by more than this need pieces of their own
 
 
