@@ -90,6 +90,10 @@ def _line(node: Node, run: Run) -> Array:
             for name in clause.names:
                 if run.is_density(name):
                     continue  # the line holds for every q: each witness has one
+                if name.key in run.scope.ranges:
+                    values = run.index_values(name.key).reshape((*[1] * env.depth, -1))
+                    env = env.bind(name.key, Typed(values))
+                    continue
                 nodes, _ = _points(run, name, env)
                 env = env.bind(name.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
         elif variable := _observed(clause, run):

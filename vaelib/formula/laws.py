@@ -299,7 +299,7 @@ class Laws(Base):
                 known = {**known, variable: nodes}
 
     def _said_space(self, name: str) -> Space | None:
-        """The part of the line that the scope names: a law does not know of kinks in what is averaged, or of its reach."""
+        """The part of the line that the scope names: a law knows no kinks of what is averaged, and not its reach."""
         space = self.scope.spaces.get(name)
         return space if isinstance(space, Interval | Pieces) else None
 

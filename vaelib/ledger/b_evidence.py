@@ -49,7 +49,7 @@ def in_decimals(w: Scores) -> float:
     """log sum e^a in fifty digits, whose exponents reach far enough."""
     with localcontext() as context:
         context.prec = 50
-        return float(sum(Decimal(float(a)).exp() for a in w.scores).ln())
+        return float(sum((Decimal(float(a)).exp() for a in w.scores), Decimal(0)).ln())
 
 
 def in_floats(w: Scores, m: float) -> float:
