@@ -30,7 +30,7 @@ import numpy as np
 from vaelib.derivation import GENERIC
 from vaelib.distributions import Bernoulli, Categorical, DiagonalNormal, MultivariateNormal, Normal
 from vaelib.formula.scope import Map, Parameter, Scope
-from vaelib.formula.spaces import Around, Interval
+from vaelib.formula.spaces import Around
 from vaelib.formula.worlds import Decoder, JointGaussian, Law, Table
 from vaelib.models import CurvedGaussian, DiscreteLatent, LinearGaussian, ScalarBernoulli
 
@@ -281,7 +281,6 @@ class CurvedWitness:
             values={**moment_names(q), "m": q.loc, "s": q.scale, "w": model.loading, "a": model.curvature}
             | {"b": model.offset, "c": model.noise_variance, "d": model.data_dim},
             maps={"f": Map(model.decoder, rank=1), "C": Map(self._covariance, rank=2)},
-            spaces={"t": Interval(*((end - q.loc) / q.scale for end in model.latent_range))},  # z = m + s t
             laws={"": "q", **STANDARD_NOISE},
             parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope())
             | {r"\theta": Parameter(np.append(model.offset, np.log(model.noise_variance)), self._with)},

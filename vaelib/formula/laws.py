@@ -299,9 +299,10 @@ class Laws(Base):
                 known = {**known, variable: nodes}
 
     def _said_space(self, name: str) -> Space | None:
-        """The part of the line that the scope names: a law knows no kinks of what is averaged, and not its reach."""
+        """The range that the scope names: a law knows no kinks of what is averaged, and not its reach."""
         space = self.scope.spaces.get(name)
-        return space if isinstance(space, Interval | Pieces) else None
+        soft = isinstance(space, Interval) and not (space.hard_low or space.hard_high)
+        return space if soft or (isinstance(space, Pieces) and space.soft) else None
 
     def _asked_space(self, world: World, variable: str, known: Values) -> Space | None:
         values = same_depth(*known.values()) if known else []

@@ -118,11 +118,22 @@ B1 = (
 # -------------------------------------------------------------------------------- B2: the evidence as a mean under q
 
 
+class AnyProposal(CurvedWitness):
+    """A curved model and a q that may be far narrower than what is averaged under it."""
+
+    def scope(self) -> Scope:
+        """As that of the model; z is looked for wherever the joint density lies, or q; t = (z - m) / s."""
+        q, (low, high) = self.q, self.model.latent_range
+        low, high = min(low, float(q.loc - 12 * q.scale)), max(high, float(q.loc + 12 * q.scale))
+        of_noise = Interval(*((end - float(q.loc)) / float(q.scale) for end in (low, high)))
+        return replace(super().scope(), spaces={"z": Interval(low, high), "t": of_noise})
+
+
 B2 = (
     derive(
         "B2",
         "the evidence is a mean under any q",
-        CurvedWitness.draw,
+        AnyProposal.draw,
         assumptions="q(z) > 0 wherever p(x, z) > 0",
         source="Kahn and Marshall 1953",
     )

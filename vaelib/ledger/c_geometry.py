@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import logsumexp, ndtr
 
 from vaelib.derivation import derive
 from vaelib.distributions import Categorical, Exponential, MultivariateNormal, Normal, kl_divergence
@@ -396,6 +396,10 @@ class MixtureAndGaussians:
     @property
     def matched(self) -> Normal:
         return Normal(self.mean, np.sqrt(self.variance))
+
+    def log_prob(self, z: Array) -> Array:
+        parts = Normal(self.loc, self.scale).log_prob(np.asarray(z)[..., None])
+        return np.asarray(logsumexp(np.log(self.weights) + parts, axis=-1))
 
     def scope(self) -> Scope:
         """The mixture p with its moments m and v; q_j = N(mu_j, sigma_j^2), a line for each; p^* = N(m, v).
