@@ -457,7 +457,7 @@ C7 = (
     .eq(
         given(r"\sum_j \mathrm{KL}(q_j \,\Vert\, p_j)", lambda w: np.sum(package_divergence(w.q, w.p))),
         "definition of KL, as computed by the package",
-        why="add them up, never average",
+        why="one price for each coordinate",
     )
     .slip(
         "mean over coordinates",

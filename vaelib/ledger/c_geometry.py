@@ -675,7 +675,7 @@ C24 = (
             lambda w: side_by_side([kl_divergence(*w.tables), kl_divergence(w.q_line, w.p_line)]),
         ),
         "definition of KL, as computed by the package",
-        why="the supports decide, before anything is computed",
+        why="the supports decide: q is not absolutely continuous with respect to p, written $q \\not\\ll p$",
         infinite=True,
     )
 )
