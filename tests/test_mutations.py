@@ -104,7 +104,7 @@ EVIDENCE = [
     ("_special", "return -np.logaddexp(0.0, -x)", "return -np.logaddexp(0.0, x)", "D8"),
     ("_special", "shifted = logits - where(top, logits, 0.0).sum(-1)[..., None]", "shifted = logits", "B1"),
     ("_special", "return shifted - xp.log1p(rest)", "return shifted - rest", "D12"),
-    ("models", "return self.posterior(x).log_prob(*as_numpy(z=z))", "return self.prior.log_prob(*as_numpy(z=z))", "A10"),
+    ("models", "return self.posterior(x).log_prob(*as_numpy(z=z))", "return self.prior.log_prob(*as_numpy(z=z))", "A5"),
     ("ledger.b_evidence", r"\quad v = \left(\frac{2}{v_p} - \frac{1}{v_q}\right)^{-1}", r"\quad v = \left(\frac{2}{v_p} + \frac{1}{v_q}\right)^{-1}", "E15"),
 ]
 EXPECTATION_MAXIMIZATION = [
