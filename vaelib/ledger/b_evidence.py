@@ -42,9 +42,6 @@ class Scores:
         return Scope(values={"a": self.scores, "n": self.scores.size}, ranges={"i": self.scores.size})
 
 
-SHIFTED = tex(r"m + \log \sum_i e^{a_i - m}")
-
-
 def in_decimals(w: Scores) -> float:
     """log sum e^a in fifty digits, whose exponents reach far enough."""
     with localcontext() as context:
@@ -73,7 +70,7 @@ B1 = (
         needs="m finite",
     )
     .eq(
-        SHIFTED,
+        tex(r"m + \log \sum_i e^{a_i - m}"),
         "logarithm of a product; now every exponent is ≤ 0",
         why="eᵐ is never computed; what still underflows is too small to matter",
     )
