@@ -122,7 +122,7 @@ class AnyProposal(CurvedWitness):
         """As that of the model; z is looked for wherever the joint density lies, or q; t = (z - m) / s."""
         q, (low, high) = self.q, self.model.latent_range
         low, high = min(low, float(q.loc - 12 * q.scale)), max(high, float(q.loc + 12 * q.scale))
-        of_noise = Interval(*((end - float(q.loc)) / float(q.scale) for end in (low, high)))
+        of_noise = Interval((low - q.loc) / q.scale, (high - q.loc) / q.scale)
         return replace(super().scope(), spaces={"z": Interval(low, high), "t": of_noise})
 
 
