@@ -27,12 +27,13 @@ from vaelib.ledger.c_divergence import (
     TWO_COINS,
     UNIT_STEPS,
     Factors,
+    LogNormals,
     TablePair,
     Weights,
 )
 from vaelib.models import CurvedGaussian, DiscreteLatent, LinearGaussian
 from vaelib.terms import KL, E, lik, log_lik, log_q, q
-from vaelib.witnesses import CurvedWitness, DiscreteWitness, LinearPoints, LinearWitness, NormalPair
+from vaelib.witnesses import CurvedWitness, DiscreteWitness, LinearPoints, LinearWitness
 
 ALL = a_bayes.CHAPTER + c_divergence.CHAPTER
 
@@ -69,7 +70,7 @@ def test_identity_holds_and_every_slip_is_rejected(derivation: Derivation) -> No
 @pytest.mark.parametrize("derivation", ALL, ids=lambda d: d.id)
 def test_table_is_readable(derivation: Derivation) -> None:
     report = derivation.check(witnesses=1)
-    bars = {line.count("|") for line in report._repr_markdown_().splitlines() if line.startswith("|")}
+    bars = {line.count("|") for line in report.table._repr_markdown_().splitlines() if line.startswith("|")}
     assert bars == {8}  # no bar of a formula or a reason ends a cell
     assert all(len(line.reason) <= 60 for line in derivation.lines)
     assert all(slip.says.startswith("It looks like ") for slip in derivation.slips)
@@ -185,9 +186,7 @@ def test_divergence_to_a_likelihood_can_be_negative() -> None:
 def test_jensen_by_hand() -> None:
     w = Weights(np.array([0.5, 0.5]), np.array([1.0, 4.0]))
     np.testing.assert_allclose(values(C2, w), [np.log(2.5), np.log(2.5), np.log(2), np.log(2)], rtol=1e-14)
-    gap = C2.lines[2].gap
-    assert callable(gap)
-    assert gap(w) == pytest.approx(np.log(1.25), rel=1e-13)
+    assert C2.lines[2].gap.value(w) == pytest.approx(np.log(1.25), rel=1e-13)
 
 
 def test_triangle_of_three_gaussians_by_hand() -> None:
@@ -209,7 +208,7 @@ def test_additivity_matches_scipy() -> None:
 
 
 def test_log_normal_pair_matches_scipy() -> None:
-    w = NormalPair(Normal(0.4, 0.7), Normal(-0.3, 1.2))
+    w = LogNormals(Normal(0.4, 0.7), Normal(-0.3, 1.2))
     one, two = stats.lognorm(s=0.7, scale=np.exp(0.4)), stats.lognorm(s=1.2, scale=np.exp(-0.3))
     expected, _ = integrate.quad(lambda y: one.pdf(y) * (one.logpdf(y) - two.logpdf(y)), 0, np.inf, epsabs=1e-11)
     np.testing.assert_allclose(values(C8, w), expected, rtol=1e-9)
@@ -233,17 +232,12 @@ def swapped(function: Callable[..., Any]) -> Callable[..., Any]:
         (DiscreteLatent, "log_posterior", lambda m, x, z: m.log_likelihood(x, z), A2, (4,)),
         (DiscreteLatent, "log_evidence", scaled(DiscreteLatent.log_evidence), A2, (4,)),
         (LinearGaussian, "log_evidence", scaled(LinearGaussian.log_evidence), A3, (3,)),
-        (LinearGaussian, "log_evidence", scaled(LinearGaussian.log_evidence), A6, (1, 2)),
         (LinearGaussian, "log_posterior", scaled(LinearGaussian.log_posterior), A5, (1, 2)),
         (LinearGaussian, "posterior", lambda m, x: MultivariateNormal(0 * x[:2], np.eye(2)), A7, (4,)),
-        (CurvedGaussian, "log_evidence", scaled(CurvedGaussian.log_evidence), A4, (1, 2)),
-        (CurvedGaussian, "log_posterior", scaled(CurvedGaussian.log_posterior), A4, (3,)),
         (CurvedGaussian, "decoder", scaled(CurvedGaussian.decoder), A8, (2,)),
         (c_divergence, "kl_divergence", swapped(c_divergence.kl_divergence), C1, (4,)),
-        (c_divergence, "kl_divergence", swapped(c_divergence.kl_divergence), C2, (2,)),
-        (c_divergence, "kl_divergence", swapped(c_divergence.kl_divergence), C4, (1, 3)),
-        (c_divergence, "kl_divergence", scaled(c_divergence.kl_divergence), C5, (1, 4)),
-        (c_divergence, "kl_divergence", scaled(c_divergence.kl_divergence), C6, (1, 4)),
+        (c_divergence, "kl_divergence", swapped(c_divergence.kl_divergence), C4, (3,)),
+        (c_divergence, "kl_divergence", scaled(c_divergence.kl_divergence), C6, (1,)),
         (c_divergence, "kl_divergence", scaled(c_divergence.kl_divergence), C7, (3,)),
         (c_divergence, "kl_divergence", scaled(c_divergence.kl_divergence), C8, (3,)),
     ],

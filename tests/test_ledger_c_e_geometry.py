@@ -11,10 +11,22 @@ import pytest
 from scipy import integrate, stats
 
 from vaelib.derivation import Derivation, Line
-from vaelib.distributions import Exponential, Laplace, MultivariateNormal, Normal
+from vaelib.distributions import Categorical, Exponential, Laplace, MultivariateNormal, Normal
 from vaelib.ledger import c_geometry, e_geometry
 from vaelib.ledger.c_divergence import TablePair
-from vaelib.ledger.c_geometry import A12, B4, C11, C17, C21, C24, Joint, MixtureAndGaussians, TwoMaps, Uncovered
+from vaelib.ledger.c_geometry import (
+    A12,
+    B4,
+    C11,
+    C17,
+    C21,
+    C24,
+    Joint,
+    MixtureAndGaussians,
+    ThreeDraws,
+    TwoMaps,
+    Uncovered,
+)
 from vaelib.ledger.e_geometry import (
     D4,
     D7,
@@ -32,7 +44,7 @@ from vaelib.ledger.e_geometry import (
     generic_matrix,
 )
 from vaelib.models import DiscreteLatent
-from vaelib.witnesses import DiscreteWitness, MultivariatePair
+from vaelib.witnesses import MultivariatePair
 
 ALL = c_geometry.CHAPTER + e_geometry.CHAPTER
 
@@ -68,7 +80,7 @@ def test_change_of_variables_matches_scipy() -> None:
         log_normal = stats.lognorm(s=0.6 * w.law.scale, scale=np.exp(slope * w.law.loc + w.shift))
         mean, covariance = w.matrix @ w.law3.loc + w.shift3, w.matrix @ w.law3.covariance @ w.matrix.T
         gaussian = stats.multivariate_normal(mean, covariance)
-        expected = np.append(log_normal.logpdf(w.y), gaussian.logpdf(w.z3 @ w.matrix.T + w.shift3))
+        expected = np.array([log_normal.logpdf(w.y), gaussian.logpdf(w.z3 @ w.matrix.T + w.shift3)])
         lines = list(A12.lines)
         for line in lines[1:3]:
             np.testing.assert_allclose(line.evaluate(w), expected, rtol=1e-11, atol=1e-11)
@@ -81,15 +93,15 @@ def test_change_of_variables_slip_by_hand() -> None:
     w = TwoMaps.draw(np.random.default_rng(3))
     standard = MultivariateNormal(np.zeros(3), np.eye(3))
     w = replace(w, law3=standard, matrix=2 * np.eye(3), shift3=np.zeros(3), z3=np.zeros((5, 3)))
-    right = A12.lines[2].evaluate(w)[5:]
+    right = A12.lines[2].evaluate(w)[1]
     np.testing.assert_allclose(right, stats.norm(0, 2).logpdf(0) * 3, rtol=1e-13)
-    np.testing.assert_allclose(slip_value(A12, "Jacobian forgotten", w)[5:] - right, 3 * np.log(2), rtol=1e-13)
+    np.testing.assert_allclose(slip_value(A12, "Jacobian forgotten", w)[1] - right, 3 * np.log(2), rtol=1e-13)
 
 
-def two_state_model() -> DiscreteWitness:
+def two_state_model() -> ThreeDraws:
     """p(z) = (1/2, 1/2), p(x=0|z) = 1/2 and 1/4: p(x) = 3/8."""
-    witness = DiscreteWitness.draw(np.random.default_rng(0))
-    return replace(witness, model=DiscreteLatent(np.array([0.5, 0.5]), np.array([[0.5, 0.5], [0.25, 0.75]])), x=0)
+    model = DiscreteLatent(np.array([0.5, 0.5]), np.array([[0.5, 0.5], [0.25, 0.75]]))
+    return ThreeDraws(model, 0, Categorical(np.zeros(2)))
 
 
 def test_logarithm_of_an_estimate_by_hand() -> None:
@@ -113,8 +125,7 @@ def test_pinsker_by_hand() -> None:
     np.testing.assert_allclose(result[3:5], coin, rtol=1e-13)
     np.testing.assert_allclose(result[5:], np.log(2) / 4, rtol=1e-13)
     assert slip_value(C11, "bits for nats", w) == pytest.approx(0.25, rel=1e-13)
-    gap = C11.lines[5].gap
-    assert callable(gap) and gap(w) == pytest.approx(np.log(2) / 4 - coin, rel=1e-12)
+    assert C11.lines[5].gap.value(w) == pytest.approx(np.log(2) / 4 - coin, rel=1e-12)
 
 
 def test_moment_matching_matches_scipy() -> None:
@@ -138,7 +149,7 @@ def test_moments_of_two_equal_modes_by_hand() -> None:
     """Halves at -1 and 1 with variance 1/4: mean 0 and variance 1 + 1/4, not 1/4."""
     w = MixtureAndGaussians(0.5, np.array([-1.0, 1.0]), np.array([0.5, 0.5]), np.ones(6), np.ones(6))
     assert (w.mean, w.variance) == pytest.approx((0, 1.25))
-    assert slip_value(C17, "mean of the variances", w) > values(C17, w)[5] + 1
+    assert np.all(slip_value(C17, "mean of the variances", w) > values(C17, w)[5] + 1)
 
 
 def test_mutual_information_matches_scipy() -> None:
@@ -264,9 +275,7 @@ def test_discrete_divergence_matches_scipy() -> None:
     [
         (c_geometry, "importance_weighted_bound", B4, (3,)),
         (c_geometry, "package_divergence", C11, (6,)),
-        (c_geometry, "kl_divergence", C17, (3, 4)),
-        (c_geometry, "package_divergence", C21, (1, 5)),
-        (c_geometry, "kl_divergence", C21, (2,)),
+        (c_geometry, "package_divergence", C21, (1,)),
         (c_geometry, "kl_divergence", C24, (1,)),
         (Normal, "entropy", D4, (5,)),
         (Normal, "entropy", D7, (3,)),

@@ -104,8 +104,8 @@ EVIDENCE = [
     ("_special", "return -np.logaddexp(0.0, -x)", "return -np.logaddexp(0.0, x)", "D8"),
     ("_special", "shifted = logits - where(top, logits, 0.0).sum(-1)[..., None]", "shifted = logits", "B1"),
     ("_special", "return shifted - xp.log1p(rest)", "return shifted - rest", "D12"),
-    ("models", "return self.posterior(x).log_prob(*as_numpy(z=z))", "return self.prior.log_prob(*as_numpy(z=z))", "A10"),
-    ("ledger.b_evidence", "precision = 2 / w.p.variance - 1 / w.q.variance", "precision = 2 / w.p.variance + 1 / w.q.variance", "E15"),
+    ("models", "return self.posterior(x).log_prob(*as_numpy(z=z))", "return self.prior.log_prob(*as_numpy(z=z))", "A5"),
+    ("ledger.b_evidence", r"\quad v = \left(\frac{2}{v_p} - \frac{1}{v_q}\right)^{-1}", r"\quad v = \left(\frac{2}{v_p} + \frac{1}{v_q}\right)^{-1}", "E15"),
 ]
 EXPECTATION_MAXIMIZATION = [
     ("em", "return np.exp(log_joint - logsumexp(log_joint, axis=1, keepdims=True))",
@@ -136,7 +136,7 @@ GEOMETRY = [
      "return 0.5 * spread + _log_det(factor) + HALF_LOG_2PI * loc.shape[-1]", "E4"),
     ("ledger.c_geometry", "return float(self.weights @ (self.scale**2 + (self.loc - self.mean) ** 2))",
      "return float(self.weights @ self.scale**2)", "C17"),
-    ("ledger.c_geometry", "along(lambda t, a: 4 * (a - t))", "along(lambda t, a: 3 * (a - t))", "C11"),
+    ("ledger.c_geometry", r"\int_b^a 4\,(a - t)\,dt", r"\int_b^a 3\,(a - t)\,dt", "C11"),
     ("ledger.e_geometry", "square = at_mean**2 + spread * change @ q.covariance @ change",
      "square = at_mean**2 + spread * change @ p.covariance @ change", "E11"),
 ]

@@ -299,11 +299,11 @@ class _Check:
         for i in range(len(self.witnesses)):
             try:
                 value = self._value(j, i)
-            except IllTyped as error:
-                broken = Comparison(Verdict.BROKEN, np.inf, note=f"ill-typed: {error}")
-                return Row(line, Verdict.BROKEN, broken, note=broken.note), [broken] * (i + 1)
             except DoesNotConverge as error:
                 broken = Comparison(Verdict.BROKEN, np.inf, note=f"no value: {error}")
+                return Row(line, Verdict.BROKEN, broken, note=broken.note), [broken] * (i + 1)
+            except IllTyped as error:
+                broken = Comparison(Verdict.BROKEN, np.inf, note=f"ill-typed: {error}")
                 return Row(line, Verdict.BROKEN, broken, note=broken.note), [broken] * (i + 1)
             if anchor is None:
                 bad = bool(np.isnan(value.value).any())

@@ -280,11 +280,15 @@ class CurvedWitness:
             observed={"x": self.x},
             values={**moment_names(q), "m": q.loc, "s": q.scale, "w": model.loading, "a": model.curvature}
             | {"b": model.offset, "c": model.noise_variance, "d": model.data_dim},
-            maps={"f": Map(model.decoder, rank=1)},
+            maps={"f": Map(model.decoder, rank=1), "C": Map(self._covariance, rank=2)},
             laws={"": "q", **STANDARD_NOISE},
             parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope())
             | {r"\theta": Parameter(np.append(model.offset, np.log(model.noise_variance)), self._with)},
         )
+
+    def _covariance(self, z: Array) -> Array:
+        """Cov(x | z), shape (..., d, d)."""
+        return np.asarray(self.model.likelihood(z).variance[..., None] * np.eye(self.model.data_dim))
 
     def _with(self, theta: Array) -> Scope:
         """The scope with theta = (offset, log of the noise variance)."""

@@ -18,6 +18,7 @@ from vaelib.formula.scope import Scope, family
 from vaelib.formula.tree import Call, Function, Name, Node, Power
 from vaelib.formula.typed import Typed
 from vaelib.lines import IllTyped
+from vaelib.quadrature import DoesNotConverge
 
 Array = np.ndarray
 MOST_NODES = 20_000_000
@@ -26,6 +27,10 @@ _serial = count()
 
 class NoValue(IllTyped):
     """A formula that has no value here; says where in the formula."""
+
+
+class Diverges(NoValue, DoesNotConverge):
+    """An integral that has no finite value."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from vaelib.estimate import Estimate
 from vaelib.formula.binders import ForAll, Relation, Where
 from vaelib.formula.definitions import define
-from vaelib.formula.environment import Env, NoValue
+from vaelib.formula.environment import Diverges, Env, NoValue
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import TRAPEZOID, Rule
 from vaelib.formula.run import Run
@@ -82,7 +82,7 @@ def _evaluate(node: Node, witness: Any, rule: Rule, bare: bool) -> Any:
         coarse, wide = _line(node, scene.run(rule.coarser())), _line(node, scene.run(rule.wider()))
         beyond = _apart(value, wide)
         if np.any(beyond > DIVERGES * np.maximum(1, np.abs(value))):
-            raise NoValue(
+            raise Diverges(
                 f"Expected an integral that converges, but over a larger range the value changes: from "
                 f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
             )
@@ -132,6 +132,10 @@ def _line(node: Node, run: Run) -> Array:
             for name in clause.names:
                 if run.is_density(name):
                     continue  # the line holds for every q: each witness has one
+                if name.key in run.scope.ranges:
+                    values = run.index_values(name.key).reshape((*[1] * env.depth, -1))
+                    env = env.bind(name.key, Typed(values))
+                    continue
                 nodes, _ = _points(run, name, env)
                 env = env.bind(name.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
         elif variable := _observed(clause, run):

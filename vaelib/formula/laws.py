@@ -13,7 +13,7 @@ from vaelib.formula.environment import Base, Env, is_normal
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import HALF_LOG_2PI, Rule
 from vaelib.formula.scope import family
-from vaelib.formula.spaces import Around, Space, hull, unlike
+from vaelib.formula.spaces import Around, Interval, Pieces, Space, hull, unlike
 from vaelib.formula.tree import Bracket, Call, Items, Name, Node, Number, Product
 from vaelib.formula.typed import Typed, add, constant, negative, same_depth
 from vaelib.formula.worlds import Conditional, Values, World, asked, gaussian_log_density
@@ -55,7 +55,9 @@ class Gaussian:
         if gap.rank == 0 and self.variance.rank == 0:
             data, variance = (v.data for v in same_depth(gap, self.variance))
             return np.asarray(-0.5 * data**2 / variance - 0.5 * np.log(variance) - HALF_LOG_2PI)
-        return gaussian_log_density(gap.data, self._factor(gap))
+        factor = self._factor(gap)
+        one = factor.size == factor.shape[-1] ** 2  # for all entries of the batch
+        return gaussian_log_density(gap.data, factor.reshape(factor.shape[-2:]) if one else factor)
 
     def _factor(self, of: Typed) -> Array:
         """The Cholesky factor of the variance, for a vector like this one."""
@@ -286,7 +288,7 @@ class Laws(Base):
             known = {variable: self.value(node, env) for variable, node in factor.givens.items()}
             for variable, name in factor.targets:
                 world = factor.world(env)
-                space = self._asked_space(world, variable, known) or self.space_of(name, env)
+                space = self._said_space(name) or self._asked_space(world, variable, known) or self.space_of(name, env)
                 nodes, log_weights = space.nodes(self.rule, env.depth)
                 self.approximate = self.approximate or not space.exact
                 inside = env.bind(name, nodes, from_zero=nodes.data.dtype.kind in "iu")
@@ -294,6 +296,12 @@ class Laws(Base):
                 yield inside, _at_depth(log_density, inside.depth) + log_weights
                 env = inside
                 known = {**known, variable: nodes}
+
+    def _said_space(self, name: str) -> Space | None:
+        """The range that the scope names: a law knows no kinks of what is averaged, and not its reach."""
+        space = self.scope.spaces.get(name)
+        soft = isinstance(space, Interval) and not (space.hard_low or space.hard_high)
+        return space if soft or (isinstance(space, Pieces) and space.soft) else None
 
     def _asked_space(self, world: World, variable: str, known: Values) -> Space | None:
         values = same_depth(*known.values()) if known else []
@@ -303,14 +311,25 @@ class Laws(Base):
             return hull([own, *others]) if unlike([own, *others]) else own
         return own
 
-    def _spaces(self, variable: str) -> list[Space]:
-        """Where the worlds of the scope say that a variable lives."""
-        worlds = [w for w in self.scope.worlds.values() if variable in getattr(w, "variables", ())]
+    def laws_in(self, node: Node) -> frozenset[str]:
+        """The densities that a part of a formula is made of."""
+        found: set[str] = set()
+        for part in node.walk():
+            if isinstance(part, Name) and part.key in self.scope.definitions:
+                found |= self.laws_in(tex(self.scope.definitions[part.key]))
+            elif isinstance(part, Name) and part.key in self.scope.worlds:
+                found.add(part.key)
+        return frozenset(found)
+
+    def _spaces(self, variable: str, of: frozenset[str] = frozenset()) -> list[Space]:
+        """Where the worlds of the scope say that a variable lives; these worlds alone, if they know it."""
+        named = {key: w for key, w in self.scope.worlds.items() if variable in getattr(w, "variables", ())}
+        worlds = [w for key, w in named.items() if key in of] or list(named.values())
         spaces = [w.space(variable, {}) for w in worlds if not isinstance(w, Conditional)]
         return [space for space in spaces if space is not None]
 
-    def space_of(self, name: str, env: Env) -> Space:
-        """Where a variable lives that no law is bound to."""
+    def space_of(self, name: str, env: Env, of: frozenset[str] = frozenset()) -> Space:
+        """Where a variable lives that no law is bound to; `of` are the densities that are integrated over it."""
         read = tex(name)
         assert isinstance(read, Name)
         for key in (name, read.stem.key, Name(read.base, read.sub).key, read.base):
@@ -321,7 +340,7 @@ class Laws(Base):
             made: Space = self.scope.spaces[family(read)](*self.positions(read.sub, env))
             return made
         for key in (name, Name(read.base, read.sub).key, read.base):
-            found = self._spaces(key)
+            found = self._spaces(key, of)
             if found:
                 return hull(found)
         raise IllTyped(f"Expected a variable of which the scope knows where it lives, but got {read.plain}.")

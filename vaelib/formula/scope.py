@@ -56,7 +56,8 @@ class Scope:
         values: numbers, vectors (one axis) and matrices (two axes).
         worlds: densities by name; "q_" stands for q_j with any index: a function of j (from 0) that returns the world.
         observed: variables that have a value: {"x": array}.
-        spaces: where variables live, if no world says so; "z_" as above.
+        spaces: where variables live, if no world says so; "z_" as above. An Interval or Pieces without hard ends hold
+            in any case, also under a law: for kinks, and for what lies where the law does not look.
         ranges: of an index, how far it runs, {"i": 5}, or which values it takes, {"B": [1, 3]}.
         maps: functions.
         laws: the law of a variable as LaTeX, for \mathbb{E}_x; under "" that of an expectation without a law.

@@ -10,10 +10,10 @@ import numpy as np
 
 from vaelib.formula import typed
 from vaelib.formula.binders import Big, Divergence, Entropy, Expectation, Integral, Over, Relation
-from vaelib.formula.environment import Env, is_normal
+from vaelib.formula.environment import Diverges, Env, is_normal
 from vaelib.formula.logs import Logs, exponential
 from vaelib.formula.rules import REACH
-from vaelib.formula.spaces import Around, Interval, Space
+from vaelib.formula.spaces import Around, HalfLine, Interval, Space
 from vaelib.formula.tree import Bracket, Call, Items, Name, Negative, Node, Product
 from vaelib.formula.typed import Typed, number
 from vaelib.lines import IllTyped
@@ -40,7 +40,7 @@ class Sums(Logs):
         """An integral of densities, by its logarithm: what overflows on the way is not taken for an infinity."""
         log = self.log(node, env)
         if np.any(np.isfinite(log.data) & (log.data > LARGEST)):
-            raise IllTyped(
+            raise Diverges(
                 f"Expected an integral that converges, but its value is beyond e^{LARGEST:.0f}, the largest number."
             )
         return exponential(log)
@@ -62,7 +62,7 @@ class Sums(Logs):
     def _space_in(self, node: Integral, variable: Name, env: Env) -> Space:
         """Where a variable lives, or else where an N(t; m, S) in the integrand puts it."""
         try:
-            return self.space_of(variable.key, env)
+            return self.space_of(variable.key, env, self.laws_in(node.body))
         except IllTyped:
             for part in node.body.walk():
                 if is_normal(part) and isinstance(part, Call):
@@ -74,7 +74,7 @@ class Sums(Logs):
                             return found
             raise
 
-    def _limits(self, node: Integral, variable: Name, env: Env) -> tuple[Interval, Any]:
+    def _limits(self, node: Integral, variable: Name, env: Env) -> tuple[Space, Any]:
         ends: list[Array] = []
         for side in (node.lower, node.upper):
             if side is None:
@@ -83,6 +83,8 @@ class Sums(Logs):
         low, high = ends
         if np.isinf(low).any() or np.isinf(high).any():
             space = self.space_of(variable.key, env)
+            if isinstance(space, HalfLine) and np.all(low == 0) and np.all(high == np.inf):
+                return space, 1.0
             if isinstance(space, Around) and not space.vector:
                 space = Interval(space.loc - REACH * space.scale, space.loc + REACH * space.scale)
             if not isinstance(space, Interval):

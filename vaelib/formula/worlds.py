@@ -151,6 +151,7 @@ class JointGaussian:
         return np.concatenate([np.arange(*spans[name]) for name in names]) if names else np.arange(0)
 
     def _flat(self, values: Values, names: Sequence[str]) -> Array:
+        values = {name: self._zero(name, value) for name, value in values.items()}
         for name in names:
             expected = (self.sizes[name],) if self.sizes[name] else ()
             if values[name].event != expected:
@@ -161,6 +162,12 @@ class JointGaussian:
         parts = [values[n].data if self.sizes[n] else values[n].data[..., None] for n in names]
         batch = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
         return np.concatenate([np.broadcast_to(part, (*batch, part.shape[-1])) for part in parts], axis=-1)
+
+    def _zero(self, name: str, value: Typed) -> Typed:
+        """p(x, 0): the zero vector is written as a number."""
+        if self.sizes.get(name) and value.rank == 0 and not np.any(value.data):
+            return Typed(np.zeros((*value.data.shape, self.sizes[name])), 1)
+        return value
 
     def _conditioned(self, targets: tuple[str, ...], givens: tuple[str, ...]) -> tuple[Array, Array]:
         """The regression of the targets on the givens, and the Cholesky factor of what remains."""

@@ -1,26 +1,26 @@
 r"""Chapter A: Bayes' rule, and models with a hidden variable.
 
 A1 and A2 begin with a population that is counted, so that no probability is taken from the formula under test. A3 to A8
-begin with the joint density or with an integral over it; the package's closed forms stand at the end of each chain. A9 and
-A10 average posteriors, and chain them.
+begin with the joint density or with an integral over it, and end with the package's closed forms. A9 and A10 average
+posteriors, and chain them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from vaelib.derivation import derive
+from vaelib.distributions import MultivariateNormal
 from vaelib.formula import given, tex
 from vaelib.formula.scope import Scope
-from vaelib.formula.worlds import JointGaussian, Table
+from vaelib.formula.worlds import Either, JointGaussian, Law, Table
 from vaelib.models import DiscreteLatent, LinearGaussian
-from vaelib.quadrature import gauss_hermite, gauss_hermite_multivariate
+from vaelib.quadrature import gauss_hermite_multivariate
 from vaelib.terms import for_all_z, log_evidence, log_joint, log_lik, log_post, log_prior
-from vaelib.witnesses import CurvedWitness, LinearPoints, LinearWitness, linear_world
+from vaelib.witnesses import CurvedWitness, LinearPoints, LinearWitness, linear_names, linear_world
 
 Array = np.ndarray
 Rng = np.random.Generator
@@ -69,60 +69,69 @@ class Population:
     def model(self) -> DiscreteLatent:
         return DiscreteLatent(self.prior[:, 0], self.likelihood)
 
+    @property
+    def states(self) -> Array:
+        """Every z."""
+        return np.arange(self.counts.shape[0])
+
+    @property
+    def values(self) -> Array:
+        """Every x."""
+        return np.arange(self.counts.shape[1])
+
     def scope(self) -> Scope:
         """p(x, z) by counting, and the x that is observed."""
         return Scope(worlds={"p": Table(("z", "x"), self.joint)}, observed={"x": self.x})
 
 
-def at_x(table: Any) -> Any:
-    """The column of a table at the observed x, one entry for each z."""
-    return lambda w: np.broadcast_to(table(w), w.counts.shape)[:, w.x]
-
-
 A1 = (
     derive("A1", "Bayes' rule", Population.draw, assumptions="p(x) > 0", source="Bayes 1763; Laplace 1774")
-    .start(given(r"p(z \mid x)", at_x(lambda w: w.posterior)), why="among those with x, the share of each z")
+    .start(tex(r"p(z \mid x) \quad \forall z"), why="what we want: among those with x, the share of each z")
     .eq(
-        given(r"\frac{p(x, z)}{p(x)}", at_x(lambda w: w.joint / w.evidence)),
-        "definition of a conditional probability; needs p(x) > 0",
+        tex(r"\frac{p(x, z)}{p(x)}"),
+        "definition of a conditional probability",
+        why="the joint is what we have",
+        needs="p(x) > 0",
     )
     .slip(
         "divided by p(z)",
-        given(r"\frac{p(x, z)}{p(z)}", at_x(lambda w: w.joint / w.prior)),
+        tex(r"\frac{p(x, z)}{p(z)}"),
         "the joint was divided by p(z): that gives p(x|z), the condition the other way round.",
     )
     .eq(
-        given(r"\frac{p(x \mid z)\,p(z)}{p(x)}", at_x(lambda w: w.likelihood * w.prior / w.evidence)),
-        "product rule: the joint is likelihood times prior",
+        tex(r"\frac{p(x \mid z)\,p(z)}{p(x)}"),
+        "product rule (A2): the joint is likelihood times prior",
+        why="the model gives these two",
     )
     .slip(
         "no prior",
-        given(r"\frac{p(x \mid z)}{p(x)}", at_x(lambda w: w.likelihood / w.evidence)),
+        tex(r"\frac{p(x \mid z)}{p(x)}"),
         "the prior is missing: how common each z is counts as much as how well it explains x.",
         real="a published note: p(z|x) = p(x|z) / p(x)",
     )
     .eq(
-        given(
-            r"\frac{p(x \mid z)\,p(z)}{\sum_{z'} p(x \mid z')\,p(z')}",
-            at_x(lambda w: w.likelihood * w.prior / np.sum(w.likelihood * w.prior, axis=0)),
-        ),
-        "sum rule: p(x) adds up the joint over all z'",
+        tex(r"\frac{p(x \mid z)\,p(z)}{\sum_{z'} p(x \mid z')\,p(z')}"),
+        "marginalization: the sum rule, then the product rule",
+        why="p(x) is not given",
+        needs="every z' counted once",
     )
     .slip(
         "no prior, normalized again",
-        given(
-            r"\frac{p(x \mid z)}{\sum_{z'} p(x \mid z')}", at_x(lambda w: w.likelihood / np.sum(w.likelihood, axis=0))
-        ),
+        tex(r"\frac{p(x \mid z)}{\sum_{z'} p(x \mid z')}"),
         "the likelihood was normalized over z: it then adds up to one, but each z was taken to be equally common.",
     )
     .eq(
         given(r"\text{as computed by } \mathtt{DiscreteLatent.posterior}", lambda w: w.model.posterior(w.x).probs),
         "the same formula in the package",
     )
-    .proportional(given(r"p(x, z)", at_x(lambda w: w.joint)), "p(x) is the same for every z: only a constant factor")
+    .proportional(
+        tex(r"p(x, z)"),
+        "p(x) is the same for every z: only a constant factor",
+        why="compare the z first, rescale later",
+    )
     .slip(
         "proportional to the likelihood",
-        given(r"p(x \mid z)", at_x(lambda w: w.likelihood)),
+        tex(r"p(x \mid z)"),
         "the prior was taken to be flat: the posterior follows likelihood times prior.",
     )
     .slip(
@@ -140,83 +149,68 @@ A2 = (
         assumptions="p(x) > 0 and p(z) > 0 where a condition is set",
         source="definition of conditional probability",
     )
-    .start(tex(r"p(x, z) \quad \forall x, z"), why="the share of those with both")
-    .eq(tex(r"p(z)\,p(x \mid z)"), "first the share with z, then among them the share with x")
+    .start(tex(r"p(x, z) \quad \forall z, x"), why="the share of those with both: everything else follows from it")
+    .eq(
+        tex(r"p(z)\,p(x \mid z)"),
+        "first the share with z, then among them the share with x",
+        why="how the model generates",
+        needs="p(z) > 0; where it is 0, both sides are 0",
+    )
     .slip(
         "p(x) for p(z)",
         tex(r"p(x)\,p(x \mid z)"),
-        "p(x) and p(z) were exchanged: weight each condition by its own share.",
+        "p(x) and p(z) were swapped: weight each condition by its own share.",
     )
     .slip("independence", tex(r"p(z)\,p(x)"), "x and z were taken to be independent: then x would say nothing about z.")
-    .eq(tex(r"p(x)\,p(z \mid x)"), "the same members, sorted by x first")
+    .eq(tex(r"p(x)\,p(z \mid x)"), "the same members, sorted by x first", why="how we infer", needs="p(x) > 0")
     .slip(
         "p(z) for p(x)",
         tex(r"p(z)\,p(z \mid x)"),
-        "p(z) and p(x) were exchanged: what is conditioned on x is weighted by p(x).",
+        "p(z) and p(x) were swapped: what is conditioned on x is weighted by p(x).",
     )
     .eq(
         given(r"\text{as computed by } \mathtt{DiscreteLatent.joint}", lambda w: w.model.joint),
         "prior times likelihood in the package",
     )
-    .eq(tex(r"\exp\left(\log p(x) + \log p(z \mid x)\right)"), "the other way in the package, with logarithms")
+    .eq(
+        given(
+            r"\exp\left(\log p(x) + \log p(z \mid x)\right)",
+            lambda w: np.exp([w.model.log_evidence(x) + w.model.log_posterior(x, w.states) for x in w.values]).T,
+        ),
+        "the other way in the package, with logarithms",
+    )
 )
 
 
-def columns(w: Population) -> list[Population]:
-    """The same population with each x observed in turn."""
-    return [Population(w.counts, x) for x in range(w.counts.shape[1])]
-
-
 # ------------------------------------------------------------------- the evidence of a linear-Gaussian model, A3
-
-
-def gaussian_log_density(x: Array, loc: Array, covariance: Array) -> float:
-    """-1/2 [log |2 pi S| + (x - m)^T S^-1 (x - m)], spelled out."""
-    residual = x - loc
-    log_det = np.linalg.slogdet(2 * np.pi * covariance)[1]
-    return float(-0.5 * (log_det + residual @ np.linalg.solve(covariance, residual)))
-
-
-def square_completed(w: LinearWitness) -> float:
-    """The integral over z after completing the square: only k x k matrices."""
-    loading, c = w.model.loading, w.model.noise_variance
-    residual = w.x - w.model.offset
-    m = loading.T @ loading + c * np.eye(w.model.latent_dim)
-    explained = loading.T @ residual
-    square = residual @ residual - explained @ np.linalg.solve(m, explained)
-    log_det = w.model.data_dim * np.log(2 * np.pi * c) + np.linalg.slogdet(m / c)[1]
-    return float(-0.5 * (log_det + square / c))
-
-
-def evidence_with(offset: float = 1.0, power: int = 1, noise: float = 1.0, inner: bool = False) -> Any:
-    """log N(x; offset b, W W^T + noise c^power I); `inner` puts W^T W for W W^T."""
-
-    def value(w: LinearWitness) -> float:
-        loading = w.model.loading
-        square = loading.T @ loading if inner else loading @ loading.T
-        covariance = square + noise * w.model.noise_variance**power * np.eye(w.model.data_dim)
-        return gaussian_log_density(w.x, offset * w.model.offset, covariance)
-
-    return value
 
 
 A3 = (
     derive(
         "A3",
         "evidence of the linear-Gaussian model",
-        partial(LinearWitness.draw, k=2, d=2),
+        partial(LinearWitness.draw, k=2, d=2),  # square, so that W^T W for W W^T has a value
         assumptions="z ~ N(0, I), x | z ~ N(W z + b, c I), c > 0",
         source="Tipping and Bishop 1999, section 3.1",
     )
-    .start(tex(r"\log \int N(x;\, W z + b,\, c I)\,N(z;\, 0, I)\,dz"), why="sum rule: z is integrated out of the joint")
-    .eq(
-        given(
-            r"-\tfrac12\left[\log|2\pi c I| + \log|\tfrac{1}{c} M| + \tfrac{1}{c}\left(\|r\|^2 - r^\top W M^{-1} W^\top r\right)\right]",
-            square_completed,
-        ),
-        "complete the square in z; r = x - b, M = WᵀW + cI",
+    .start(
+        tex(r"\log \int N(x;\, W z + b,\, c I)\,N(z;\, 0, I)\,dz"),
+        why="the definition: the sum rule integrates z out of the joint",
     )
-    .eq(tex(r"\log N(x;\, b,\, W W^\top + c I)"), "Woodbury's formula, and the one for determinants")
+    .eq(
+        tex(
+            r"-\tfrac12\left[d \log 2\pi c + \log|\tfrac{1}{c} M| "
+            r"+ \tfrac{1}{c}\left(\|r\|^2 - r^\top W M^{-1} W^\top r\right)\right]"
+        ),
+        "complete the square in z, integrate the Gaussian",
+        why="an integral we know; $r = x - b$, $M = W^\\top W + c I$",
+        needs="c > 0",
+    )
+    .eq(
+        tex(r"\log N(x;\, b,\, W W^\top + c I)"),
+        "Woodbury's formula, and Sylvester's for determinants",
+        why="a density we can name",
+    )
     .slip(
         "transposed product",
         tex(r"\log N(x;\, b,\, W^\top W + c I)"),
@@ -230,7 +224,7 @@ A3 = (
     .slip("no offset", tex(r"\log N(x;\, 0,\, W W^\top + c I)"), "the mean of x was set to zero: E[W z + b] = b.")
     .slip(
         "no noise",
-        given(r"\log N(x;\, b,\, W W^\top)", evidence_with(noise=1e-3)),
+        tex(r"\log N(x;\, b,\, W W^\top)"),
         "only W z was counted: the noise adds c I to the covariance (a jitter does not replace it).",
     )
     .eq(
@@ -251,21 +245,30 @@ A4 = (
         assumptions="p(x) > 0",
         source="A1 and the sum rule; the integral and p(x) come from two quadrature rules",
     )
-    .start(tex("1"))
-    .eq(tex(r"\frac{1}{p(x)} \int p(x, z)\,dz"), "sum rule: the integral of the joint over z is p(x)")
+    .start(tex("1"), why="what a density has to give")
+    .eq(
+        tex(r"\frac{1}{p(x)} \int p(x, z)\,dz"),
+        "marginalization: the integral of the joint over z is p(x)",
+        why="brings in the joint",
+        needs="0 < p(x) < ∞",
+    )
     .slip(
         "not divided by the evidence",
         tex(r"\int p(x, z)\,dz"),
         "the joint was taken for the posterior: over z it integrates to p(x).",
     )
-    .eq(tex(r"\int \frac{p(x \mid z)\,p(z)}{p(x)}\,dz"), "p(x) does not depend on z; product rule (A2)")
+    .eq(
+        tex(r"\int \frac{p(x \mid z)\,p(z)}{p(x)}\,dz"),
+        "p(x) does not depend on z; product rule (A2)",
+        why="one integrand",
+    )
     .slip(
         "no prior",
         tex(r"\int \frac{p(x \mid z)}{p(x)}\,dz"),
         "the prior is missing: without it nothing makes this integrate to one.",
         real="a published note: p(z|x) = p(x|z) / p(x)",
     )
-    .eq(tex(r"\int p(z \mid x)\,dz"), "Bayes' rule (A1) at every z")
+    .eq(tex(r"\int p(z \mid x)\,dz"), "Bayes' rule (A1) at every z", why="the claim")
     .slip(
         "p(x|z) for p(z|x)",
         tex(r"\int p(x \mid z)\,dz"),
@@ -282,15 +285,24 @@ A5 = (
         assumptions="the posterior density is known and positive at z",
         source="Besag 1989; Chib 1995",
     )
-    .start(log_evidence)
-    .eq(for_all_z(log_joint - log_post), "product rule: p(x,z) = p(x) times the posterior")
+    .start(log_evidence, why="holds no z")
+    .eq(
+        for_all_z(log_joint - log_post),
+        "product rule: p(x,z) = p(x) times the posterior",
+        why="the same number at every z, although each term changes",
+        needs="the posterior density, normalizer included",
+    )
     .slip(
         "p(x|z) for p(z|x)",
         for_all_z(log_joint - log_lik),
         "the joint was divided by p(x|z): that leaves the prior, which changes with z.",
         real="a published note: p(x|z) where the posterior belongs",
     )
-    .eq(for_all_z(log_lik + log_prior - log_post), "product rule: the joint is likelihood times prior")
+    .eq(
+        for_all_z(log_lik + log_prior - log_post),
+        "product rule: the joint is likelihood times prior",
+        why="what the model gives",
+    )
     .slip("no prior", for_all_z(log_lik - log_post), "the prior is missing: the joint is p(x|z) p(z).")
     .slip(
         "plus the log-posterior",
@@ -316,17 +328,16 @@ class Observations:
         return cls(model, model.sample(4, rng=rng)[1])
 
     def scope(self) -> Scope:
-        """p(x, z), and the observations x_i."""
+        """p(x, z), the observations x_i, and X, all of them in one vector: between two the covariance is zero."""
+        m, n = self.model, len(self.x)
+        one = m.loading @ m.loading.T + m.noise_variance * np.eye(m.data_dim)
+        together = MultivariateNormal(np.tile(m.offset, n), np.kron(np.eye(n), one))
         return Scope(
-            worlds={"p": linear_world(self.model)}, values={"x": self.x, "N": len(self.x)}, ranges={"i": len(self.x)}
+            worlds={"p": Either(linear_world(m), Law("X", together))},
+            observed={"X": self.x.ravel()},
+            values={"x": self.x, "N": n},
+            ranges={"i": n},
         )
-
-
-def log_density_of_all(w: Observations) -> float:
-    """All N observations as one Gaussian vector: between two of them the covariance is zero."""
-    n = len(w.x)
-    one = w.model.loading @ w.model.loading.T + w.model.noise_variance * np.eye(w.model.data_dim)
-    return gaussian_log_density(w.x.ravel(), np.tile(w.model.offset, n), np.kron(np.eye(n), one))
 
 
 A6 = (
@@ -337,29 +348,42 @@ A6 = (
         assumptions="observations independent, from one distribution",
         source="Fisher 1922",
     )
-    .start(given(r"\log p(x_1, \ldots, x_N)", log_density_of_all), why="one Gaussian vector; covariance block-diagonal")
-    .eq(tex(r"\log \prod_{i=1}^{N} p(x_i)"), "independence: the joint density is a product")
+    .start(
+        tex(r"\log p(X)"),
+        why="what maximum likelihood maximizes; X is all of $x_1$ to $x_N$ in one vector",
+    )
+    .eq(
+        tex(r"\log \prod_{i=1}^{N} p(x_i)"),
+        "independence: the joint density is a product",
+        why="one example at a time",
+        needs="independence: an assumption, to be stated",
+    )
     .slip(
         "sum of densities",
         tex(r"\log \sum_{i=1}^{N} p(x_i)"),
         "the densities were added: for independent observations they multiply.",
     )
-    .eq(tex(r"\sum_{i=1}^{N} \log p(x_i)"), "the logarithm of a product is a sum")
+    .eq(
+        tex(r"\sum_{i=1}^{N} \log p(x_i)"),
+        "the logarithm of a product is a sum",
+        why="sums can be estimated from a part",
+        needs="every density above 0",
+    )
     .slip(
         "mean",
         tex(r"\frac{1}{N} \sum_{i=1}^{N} \log p(x_i)"),
-        "a mean stands for the sum: the same θ is best, but the value is N times too small.",
+        "a mean took the place of the sum: the same θ is best, but the value is N times too small.",
     )
     .slip(
         "a single term",
-        given(r"\log p(x_i)", lambda w: w.model.log_evidence(w.x)[0]),
-        "the sum was lost: one observation stands for the whole data set.",
+        tex(r"\log p(x_1)"),
+        "the sum was lost: one observation speaks for the whole data set.",
         real="a published note: maximize log p(x(i)), with no sum",
     )
     .slip(
         "logarithm of the mean",
         tex(r"\log \frac{1}{N} \sum_{i=1}^{N} p(x_i)"),
-        "the logarithm and the average were exchanged.",
+        "the logarithm and the average were swapped.",
     )
 )
 
@@ -406,18 +430,25 @@ A7 = (
         source="Tipping and Bishop 1999, section 3.1; Woodbury 1950",
     )
     .start(
-        given(r"P^{-1} g,\quad P^{-1}", from_the_log_joint), why="g, -P: slope and curvature of log p(x, z) in z, at 0"
+        given(r"P^{-1} g,\quad P^{-1}", from_the_log_joint),
+        why="complete the square: g and -P are slope and curvature of log p(x, z) in z, at 0",
     )
     .eq(
-        tex(r"P^{-1}\,\tfrac{1}{c} W^\top r,\quad P^{-1} = \left(\tfrac{1}{c} W^\top W + I\right)^{-1}"),
+        tex(r"P^{-1}\,\tfrac{1}{c} W^\top r,\quad P^{-1},\quad P = \tfrac{1}{c} W^\top W + I"),
         "likelihood gives WᵀW/c, prior gives I; r = x - b",
+        why="read g and P off the exponent: precisions add",
     )
     .slip(
         "no prior",
         tex(r"(W^\top W)^{-1} W^\top r,\quad c\,(W^\top W)^{-1}"),
         "the prior is missing: this is least squares, which does not shrink towards zero.",
     )
-    .eq(tex(r"M^{-1} W^\top r,\quad c\,M^{-1},\quad M = W^\top W + c I"), "P = M / c")
+    .eq(
+        tex(r"M^{-1} W^\top r,\quad c\,M^{-1},\quad M = W^\top W + c I"),
+        "P = M / c",
+        why="inverts a k by k matrix",
+        needs="c > 0",
+    )
     .slip(
         "covariance without c",
         tex(r"M^{-1} W^\top r,\quad M^{-1}"),
@@ -436,6 +467,7 @@ A7 = (
     .eq(
         tex(r"W^\top \Sigma^{-1} r,\quad I - W^\top \Sigma^{-1} W,\quad \Sigma = W W^\top + c I"),
         "Woodbury: d by d matrices for k by k",
+        why="where d is smaller than k",
     )
     .slip(
         "covariance grows",
@@ -452,32 +484,18 @@ A7 = (
 # ------------------------------------------------------------------------------------------------ A8: total covariance
 
 
-def covariance_from(first_and_second: Array) -> Array:
-    """E[u u^T] - E[u] E[u]^T from the array [E[u], E[u u^T]] of shape (d, 1 + d)."""
-    mean, second = first_and_second[:, :1], first_and_second[:, 1:]
-    return second - mean @ mean.T
-
-
-def powers(u: Array) -> Array:
-    """[u, u u^T] for u of shape (n, d): shape (n, d, 1 + d)."""
-    return np.concatenate([u[:, :, None], u[:, :, None] * u[:, None, :]], axis=2)
-
-
 def covariance_of_x(w: CurvedWitness) -> Array:
     """Moments of x = f(z) + sqrt(c) noise over z and the noise together; a polynomial of degree 4, so exact."""
+    d = w.model.data_dim
 
     def moments(u: Array) -> Array:
-        return powers(w.model.likelihood(u[:, 0]).transform(u[:, 1:]))
+        x = w.model.likelihood(u[:, 0]).transform(u[:, 1:])
+        return np.concatenate([x[:, :, None], x[:, :, None] * x[:, None, :]], axis=2)
 
-    d = w.model.data_dim
-    return covariance_from(gauss_hermite_multivariate(moments, np.zeros(1 + d), np.eye(1 + d), n=3).value)
-
-
-def covariance_in_two_parts(w: CurvedWitness, within: float = 1.0, between: float = 1.0, power: int = 1) -> Array:
-    """E[Cov(x|z)] + Cov(E[x|z]), each over z by a rule that is exact for polynomials."""
-    variance = gauss_hermite(lambda z: w.model.likelihood(z).variance, 0.0, 1.0, n=3).value
-    means = gauss_hermite(lambda z: powers(w.model.likelihood(z).mean), 0.0, 1.0, n=3).value
-    return within * np.diag(variance) ** power + between * covariance_from(means)
+    first, second = np.split(
+        gauss_hermite_multivariate(moments, np.zeros(1 + d), np.eye(1 + d), n=3).value, [1], axis=1
+    )
+    return second - first @ first.T
 
 
 A8 = (
@@ -493,28 +511,30 @@ A8 = (
         why="definition of Cov(x), over z and noise together",
     )
     .eq(
-        given(
-            r"\mathbb{E}\left[\mathrm{Cov}(x \mid z)\right] + \mathrm{Cov}\left(\mathbb{E}[x \mid z]\right)",
-            covariance_in_two_parts,
-        ),
-        "within each z, and between the means",
+        tex(r"\mathbb{E}_{p(z)}[C(z)] + \mathrm{Cov}_{p(z)}(f(z))"),
+        "the mean of the covariances + the covariance of the means",
+        why="within each z, x has the mean f(z) and the covariance C(z) = c I",
     )
     .slip(
         "no noise",
-        given(r"\mathrm{Cov}\left(\mathbb{E}[x \mid z]\right)", partial(covariance_in_two_parts, within=0.0)),
+        tex(r"\mathrm{Cov}_{p(z)}(f(z))"),
         "the noise within each z was left out: x also varies when z is known.",
     )
     .slip(
         "only noise",
-        given(r"\mathbb{E}\left[\mathrm{Cov}(x \mid z)\right]", partial(covariance_in_two_parts, between=0.0)),
+        tex(r"\mathbb{E}_{p(z)}[C(z)]"),
         "the means were left out: they move with z, and that spreads x.",
     )
     .slip(
         "c squared",
-        given(r"c^2 I + \mathrm{Cov}\left(\mathbb{E}[x \mid z]\right)", partial(covariance_in_two_parts, power=2)),
+        tex(r"c^2 I + \mathrm{Cov}_{p(z)}(f(z))"),
         "c was taken for a standard deviation; here it is the variance already.",
     )
-    .eq(tex(r"c I + w w^\top + \tfrac12 a a^\top"), "f(z) = b + w z + a z²/2; Var z = 1, Var z² = 2")
+    .eq(
+        tex(r"c I + w w^\top + \tfrac12 a a^\top"),
+        "f(z) = b + w z + a z²/2; Var z = 1, Var z² = 2",
+        needs="z and z² uncorrelated: Cov(z, z²) = E[z³] = 0",
+    )
     .slip(
         "decoder taken to be a line",
         tex(r"c I + w w^\top"),
@@ -536,39 +556,25 @@ class TableAndLine:
     def draw(cls, rng: Rng) -> TableAndLine:
         return cls(Population.draw(rng), LinearWitness.draw(rng).model)
 
-    def both(self, table: Array, covariance: Array) -> Array:
-        """p(z) of the table and the covariance of the model's z, in one array of K + k^2 entries."""
-        return np.concatenate([np.ravel(table), np.ravel(covariance)])
-
-
-def moments_over_z_and_x(w: TableAndLine) -> Array:
-    """Cov(z) from the joint Gaussian of (z, x): z = L u, the first k rows of its Cholesky factor."""
-    m, k = w.model, w.model.latent_dim
-    crossed = np.block([[np.eye(k), m.loading.T], [m.loading, m.evidence.covariance]])
-    factor = np.linalg.cholesky(crossed)[:k]
-    return factor @ factor.T
-
-
-def averaged_posterior(w: TableAndLine, between: float = 1.0, within: float = 1.0) -> Array:
-    """E[Cov(z|x)] + Cov(E[z|x]) for x from the model; E[z|x] is linear in x."""
-    m, k = w.model, w.model.latent_dim
-    gain = np.linalg.solve(m.loading.T @ m.loading + m.noise_variance * np.eye(k), m.loading.T)
-    covariance = m.loading @ m.loading.T + m.noise_variance * np.eye(m.data_dim)
-    return within * (np.eye(k) - gain @ m.loading) + between * gain @ covariance @ gain.T
+    def scope(self) -> Scope:
+        """p(x, z) of the table; of the model W, c, M, Sigma, and L, the rows of a Cholesky factor that make its z."""
+        m, k = self.model, self.model.latent_dim
+        crossed = np.block([[np.eye(k), m.loading.T], [m.loading, m.evidence.covariance]])
+        return Scope(
+            worlds={"p": Table(("z", "x"), self.population.joint)},
+            values={**linear_names(m, m.offset), "I_k": np.eye(k), "L": np.linalg.cholesky(crossed)[:k]}
+            | {"n": self.population.counts.shape[1]},
+        )
 
 
 def averaged_by_package(w: TableAndLine) -> Array:
     """The same with the package's evidence and posteriors: E[z|x] at x = b and one step along each axis."""
     p, m = w.population.model, w.model
-    table = sum(np.exp(p.log_evidence(x)) * p.posterior(x).probs for x in range(w.population.counts.shape[1]))
+    table = sum(np.exp(p.log_evidence(x)) * p.posterior(x).probs for x in w.population.values)
     steps = m.posterior(m.offset + np.eye(m.data_dim))
     slope = steps.loc - m.posterior(m.offset).loc  # row i: how E[z|x] changes with x_i
-    return w.both(table, steps.covariance[0] + slope.T @ m.evidence.covariance @ slope)
-
-
-def under_other_data(w: TableAndLine) -> Array:
-    """x equally often each, as if from another source than the model."""
-    return w.both(w.population.posterior.mean(axis=1), averaged_posterior(w))
+    covariance = steps.covariance[0] + slope.T @ m.evidence.covariance @ slope
+    return np.column_stack([table, np.tile(covariance.ravel(), (len(table), 1))])
 
 
 A9 = (
@@ -580,51 +586,39 @@ A9 = (
         source="Bishop 2006, equation 2.20 and exercise 2.8; Hoffman and Johnson 2016 for the aggregate posterior",
     )
     .start(
-        given(r"p(z),\quad \mathrm{Cov}(z)", lambda w: w.both(w.population.prior, np.eye(w.model.latent_dim))),
-        why="the prior of a table, and I of a Gaussian model",
+        tex(r"p(z),\quad I_k \quad \forall z"),
+        why="the prior of a table, and the covariance of z in a Gaussian model",
     )
     .eq(
-        given(
-            r"\sum_x p(x, z),\quad \mathrm{Cov}(z) \text{ from the law of } (z, x)",
-            lambda w: w.both(w.population.joint.sum(axis=1), moments_over_z_and_x(w)),
-        ),
+        tex(r"\sum_x p(x, z),\quad L L^\top"),
         "sum rule: x is added up, integrated out",
+        why="the law of (z, x) together; there z = L u with standard normal u",
     )
     .eq(
-        given(
-            r"\sum_x p(x)\,p(z \mid x),\quad \mathbb{E}[\mathrm{Cov}(z \mid x)] + \mathrm{Cov}(\mathbb{E}[z \mid x])",
-            lambda w: w.both((w.population.evidence * w.population.posterior).sum(axis=1), averaged_posterior(w)),
-        ),
+        tex(r"\sum_x p(x)\,p(z \mid x),\quad c\,M^{-1} + G \Sigma G^\top,\quad G = M^{-1} W^\top"),
         "product rule (A2); law of total covariance (A8)",
+        why="$c M^{-1}$ within each posterior (A7); their means $G(x - b)$ move with x",
+        needs="x from the model",
     )
     .slip(
         "another source of x",
-        given(r"\tfrac1M \sum_x p(z \mid x),\quad \ldots", under_other_data),
+        tex(r"\tfrac1n \sum_x p(z \mid x),\quad c\,M^{-1} + G \Sigma G^\top"),
         "x did not come from the model: then the posteriors average to something else, the aggregate posterior.",
         real="published notes exchange data and model under the expectation",
     )
     .slip(
         "means taken not to move",
-        given(
-            r"\ldots,\quad \mathbb{E}[\mathrm{Cov}(z \mid x)]",
-            lambda w: w.both(w.population.prior, averaged_posterior(w, between=0.0)),
-        ),
+        tex(r"\sum_x p(x)\,p(z \mid x),\quad c\,M^{-1}"),
         "Cov(E[z|x]) is missing: each posterior is narrower than the prior, but their means differ.",
     )
     .slip(
         "posteriors taken to be points",
-        given(
-            r"\ldots,\quad \mathrm{Cov}(\mathbb{E}[z \mid x])",
-            lambda w: w.both(w.population.prior, averaged_posterior(w, within=0.0)),
-        ),
+        tex(r"\sum_x p(x)\,p(z \mid x),\quad G \Sigma G^\top"),
         "E[Cov(z|x)] is missing: one mean for each x, but every posterior has a width.",
     )
     .slip(
         "posteriors added, not averaged",
-        given(
-            r"\sum_x p(z \mid x),\quad \ldots",
-            lambda w: w.both(w.population.posterior.sum(axis=1), averaged_posterior(w)),
-        ),
+        tex(r"\sum_x p(z \mid x),\quad c\,M^{-1} + G \Sigma G^\top"),
         "p(x) was left out: each posterior must count as often as its x occurs.",
     )
     .eq(
@@ -660,27 +654,15 @@ class TwoObservations:
         return LinearGaussian(np.tile(m.loading, (2, 1)), np.tile(m.offset, 2), m.noise_variance)
 
     def scope(self) -> Scope:
-        """p(x_1, x_2, z), the points z, and the moments of z after one observation and after both."""
-        m, stacked, k, d = self.model, self.stacked, self.model.latent_dim, self.model.data_dim
-        joint = linear_world(stacked)
-        first, both = m.posterior(self.first), stacked.posterior(np.concatenate([self.first, self.second]))
+        """p(x_1, x_2, z), the points z, and the moments of z after the first observation."""
+        m, k, d = self.model, self.model.latent_dim, self.model.data_dim
+        joint, first = linear_world(self.stacked), m.posterior(self.first)
         return Scope(
             worlds={"p": JointGaussian({"z": k, "x_1": d, "x_2": d}, joint.loc, joint.covariance)},
             observed={"x_1": self.first, "x_2": self.second},
-            values={"z": self.z, "m_2": both.loc, "V_1": first.covariance, "V_2": both.covariance}
-            | {"W": m.loading, "c": m.noise_variance},
+            values={"z": self.z, "m_1": first.loc, "V_1": first.covariance}
+            | {"W": m.loading, "b": m.offset, "c": m.noise_variance},
         )
-
-
-def updated_twice(w: TwoObservations) -> Array:
-    """N(m2, V2) at each z: each observation adds W^T W / c to the precision, starting from the prior's I."""
-    m, c = w.model, w.model.noise_variance
-    loc, precision = np.zeros(m.latent_dim), np.eye(m.latent_dim)
-    for x in (w.first, w.second):
-        shifted = precision @ loc + m.loading.T @ (x - m.offset) / c
-        precision = precision + m.loading.T @ m.loading / c
-        loc = np.linalg.solve(precision, shifted)
-    return np.exp([gaussian_log_density(z, loc, np.linalg.inv(precision)) for z in w.z])
 
 
 A10 = (
@@ -691,11 +673,26 @@ A10 = (
         assumptions="given z, the observations are independent",
         source="Laplace 1774; Bishop 2006, section 2.3.5",
     )
-    .start(tex(r"p(z \mid x_1, x_2) \quad \forall z"), why="both at once, as one vector (A7)")
-    .proportional(tex(r"p(x_1, x_2 \mid z)\,p(z)"), "Bayes' rule; p(x₁, x₂) holds no z")
-    .eq(tex(r"p(x_2 \mid z)\,p(x_1 \mid z)\,p(z)"), "given z, the observations are independent")
+    .start(tex(r"p(z \mid x_1, x_2) \quad \forall z"), why="what we want: both at once, as one vector (A7)")
+    .proportional(
+        tex(r"p(x_1, x_2 \mid z)\,p(z)"),
+        "Bayes' rule; p(x₁, x₂) holds no z",
+        why="the joint is what we have",
+        needs="p(x₁, x₂) > 0",
+    )
+    .eq(
+        tex(r"p(x_2 \mid z)\,p(x_1 \mid z)\,p(z)"),
+        "given z, the observations are independent",
+        why="one factor for each observation",
+        needs="independence given z, not without it",
+    )
     .slip("first observation lost", tex(r"p(x_2 \mid z)\,p(z)"), "only x₂ was used: x₁ still tells about z.")
-    .proportional(tex(r"p(x_2 \mid z)\,p(z \mid x_1)"), "Bayes' rule for x₁: its posterior is the new prior")
+    .proportional(
+        tex(r"p(x_2 \mid z)\,p(z \mid x_1)"),
+        "Bayes' rule for x₁: its posterior is the new prior",
+        why="all that x₁ said is in its posterior; p(x₁) holds no z",
+        needs="p(x₁) > 0",
+    )
     .slip(
         "prior counted twice",
         tex(r"p(z \mid x_2)\,p(z \mid x_1)"),
@@ -717,8 +714,13 @@ A10 = (
         relation="=",
     )
     .proportional(
-        given(r"N(z;\, m_2, V_2),\quad V_2^{-1} = V_1^{-1} + \tfrac1c W^\top W", updated_twice),
-        "precisions add, once for each observation",
+        tex(
+            r"N(z;\, m_2, V_2),\quad m_2 = V_2\,\left(V_1^{-1} m_1 + \tfrac1c W^\top (x_2 - b)\right),"
+            r"\quad V_2 = \left(V_1^{-1} + \tfrac1c W^\top W\right)^{-1}"
+        ),
+        "complete the square (A7): precisions add",
+        why="in numbers; $m_1$ and $V_1$ are what the first observation left",
+        needs="the Gaussian model",
     )
 )
 
