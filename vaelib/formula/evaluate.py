@@ -90,6 +90,9 @@ def _line(node: Node, run: Run) -> Array:
             for name in clause.names:
                 if run.is_density(name):
                     continue  # the line holds for every q: each witness has one
+                if name.key in run.scope.ranges:
+                    env = _each(run, name.key, env)
+                    continue
                 nodes, _ = _points(run, name, env)
                 env = env.bind(name.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
         elif variable := _observed(clause, run):
@@ -99,12 +102,16 @@ def _line(node: Node, run: Run) -> Array:
             node = define(node, clause)
     for index in run.scope.every:
         if index not in env.bindings and _open(node, index):
-            values = run.index_values(index).reshape((*[1] * env.depth, -1))
-            env = env.bind(index, Typed(values))
+            env = _each(run, index, env)
     if isinstance(node, Items):
         parts = [_side(entry, run, env) for entry in node.entries]
         return np.concatenate([part.reshape((*part.shape[: env.depth], -1)) for part in parts], axis=-1)
     return _side(node, run, env)
+
+
+def _each(run: Run, index: str, env: Env) -> Env:
+    """With an index bound to each of its values."""
+    return env.bind(index, Typed(run.index_values(index).reshape((*[1] * env.depth, -1))))
 
 
 def _observed(clause: Node, run: Run) -> str:

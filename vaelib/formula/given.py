@@ -38,6 +38,52 @@ class Sampled:
     function: Callable[..., Any]
 
 
+@dataclass(frozen=True)
+class Stepped:
+    """A formula that holds in a limit: the scope of the witness depends on the step, `scope(step)`."""
+
+    formula: Any
+
+    @property
+    def latex(self) -> str:
+        text: str = self.formula.latex
+        return text
+
+    @property
+    def plain(self) -> str:
+        return _latex.plain(self.latex)
+
+    @property
+    def free(self) -> frozenset[str]:
+        names: frozenset[str] = self.formula.free
+        return names
+
+    @property
+    def said(self) -> tuple[Any, ...]:
+        return tuple(self.formula.said)
+
+    def value(self, witness: Any, step: float) -> Any:
+        """The value where the step is as large as this."""
+        return self.formula.value(witness.scope(step))
+
+    def for_line(self, index: int, said: tuple[Any, ...] = ()) -> Stepped:
+        """As the line of a derivation, with the rule and the definitions of that line."""
+        return Stepped(self.formula.for_line(index, said))
+
+    def _repr_latex_(self) -> str:
+        return f"${self.latex}$"
+
+
+def stepped(formula: Any) -> Stepped:
+    r"""A line with a step whose formula is evaluated at that step: the witness says `scope(step)`.
+
+    Example: stepped(tex(r"\mathrm{KL}(q \,\Vert\, p) / \varepsilon^2"))
+    """
+    if not hasattr(formula, "for_line"):
+        raise TypeError(f"Expected a formula, tex(...) or a tree, but got {formula!r}.")
+    return Stepped(formula)
+
+
 def given(latex: Any, function: Callable[..., Any]) -> Given:
     r"""A line that is computed by a function and only described by its LaTeX.
 
