@@ -154,7 +154,7 @@ DECODERS = [
     ("ledger.j_importance", "return tables[1] @ tables[0] if reverse else tables[0] @ tables[1]", "return tables[0] @ tables[1]", "J14"),
     ("ledger.j_importance", "slope = fit - z + e / w.q.scale", "slope = fit - z", "J10"),
     ("ledger.i_gaps", r'of_the_scale = tex(r"\tfrac12 \sum_j', r'of_the_scale = tex(r"\sum_j', "I1"),
-    ("ledger.l_linear", "(spectrum(w.x)[0] - c) / c**power", "(spectrum(w.x)[0] + c) / c**power", "L5"),
+    ("ledger.l_linear", r'tex(r"\frac{\lambda_j - c}{c^2}")', r'tex(r"\frac{\lambda_j + c}{c^2}")', "L5"),
 ]
 # fmt: on
 MUTATIONS = [

@@ -309,11 +309,7 @@ class Run(Sums):
     def _arguments(self, node: Call) -> tuple[Node, ...]:
         r"""What a function is taken at; of a law, \mathcal{L}(x; N(m, S)), its mean and its variance."""
         function = self.scope.maps[node.name.key]  # type: ignore[attr-defined]
-        every = tuple(
-            part
-            for argument in (*node.targets, *node.parameters)
-            for part in ((*argument.targets, *argument.parameters) if is_law(argument) else (argument,))
-        )
+        every = tuple(part for argument in (*node.targets, *node.parameters) for part in moments_of(argument))
         return every if len(every) == len(function.of) else node.targets
 
     def _mapped(self, function: Map, arguments: list[Typed]) -> Typed:
@@ -322,9 +318,10 @@ class Run(Sums):
         return Typed(data, function.rank)
 
 
-def is_law(node: Node) -> bool:
-    """N(m, S), without a place at which its density is taken."""
-    return is_normal(node) and isinstance(node, Call) and len(node.targets) + len(node.parameters) == 2
+def moments_of(node: Node) -> tuple[Node, ...]:
+    """Mean and variance of N(m, S), without a place at which its density is taken; what is no such law by itself."""
+    parts = (*node.targets, *node.parameters) if isinstance(node, Call) and is_normal(node) else ()
+    return parts if len(parts) == 2 else (node,)
 
 
 def is_known_function(run: Run, call: Call) -> bool:

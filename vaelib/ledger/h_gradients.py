@@ -163,7 +163,7 @@ H1 = (
         tex(
             r"\nabla_{\mu,\sigma} \left(a_0 e^{-\omega^2\sigma^2/2} \sin(\omega\mu) + a_2 (\mu^2 + \sigma^2) + a_3 (\mu^3 + 3\mu\sigma^2)\right)"
         ),
-        "here f = a_0 sin(wz) + a_2 z^2 + a_3 z^3: moments of a Gaussian",
+        "f = a_0 sin(wz) + a_2 z^2 + a_3 z^3: Gaussian moments",
         why="a check without any sampling",
     )
 )
@@ -431,7 +431,7 @@ class Vector:
         d = self.q.loc.size
         return Scope(
             worlds={"q": Law("z", self.q)},
-            values=moment_names(self.q),
+            values={r"\mu": self.q.loc, r"\sigma": self.q.scale},
             ranges={"i": d, "j": d},
             maps={"f": Map(length)},
             laws={"": "q", **STANDARD_NOISE},
@@ -453,7 +453,7 @@ def spreads(w: Vector, samples: Callable[[Array], Any]) -> Any:
 
 
 second_moment, square_of_mean = tex(r"\mathbb{E}\left[f(z)^2 s_i^2\right]"), tex(r"4\mu_i^2")
-score_of_i = tex("s_i"), tex(r"\frac{z_i - \mu_i}{\sigma_i^2}")
+score_of_i = symbol("s_i"), tex(r"\frac{z_i - \mu_i}{\sigma_i^2}")
 moment_4, moment_2 = (
     tex(rf"\mathbb{{E}}_{{\varepsilon}}[(\mu_i + \sigma_i\varepsilon)^{n} \varepsilon^2]") for n in (4, 2)
 )
@@ -489,8 +489,8 @@ H7 = (
     .eq(
         where(
             (moment_4 + tex("2 m_i") * moment_2 + tex("m_i^2 + v_i")) / tex(r"\sigma_i^2") - square_of_mean,
-            (tex("m_i"), tex(r"\sum_{j \ne i} (\mu_j^2 + \sigma_j^2)")),
-            (tex("v_i"), tex(r"\sum_{j \ne i} (4\mu_j^2\sigma_j^2 + 2\sigma_j^4)")),
+            (symbol("m_i"), tex(r"\sum_{j \ne i} (\mu_j^2 + \sigma_j^2)")),
+            (symbol("v_i"), tex(r"\sum_{j \ne i} (4\mu_j^2\sigma_j^2 + 2\sigma_j^4)")),
         ),
         "f = z_i^2 + the others, which are independent of it",
         why="one-dimensional moments",
@@ -846,7 +846,7 @@ H10 = (
 
 by_slope, by_curvature = tex(r"g^\top S g"), tex(r"\mathrm{tr}\left((AS)^2\right)")
 gradient, hessian = tex(r"\tfrac1c W^\top (r - W \hat z)"), tex(r"\tfrac1c W^\top W")
-at_the_posterior = (tex("g"), gradient), (tex("A"), hessian), (tex("S"), tex("c M^{-1}"))
+at_the_posterior = (symbol("g"), gradient), (symbol("A"), hessian), (symbol("S"), tex("c M^{-1}"))
 spread_of_b = where(by_slope + HALF * by_curvature, *at_the_posterior)
 
 H11 = (
