@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaelib import _latex
+from vaelib.formula.rules import TRAPEZOID
+from vaelib.formula.tree import ByRule, Node
 
 
 @dataclass(frozen=True)
@@ -38,40 +40,17 @@ class Sampled:
     function: Callable[..., Any]
 
 
-@dataclass(frozen=True)
-class Stepped:
+class Stepped(ByRule):
     """A formula that holds in a limit: the scope of the witness depends on the step, `scope(step)`."""
 
-    formula: Any
-
-    @property
-    def latex(self) -> str:
-        text: str = self.formula.latex
-        return text
-
-    @property
-    def plain(self) -> str:
-        return _latex.plain(self.latex)
-
-    @property
-    def free(self) -> frozenset[str]:
-        names: frozenset[str] = self.formula.free
-        return names
-
-    @property
-    def said(self) -> tuple[Any, ...]:
-        return tuple(self.formula.said)
-
-    def value(self, witness: Any, step: float) -> Any:
+    def value(self, witness: Any, *step: float) -> Any:
         """The value where the step is as large as this."""
-        return self.formula.value(witness.scope(step))
+        return self.whole.value(witness.scope(*step), self.rule)
 
-    def for_line(self, index: int, said: tuple[Any, ...] = ()) -> Stepped:
+    def for_line(self, index: int, said: tuple[Node, ...] = ()) -> Stepped:
         """As the line of a derivation, with the rule and the definitions of that line."""
-        return Stepped(self.formula.for_line(index, said))
-
-    def _repr_latex_(self) -> str:
-        return f"${self.latex}$"
+        line = super().for_line(index, said)
+        return Stepped(line.formula, line.rule, line.also)
 
 
 def stepped(formula: Any) -> Stepped:
@@ -79,9 +58,9 @@ def stepped(formula: Any) -> Stepped:
 
     Example: stepped(tex(r"\mathrm{KL}(q \,\Vert\, p) / \varepsilon^2"))
     """
-    if not hasattr(formula, "for_line"):
+    if not isinstance(formula, Node):
         raise TypeError(f"Expected a formula, tex(...) or a tree, but got {formula!r}.")
-    return Stepped(formula)
+    return Stepped(formula, TRAPEZOID)
 
 
 def given(latex: Any, function: Callable[..., Any]) -> Given:
