@@ -49,7 +49,7 @@ EPS = float(np.finfo(float).eps)
 
 @dataclass(frozen=True)
 class Smooth:
-    """A Gaussian q, a function f(z) = a sin(w z) + b z^2 + c z^3, and a number to subtract from it as a baseline."""
+    """A Gaussian q, f(z) = a_0 sin(w z) + a_2 z^2 + a_3 z^3, and a number to subtract from f as a baseline."""
 
     q: Normal
     amplitude: float
