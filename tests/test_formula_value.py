@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import mpmath
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from vaelib import terms
 from vaelib.derivation import Derivation, IllTyped, Line, Slip
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal
 from vaelib.estimate import Estimate
-from vaelib.formula import GAUSS, TRAPEZOID, Map, Parameter, Scope, given, tex
+from vaelib.formula import GAUSS, TRAPEZOID, Map, Parameter, Scope, given, stepped, tex
 from vaelib.formula import rules as rules_module
 from vaelib.formula.evaluate import MOST_SCENES
 from vaelib.formula.evaluate import _scenes as remembered
@@ -486,3 +488,62 @@ def test_states_may_be_vectors() -> None:
     pairs = np.array([[0, 1], [1, 1], [2, 0]])
     scope = Scope(spaces={"z": States(pairs)}, values={"a": 2.0})
     assert number(r"\sum_z \left(z_1 + a z_2\right)", scope) == 3 + 2 * 2
+
+
+def test_gradient_by_a_matrix_is_laid_out_like_it() -> None:
+    def scope(factor: np.ndarray) -> Scope:
+        return Scope(values={"L": factor, "a": np.array([1.0, -2.0])}, parameters={"L": Parameter(factor, scope)})
+
+    at = scope(np.array([[0.5, 0.3], [0.2, 1.1]]))
+    value = tex(r"\nabla_L \left(a^\top L L^\top a\right)").value(at)
+    a = np.array([1.0, -2.0])
+    np.testing.assert_allclose(value.value, 2 * np.outer(a, a) @ at.values["L"], rtol=1e-9)
+
+
+def test_gradient_is_read_from_the_scope_where_it_knows_it() -> None:
+    maps = {"f": Map(lambda z: np.sum(z**3, axis=-1)), "f'": Map(lambda z: 3 * z**2, rank=1)}
+    maps["f''"] = Map(lambda z: 6 * z[..., None] * np.eye(2), rank=2)
+    at = Scope(values={"m": np.array([0.5, -2.0])}, maps=maps)
+    np.testing.assert_array_equal(tex(r"\nabla f(m)").value(at), [0.75, 12.0])
+    np.testing.assert_array_equal(tex(r"\nabla^2 f(m)").value(at), [[3.0, 0.0], [0.0, -12.0]])
+
+
+def test_function_of_a_law_takes_its_mean_and_its_variance() -> None:
+    at = Scope(
+        values={"x": 3.0, "m": 1.0, "s": 0.25},
+        maps={r"\mathcal{L}": Map(lambda x, m, s: x - m + 8 * s, of=("x", "m", "s")), "g": Map(lambda x: x, of=("x",))},
+    )
+    assert number(r"\mathcal{L}(x;\, N(m, 2s))", at) == 6.0
+    assert number(r"\mathcal{L}(x, N(m, s))", at) == 4.0
+    assert number(r"g(x;\, m)", at) == 3.0  # what a function depends on is no argument of it
+
+
+def test_root_and_diagonal_of_a_matrix() -> None:
+    matrix = np.array([[2.0, 0.6], [0.6, 1.0]])
+    at = Scope(values={"A": matrix, "B": np.array([[1.0, 0.2], [0.0, 1.0]])})
+    root = tex("A^{1/2}").value(at)
+    np.testing.assert_allclose(root @ root, matrix, rtol=1e-14)
+    np.testing.assert_array_equal(tex(r"\mathrm{diag}(A)").value(at), np.diag([2.0, 1.0]))
+    assert np.isnan(tex(r"(A - 2 I)^{1/2}").value(at)).all()
+    with pytest.raises(IllTyped, match="symmetric"):
+        tex("B^{1/2}").value(at)
+
+
+def test_formula_with_a_step_is_evaluated_at_that_step() -> None:
+    @dataclass(frozen=True)
+    class Near:
+        def scope(self, step: float) -> Scope:
+            return Scope(values={r"\varepsilon": step})
+
+    formula = tex(r"\log(1 + \varepsilon) / \varepsilon")
+    rate = stepped(formula)
+    assert rate.latex == formula.latex
+    assert rate.value(Near(), 0.5) == pytest.approx(np.log(1.5) / 0.5)
+    with pytest.raises(TypeError, match="Expected a formula"):
+        stepped(r"\varepsilon")
+
+
+def test_line_for_every_index_has_an_entry_for_each_of_its_values() -> None:
+    at = Scope(values={"a": np.array([2.0, 3.0, 5.0]), "c": 1.5}, ranges={"i": 3})
+    np.testing.assert_array_equal(tex(r"c a_i \quad \forall i").value(at), [3.0, 4.5, 7.5])
+    np.testing.assert_array_equal(tex(r"c \quad \forall i").value(at), [1.5] * 3)

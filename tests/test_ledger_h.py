@@ -80,8 +80,8 @@ def test_h1_and_h2_match_autograd() -> None:
     w = SMOOTH
     expected = autograd(lambda z: w.amplitude * torch.sin(w.frequency * z) + w.quadratic * z**2 + w.cubic * z**3, w)
     for derivation in (H1, H2):
-        for line in values(derivation, w)[2:]:
-            np.testing.assert_allclose(line, expected, rtol=1e-11)
+        for line in values(derivation, w):
+            np.testing.assert_allclose(line, expected, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(slip_value(H1, "in log sigma", w), expected * [1, 0.7], rtol=1e-11)
     np.testing.assert_allclose(slip_value(H1, "sigma detached", w), expected * [1, 0], rtol=1e-11)
     np.testing.assert_allclose(slip_value(H2, "no 1/sigma", w), expected * 0.7, rtol=1e-11)
@@ -100,12 +100,11 @@ def test_h4_h5_h13_match_autograd_of_the_closed_form() -> None:
     by_loc, by_covariance = (part.numpy() for part in torch.autograd.grad(mean(loc, cov), (loc, cov)))
     factor = torch.tensor(w.q.cholesky, requires_grad=True)
     (by_factor,) = (part.numpy() for part in torch.autograd.grad(mean(loc, factor @ factor.T), factor))
-    pick = ([0, 1, 1], [0, 0, 1])
     symmetric = (by_covariance + by_covariance.T) / 2
-    for derivation, expected in ((H4, by_loc), (H5, symmetric[pick]), (H13, by_factor[pick])):
-        for line in values(derivation, w)[1:]:
-            np.testing.assert_allclose(line, expected, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(slip_value(H5, "no 1/2", w), 2 * symmetric[pick], rtol=1e-9)
+    for derivation, expected in ((H4, by_loc), (H5, symmetric), (H13, by_factor)):
+        for line in values(derivation, w):
+            np.testing.assert_allclose(line, expected, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(slip_value(H5, "no 1/2", w), 2 * symmetric, rtol=1e-9)
 
 
 def test_h7_variances_by_hand_in_one_dimension() -> None:
@@ -157,8 +156,8 @@ def test_h11_on_the_toy_by_hand() -> None:
 def test_h12_matches_the_gradient_of_the_closed_form() -> None:
     # L = const - (E[(1 - 2z)^2]) - (mu^2 + sigma^2) / 2 + log sigma, with 1 / (2 c) = 1
     expected = [4 * (1 - 2 * 0.3) - 0.3, -8 * 0.4 - 0.4 + 1 / 0.4]
-    for line in values(H12, TOY)[1:3]:
-        np.testing.assert_allclose(line, expected, rtol=1e-11)
+    for line in values(H12, TOY):
+        np.testing.assert_allclose(line, expected, rtol=1e-8)
     np.testing.assert_allclose(slip_value(H12, "path of log q dropped", TOY), [1.3, -3.6], rtol=1e-11)
 
 
@@ -193,7 +192,7 @@ def test_h19_matches_autograd_of_the_normal_distribution_function() -> None:
     expected = [part.item() for part in torch.autograd.grad(torch.special.ndtr(loc / scale), (loc, scale))]
     _, density, by_score, smoothed, pathwise = values(H19, Jump(Normal(0.4, 0.9)))
     np.testing.assert_allclose(density, expected, rtol=1e-13)
-    np.testing.assert_allclose(by_score, expected, rtol=1e-12)
+    np.testing.assert_allclose(by_score, expected, rtol=1e-9)
     np.testing.assert_allclose(smoothed, expected, rtol=1e-2)
     np.testing.assert_array_equal(pathwise, [0, 0])
 

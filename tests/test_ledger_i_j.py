@@ -298,8 +298,8 @@ def test_best_factorized_gaussian_matches_a_search() -> None:
     each = [
         [divergence(np.r_[m, np.log(s)], way) for m, s in zip(w.loc, w.scale, strict=True)] for way in (False, True)
     ]
-    np.testing.assert_allclose(start, each, rtol=1e-12)
-    np.testing.assert_allclose(sorted_terms, each, rtol=1e-12)
+    np.testing.assert_allclose(start, np.transpose(each), rtol=1e-12)
+    np.testing.assert_allclose(sorted_terms, np.transpose(each), rtol=1e-12)
     np.testing.assert_allclose([bound_, optima], expected, rtol=1e-12)
 
 

@@ -31,7 +31,7 @@ from vaelib.ledger.l_linear import (
     L8,
     Directions,
     LinearVAE,
-    Probed,
+    Turned,
     WrongChoice,
     difference,
     generic_data,
@@ -73,7 +73,7 @@ def test_identity_holds_and_every_slip_is_rejected(derivation: Derivation) -> No
 @pytest.mark.parametrize("derivation", ALL, ids=lambda d: d.id)
 def test_table_is_readable(derivation: Derivation) -> None:
     report = derivation.check(witnesses=1)
-    bars = {line.count("|") for line in report._repr_markdown_().splitlines() if line.startswith("|")}
+    bars = {line.count("|") for line in report.table._repr_markdown_().splitlines() if line.startswith("|")}
     assert bars == {8}  # no bar of a formula or a reason ends a cell
     assert all(0 < len(line.reason) <= 60 for line in derivation.lines[1:])
     assert all(slip.says.startswith("It looks like ") and len(slip.says) < 150 for slip in derivation.slips)
@@ -151,7 +151,7 @@ def test_i4_entropy_matches_scipy_and_kl_torch() -> None:
 
 
 def test_l1_gradient_matches_torch_autograd() -> None:
-    w = Probed.draw(rng(3))
+    w = Turned.draw(rng(3))
     x = torch.tensor(w.x)
     parts = [torch.tensor(np.asarray(a), requires_grad=True) for a in (w.model.loading, w.model.offset)]
     c = torch.tensor(w.model.noise_variance, dtype=torch.float64, requires_grad=True)
@@ -159,15 +159,15 @@ def test_l1_gradient_matches_torch_autograd() -> None:
     torch.distributions.MultivariateNormal(parts[1], sigma).log_prob(x).mean().backward()
     gradient = np.concatenate([p.grad.numpy().ravel() for p in (*parts, c)])  # type: ignore[union-attr]
     by_differences, closed, at_maximum = values(L1, w)
-    np.testing.assert_allclose(closed[0], w.moves @ gradient, rtol=1e-10)
+    np.testing.assert_allclose(closed[:16], gradient, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(by_differences, closed, atol=1e-6)
-    np.testing.assert_allclose(at_maximum[1], 0)
+    np.testing.assert_allclose(at_maximum[16:], 0)
 
 
 def test_l2_by_hand_and_by_scikit_learn() -> None:
     w = LinearVAE.draw(rng(5))
-    hand = replace(w, x=CROSS)
-    assert l_linear.by_eigenvalues(hand, k=1) == pytest.approx(-0.5 * (2 * LOG_2PI + np.log(4.5 * 0.5) + 2), rel=1e-14)
+    hand = replace(w, x=CROSS, model=LinearGaussian(np.array([[1.0], [0.5]]), np.zeros(2), 0.7))
+    np.testing.assert_allclose(values(L2, hand)[:3], -0.5 * (2 * LOG_2PI + np.log(4.5 * 0.5) + 2), rtol=1e-13)
     at_maximum, trace, formula, other = values(L2, w)
     covariance = PCA(2).fit(w.x).get_covariance() * (len(w.x) - 1) / len(w.x)
     best = stats.multivariate_normal(w.x.mean(axis=0), covariance).logpdf(w.x).mean()
@@ -207,7 +207,7 @@ def test_l4_threshold_by_hand() -> None:
     w = Directions(x, 0.75, 2.0, np.array([1.0]), np.array([0.4]), np.array([0.5]), np.array([[1.0], [0.2]]))
     rest = 0.5 / 1.5  # the direction without a latent
     expected = -(LOG_2PI + np.log(0.75)) - (1 + np.log(3.0) + rest)
-    assert l_linear.profile(w, np.array([4.5])) == pytest.approx(expected, rel=1e-14)
+    assert float(values(L4, w)[2]) == pytest.approx(expected, rel=1e-14)
     model = LinearGaussian(np.array([[np.sqrt(3.0)], [0.0]]), np.zeros(2), 0.75)
     q = DiagonalNormal(x[:, :1] * np.sqrt(3.0) / 4.5, np.full((8, 1), np.sqrt(1.5 / 4.5)))
     bound = model.expected_log_likelihood(x, q) - 2.0 * 0.5 * np.sum(q.loc**2 + q.scale**2 - 1 - np.log(q.scale**2), 1)
@@ -217,7 +217,11 @@ def test_l4_threshold_by_hand() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_l4_best_loading_matches_a_search(seed: int) -> None:
     w = Directions.draw(rng(seed))
-    found = optimize.minimize(lambda s: -l_linear.profile(w, s**2 + w.threshold), np.ones(3), method="Nelder-Mead")
+
+    def minus_bound(loading: np.ndarray) -> float:
+        return -float(L4.lines[1].evaluate(replace(w, loading=loading)))
+
+    found = optimize.minimize(minus_bound, np.ones(3), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-7})
     expected = np.maximum(spectrum(w.x)[0][:3] - w.threshold, 0)
     assert 0 < np.sum(expected > 0) < 3  # some direction lives, some is dead
     np.testing.assert_allclose(found.x**2, expected, atol=2e-3)
@@ -226,10 +230,10 @@ def test_l4_best_loading_matches_a_search(seed: int) -> None:
 
 def test_l5_by_hand() -> None:
     w = LinearVAE.draw(rng(7), d=3)
-    w = replace(w, model=replace(w.model, noise_variance=1 / 1.2))  # c = 1: the curvature is lambda - 1
+    w = replace(w, model=replace(w.model, noise_variance=1.0))  # c = 1: the curvature is lambda - 1
     eigenvalues = np.linalg.eigvalsh(np.cov(w.x.T, bias=True))[::-1]
     for line in values(L5, w):
-        np.testing.assert_allclose(line, eigenvalues - 1, atol=1e-6)
+        np.testing.assert_allclose(line, eigenvalues - 1, atol=1e-5)
     np.testing.assert_allclose(slip_value(L5, "encoder frozen", w), -1.0, atol=1e-7)
 
 
@@ -261,6 +265,7 @@ def test_l8_saddle_by_hand() -> None:
     by_differences, matrices, formula = values(L8, w)
     moves = [(i, j) for i in (2.0, 1.0) for j in (8.0, 4.0, 0.9)]
     expected = [(j - i) / (0.5 * i) for i, j in moves]
-    np.testing.assert_allclose(formula, np.array([np.zeros(6), expected]), rtol=1e-12)
+    np.testing.assert_allclose(formula[..., 0], 0)
+    np.testing.assert_allclose(formula[..., 1].ravel(), expected, rtol=1e-12)
     np.testing.assert_allclose(matrices, formula, atol=1e-12)
     np.testing.assert_allclose(by_differences, formula, atol=1e-5)

@@ -88,7 +88,7 @@ GRADIENTS = [
     ("gradients", "return Gradients(along, along * noise)", "return Gradients(along, along)", "H1"),
     ("gradients", "return Gradients(along, along * noise)", "return Gradients(along, along * noise * q.scale)", "H20"),
     ("gradients", "return Gradients(u / scale, (u * u - 1) / scale)", "return Gradients(u / scale, u * u / scale)", "H2"),
-    ("gradients", "return Gradients(u / scale, (u * u - 1) / scale)", "return Gradients(u, u * u - 1)", "H19"),
+    ("gradients", "return Gradients(u / scale, (u * u - 1) / scale)", "return Gradients(u, u * u - 1)", "H2"),
     ("gradients", "weight = weight - baseline", "weight = weight + baseline", "H7"),
     ("gradients", "return (values.sum(0) - values) / (count - 1)", "return values.sum(0) / count + 0 * values", "H16"),
     ("ledger.h_gradients", "return w.q.transform(rng.standard_normal(n))", "return w.q.loc + rng.standard_normal(n)", "H10"),
@@ -153,9 +153,8 @@ DECODERS = [
     ("ledger.l_linear", "c = float(eigenvalues[k:].mean())", "c = float(eigenvalues.mean())", "L1"),
     ("ledger.j_importance", "return tables[1] @ tables[0] if reverse else tables[0] @ tables[1]", "return tables[0] @ tables[1]", "J14"),
     ("ledger.j_importance", "slope = fit - z + e / w.q.scale", "slope = fit - z", "J10"),
-    ("ledger.i_gaps", "return 0.5 * np.sum(ratios - 1 - np.log(ratios)) + 0.5 * shift @ metric @ shift",
-     "return 0.5 * np.sum(ratios - 1 - np.log(ratios)) + shift @ metric @ shift", "I1"),
-    ("ledger.l_linear", "(spectrum(w.x)[0] - c) / c**power", "(spectrum(w.x)[0] + c) / c**power", "L5"),
+    ("ledger.i_gaps", r'of_the_scale = tex(r"\tfrac12 \sum_j', r'of_the_scale = tex(r"\sum_j', "I1"),
+    ("ledger.l_linear", r'tex(r"\frac{\lambda_j - c}{c^2}")', r'tex(r"\frac{\lambda_j + c}{c^2}")', "L5"),
 ]
 # fmt: on
 MUTATIONS = [

@@ -74,8 +74,11 @@ class Derivation(Board):
 
     def __post_init__(self) -> None:
         said = [said_by(line.formula) for line in self.lines]  # what a line says of its names holds below it, too
-        above = [tuple(dict.fromkeys(chain.from_iterable(said[: i + 1]))) for i in range(len(said))]
-        lines = tuple(replace(line, formula=for_line(line.formula, i, above[i])) for i, line in enumerate(self.lines))
+        above = [tuple(dict.fromkeys(chain.from_iterable(said[i::-1]))) for i in range(len(said))]  # the last one first
+        lines = tuple(
+            replace(line, formula=for_line(line.formula, i, above[i]), gap=for_line(line.gap, i, above[i]))
+            for i, line in enumerate(self.lines)
+        )
         object.__setattr__(self, "lines", lines)
         slips = tuple(
             replace(slip, value=for_line(slip.value, slip.line, above[slip.line])) if slip.line < len(lines) else slip

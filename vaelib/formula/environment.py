@@ -101,6 +101,10 @@ class Base:
         self._logs: dict[Any, tuple[Log, bool]] = {}
         self._depends, self._logish = _known_of(scope.structure)
 
+    def shares(self, other: Base) -> None:
+        """What is known of formulas, not of their values: the scopes of both have the same names."""
+        self._depends, self._logish = other._depends, other._logish
+
     def value(self, node: Node, env: Env) -> Typed:
         """What a node is worth."""
         found: Typed = self._remembered(self._values, self.find_value, node, env)

@@ -133,8 +133,7 @@ def _line(node: Node, run: Run) -> Array:
                 if run.is_density(name):
                     continue  # the line holds for every q: each witness has one
                 if name.key in run.scope.ranges:
-                    values = run.index_values(name.key).reshape((*[1] * env.depth, -1))
-                    env = env.bind(name.key, Typed(values))
+                    env = _each(run, name.key, env)
                     continue
                 nodes, _ = _points(run, name, env)
                 env = env.bind(name.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
@@ -147,8 +146,7 @@ def _line(node: Node, run: Run) -> Array:
         node = _defined(whole, tuple(definitions))
     for index in run.scope.every:
         if index not in env.bindings and _open(node, index):
-            values = run.index_values(index).reshape((*[1] * env.depth, -1))
-            env = env.bind(index, Typed(values))
+            env = _each(run, index, env)
     if isinstance(node, Items):
         parts = [_side(entry, run, env) for entry in node.entries]
         return np.concatenate([part.reshape((*part.shape[: env.depth], -1)) for part in parts], axis=-1)
@@ -162,6 +160,11 @@ def _defined(whole: Node, clauses: tuple[Node, ...]) -> Node:
     if clauses not in known:
         known[clauses] = reduce(define, clauses, whole.body)
     return known[clauses]
+
+
+def _each(run: Run, index: str, env: Env) -> Env:
+    """With an index bound to each of its values."""
+    return env.bind(index, Typed(run.index_values(index).reshape((*[1] * env.depth, -1))))
 
 
 def _observed(clause: Node, run: Run) -> str:

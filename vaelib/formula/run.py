@@ -22,7 +22,7 @@ from vaelib.formula.binders import (
     Mark,
 )
 from vaelib.formula.cursor import FONTS
-from vaelib.formula.environment import Env
+from vaelib.formula.environment import Env, is_normal
 from vaelib.formula.logs import exponential
 from vaelib.formula.reader import tex
 from vaelib.formula.scope import Map
@@ -297,7 +297,7 @@ class Run(Sums):
         if self.logish(node):
             return exponential(self.log(node, env))
         if name.key in self.scope.maps:
-            return self._mapped(self.scope.maps[name.key], [self.value(argument, env) for argument in node.targets])
+            return self._mapped(self.scope.maps[name.key], [self.value(part, env) for part in self._arguments(node)])
         slope = name.marks == "'" and Name(name.base, name.sub, "", name.accents, name.upper)
         if slope and slope.key in self.scope.maps and len(node.targets) == 1:
             return derivative(self, Derivative(Call(slope, node.targets), ()), env)
@@ -306,10 +306,22 @@ class Run(Sums):
         known = ", ".join([*self.scope.worlds, *self.scope.maps])
         raise IllTyped(f"Expected a density or a function that the scope knows ({known}), but got {node.plain}.")
 
+    def _arguments(self, node: Call) -> tuple[Node, ...]:
+        r"""What a function is taken at; of a law, \mathcal{L}(x; N(m, S)), its mean and its variance."""
+        function = self.scope.maps[node.name.key]  # type: ignore[attr-defined]
+        every = tuple(part for argument in (*node.targets, *node.parameters) for part in moments_of(argument))
+        return every if len(every) == len(function.of) else node.targets
+
     def _mapped(self, function: Map, arguments: list[Typed]) -> Typed:
         arguments = typed.same_depth(*arguments)
         data = np.asarray(function.f(*(argument.data for argument in arguments)))
         return Typed(data, function.rank)
+
+
+def moments_of(node: Node) -> tuple[Node, ...]:
+    """Mean and variance of N(m, S), without a place at which its density is taken; what is no such law by itself."""
+    parts = (*node.targets, *node.parameters) if isinstance(node, Call) and is_normal(node) else ()
+    return parts if len(parts) == 2 else (node,)
 
 
 def is_known_function(run: Run, call: Call) -> bool:

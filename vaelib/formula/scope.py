@@ -26,7 +26,8 @@ class Map:
 
     Args:
         f: takes one array for each argument, shape (*batch, *event), and returns shape (*batch, *event of its own).
-        of: the variables that it is taken at where it is written without arguments.
+        of: the variables that it is taken at where it is written without arguments. As many as f takes, if it is one
+            of what stands behind a semicolon, or of the mean and the variance of a law: L(x; N(m, S)).
         rank: 0 if it returns numbers, 1 for vectors, 2 for matrices.
     """
 

@@ -1,12 +1,14 @@
 """Derivatives of a formula by differences of fourth order, at a step that differs between the two resolutions.
 
-By a variable or an observation its value is moved; by a parameter the scope is built again, so that a law that depends
-on it moves too. What is neither is refused: moving a value that a law was built from would give a derivative of 0.
+Where the scope knows f' or f'' beside f, a gradient of f is read from there. By a variable or an observation its value
+is moved; by a parameter the scope is built again, so that a law that depends on it moves too. What is neither is
+refused: moving a value that a law was built from would give a derivative of 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,9 +32,9 @@ def derivative(run: Run, node: Derivative, env: Env) -> Typed:
     """The derivative by one variable, or one entry for each of several."""
     if node.order > 2:
         raise IllTyped(f"Expected a first or a second derivative, but got one of order {node.order}.")
-    run.approximate = True
     if not node.variables:
         return _of_call(run, node, env)
+    run.approximate = True
     parts = [_by(run, node.body, variable, node.order, env) for variable in node.variables]
     return parts[0] if len(parts) == 1 else typed.stack(parts)
 
@@ -44,6 +46,11 @@ def _of_call(run: Run, node: Derivative, env: Env) -> Typed:
         call = Call(call, tuple(Name(variable) for variable in run.scope.maps[call.key].of))
     if not (isinstance(call, Call) and len(call.targets) == 1):
         raise IllTyped(f"Expected a gradient by something, or of a function of one argument, but got {node.plain}.")
+    if isinstance(call.name, Name):
+        known = replace(call.name, marks=call.name.marks + "'" * node.order)
+        if known.key in run.scope.maps:
+            return run.value(Call(known, call.targets), env)
+    run.approximate = True
     at = run.value(call.targets[0], env)
     place = Name(r"\text{argument}")
 
@@ -80,25 +87,28 @@ def _by(run: Run, body: Node, variable: Node, order: int, env: Env) -> Typed:
 
     def rebuilt(value: Typed) -> Typed:
         again = type(run)(parameter.rebuild(value.data[()]), run.rule)
+        again.shares(run)
         return again.value(body, env)
 
     return _slope(run, rebuilt, typed.constant(parameter.value), order)
 
 
 def _slope(run: Run, f: Callable[[Typed], Typed], at: Typed, order: int) -> Typed:
-    """Differences in each coordinate of a number or a vector."""
+    """Differences in each coordinate of a number, a vector or a matrix, laid out like it."""
     step = 1e-3 if order == 1 else 4e-3
     if run.rule != run.rule.finest():
         step *= 0.8 if run.rule.fine else 1.4
     if at.rank == 0:
         return _difference(f, at, np.ones(()), step, order)
-    if at.rank > 1 or order > 1:
-        raise IllTyped(f"Expected a derivative by a number or a first one by a vector, but got {at.kind}.")
-    units = np.eye(at.event[0])
+    if order > 1:
+        raise IllTyped(f"Expected a second derivative by a number, but got one by {at.kind}.")
+    size = int(np.prod(at.event))
+    units = np.eye(size).reshape(size, *at.event)
     parts = [_difference(f, at, unit, step, order) for unit in units]
     if any(part.rank for part in parts):
         raise IllTyped("Expected the gradient of a number.")
-    return typed.stack(parts)
+    flat = typed.stack(parts)
+    return Typed(flat.data.reshape((*flat.data.shape[:-1], *at.event)), at.rank)
 
 
 def _difference(f: Callable[[Typed], Typed], at: Typed, unit: Array, step: float, order: int) -> Typed:

@@ -151,7 +151,7 @@ def divide(a: Typed, b: Typed) -> Typed:
 
 
 def power(a: Typed, exponent: Typed) -> Typed:
-    """a to the power of a number; of a matrix, whole powers alone."""
+    """a to the power of a number; of a matrix, whole powers and the symmetric root."""
     a, exponent = same_depth(a, exponent)
     if exponent.rank:
         raise IllTyped(f"Expected a number as an exponent, but got {exponent.kind}.")
@@ -166,6 +166,8 @@ def power(a: Typed, exponent: Typed) -> Typed:
             return _with(a, np.linalg.matrix_power(a.data, int(n)))
         except np.linalg.LinAlgError:
             raise IllTyped("Expected a matrix that can be inverted, but got a singular one.") from None
+    if a.rank == 2 and exponent.data.size == 1 and n == 0.5 and not a.identity:
+        return _root(a)
     raise IllTyped(
         f"Expected a number to be raised to a power, but got {a.kind} to the power {float(n):g}. "
         "The square of a vector is r^T r or its squared norm."
@@ -206,9 +208,12 @@ def trace(a: Typed) -> Typed:
 
 
 def diagonal(a: Typed) -> Typed:
-    """A diagonal matrix of a vector; the diagonal of a matrix as a matrix."""
+    """A diagonal matrix of a vector; of a matrix, the matrix that has its diagonal and is 0 beside it."""
+    if a.rank == 2 and not a.identity:
+        _square(a, "given to diag")
+        return replace(a, data=a.data * np.eye(a.data.shape[-1]))
     if a.rank != 1:
-        raise IllTyped(f"Expected diag of a vector, but got {a.kind}.")
+        raise IllTyped(f"Expected diag of a vector or a matrix, but got {a.kind}.")
     return Typed(a.data[..., :, None] * np.eye(a.data.shape[-1]), 2)
 
 
@@ -253,6 +258,15 @@ def _sized(a: Typed, like: Typed) -> Typed:
         return a
     _square(like, "added to the identity")
     return Typed(a.data[..., None, None] * np.eye(like.event[-1]), 2)
+
+
+def _root(a: Typed) -> Typed:
+    """The symmetric root of a symmetric matrix; NaN where an eigenvalue is negative."""
+    _square(a, "under a root")
+    if not np.allclose(a.data, np.swapaxes(a.data, -1, -2), rtol=1e-9, atol=1e-12):
+        raise IllTyped("Expected a symmetric matrix under a root, but got one that is not.")
+    values, vectors = np.linalg.eigh(a.data)
+    return replace(a, data=(vectors * quiet(np.sqrt, values)[..., None, :]) @ np.swapaxes(vectors, -1, -2))
 
 
 def _square(a: Typed, what: str) -> None:

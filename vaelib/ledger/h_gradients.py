@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -19,12 +20,12 @@ from vaelib.derivation import Derivation, derive
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import elbo
 from vaelib.estimate import Estimate
-from vaelib.formula import given, sampled, tex
-from vaelib.formula.scope import Map, Scope
-from vaelib.formula.worlds import Law, Table
-from vaelib.gradients import leave_one_out, pathwise, score, score_function
-from vaelib.quadrature import gauss_hermite, gauss_hermite_multivariate, gauss_legendre, trapezoid
-from vaelib.terms import KL, E, log_joint, log_lik, log_prior, log_q, post, prior, q
+from vaelib.formula import HALF, given, sampled, symbol, tex, where
+from vaelib.formula.scope import Map, Parameter, Scope
+from vaelib.formula.worlds import Law
+from vaelib.gradients import leave_one_out, pathwise, score_function
+from vaelib.quadrature import gauss_hermite, gauss_hermite_multivariate, trapezoid
+from vaelib.terms import KL, E, log_joint, log_lik, log_prior, log_q, prior, q
 from vaelib.witnesses import (
     STANDARD_NOISE,
     CurvedWitness,
@@ -48,7 +49,7 @@ EPS = float(np.finfo(float).eps)
 
 @dataclass(frozen=True)
 class Smooth:
-    """A Gaussian q, a function f(z) = a sin(w z) + b z^2 + c z^3, and a number to subtract from it as a baseline."""
+    """A Gaussian q, f(z) = a_0 sin(w z) + a_2 z^2 + a_3 z^3, and a number to subtract from f as a baseline."""
 
     q: Normal
     amplitude: float
@@ -71,20 +72,12 @@ class Smooth:
         wave = self.amplitude * self.frequency * np.cos(self.frequency * z)
         return wave + 2 * self.quadratic * z + 3 * self.cubic * z**2
 
-    @property
-    def closed_form(self) -> Array:
-        """The gradient in (mu, sigma) of a exp(-w^2 sigma^2 / 2) sin(w mu) + b (mu^2 + sigma^2) + c (mu^3 + 3 mu sigma^2)."""
-        mu, sigma, w = self.q.loc, self.q.scale, self.frequency
-        damped = self.amplitude * w * np.exp(-((w * sigma) ** 2) / 2)
-        by_mu = damped * np.cos(w * mu) + 2 * self.quadratic * mu + 3 * self.cubic * (mu**2 + sigma**2)
-        by_sigma = -damped * w * sigma * np.sin(w * mu) + 2 * self.quadratic * sigma + 6 * self.cubic * mu * sigma
-        return np.array([by_mu, by_sigma])
-
     def scope(self) -> Scope:
-        """q = N(mu, sigma^2), the function f, and the baseline b."""
+        """q = N(mu, sigma^2), the function f with its four numbers, and the baseline b."""
+        numbers = {"a_0": self.amplitude, r"\omega": self.frequency, "a_2": self.quadratic, "a_3": self.cubic}
         return Scope(
             worlds={"q": Law("z", self.q)},
-            values={**moment_names(self.q), "b": self.baseline},
+            values={**moment_names(self.q), **numbers, "b": self.baseline},
             maps={"f": Map(self.f), "f'": Map(self.slope)},
             laws={"": "q", **STANDARD_NOISE},
             parameters=moment_parameters(self.q, lambda moved: replace(self, q=moved).scope()),
@@ -101,72 +94,32 @@ def over_noise(g: Callable[[Array], Any]) -> Estimate:
     return gauss_hermite(integrand, 0.0, 1.0, n=40)
 
 
-def spread(samples: Callable[[Array], Array]) -> Any:
-    """Var[samples(eps)], as the mean square about the mean."""
-    mean = over_noise(samples).value
-    return over_noise(lambda noise: (samples(noise) - mean) ** 2)
-
-
-def differences(expectation: Callable[[Any, Normal], Any]) -> Callable[[Any, float], Array]:
-    """Central differences in (mu, sigma) of expectation(witness, q)."""
-
-    def value(w: Any, h: float) -> Array:
-        mu, sigma = w.q.loc, w.q.scale
-        ends = [(Normal(mu + h, sigma), Normal(mu - h, sigma)), (Normal(mu, sigma + h), Normal(mu, sigma - h))]
-        return np.array([(expectation(w, up) - expectation(w, down)) / (2 * h) for up, down in ends])
-
-    return value
-
-
-def around(w: Any) -> tuple[float, float]:
-    """An interval outside of which q has no mass, whatever polynomial it is multiplied with."""
-    return w.q.loc - 13 * w.q.scale, w.q.loc + 13 * w.q.scale
-
-
-def mean_over_z(w: Smooth, law: Normal) -> Any:
-    return trapezoid(lambda z: np.exp(law.log_prob(z)) * w.f(z), *around(w)).value
-
-
-def mean_over_noise(w: Smooth, law: Normal) -> Any:
-    return over_noise(lambda noise: w.f(law.transform(noise))).value
-
-
-def weighted_score(w: Smooth, weight: Callable[[Array], Array]) -> Estimate:
-    """E_q[weight(z) grad log q(z)]."""
-
-    def integrand(z: Array) -> Array:
-        gap = z - w.q.loc
-        scores = np.stack([gap / w.q.scale**2, gap**2 / w.q.scale**3 - 1 / w.q.scale], axis=-1)
-        return (np.exp(w.q.log_prob(z)) * weight(z))[:, None] * scores
-
-    return trapezoid(integrand, *around(w))
-
-
 H1 = (
     derive(
         "H1",
         "the pathwise gradient",
         Smooth.draw,
-        assumptions="f is differentiable, and |f'(mu + sigma eps)| (1 + |eps|) is dominated by an integrable function",
+        assumptions="f is continuous, smooth but for single kinks; |f'(mu + sigma eps)| (1 + |eps|) has an integrable bound",
         source="Kingma and Welling 2014, section 2.4; Mohamed et al. 2020, section 5",
     )
-    .start(
-        given(r"\nabla_{\mu,\sigma} \int N(z;\, \mu, \sigma^2)\, f(z)\,dz", differences(mean_over_z)),
-        step=1e-2,
-        resolution=1e-3,
+    .start(tex(r"\nabla_{\mu,\sigma} \int N(z;\, \mu, \sigma^2)\, f(z)\,dz"), why="this is what we want")
+    .eq(
+        tex(r"\nabla_{\mu,\sigma}\, \mathbb{E}_{\varepsilon}[f(\mu + \sigma\varepsilon)]"),
+        "change of variables: z = mu + sigma eps, eps ~ N(0, 1)",
+        why="the law of eps is free of mu and sigma",
+        needs="sigma > 0",
     )
     .eq(
-        given(
-            r"\nabla_{\mu,\sigma}\, \mathbb{E}_{\varepsilon}[f(\mu + \sigma\varepsilon)]", differences(mean_over_noise)
-        ),
-        "change of variables: z = mu + sigma eps, eps ~ N(0, 1)",
-        step=1e-2,
-        resolution=1e-3,
+        tex(r"\mathbb{E}_{\varepsilon}[\nabla_{\mu,\sigma} f(\mu + \sigma\varepsilon)]"),
+        "derivative under the integral",
+        why="an average of gradients",
+        needs="f continuous, and a bound on f' with a finite mean",
     )
     .eq(
         tex(r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]"),
-        "derivative under the integral; chain rule",
-        resolution=1e-3,
+        "chain rule: dz/dmu = 1, dz/dsigma = eps",
+        why="ready to sample",
+        needs="f' but for single points, which have no weight",
     )
     .slip(
         "noise forgotten",
@@ -176,7 +129,7 @@ H1 = (
     .slip(
         "f for its derivative",
         tex(r"\mathbb{E}_{\varepsilon}\left[f(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]"),
-        "f stands where its derivative belongs.",
+        "f was written where its derivative belongs.",
     )
     .slip(
         "sigma detached",
@@ -203,15 +156,15 @@ H1 = (
     )
     .slip(
         "noise scaled by the variance",
-        given("TODO", lambda w: over_noise(lambda e: pathwise(Normal(w.q.loc, w.q.scale**2), w.slope, e))),
+        tex(r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma^2\varepsilon)\,(1,\ \varepsilon)\right]"),
         "z = mu + sigma^2 eps: the noise is multiplied by the standard deviation.",
     )
     .eq(
-        given(
-            r"\nabla_{\mu,\sigma} \left(a e^{-\omega^2\sigma^2/2} \sin\omega\mu + b(\mu^2 + \sigma^2) + c(\mu^3 + 3\mu\sigma^2)\right)",
-            lambda w: w.closed_form,
+        tex(
+            r"\nabla_{\mu,\sigma} \left(a_0 e^{-\omega^2\sigma^2/2} \sin(\omega\mu) + a_2 (\mu^2 + \sigma^2) + a_3 (\mu^3 + 3\mu\sigma^2)\right)"
         ),
-        "here f = a sin(wz) + bz^2 + cz^3: moments of a Gaussian",
+        "f = a_0 sin(wz) + a_2 z^2 + a_3 z^3: Gaussian moments",
+        why="a check without any sampling",
     )
 )
 
@@ -220,25 +173,26 @@ H2 = (
         "H2",
         "the score-function gradient",
         Smooth.draw,
-        assumptions="q > 0 is differentiable in its parameters, f need not be; |f grad q| is dominated",
+        assumptions="q > 0 is differentiable in its parameters, f need not be; |f grad q| has an integrable bound",
         source="Williams 1992; Mohamed et al. 2020, section 4",
     )
-    .start(
-        given(r"\nabla_{\mu,\sigma} \int N(z;\, \mu, \sigma^2)\, f(z)\,dz", differences(mean_over_z)),
-        step=1e-2,
-        resolution=1e-3,
-    )
+    .start(tex(r"\nabla_{\mu,\sigma} \int N(z;\, \mu, \sigma^2)\, f(z)\,dz"), why="as before")
     .eq(
         tex(r"\int f(z)\, \nabla_{\mu,\sigma} N(z;\, \mu, \sigma^2)\,dz"),
         "derivative under the integral: only the density moves",
-        resolution=1e-3,
+        why="f does not hold mu and sigma",
+        needs="an integrable bound on |f grad q|",
     )
     .eq(
         tex(r"\mathbb{E}_{q}\left[f(z)\, \nabla_{\mu,\sigma} \log q(z)\right]"),
-        "grad q = q grad log q: an expectation again",
+        "grad q = q grad log q",
+        why="an expectation again: it can be sampled",
+        needs="q(z) > 0",
     )
     .slip(
-        "minus", given("TODO", lambda w: -weighted_score(w, w.f)), "the sign is wrong: grad log q enters with a plus."
+        "minus",
+        tex(r"-\mathbb{E}_{q}\left[f(z)\, \nabla_{\mu,\sigma} \log q(z)\right]"),
+        "the sign is wrong: grad log q enters with a plus.",
     )
     .slip(
         "grad q for grad log q",
@@ -254,7 +208,9 @@ H2 = (
         tex(
             r"\mathbb{E}_{\varepsilon}\left[f(\mu + \sigma\varepsilon)\, \tfrac{1}{\sigma} (\varepsilon,\ \varepsilon^2 - 1)\right]"
         ),
-        "insert the score, then z = mu + sigma eps",
+        "the score of a Gaussian, then z = mu + sigma eps",
+        why="insert z only now",
+        needs="z held fixed before",
     )
     .slip(
         "no 1/sigma",
@@ -277,117 +233,96 @@ H2 = (
     )
     .slip(
         "differentiated along the path",
-        given(
-            r"\mathbb{E}_{\varepsilon}\left[f(z)\, \nabla_{\mu,\sigma} \log q(\mu + \sigma\varepsilon)\right]",
-            lambda w: over_noise(lambda e: (0 * e, -w.f(w.q.transform(e)) / w.q.scale)),
+        tex(
+            r"\mathbb{E}_{\varepsilon}\left[f(\mu + \sigma\varepsilon)\, \nabla_{\mu,\sigma} \log q(\mu + \sigma\varepsilon)\right]"
         ),
         "z was not held fixed: along z = mu + sigma eps, log q changes by -log sigma alone.",
     )
     .eq(
         tex(r"\mathbb{E}_{\varepsilon}\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]"),
-        "H1: by parts, where f is differentiable",
+        "by parts, where f is differentiable: H1",
+        why="both ways give one gradient",
     )
 )
 
 
-def b_times(w: Smooth, b: Any) -> Callable[[Array], Array]:
-    """(f - b) d log q / d mu, as a function of the noise."""
-    return lambda noise: score_function(w.q, w.f, noise, b).loc
+def at_best_baseline(w: Smooth) -> Estimate:
+    """Var[(f - b*) s] of the package's estimator, with b* = E[f s^2] / E[s^2]."""
+
+    def weights(noise: Array) -> Array:
+        return np.stack([w.f(w.q.transform(noise)) * noise**2, noise**2], axis=-1)
+
+    mixed, size = over_noise(weights).value
+    samples = partial(score_function, w.q, w.f, baseline=mixed / size)
+    mean = over_noise(lambda e: samples(e).loc).value
+    return over_noise(lambda e: (samples(e).loc - mean) ** 2)
 
 
-def moments(w: Smooth) -> tuple[float, float, float, float]:
-    """E[f s], E[f^2 s^2], E[f s^2], E[s^2] with s = (z - mu) / sigma^2, by the trapezoid rule."""
-
-    def integrand(z: Array) -> Array:
-        s, f = (z - w.q.loc) / w.q.scale**2, w.f(z)
-        return np.exp(w.q.log_prob(z))[:, None] * np.stack([f * s, (f * s) ** 2, f * s**2, s**2], axis=-1)
-
-    return tuple(trapezoid(integrand, *around(w)).value)
-
-
-def expanded(w: Smooth) -> Any:
-    mean, square, mixed, size = moments(w)
-    return square - 2 * w.baseline * mixed + w.baseline**2 * size - mean**2
-
-
-def completed(w: Smooth) -> Any:
-    mean, square, mixed, size = moments(w)
-    return size * (w.baseline - mixed / size) ** 2 + square - mixed**2 / size - mean**2
-
-
-def least(w: Smooth) -> Any:
-    mean, square, mixed, size = moments(w)
-    return square - mean**2 - mixed**2 / size
-
-
-def best_baseline(w: Smooth) -> Any:
-    _, _, mixed, size = moments(w)
-    return mixed / size
-
+squared_mean = tex(r"\mathbb{E}[f s]^2")
+above_the_best = tex(r"\mathbb{E}[s^2]\,(b - b^*)^2")
+saved = tex(r"\frac{\mathrm{Cov}(f s, s)^2}{\mathrm{Var}[s]}")
+all_of_it = tex(r"\mathrm{Var}[f s]")
 
 H9 = (
     derive(
         "H9",
         "a baseline: the mean stays, the variance is a parabola",
         Smooth.draw,
-        assumptions="b does not depend on the sample; s = d log q / d mu has a finite second moment",
+        assumptions="b does not depend on the sample; s = d log q / d mu, and f s, have a finite second moment",
         source="Greensmith, Bartlett and Baxter 2004; Mohamed et al. 2020, section 7.4",
     )
-    .start(
-        tex(r"\mathrm{Var}\left[(f - b)\,s\right], \quad s = \partial_\mu \log q(z)"),
-        why="the spread of the package's estimator with baseline b",
+    .start(tex(r"\mathrm{Var}\left[(f - b)\,s\right], \quad s = \partial_\mu \log q(z)"), why="which b is best?")
+    .eq(
+        tex(r"\mathbb{E}[(f - b)^2 s^2]") - squared_mean,
+        "second moment less squared mean; E[s] = 0",
+        why="the mean is free of b",
     )
-    .eq(tex(r"\mathbb{E}[(f - b)^2 s^2] - \mathbb{E}[f s]^2"), "E[s] = 0, so the mean is E[fs] whatever b is")
     .slip(
         "mean shifted by b",
-        given(
-            "TODO",
-            lambda w: (
-                over_noise(lambda e: b_times(w, w.baseline)(e) ** 2)
-                - (over_noise(b_times(w, 0.0)).value - w.baseline) ** 2
-            ),
-        ),
+        tex(r"\mathbb{E}[(f - b)^2 s^2] - (\mathbb{E}[f s] - b)^2"),
         "b was subtracted from the mean: E[bs] = b E[s] = 0.",
     )
     .slip(
         "baseline from its own sample",
-        given("TODO", lambda w: over_noise(lambda e: (w.f(w.q.transform(e)) - w.f(w.q.transform(e))) * e)),
+        tex(r"\mathrm{Var}\left[(f - f)\,s\right]"),
         "the baseline was computed from its own sample: with b = f nothing is left.",
     )
     .eq(
-        tex(r"\mathbb{E}[f^2 s^2] - 2b\,\mathbb{E}[f s^2] + b^2\,\mathbb{E}[s^2] - \mathbb{E}[f s]^2"),
-        "expand the square: a parabola in b",
+        tex(r"\mathbb{E}[f^2 s^2] - 2b\,\mathbb{E}[f s^2] + b^2\,\mathbb{E}[s^2]") - squared_mean,
+        "expand the square",
+        why="a parabola in b",
+        needs="E[s^2] and E[f^2 s^2] finite",
     )
     .slip(
         "factor 2 lost",
-        given("TODO", lambda w: expanded(w) + w.baseline * moments(w)[2]),
+        tex(r"\mathbb{E}[f^2 s^2] - b\,\mathbb{E}[f s^2] + b^2\,\mathbb{E}[s^2]") - squared_mean,
         "the mixed term lost its factor 2.",
     )
     .eq(
-        tex(
-            r"\mathbb{E}[s^2]\,(b - b^*)^2 + \mathbb{E}[f^2 s^2] - \frac{\mathbb{E}[f s^2]^2}{\mathbb{E}[s^2]} - \mathbb{E}[f s]^2, \quad b^* = \frac{\mathbb{E}[f s^2]}{\mathbb{E}[s^2]}"
+        where(
+            above_the_best + tex(r"\mathbb{E}[f^2 s^2] - \frac{\mathbb{E}[f s^2]^2}{\mathbb{E}[s^2]}") - squared_mean,
+            (symbol("b^*"), tex(r"\frac{\mathbb{E}[f s^2]}{\mathbb{E}[s^2]}")),
         ),
         "complete the square",
+        why="its lowest point is seen",
     )
     .ge(
-        tex(r"\mathrm{Var}[f s] - \frac{\mathrm{Cov}(f s, s)^2}{\mathrm{Var}[s]}"),
+        all_of_it - saved,
         "a square is not negative; E[s] = 0",
-        gap=lambda w: moments(w)[3] * (w.baseline - best_baseline(w)) ** 2,
+        why="what a baseline can save",
+        gap=above_the_best,
     )
     .slip(
         "variance raised",
-        tex(r"\mathrm{Var}[f s] + \frac{\mathrm{Cov}(f s, s)^2}{\mathrm{Var}[s]}"),
+        all_of_it + saved,
         "the reduction was added: the best baseline lowers the variance.",
     )
     .slip(
         "covariance not squared",
-        tex(r"\mathrm{Var}[f s] - \frac{\mathrm{Cov}(f s, s)}{\mathrm{Var}[s]}"),
+        all_of_it - tex(r"\frac{\mathrm{Cov}(f s, s)}{\mathrm{Var}[s]}"),
         "the covariance was not squared.",
     )
-    .eq(
-        given(r"\mathrm{Var}\left[(f - b^*)\,s\right]", lambda w: spread(b_times(w, best_baseline(w)))),
-        "attained at b = b*",
-    )
+    .eq(given(r"\mathrm{Var}\left[(f - b^*)\,s\right]", at_best_baseline), "attained at b = b*, by the package")
     .slip(
         "mean of f as the best",
         tex(r"\mathrm{Var}\left[(f - \mathbb{E}f)\,s\right]"),
@@ -414,11 +349,15 @@ H20 = (
         source="Mohamed et al. 2020, section 3",
     )
     .start(tex(r"\int z^2\, \partial_\sigma N(z;\, \mu, \sigma^2)\,dz"), why="what is estimated")
-    .eq(tex(r"\partial_\sigma (\mu^2 + \sigma^2)"), "outside the integral: second moment of a Gaussian")
-    .slip("no 2", given("TODO", lambda w: w.q.scale), "the derivative of sigma^2 lost its factor 2.")
+    .eq(
+        tex(r"\partial_\sigma (\mu^2 + \sigma^2)"),
+        "outside the integral: second moment of a Gaussian",
+        why="the exact value",
+    )
+    .slip("no 2", tex(r"\sigma"), "the derivative of sigma^2 lost its factor 2.")
     .slip(
         "in the variance",
-        given("TODO", lambda w: 1.0 + 0 * w.q.scale),
+        tex("1"),
         "the derivative in sigma^2: that is 1, and the one in sigma is 2 sigma.",
         real="public issue threads: scale, variance and log-variance mixed up",
     )
@@ -428,6 +367,8 @@ H20 = (
             lambda w, rng, n: pathwise(w.q, double, rng.standard_normal(n)).scale,
         ),
         "pathwise, H1; |z| is compared with 4.5",
+        why="an error in units of its standard error",
+        needs="a finite variance: a polynomial in eps has one",
         num_samples=100_000,
         resolution=0.5,
     )
@@ -453,8 +394,9 @@ H20 = (
             lambda w, rng, n: score_function(w.q, square, rng.standard_normal(n)).scale,
         ),
         "score function, H2",
+        why="f is not differentiated",
         num_samples=100_000,
-        resolution=4.0,
+        resolution=4.0,  # the price of the score function where q is wide
     )
     .slip(
         "normalizer forgotten",
@@ -484,136 +426,123 @@ class Vector:
     def draw(cls, rng: Rng, d: int = 3) -> Vector:
         return cls(DiagonalNormal(away_from_zero(rng, 0.3, 1.3, (d,)), generic_scale(rng, (d,))))
 
+    def scope(self) -> Scope:
+        """q(z) with means mu_i and scales sigma_i; a line holds for each coordinate i."""
+        d = self.q.loc.size
+        return Scope(
+            worlds={"q": Law("z", self.q)},
+            values={r"\mu": self.q.loc, r"\sigma": self.q.scale},
+            ranges={"i": d, "j": d},
+            maps={"f": Map(length)},
+            laws={"": "q", **STANDARD_NOISE},
+            every=("i",),
+        )
+
 
 def length(z: Array) -> Array:
     """|z|^2, (n,) for z of shape (n, d)."""
     return (z**2).sum(axis=-1)
 
 
-def over_vectors(w: Vector, g: Callable[[Array], Array]) -> Any:
-    """E[g(eps)] for standard normal eps in d dimensions, g: (n, d) -> (n, ...); exact for these polynomials."""
+def spreads(w: Vector, samples: Callable[[Array], Any]) -> Any:
+    """The variance of an estimator of the gradient in each mean, over all noise; exact, for these are polynomials."""
     d = w.q.loc.size
-    return gauss_hermite_multivariate(g, np.zeros(d), np.eye(d), n=4)
+    over = partial(gauss_hermite_multivariate, loc=np.zeros(d), scale_tril=np.eye(d), n=4)
+    mean = over(lambda noise: samples(noise).loc).value
+    return over(lambda noise: (samples(noise).loc - mean) ** 2)
 
 
-def spreads(w: Vector, samples: Callable[[Array], Array]) -> Any:
-    """The variance of each coordinate of samples(eps)."""
-    mean = over_vectors(w, samples).value
-    return over_vectors(w, lambda noise: (samples(noise) - mean) ** 2)
-
-
-def bare(w: Vector) -> Callable[[Array], Array]:
-    return lambda noise: score_function(w.q, length, noise).loc
-
-
-def mean_length(w: Vector) -> Any:
-    """E|z|^2 = sum_j (mu_j^2 + sigma_j^2)."""
-    return (w.q.loc**2 + w.q.scale**2).sum()
-
-
-def others(w: Vector) -> tuple[Array, Array]:
-    """Mean m_i and variance v_i of the sum of z_j^2 over all j but i."""
-    m, v = w.q.loc**2 + w.q.scale**2, 4 * w.q.loc**2 * w.q.scale**2 + 2 * w.q.scale**4
-    return m.sum() - m, v.sum() - v
-
-
-def split(w: Vector) -> Array:
-    """(E[z_i^4 e^2] + 2 m_i E[z_i^2 e^2] + v_i + m_i^2) / sigma_i^2 - 4 mu_i^2, with one-dimensional moments."""
-    m, v = others(w)
-
-    def moment(power: int) -> Array:
-        return gauss_hermite(
-            lambda e: (w.q.loc + w.q.scale * e[:, None]) ** power * e[:, None] ** 2, 0.0, 1.0, n=6
-        ).value
-
-    return (moment(4) + 2 * m * moment(2) + v + m**2) / w.q.scale**2 - 4 * w.q.loc**2
-
-
-def bare_closed(w: Vector, dimension_one: bool = False) -> Array:
-    mu2, sigma2 = w.q.loc**2, w.q.scale**2
-    m, v = (0 * mu2, 0 * mu2) if dimension_one else others(w)
-    return mu2**2 / sigma2 + 14 * mu2 + 15 * sigma2 + (2 * (mu2 + 3 * sigma2) * m + m**2 + v) / sigma2
-
-
-def with_baseline(w: Vector) -> Array:
-    return 8 * w.q.loc**2 + 10 * w.q.scale**2 + others(w)[1] / w.q.scale**2
-
+second_moment, square_of_mean = tex(r"\mathbb{E}\left[f(z)^2 s_i^2\right]"), tex(r"4\mu_i^2")
+score_of_i = symbol("s_i"), tex(r"\frac{z_i - \mu_i}{\sigma_i^2}")
+moment_4, moment_2 = (
+    tex(rf"\mathbb{{E}}_{{\varepsilon}}[(\mu_i + \sigma_i\varepsilon)^{n} \varepsilon^2]") for n in (4, 2)
+)
+one_coordinate = tex(r"\frac{\mu_i^4}{\sigma_i^2} + 14\mu_i^2 + 15\sigma_i^2")
+the_others = tex(r"\frac{2(\mu_i^2 + 3\sigma_i^2)\,m_i + m_i^2 + v_i}{\sigma_i^2}")
+spread_of_others = tex(r"\frac{v_i}{\sigma_i^2}")
 
 H7 = (
     derive(
         "H7",
         "variance of three estimators, in d dimensions",
         Vector.draw,
-        assumptions="f(z) = |z|^2, independent coordinates, one sample; m and v are mean and variance of the other z_j^2, summed",
+        assumptions="f(z) = |z|^2, independent coordinates, one sample; m_i and v_i are mean and variance of the other z_j^2, summed",
         source="Mohamed et al. 2020, section 3; worked out here",
     )
     .start(
-        given(r"\mathrm{Var}\left[f(z)\, \partial_{\mu_i} \log q(z)\right]", lambda w: spreads(w, bare(w))),
-        why="score function; every coordinate i has its own",
+        given(
+            r"\mathrm{Var}\left[f(z)\, \partial_{\mu_i} \log q(z)\right]",
+            lambda w: spreads(w, lambda e: score_function(w.q, length, e)),
+        ),
+        why="score function, as the package computes it; every coordinate i has its own",
     )
     .eq(
-        given(
-            r"\mathbb{E}\left[f^2 (\partial_{\mu_i} \log q)^2\right] - (2\mu_i)^2",
-            lambda w: over_vectors(w, lambda e: bare(w)(e) ** 2) - 4 * w.q.loc**2,
-        ),
+        where(second_moment - square_of_mean, score_of_i),
         "second moment less the square of the mean 2 mu_i",
+        why="the mean is known",
     )
     .slip(
         "mean not subtracted",
-        given("TODO", lambda w: over_vectors(w, lambda e: bare(w)(e) ** 2)),
+        where(second_moment, score_of_i),
         "the second moment was taken for the variance.",
     )
     .eq(
-        given(
-            r"\tfrac{1}{\sigma_i^2} \left(\mathbb{E}[z_i^4 \varepsilon_i^2] + 2 m\, \mathbb{E}[z_i^2 \varepsilon_i^2] + m^2 + v\right) - 4\mu_i^2",
-            split,
+        where(
+            (moment_4 + tex("2 m_i") * moment_2 + tex("m_i^2 + v_i")) / tex(r"\sigma_i^2") - square_of_mean,
+            (symbol("m_i"), tex(r"\sum_{j \ne i} (\mu_j^2 + \sigma_j^2)")),
+            (symbol("v_i"), tex(r"\sum_{j \ne i} (4\mu_j^2\sigma_j^2 + 2\sigma_j^4)")),
         ),
         "f = z_i^2 + the others, which are independent of it",
+        why="one-dimensional moments",
+        needs="independent coordinates",
     )
     .eq(
-        given(
-            r"\frac{\mu_i^4}{\sigma_i^2} + 14\mu_i^2 + 15\sigma_i^2 + \frac{2(\mu_i^2 + 3\sigma_i^2)\,m + m^2 + v}{\sigma_i^2}",
-            bare_closed,
-        ),
-        "E eps^2 = 1, E eps^4 = 3, E eps^6 = 15",
+        one_coordinate + the_others,
+        "E eps^2 = 1, E eps^4 = 3, E eps^6 = 15; odd moments are zero",
+        why="18 - 4 = 14",
     )
     .slip(
         "mean subtracted twice",
-        given("TODO", lambda w: bare_closed(w) - 4 * w.q.loc**2),
+        one_coordinate + the_others - square_of_mean,
         "the square of the mean was subtracted twice: 18 - 4 = 14.",
     )
     .slip(
         "one dimension only",
-        given(r"\frac{\mu_i^4}{\sigma_i^2} + 14\mu_i^2 + 15\sigma_i^2", lambda w: bare_closed(w, dimension_one=True)),
+        one_coordinate,
         "the formula for one dimension was used: the other coordinates are in f and add noise.",
     )
     .gt(
         given(
             r"\mathrm{Var}\left[(f(z) - \mathbb{E}f)\, \partial_{\mu_i} \log q(z)\right]",
-            lambda w: spreads(w, lambda e: score_function(w.q, length, e, mean_length(w)).loc),
+            lambda w: spreads(w, lambda e: score_function(w.q, length, e, (w.q.loc**2 + w.q.scale**2).sum())),
         ),
         "subtract the mean b = E[f] as a baseline, H9",
-        gap=lambda w: mean_length(w) ** 2 / w.q.scale**2 + 4 * mean_length(w),
+        why="as the package computes it",
+        gap=tex(r"\frac{a^2}{\sigma_i^2} + 4a, \quad a = \sum_j (\mu_j^2 + \sigma_j^2)"),
     )
-    .eq(given(r"8\mu_i^2 + 10\sigma_i^2 + \frac{v}{\sigma_i^2}", with_baseline), "the same moments; m is gone")
+    .eq(
+        tex(r"8\mu_i^2 + 10\sigma_i^2") + spread_of_others,
+        "the same moments with f - E[f] for f",
+        why="m_i is gone, v_i is not",
+    )
     .slip(
         "baseline that removes the others",
-        given(r"8\mu_i^2 + 10\sigma_i^2", lambda w: 8 * w.q.loc**2 + 10 * w.q.scale**2),
+        tex(r"8\mu_i^2 + 10\sigma_i^2"),
         "the baseline was taken to remove the other coordinates: it removes their mean, not their spread.",
     )
     .gt(
         given(
-            r"\mathrm{Var}\left[\partial_{z_i} f(z)\right]",
-            lambda w: spreads(w, lambda e: pathwise(w.q, double, e).loc),
+            r"\mathrm{Var}\left[\partial_{z_i} f(z)\right]", lambda w: spreads(w, lambda e: pathwise(w.q, double, e))
         ),
-        "pathwise: it does not see the other coordinates",
-        gap=lambda w: 8 * w.q.loc**2 + 6 * w.q.scale**2 + others(w)[1] / w.q.scale**2,
+        "pathwise, as the package computes it",
+        why="it does not see the other coordinates",
+        gap=tex(r"8\mu_i^2 + 6\sigma_i^2") + spread_of_others,
     )
     .slip("equal variances", says="two unbiased estimators were taken to have the same variance.", relation="=")
-    .eq(given(r"4\sigma_i^2", lambda w: 4 * w.q.scale**2), "the derivative is 2 z_i")
+    .eq(tex(r"4\sigma_i^2"), "the derivative is 2 z_i, and Var[z_i] is sigma_i^2")
     .slip(
         "variance of z doubled",
-        given(r"2\sigma_i^2", lambda w: 2 * w.q.scale**2),
+        tex(r"2\sigma_i^2"),
         "the factor 2 of the derivative was not squared: Var[2z] = 4 Var[z].",
     )
 )
@@ -624,7 +553,7 @@ H7 = (
 
 @dataclass(frozen=True)
 class Surface:
-    """A Gaussian with correlated coordinates (k = 2) and f(z) = sin(a.z) + c (b.z)^4, whose mean is known."""
+    """A Gaussian with correlated coordinates (k = 2) and f(z) = sin(a.z) + c (b.z)^4."""
 
     q: MultivariateNormal
     a: Array
@@ -633,59 +562,41 @@ class Surface:
 
     @classmethod
     def draw(cls, rng: Rng, k: int = 2) -> Surface:
+        """Generic ones alone: the steps of the derivatives are as large as for parameters of order one."""
         law = MultivariateNormal(away_from_zero(rng, 0.3, 1.0, (k,)), generic_covariance(rng, k))
         a, b = away_from_zero(rng, 0.3, 0.8, (2, k))
         return cls(law, a, b, float(away_from_zero(rng, 0.2, 0.6)))
-
-    def mean(self, loc: Array, covariance: Array) -> Any:
-        """E[f] under N(loc, covariance): exp(-a'Sa / 2) sin(a'm) + c (t^4 + 6 t^2 s + 3 s^2), t = b'm, s = b'Sb."""
-        t, s = self.b @ loc, self.b @ covariance @ self.b
-        return np.exp(-self.a @ covariance @ self.a / 2) * np.sin(self.a @ loc) + self.c * (
-            t**4 + 6 * t**2 * s + 3 * s**2
-        )
 
     def f(self, z: Array) -> Array:
         return np.sin(z @ self.a) + self.c * (z @ self.b) ** 4
 
     def gradient(self, z: Array) -> Array:
         """(n, k)."""
-        return np.cos(z @ self.a)[:, None] * self.a + (4 * self.c * (z @ self.b) ** 3)[:, None] * self.b
+        return np.cos(z @ self.a)[..., None] * self.a + (4 * self.c * (z @ self.b) ** 3)[..., None] * self.b
 
     def curvature(self, z: Array) -> Array:
         """The matrix of second derivatives, (n, k, k)."""
-        wave = -np.sin(z @ self.a)[:, None, None] * np.outer(self.a, self.a)
-        return wave + (12 * self.c * (z @ self.b) ** 2)[:, None, None] * np.outer(self.b, self.b)
+        wave = -np.sin(z @ self.a)[..., None, None] * np.outer(self.a, self.a)
+        return wave + (12 * self.c * (z @ self.b) ** 2)[..., None, None] * np.outer(self.b, self.b)
 
+    def scope(self) -> Scope:
+        """q = N(mu, Sigma), Sigma = L L^T; f and its derivatives."""
+        q, k = self.q, self.q.loc.size
 
-def over_plane(w: Surface, g: Callable[[Array, Array], Array]) -> Estimate:
-    """E[g(z, eps)] with z = mu + L eps, by the package's `transform`."""
-    k = w.q.loc.size
-    return gauss_hermite_multivariate(lambda e: g(w.q.transform(e), e), np.zeros(k), np.eye(k), n=14)
+        def moved(loc: Array, covariance: Array) -> Scope:
+            return replace(self, q=MultivariateNormal(loc, (covariance + covariance.T) / 2)).scope()
 
-
-def standardized(w: Surface, z: Array) -> Array:
-    """Sigma^-1 (z - mu), (n, k)."""
-    return np.linalg.solve(w.q.covariance, (z - w.q.loc).T).T
-
-
-def slopes(
-    change: Callable[[Surface, Array, float], Any], directions: list[Array]
-) -> Callable[[Surface, float], Array]:
-    """Central differences of change(w, direction, step)."""
-
-    def value(w: Surface, h: float) -> Array:
-        return np.array([(change(w, d, h) - change(w, d, -h)) / (2 * h) for d in directions])
-
-    return value
-
-
-AXES = [np.array([1.0, 0.0]), np.array([0.0, 1.0])]
-ENTRIES = [np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 0.0], [0.0, 1.0]])]
-LOWER = ([0, 1, 1], [0, 0, 1])  # the entries 11, 21, 22 of a matrix
-
-
-def lower(matrix: Array) -> Array:
-    return matrix[(..., *LOWER)]
+        return Scope(
+            worlds={"q": Law("z", q), "n": Law(r"\varepsilon", DiagonalNormal(np.zeros(k), np.ones(k)))},
+            values={r"\mu": q.loc, r"\Sigma": q.covariance, "L": q.cholesky},
+            maps={"f": Map(self.f), "f'": Map(self.gradient, rank=1), "f''": Map(self.curvature, rank=2)},
+            laws={"": "q", r"\varepsilon": r"n(\varepsilon)"},
+            parameters={
+                r"\mu": Parameter(q.loc, lambda loc: moved(loc, q.covariance)),
+                r"\Sigma": Parameter(q.covariance, lambda covariance: moved(q.loc, covariance)),
+                "L": Parameter(q.cholesky, lambda factor: moved(q.loc, factor @ factor.T)),
+            },
+        )
 
 
 H4 = (
@@ -696,65 +607,39 @@ H4 = (
         assumptions="f is differentiable and grows more slowly than exp(c |z|^2) for every c > 0",
         source="Bonnet 1964; Rezende, Mohamed and Wierstra 2014, section 3",
     )
-    .start(
-        given(
-            r"\nabla_\mu\, \mathbb{E}_{N(\mu, \Sigma)}[f(z)]",
-            slopes(lambda w, d, h: w.mean(w.q.loc + h * d, w.q.covariance), AXES),
-        ),
-        step=1e-2,
-        resolution=1e-3,
-    )
+    .start(tex(r"\nabla_\mu\, \mathbb{E}_{N(\mu, \Sigma)}[f(z)]"), why="this is what we want")
     .eq(
-        given(
-            r"\mathbb{E}\left[f(z)\, \Sigma^{-1}(z - \mu)\right]",
-            lambda w: over_plane(w, lambda z, e: w.f(z)[:, None] * standardized(w, z)),
-        ),
+        tex(r"\mathbb{E}\left[f(z)\, \Sigma^{-1}(z - \mu)\right]"),
         "score function, H2",
-        resolution=1e-3,
+        why="an expectation, with values of f",
     )
     .slip(
         "precision forgotten",
-        given(
-            r"\mathbb{E}\left[f(z)\,(z - \mu)\right]",
-            lambda w: over_plane(w, lambda z, e: w.f(z)[:, None] * (z - w.q.loc)),
-        ),
+        tex(r"\mathbb{E}\left[f(z)\,(z - \mu)\right]"),
         "the inverse covariance is missing in the score.",
     )
     .eq(
-        given(r"\mathbb{E}\left[\nabla f(z)\right]", lambda w: over_plane(w, lambda z, e: w.gradient(z))),
-        "grad_mu q = -grad_z q, then by parts",
+        tex(r"\mathbb{E}\left[\nabla f(z)\right]"),
+        "grad_mu q = -grad_z q, then by parts once",
+        why="the derivative moves from q to f",
+        needs="f q vanishes far out",
     )
     .slip(
         "at the mean",
-        given(r"\nabla f(\mu)", lambda w: w.gradient(w.q.loc[None])[0]),
+        tex(r"\nabla f(\mu)"),
         "the gradient was taken at the mean: E[grad f(z)] is not grad f(E[z]).",
     )
     .slip(
         "precision left over",
-        given(
-            r"\mathbb{E}\left[\Sigma^{-1} \nabla f(z)\right]",
-            lambda w: over_plane(w, lambda z, e: np.linalg.solve(w.q.covariance, w.gradient(z).T).T),
-        ),
+        tex(r"\mathbb{E}\left[\Sigma^{-1}\, \nabla f(z)\right]"),
         "the inverse covariance stayed behind: integration by parts uses it up.",
     )
     .slip(
         "sign of the parts",
-        given(r"-\mathbb{E}\left[\nabla f(z)\right]", lambda w: -over_plane(w, lambda z, e: w.gradient(z))),
+        tex(r"-\mathbb{E}\left[\nabla f(z)\right]"),
         "one of two minus signs was lost: grad_mu q = -grad_z q, and by parts brings the other.",
     )
 )
-
-
-def covariance_score(w: Surface, factor: float = 0.5) -> Estimate:
-    """E[f (u u' - Sigma^-1)] times the factor, u = Sigma^-1 (z - mu); the entries 11, 21, 22."""
-    precision = np.linalg.inv(w.q.covariance)
-
-    def integrand(z: Array, _: Array) -> Array:
-        u = standardized(w, z)
-        return factor * w.f(z)[:, None] * lower(u[:, :, None] * u[:, None, :] - precision)
-
-    return over_plane(w, integrand)
-
 
 H5 = (
     derive(
@@ -764,133 +649,82 @@ H5 = (
         assumptions="f is twice differentiable; the gradient is symmetric, each entry moving with its mirror image",
         source="Price 1958; Rezende, Mohamed and Wierstra 2014, section 3",
     )
-    .start(
-        given(
-            r"\nabla_\Sigma\, \mathbb{E}_{N(\mu, \Sigma)}[f(z)]",
-            slopes(lambda w, d, h: w.mean(w.q.loc, w.q.covariance + h * (d + d.T) / 2), ENTRIES),
-        ),
-        step=1e-2,
-        resolution=1e-3,
-    )
+    .start(tex(r"\nabla_\Sigma\, \mathbb{E}_{N(\mu, \Sigma)}[f(z)]"), why="this is what we want")
     .eq(
-        given(
-            r"\tfrac12 \mathbb{E}\left[f(z) \left(\Sigma^{-1}(z - \mu)(z - \mu)^\top \Sigma^{-1} - \Sigma^{-1}\right)\right]",
-            covariance_score,
+        tex(
+            r"\tfrac12 \mathbb{E}\left[f(z) \left(\Sigma^{-1}(z - \mu)(z - \mu)^\top \Sigma^{-1} - \Sigma^{-1}\right)\right]"
         ),
-        "score function, H2; the -1 is from the determinant",
-        resolution=1e-3,
+        "score function, H2; the last term is from the determinant",
+        why="an expectation, with values of f",
     )
     .slip(
         "determinant forgotten",
-        given(
-            "TODO",
-            lambda w: (
-                covariance_score(w)
-                + over_plane(w, lambda z, e: w.f(z)[:, None] * lower(np.linalg.inv(w.q.covariance)) / 2)
-            ),
-        ),
+        tex(r"\tfrac12 \mathbb{E}\left[f(z)\, \Sigma^{-1}(z - \mu)(z - \mu)^\top \Sigma^{-1}\right]"),
         "the determinant in the density was not differentiated.",
     )
     .eq(
-        given(
-            r"\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right]",
-            lambda w: over_plane(w, lambda z, e: lower(w.curvature(z)) / 2),
-        ),
+        tex(r"\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right]"),
         "grad_Sigma q = half of grad_z^2 q; by parts, twice",
+        why="the derivatives move from q to f",
+        needs="f q and q grad f vanish far out",
     )
-    .slip(
-        "no 1/2",
-        given(r"\mathbb{E}\left[\nabla^2 f(z)\right]", lambda w: over_plane(w, lambda z, e: lower(w.curvature(z)))),
-        "the factor 1/2 is missing.",
-    )
+    .slip("no 1/2", tex(r"\mathbb{E}\left[\nabla^2 f(z)\right]"), "the factor 1/2 is missing.")
     .slip(
         "minus",
-        given(
-            r"-\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right]",
-            lambda w: -over_plane(w, lambda z, e: lower(w.curvature(z)) / 2),
-        ),
+        tex(r"-\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right]"),
         "a minus remained: by parts twice brings two of them.",
     )
     .slip(
         "in the scale",
-        given(
-            r"\mathbb{E}\left[\nabla^2 f(z)\right] L",
-            lambda w: over_plane(w, lambda z, e: lower(w.curvature(z) @ w.q.cholesky)),
-        ),
+        tex(r"\mathbb{E}\left[\nabla^2 f(z)\right] L"),
         "a derivative in the standard deviation: that carries one more factor, d sigma^2 / d sigma.",
     )
     .slip(
         "at the mean",
-        given(r"\tfrac12 \nabla^2 f(\mu)", lambda w: lower(w.curvature(w.q.loc[None])[0]) / 2),
+        tex(r"\tfrac12 \nabla^2 f(\mu)"),
         "the curvature was taken at the mean, not averaged over z.",
     )
 )
-
-
-def along_factor(w: Surface, direction: Array, h: float) -> Any:
-    moved = w.q.cholesky + h * direction
-    return w.mean(w.q.loc, moved @ moved.T)
-
 
 H13 = (
     derive(
         "H13",
         "the pathwise gradient through a Cholesky factor",
         Surface.draw,
-        assumptions="f is twice differentiable; L is lower triangular with a positive diagonal",
+        assumptions="f is twice differentiable; Sigma = L L^T for any square L; of a Cholesky factor take the entries i >= j",
         source="Kingma and Welling 2019, section 2.5; Rezende, Mohamed and Wierstra 2014, section 3",
     )
-    .start(
-        given(r"\nabla_L\, \mathbb{E}_{N(\mu, L L^\top)}[f(z)] \quad (i \ge j)", slopes(along_factor, ENTRIES)),
-        step=1e-2,
-        resolution=1e-3,
-    )
+    .start(tex(r"\nabla_L\, \mathbb{E}_{N(\mu, L L^\top)}[f(z)]"), why="this is what we want")
     .eq(
-        given(
-            r"\mathbb{E}_\varepsilon\left[\nabla f(\mu + L\varepsilon)\, \varepsilon^\top\right] \quad (i \ge j)",
-            lambda w: over_plane(w, lambda z, e: lower(w.gradient(z)[:, :, None] * e[:, None, :])),
-        ),
+        tex(r"\mathbb{E}_\varepsilon\left[\nabla f(\mu + L\varepsilon)\, \varepsilon^\top\right]"),
         "pathwise: dz_i / dL_ij = eps_j",
-        resolution=1e-3,
+        why="ready to sample",
     )
     .slip(
         "transposed",
-        given(
-            r"\mathbb{E}_\varepsilon\left[\varepsilon\, \nabla f(\mu + L\varepsilon)^\top\right]",
-            lambda w: over_plane(w, lambda z, e: lower(e[:, :, None] * w.gradient(z)[:, None, :])),
-        ),
-        "gradient and noise were exchanged: row i belongs to z_i, column j to eps_j.",
+        tex(r"\mathbb{E}_\varepsilon\left[\varepsilon\,\left(\nabla f(\mu + L\varepsilon)\right)^\top\right]"),
+        "gradient and noise were swapped: row i belongs to z_i, column j to eps_j.",
     )
     .slip(
         "covariance for its factor",
-        given(
-            r"\mathbb{E}_\varepsilon\left[\nabla f(\mu + \Sigma\varepsilon)\, \varepsilon^\top\right]",
-            lambda w: over_plane(
-                w, lambda z, e: lower(w.gradient(w.q.loc + e @ w.q.covariance)[:, :, None] * e[:, None, :])
-            ),
-        ),
+        tex(r"\mathbb{E}_\varepsilon\left[\nabla f(\mu + \Sigma\varepsilon)\, \varepsilon^\top\right]"),
         "z = mu + Sigma eps: the noise is multiplied by the factor L.",
     )
     .slip(
         "diagonal only",
-        given(
-            "TODO", lambda w: over_plane(w, lambda z, e: lower(w.gradient(z)[:, :, None] * e[:, None, :] * np.eye(2)))
+        tex(
+            r"\mathrm{diag}\left(\mathbb{E}_\varepsilon\left[\nabla f(\mu + L\varepsilon)\, \varepsilon^\top\right]\right)"
         ),
         "the coordinates were taken to be independent: L has an entry below the diagonal.",
     )
     .eq(
-        given(
-            r"\mathbb{E}\left[\nabla^2 f(z)\right] L \quad (i \ge j)",
-            lambda w: lower(over_plane(w, lambda z, e: w.curvature(z)).value @ w.q.cholesky),
-        ),
+        tex(r"\mathbb{E}\left[\nabla^2 f(z)\right] L"),
         "chain rule through Sigma = L L', with Price, H5",
+        why="twice one half, times L",
     )
     .slip(
         "half left over",
-        given(
-            r"\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right] L",
-            lambda w: lower(over_plane(w, lambda z, e: w.curvature(z)).value @ w.q.cholesky) / 2,
-        ),
+        tex(r"\tfrac12 \mathbb{E}\left[\nabla^2 f(z)\right] L"),
         "the 1/2 of Price's theorem stayed: Sigma = L L' holds L twice.",
     )
 )
@@ -909,13 +743,14 @@ def log_weight(w: CurvedWitness, z: Array) -> Array:
     return w.model.log_joint(w.x, z) - w.q.log_prob(z)
 
 
-def sampled_a(w: CurvedWitness, rng: Rng, n: int) -> Array:
-    return log_weight(w, drawn(w, rng, n))
+def log_likelihood(w: CurvedWitness, rng: Rng, n: int) -> Array:
+    """log p(x | z) at draws of q."""
+    return w.model.log_likelihood(w.x, drawn(w, rng, n))
 
 
-def sampled_b(w: CurvedWitness, rng: Rng, n: int) -> Array:
-    """log p(x | z_s) - KL(q || p(z)), the KL in closed form."""
-    return elbo(w.model.log_likelihood(w.x, drawn(w, rng, n)), kl_divergence(w.q, w.model.prior))
+def kl_to_prior(w: CurvedWitness) -> Any:
+    """In closed form."""
+    return kl_divergence(w.q, w.model.prior)
 
 
 # Variances are finite: log p(x, z) is a polynomial of degree 4 in z, log q one of degree 2, and q is Gaussian.
@@ -928,15 +763,24 @@ H10 = (
         source="Kingma and Welling 2014, equations (6) and (7)",
     )
     .start(E(q, log_joint - log_q), why="estimator A, all of it sampled: its expectation")
-    .eq(E(q, log_lik + log_prior - log_q), "product rule: p(x,z) = p(x|z) p(z)")
+    .eq(
+        E(q, log_lik + log_prior - log_q),
+        "product rule: p(x,z) = p(x|z) p(z)",
+        why="the prior is known, and so is q",
+    )
     .slip("no prior", E(q, log_lik - log_q), "log p(z) is missing from the joint.")
-    .eq(E(q, log_lik) - E(q, log_q - log_prior), "expectation is linear; both parts are finite")
+    .eq(
+        E(q, log_lik) - E(q, log_q - log_prior),
+        "expectation is linear",
+        why="what is known stands by itself",
+        needs="both means are finite",
+    )
     .slip(
         "A without log q",
         E(q, log_lik) + E(q, log_prior),
         "log q(z) was left out: then nothing pays for a narrow q, and it shrinks to a point.",
     )
-    .eq(E(q, log_lik) - KL(q, prior), "definition of KL")
+    .eq(E(q, log_lik) - KL(q, prior), "definition of KL", why="of Gaussians it has a closed form")
     .slip(
         "plus KL",
         E(q, log_lik) + KL(q, prior),
@@ -950,7 +794,9 @@ H10 = (
     )
     .eq(
         tex(r"\mathbb{E}_{q}[\log p(x \mid z)] - \log\tfrac{1}{\sigma} - \tfrac12(\sigma^2 + \mu^2 - 1)"),
-        "estimator B: KL of Gaussians in closed form",
+        "KL of Gaussians in closed form",
+        why="estimator B: its expectation",
+        needs="q and the prior Gaussian",
     )
     .slip(
         "prior counted twice",
@@ -960,10 +806,13 @@ H10 = (
     .slip(
         "entropy counted twice",
         tex(r"\mathbb{E}_{q}[\log p(x \mid z) - \log q(z)] - \mathrm{KL}(q \,\Vert\, p(z))"),
-        "log q(z) is sampled and stands in the KL as well.",
+        "log q(z) is sampled, and the KL holds it as well.",
     )
     .eq(
-        sampled(r"\tfrac1S\textstyle\sum_s \left(\log p(x, z_s) - \log q(z_s)\right)", sampled_a),
+        sampled(
+            r"\tfrac1S\textstyle\sum_s \left(\log p(x, z_s) - \log q(z_s)\right)",
+            lambda w, rng, n: log_weight(w, drawn(w, rng, n)),
+        ),
         "A as it is computed, z_s = mu + sigma eps_s",
         num_samples=40_000,
     )
@@ -976,7 +825,10 @@ H10 = (
         "z = mu + eps: the noise was not multiplied by sigma.",
     )
     .eq(
-        sampled(r"\tfrac1S\textstyle\sum_s \log p(x \mid z_s) - \mathrm{KL}(q \,\Vert\, p(z))", sampled_b),
+        sampled(
+            r"\tfrac1S\textstyle\sum_s \log p(x \mid z_s) - \mathrm{KL}(q \,\Vert\, p(z))",
+            lambda w, rng, n: elbo(log_likelihood(w, rng, n), kl_to_prior(w)),
+        ),
         "B as it is computed: only the likelihood is sampled",
         num_samples=40_000,
     )
@@ -984,7 +836,7 @@ H10 = (
         "sampled plus KL",
         sampled(
             r"\tfrac1S\textstyle\sum_s \log p(x \mid z_s) + \mathrm{KL}(q \,\Vert\, p(z))",
-            lambda w, rng, n: sampled_b(w, rng, n) + 2 * kl_divergence(w.q, w.model.prior),
+            lambda w, rng, n: log_likelihood(w, rng, n) + kl_to_prior(w),
         ),
         "the KL is added to the sampled likelihood: it is subtracted.",
     )
@@ -992,33 +844,31 @@ H10 = (
 
 # ------------------------------------------------------------------------ the bound's estimators: H11 and H12
 
-
-def exact_law(w: LinearWitness) -> MultivariateNormal:
-    return w.model.posterior(w.x)
-
-
-def quadratic_spread(w: LinearWitness, linear: float = 1.0, half: float = 0.5) -> Any:
-    """g' S g + tr((A S)^2) / 2: log p(x | z) has gradient g and curvature -A at the posterior mean."""
-    m, law = w.model, exact_law(w)
-    gradient = m.loading.T @ (w.x - m.offset - m.loading @ law.loc) / m.noise_variance
-    change = m.loading.T @ m.loading @ law.covariance / m.noise_variance
-    return linear * gradient @ law.covariance @ gradient + half * np.trace(change @ change)
-
+by_slope, by_curvature = tex(r"g^\top S g"), tex(r"\mathrm{tr}\left((AS)^2\right)")
+gradient, hessian = tex(r"\tfrac1c W^\top (r - W \hat z)"), tex(r"\tfrac1c W^\top W")
+at_the_posterior = (symbol("g"), gradient), (symbol("A"), hessian), (symbol("S"), tex("c M^{-1}"))
+spread_of_b = where(by_slope + HALF * by_curvature, *at_the_posterior)
 
 H11 = (
     derive(
         "H11",
         "at the posterior, estimator A has no variance",
         LinearWitness.draw,
-        assumptions="q = p(z|x) exactly",
+        assumptions="q = p(z|x) exactly; r = x - b, and z-hat is the posterior mean",
         source="Roeder, Wu and Duvenaud 2017; names A and B: Kingma and Welling 2014",
     )
     .start(tex(r"\mathrm{Var}_{q}\left[\log p(x, z) - \log q(z)\right], \quad q = p(z \mid x)"), why="estimator A")
-    .eq(tex(r"\mathrm{Var}_{q}\left[\log p(x)\right] = 0"), "Bayes' rule: log p(x, z) - log p(z|x) is log p(x)")
+    .eq(
+        tex(r"\mathrm{Var}_{q}\left[\log p(x)\right] = 0"),
+        "Bayes' rule: log p(x, z) - log p(z|x) is log p(x)",
+        why="the same number at every z",
+        needs="q is the posterior",
+    )
     .lt(
         tex(r"\mathrm{Var}_{q}\left[\log p(x \mid z) - \mathrm{KL}(q \,\Vert\, p(z))\right]"),
         "estimator B: the likelihood still varies with z",
-        gap=quadratic_spread,
+        why="the closed form does not always help",
+        gap=spread_of_b,
     )
     .slip(
         "B always better",
@@ -1031,113 +881,83 @@ H11 = (
         relation="=",
     )
     .eq(
-        given(r"g^\top S g + \tfrac12 \mathrm{tr}\left((AS)^2\right)", quadratic_spread),
-        "a quadratic in Gaussian z; S its covariance",
+        spread_of_b,
+        "variance of a quadratic in a Gaussian z",
+        why="log p(x|z) has slope g and curvature -A at the mean",
+        needs="S the covariance of q",
     )
-    .slip(
-        "linear term only",
-        given(r"g^\top S g", lambda w: quadratic_spread(w, half=0.0)),
-        "the curvature of log p(x|z) was left out.",
-    )
+    .slip("linear term only", where(by_slope, *at_the_posterior), "the curvature of log p(x|z) was left out.")
     .slip(
         "no 1/2",
-        given(r"g^\top S g + \mathrm{tr}\left((AS)^2\right)", lambda w: quadratic_spread(w, half=1.0)),
+        where(by_slope + by_curvature, *at_the_posterior),
         "the 1/2 before the trace is missing: the variance of u^2 / 2 is 1/2.",
     )
 )
 
 
-def slope_of_joint(w: CurvedWitness, z: Array) -> Array:
-    """d/dz log p(x, z), (n,)."""
-    m = w.model
-    through_decoder = ((w.x - m.decoder(z)) * (m.loading + m.curvature * z[:, None])).sum(axis=1)
-    return through_decoder / m.noise_variance - z
+def over_q(body: str) -> Any:
+    r"""E_q of this, with the noise \varepsilon that led to z."""
+    return tex(rf"\mathbb{{E}}_{{q}}\left[{body}\right], \quad \varepsilon = \tfrac{{z - \mu}}{{\sigma}}")
 
 
-def path_terms(w: CurvedWitness, joint: float = 1.0, density: float = -1.0, direct: float = 0.0) -> Estimate:
-    """E[(joint d_z log p + density d_z log q) (1, eps) + direct grad log q], grad in (mu, sigma) at fixed z."""
-
-    def integrand(noise: Array) -> Array:
-        z = w.q.transform(noise)
-        slope = joint * slope_of_joint(w, z) - density * (z - w.q.loc) / w.q.scale**2
-        return np.stack([slope, slope * noise], axis=-1) + direct * np.stack(score(w.q, z), axis=-1)
-
-    return gauss_hermite(integrand, 0.0, 1.0, n=16)
-
-
-def bound_of(w: CurvedWitness, law: Normal) -> Any:
-    moved = replace(w, q=law)
-    return E(q, log_joint - log_q).value(moved).value
-
+BOTH = r"\partial_z (\log p(x, z) - \log q(z))\,(1,\ \varepsilon)"
+JOINT = r"\partial_z \log p(x, z)\,(1,\ \varepsilon)"
+SCORE = r"\nabla_{\mu,\sigma} \log q(z)"
 
 H12 = (
     derive(
         "H12",
         "sticking the landing: the score term may go",
-        lambda rng: CurvedWitness.draw(rng),
+        lambda rng: CurvedWitness.draw(rng),  # generic ones alone: the step is a small part of their widths
         assumptions="q is reparameterized, z = mu + sigma eps; log p(x, z) is differentiable in z",
         source="Roeder, Wu and Duvenaud 2017",
     )
     .start(
-        given(r"\nabla_{\mu,\sigma}\, \mathbb{E}_{q}\left[\log p(x, z) - \log q(z)\right]", differences(bound_of)),
-        step=4e-3,
-        resolution=1e-3,
+        tex(r"\nabla_{\mu,\sigma}\, \mathbb{E}_{q}\left[\log p(x, z) - \log q(z)\right]"),
+        why="the gradient that trains an encoder",
     )
     .eq(
-        given(
-            r"\mathbb{E}_\varepsilon\left[\partial_z (\log p(x, z) - \log q(z))\,(1,\ \varepsilon) - \nabla_{\mu,\sigma} \log q(z)\right]",
-            lambda w: path_terms(w, direct=-1.0),
-        ),
+        over_q(f"{BOTH} - {SCORE}"),
         "total derivative: through z, and through the density",
-        resolution=1e-3,
+        why="two ways in which q enters",
+        needs="z reparameterized",
     )
     .slip(
         "score doubled",
-        given("TODO", lambda w: path_terms(w, direct=-1.0) + np.array([0.0, 1 / w.q.scale])),
-        "the parameters of the density were differentiated twice.",
+        tex(
+            rf"\mathbb{{E}}_{{q}}\left[{BOTH} - {SCORE}\right] + \nabla_{{\mu,\sigma}}\, \mathrm{{H}}(q), \quad \varepsilon = \tfrac{{z - \mu}}{{\sigma}}"
+        ),
+        "the parameters of the density were differentiated twice: -log q is in the mean already.",
     )
     .eq(
-        given(
-            r"\mathbb{E}_\varepsilon\left[\partial_z (\log p(x, z) - \log q(z))\,(1,\ \varepsilon)\right]", path_terms
-        ),
+        over_q(BOTH),
         "the mean of the score is zero",
+        why="at the posterior nothing is left, not even noise",
+        needs="a fixed z under the derivative of the density",
     )
     .slip(
         "path of log q dropped",
-        given(
-            r"\mathbb{E}_\varepsilon\left[\partial_z \log p(x, z)\,(1,\ \varepsilon)\right]",
-            lambda w: path_terms(w, density=0.0),
-        ),
+        over_q(JOINT),
         "log q was dropped altogether: its path is the gradient of the entropy, which keeps q wide.",
     )
     .slip(
         "score kept, path dropped",
-        given(
-            r"\mathbb{E}_\varepsilon\left[\partial_z \log p(x, z)\,(1,\ \varepsilon) - \nabla_{\mu,\sigma} \log q(z)\right]",
-            lambda w: path_terms(w, density=0.0, direct=-1.0),
-        ),
+        over_q(f"{JOINT} - {SCORE}"),
         "the wrong half of log q was kept: its score has mean zero, its path has not.",
     )
     .slip(
         "log q added",
-        given(
-            r"\mathbb{E}_\varepsilon\left[\partial_z (\log p(x, z) + \log q(z))\,(1,\ \varepsilon)\right]",
-            lambda w: path_terms(w, density=1.0),
-        ),
+        over_q(BOTH.replace("- \\log q", "+ \\log q")),
         "log q has the wrong sign: the bound subtracts it.",
     )
     .eq(
-        given(
-            r"-\nabla_{\mu,\sigma}\, \mathrm{KL}(q \,\Vert\, p(z \mid x))",
-            differences(lambda w, law: -KL(q, post).value(replace(w, q=law)).value),
-        ),
+        tex(r"-\nabla_{\mu,\sigma}\, \mathrm{KL}(q \,\Vert\, p(z \mid x))"),
         "F1: gap + bound = log p(x), free of q",
-        step=4e-3,
-        resolution=1e-3,
+        why="climbing the bound is closing the gap",
     )
     .slip(
         "sign of the gap",
-        given("TODO", lambda w, h: differences(lambda v, law: KL(q, post).value(replace(v, q=law)).value)(w, h)),
+        tex(r"\nabla_{\mu,\sigma}\, \mathrm{KL}(q \,\Vert\, p(z \mid x))"),
         "bound and gap were taken to rise together: their sum is fixed.",
     )
 )
@@ -1164,102 +984,99 @@ class Choice:
         return weights / weights.sum()
 
     def scope(self) -> Scope:
-        """q as a table of logits a, and the value f of each state."""
+        """Probabilities p = softmax(a), and the value f of each state."""
         return Scope(
-            worlds={"q": Table(("z",), self.probs)},
             values={"p": self.probs, "f": self.values, "a": self.logits},
             ranges={"j": len(self.values), "i": len(self.values)},
             every=("i",),
+            parameters={"a": Parameter(self.logits, lambda logits: replace(self, logits=logits).scope())},
         )
 
 
 NUM_DRAWS = 3
 
 
-def mean_of_choice(w: Choice, h: float) -> Array:
-    """Central differences of sum_k p_k f_k in the logits."""
-
-    def mean(logits: Array) -> Any:
-        return replace(w, logits=logits).probs @ w.values
-
-    steps = h * np.eye(w.logits.size)
-    return np.array([(mean(w.logits + step) - mean(w.logits - step)) / (2 * h) for step in steps])
-
-
-def over_draws(w: Choice, weight: Callable[[Array], Array], centered: bool = True, average: bool = True) -> Array:
-    """E[1/K sum_k weight(f)_k grad log q(z_k)] over all 4^3 outcomes of K = 3 draws; `weight` maps (K, n) to (K, n)."""
+def over_draws(w: Choice, gradient: Callable[[Array, Array], Array]) -> Array:
+    """The mean of gradient(f, z) over all 4^3 outcomes of K = 3 draws: values f and one-hot states z, k first."""
     outcomes = np.array(list(product(range(w.logits.size), repeat=NUM_DRAWS))).T  # (K, n)
     probability = w.probs[outcomes].prod(axis=0)
-    scores = np.eye(w.logits.size)[outcomes] - centered * w.probs  # (K, n, states)
-    total = (weight(w.values[outcomes])[..., None] * scores).sum(axis=0)
-    return probability @ total / (NUM_DRAWS if average else 1)
+    return probability @ gradient(w.values[outcomes][..., None], np.eye(w.logits.size)[outcomes])
 
 
-def minus_mean(values: Array) -> Array:
-    return values - values.mean(axis=0)
-
-
+# Lines 2 to 4 enumerate all outcomes of the draws.
 H16 = (
     derive(
         "H16",
         "leave-one-out baselines are unbiased",
         Choice.draw,
-        assumptions="K >= 2 independent draws; f is not differentiated, z may be discrete",
+        assumptions="K >= 2 independent draws, here 3; f is not differentiated, z may be discrete",
         source="Kool, van Hoof and Welling 2019; Mnih and Rezende 2016",
     )
-    .start(
-        given(r"\nabla_{a} \textstyle\sum_j p_j f_j, \quad p = \mathrm{softmax}(a)", mean_of_choice),
-        step=2e-2,
-        resolution=1e-3,
+    .start(tex(r"\nabla_{a} \textstyle\sum_j \mathrm{softmax}(a)_j\, f_j"), why="no path leads from state to state")
+    .eq(
+        tex(r"p_i \left(f_i - \textstyle\sum_j p_j f_j\right)"),
+        "derivative of the softmax",
+        why="exact, to compare with",
+        needs="p = softmax(a)",
     )
-    .eq(tex(r"p_i \left(f_i - \textstyle\sum_j p_j f_j\right)"), "derivative of the softmax", resolution=1e-3)
     .slip("mean not subtracted", tex(r"p_i f_i"), "the normalizer of the softmax was held fixed.")
     .eq(
         given(
             r"\mathbb{E}\left[\tfrac1K \textstyle\sum_k f_k\, \nabla_{a} \log q(z_k)\right]",
-            lambda w: over_draws(w, lambda f: f),
+            lambda w: over_draws(w, lambda f, z: (f * (z - w.probs)).mean(axis=0)),
         ),
-        "score function, H2, averaged over K = 3 draws",
+        "score function, H2, averaged over K draws",
+        why="values of f are enough",
+        needs="independent draws",
     )
     .slip(
         "score not normalized",
-        given("TODO", lambda w: over_draws(w, lambda f: f, centered=False)),
+        given(
+            r"\mathbb{E}\left[\tfrac1K \textstyle\sum_k f_k\, \mathrm{onehot}(z_k)\right]",
+            lambda w: over_draws(w, lambda f, z: (f * z).mean(axis=0)),
+        ),
         "the softmax's normalizer was not differentiated: the score is one-hot minus p.",
     )
     .eq(
         given(
             r"\mathbb{E}\left[\tfrac1K \textstyle\sum_k \left(f_k - \tfrac{1}{K-1} \sum_{j \ne k} f_j\right) \nabla_{a} \log q(z_k)\right]",
-            lambda w: over_draws(w, lambda f: f - leave_one_out(f)),
+            lambda w: over_draws(w, lambda f, z: ((f - leave_one_out(f)) * (z - w.probs)).mean(axis=0)),
         ),
-        "H9: the mean of the others is independent of z_k",
+        "H9: E[f_j s_k] = E[f_j] E[s_k] = 0 for the others",
+        why="a baseline for nothing",
+        needs="K >= 2",
     )
     .slip(
         "own sample included",
         given(
             r"\mathbb{E}\left[\tfrac1K \textstyle\sum_k (f_k - \bar f)\, \nabla_{a} \log q(z_k)\right]",
-            lambda w: over_draws(w, minus_mean),
+            lambda w: over_draws(w, lambda f, z: ((f - f.mean(axis=0)) * (z - w.probs)).mean(axis=0)),
         ),
         "the baseline contains its own sample: the gradient shrinks by (K - 1) / K.",
     )
     .slip(
         "sum over K",
-        given("TODO", lambda w: over_draws(w, lambda f: f - leave_one_out(f), average=False)),
+        given(
+            r"\mathbb{E}\left[\textstyle\sum_k \left(f_k - \tfrac{1}{K-1} \sum_{j \ne k} f_j\right) \nabla_{a} \log q(z_k)\right]",
+            lambda w: over_draws(w, lambda f, z: ((f - leave_one_out(f)) * (z - w.probs)).sum(axis=0)),
+        ),
         "the draws were summed, not averaged.",
     )
     .eq(
         given(
             r"\mathbb{E}\left[\tfrac{1}{K-1} \textstyle\sum_k (f_k - \bar f)\, \nabla_{a} \log q(z_k)\right]",
-            lambda w: over_draws(w, minus_mean) * NUM_DRAWS / (NUM_DRAWS - 1),
+            lambda w: over_draws(w, lambda f, z: ((f - f.mean(axis=0)) * (z - w.probs)).sum(axis=0) / (NUM_DRAWS - 1)),
         ),
         "f_k less the others' mean is K/(K-1) times f_k less all",
+        why="one mean instead of K",
     )
     .slip(
         "K for K - 1",
         given(
             r"\mathbb{E}\left[\tfrac{1}{K} \textstyle\sum_k (f_k - \bar f)\, \nabla_{a} \log q(z_k)\right]",
-            lambda w: over_draws(w, minus_mean),
+            lambda w: over_draws(w, lambda f, z: ((f - f.mean(axis=0)) * (z - w.probs)).mean(axis=0)),
         ),
-        "K stands for K - 1: the sum is one degree of freedom short.",
+        "K was written for K - 1: the sum is one degree of freedom short.",
     )
 )
 
@@ -1295,31 +1112,37 @@ class Hundredths:
         return np.log(self.p.scale / scale) + (scale**2 + gap**2) / (2 * self.p.scale**2) - 0.5
 
     @property
-    def third(self) -> float:
-        """The third derivative in sigma, -2 / sigma^3, by size; in mu it is zero."""
-        return float(2 / self.q.scale**3)
+    def size(self) -> float:
+        """Of the KL, of order one at least: what rounding is measured by."""
+        return max(1.0, float(self.kl(self.q.loc, self.q.scale)))
+
+    def scope(self) -> Scope:
+        """The moments of q, and of p."""
+        return Scope(values={**moment_names(self.q), r"\mu_p": self.p.loc, r"\sigma_p": self.p.scale})
 
 
-def quotient(w: Hundredths, h: float, forward: bool = False) -> Array:
-    """Difference quotients in (mu, sigma) of the package's KL: central, or forward."""
-    mu, sigma, p = w.q.loc, w.q.scale, w.p
-    up = np.array([kl_divergence(Normal(mu + h, sigma), p), kl_divergence(Normal(mu, sigma + h), p)])
-    if forward:
-        return (up - kl_divergence(w.q, p)) / h
-    down = np.array([kl_divergence(Normal(mu - h, sigma), p), kl_divergence(Normal(mu, sigma - h), p)])
-    return (up - down) / (2 * h)
+def shifted(w: Hundredths, h: float) -> Array:
+    """The package's KL to p with mu moved by h, and with sigma."""
+    mu, sigma = w.q.loc, w.q.scale
+    return np.array([kl_divergence(Normal(mu + h, sigma), w.p), kl_divergence(Normal(mu, sigma + h), w.p)])
 
 
-def with_law(w: Hundredths, h: float, forward: bool = False) -> Estimate:
-    """A quotient with the error that the law promises at the best step: truncation h^2, rounding eps / h."""
-    best = EPS ** (1 / 3)
-    promised = 2 * (w.third * best**2 / 6 + 2 * EPS * max(1.0, float(w.kl(w.q.loc, w.q.scale))) / best)
-    return Estimate(quotient(w, h, forward), np.full(2, promised))
+def central(w: Hundredths, h: float) -> Array:
+    return (shifted(w, h) - shifted(w, -h)) / (2 * h)
 
 
-def with_rounding(w: Hundredths, h: float) -> Estimate:
-    """A quotient with its rounding error; the truncation error is what shrinks with the step."""
-    return Estimate(quotient(w, h), np.full(2, 4 * EPS * max(1.0, float(w.kl(w.q.loc, w.q.scale))) / h))
+def forward(w: Hundredths, h: float) -> Array:
+    return (shifted(w, h) - shifted(w, 0.0)) / h
+
+
+BEST_STEP = EPS ** (1 / 3)
+
+
+def as_promised(w: Hundredths, quotient: Array) -> Estimate:
+    """A quotient with the error that the law promises at the best step: truncation h^2 f''' / 6, rounding eps / h."""
+    third = 2 / w.q.scale**3  # in sigma, by size; in mu it is zero
+    promised = 2 * (third * BEST_STEP**2 / 6 + 2 * EPS * w.size / BEST_STEP)
+    return Estimate(quotient, np.full(2, promised))
 
 
 def without_subtraction(w: Hundredths) -> Array:
@@ -1328,6 +1151,12 @@ def without_subtraction(w: Hundredths) -> Array:
     return np.array([w.kl(w.q.loc + 1j * h, w.q.scale).imag, w.kl(w.q.loc, w.q.scale + 1j * h).imag]) / h
 
 
+CENTRAL, FORWARD = (
+    r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h}",
+    r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(0)}{h}",
+)
+
+# Lines 1 to 3 are algorithms: what is claimed is how many of their digits are right.
 H18 = (
     derive(
         "H18",
@@ -1337,49 +1166,53 @@ H18 = (
         source="Press et al., Numerical Recipes, section 5.7; Squire and Trapp 1998 for line 1",
     )
     .start(
-        given(
-            r"\nabla_{\mu,\sigma}\, \mathrm{KL} = \left(\frac{\mu - \mu_p}{\sigma_p^2},\ \frac{\sigma}{\sigma_p^2} - \frac1\sigma\right)",
-            lambda w: np.array([(w.q.loc - w.p.loc) / w.p.scale**2, w.q.scale / w.p.scale**2 - 1 / w.q.scale]),
-        ),
-        why="by hand",
+        tex(r"\left(\frac{\mu - \mu_p}{\sigma_p^2},\ \frac{\sigma}{\sigma_p^2} - \frac1\sigma\right)"),
+        why="the gradient of KL(q || p) in mu and sigma, by hand",
     )
     .eq(
         given(r"\tfrac1h\, \mathrm{Im}\, \mathrm{KL}(\mu + ih, \sigma + ih) \quad (h = 10^{-30})", without_subtraction),
         "exact to rounding: nothing is subtracted, as in autodiff",
+        why="h may be tiny",
+        needs="operations that know complex numbers",
     )
     .eq(
         given(
-            r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h} + O(\epsilon^{2/3}), \quad h = \epsilon^{1/3}",
-            lambda w: with_law(w, EPS ** (1 / 3)),
+            CENTRAL + r" + O(\epsilon^{2/3}), \quad h = \epsilon^{1/3}",
+            lambda w: as_promised(w, central(w, BEST_STEP)),
         ),
         "best step: truncation h^2 meets rounding eps / h",
+        why="h^2 + eps / h is least at h of order eps^(1/3)",
+        needs="f and f''' of order one",
     )
     .slip(
         "step too small",
-        given(r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h}, \quad h = 10^{-13}", lambda w: with_law(w, 1e-13)),
+        given(CENTRAL + r", \quad h = 10^{-13}", lambda w: as_promised(w, central(w, 1e-13))),
         "the step is too small: nearly all digits of the difference cancel.",
     )
     .slip(
         "step too large",
-        given(r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h}, \quad h = 0.3", lambda w: with_law(w, 0.3)),
+        given(CENTRAL + r", \quad h = 0.3", lambda w: as_promised(w, central(w, 0.3))),
         "the step is too large: the curve bends between the two points.",
     )
     .slip(
         "one-sided",
-        given(
-            r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(0)}{h}, \quad h = 10^{-4}", lambda w: with_law(w, 1e-4, forward=True)
-        ),
+        given(FORWARD + r", \quad h = 10^{-4}", lambda w: as_promised(w, forward(w, 1e-4))),
         "a forward difference: its error is h f'' / 2, of first order.",
     )
     .eq(
-        given(r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(-h)}{2h} + O(h^2), \quad h = 0.02", with_rounding),
+        given(
+            CENTRAL + r" + O(h^2), \quad h = 0.02",
+            lambda w, h: Estimate(central(w, h), np.full(2, 4 * EPS * w.size / h)),
+        ),
         "Taylor: the even powers of h cancel",
+        why="half the step, a quarter of the error",
+        needs="f''' continuous",
         step=0.02,
         resolution=1e-3,
     )
     .slip(
         "first order called second",
-        given(r"\frac{\mathrm{KL}(+h) - \mathrm{KL}(0)}{h}", lambda w, h: quotient(w, h, forward=True)),
+        given(FORWARD, forward),
         "a forward difference, whose error is only halved when the step is halved.",
     )
 )
@@ -1390,7 +1223,7 @@ H18 = (
 
 @dataclass(frozen=True)
 class Jump:
-    """A Gaussian q; f(z) = 1 where z > 0, else 0."""
+    """A Gaussian q; f(z) = 1 where z > 0, and 0 where it is not."""
 
     q: Normal
 
@@ -1402,22 +1235,14 @@ class Jump:
         return cls(Normal(away_from_zero(rng, low, high) * scale, scale))
 
     def scope(self) -> Scope:
-        """q = N(mu, sigma^2)."""
+        """q = N(mu, sigma^2), and f' = 0 wherever it exists."""
         return Scope(
             worlds={"q": Law("z", self.q)},
             values=moment_names(self.q),
-            maps={r"\Phi": Map(ndtr, of=("t",))},
+            maps={r"\Phi": Map(ndtr, of=("t",)), "f'": Map(np.zeros_like)},
             laws={"": "q", **STANDARD_NOISE},
             parameters=moment_parameters(self.q, lambda moved: replace(self, q=moved).scope()),
         )
-
-
-def above_zero(w: Jump) -> Estimate:
-    """E[1[z > 0] grad log q], integrated over z > 0 only: the integrand is smooth there."""
-    end = max(w.q.loc, 0.0) + 13 * w.q.scale
-    return gauss_legendre(
-        lambda z: np.exp(w.q.log_prob(z))[:, None] * np.stack(score(w.q, z), axis=-1), 0.0, end, panels=20
-    )
 
 
 def smoothed(w: Jump, tau: float) -> Array:
@@ -1431,9 +1256,8 @@ def smoothed(w: Jump, tau: float) -> Array:
     return trapezoid(integrand, -45.0, 45.0).value
 
 
-def at_the_jump(w: Jump) -> Array:
-    return np.exp(w.q.log_prob(0.0)) * np.array([1.0, -w.q.loc / w.q.scale])
-
+blind = tex(r"\mathbb{E}_\varepsilon\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]")
+at_the_jump = tex(r"N(0;\, \mu, \sigma^2)")
 
 H19 = (
     derive(
@@ -1443,42 +1267,37 @@ H19 = (
         assumptions="f(z) = 1[z > 0]; mu is not 0",
         source="Lee, Yu and Yang 2018; Mohamed et al. 2020, section 5",
     )
-    .start(
-        given(
-            r"\nabla_{\mu,\sigma}\, P(z > 0) = \nabla_{\mu,\sigma}\, \Phi(\mu / \sigma)",
-            differences(lambda w, law: ndtr(law.loc / law.scale)),
-        ),
-        step=1e-2,
-        resolution=1e-3,
+    .start(tex(r"\nabla_{\mu,\sigma}\, \Phi(\mu / \sigma)"), why="P(z > 0), standardized: exact")
+    .eq(
+        at_the_jump * tex(r"(1,\ -\mu / \sigma)"),
+        "chain rule: the derivative of Phi is the normal density",
+        why="the density at the jump",
     )
-    .eq(tex(r"N(0;\, \mu, \sigma^2)\,(1,\ -\mu / \sigma)"), "chain rule: the density at the jump", resolution=1e-3)
     .slip(
         "no 1/sigma",
-        given("TODO", lambda w: at_the_jump(w) * w.q.scale),
+        tex(r"N(\mu / \sigma;\, 0, 1)\,(1,\ -\mu / \sigma)"),
         "the standard normal density was taken: that of z carries 1/sigma.",
     )
     .slip(
         "sign of the scale's part",
-        tex(r"N(0;\, \mu, \sigma^2)\,(1,\ \mu / \sigma)"),
+        at_the_jump * tex(r"(1,\ \mu / \sigma)"),
         "widening q was taken to help: it moves mass over the jump away from the mean.",
     )
     .eq(
-        given(r"\mathbb{E}_{q}\left[1[z > 0]\, \nabla_{\mu,\sigma} \log q(z)\right]", above_zero),
-        "score function, H2: f is not differentiated",
+        tex(r"\int_0^\infty \nabla_{\mu,\sigma} q(z)\,dz"),
+        "H2: the density is differentiated, f is not",
+        why="the mean of the score, where f = 1",
+        needs="nothing of f but E|f s| finite",
     )
-    .slip(
-        "pathwise",
-        given(
-            r"\mathbb{E}_\varepsilon\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right]", lambda w: np.zeros(2)
-        ),
-        "f was differentiated: f' = 0 almost everywhere, and the jump carries the whole gradient.",
-    )
+    .slip("pathwise", blind, "f was differentiated: f' = 0 almost everywhere, and the jump carries the whole gradient.")
     .eq(
         given(
             r"\lim_{\tau \to 0} \mathbb{E}_\varepsilon\left[\partial_z\, \mathrm{sigmoid}(z / \tau)\,(1,\ \varepsilon)\right]",
             smoothed,
         ),
         "smooth the jump, then pathwise, H1; error tau^2",
+        why="pathwise again, with a bias",
+        needs="tau > 0",
         step=0.02,
         resolution=1e-2,
     )
@@ -1491,11 +1310,10 @@ H19 = (
         "f' = 1 was put in (straight through): that is the gradient of E[z], not of P(z > 0).",
     )
     .ne(
-        given(
-            r"\mathbb{E}_\varepsilon\left[f'(\mu + \sigma\varepsilon)\,(1,\ \varepsilon)\right] = (0,\ 0)",
-            lambda w: np.zeros(2),
-        ),
-        "f' = 0 almost everywhere: the jump is not seen",
+        tex(blind.latex + r" = (0,\ 0)"),
+        "f' = 0 almost everywhere",
+        why="the jump is not seen",
+        needs="mu not 0",
     )
     .slip(
         "pathwise all the same",

@@ -13,10 +13,9 @@ import numpy as np
 
 from vaelib.derivation import derive
 from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, Normal, kl_divergence
-from vaelib.estimate import Estimate
-from vaelib.formula import given, tex
-from vaelib.formula.scope import Scope
-from vaelib.formula.worlds import Law
+from vaelib.formula import given, stepped, tex
+from vaelib.formula.scope import Map, Scope
+from vaelib.formula.worlds import Law, Table
 from vaelib.models import DiscreteLatent, LinearGaussian
 from vaelib.terms import KL, E, log_evidence, log_joint, log_post, log_q, post, prior, q
 from vaelib.witnesses import (
@@ -53,129 +52,124 @@ class FactorizedFamily:
         return cls(p, loc + away_from_zero(rng, 0.1, 0.8, (n, k)), generic_scale(rng, (n, k)))
 
     @property
-    def qs(self) -> DiagonalNormal:
-        return DiagonalNormal(self.loc, self.scale)
-
-    def best(self, variance: Array) -> DiagonalNormal:
-        return DiagonalNormal(self.p.loc, np.sqrt(variance))
-
-    @property
     def precision(self) -> Array:
         return np.linalg.inv(self.p.covariance)
 
-    def both(self, reverse: Any, forward: Any) -> Array:
-        """Rows: KL(q || p), KL(p || q); a column for each q."""
-        n = len(self.loc)
-        return np.stack([np.broadcast_to(reverse, (n,)), np.broadcast_to(forward, (n,))])
+    def scope(self) -> Scope:
+        """p = N(mu, Sigma) with Sigma^-1 = Lambda; of the q, means m_nj and variances v_nj, n for one of them."""
+        n, k = self.loc.shape
+        values = {r"\mu": self.p.loc, r"\Sigma": self.p.covariance, r"\Lambda": self.precision}
+        return Scope(values={**values, "m": self.loc, "v": self.scale**2}, ranges={"n": n, "j": k})
 
 
-def excess(w: FactorizedFamily) -> tuple[Array, Array]:
-    """What a q pays for its variances and for its means, both (2, n)."""
-    variance, shift = w.scale**2, w.loc - w.p.loc
-    ratios = np.stack([np.diag(w.precision) * variance, np.diag(w.p.covariance) / variance])  # u, (2, n, k)
-    for_means = np.stack([np.einsum("ni,ij,nj->n", shift, w.precision, shift), np.sum(shift**2 / variance, axis=1)])
-    return 0.5 * np.sum(ratios - 1 - np.log(ratios), axis=-1), 0.5 * for_means
+def both(w: FactorizedFamily, q: DiagonalNormal, forward_q: DiagonalNormal | None = None) -> Array:
+    """The package's KL(q || p) and KL(p || q), the second of another q if there is one; a row for each q."""
+    n = len(w.loc)
+    pair = kl_divergence(q, w.p), kl_divergence(w.p, q if forward_q is None else forward_q)
+    return np.stack([np.broadcast_to(kl, (n,)) for kl in pair], axis=-1)
 
 
-def unavoidable(w: FactorizedFamily) -> tuple[Any, Any]:
-    """1/2 (sum_j log A_jj - log det A) for A the precision and A the covariance."""
-
-    def value(matrix: Array) -> Any:
-        return 0.5 * (np.log(np.diag(matrix)).sum() - np.linalg.slogdet(matrix)[1])
-
-    return value(w.precision), value(w.p.covariance)
+def centered(w: FactorizedFamily, scale: Array) -> DiagonalNormal:
+    """The q with the means of p."""
+    return DiagonalNormal(w.p.loc, scale)
 
 
-def excess_by_divergence(w: FactorizedFamily) -> Array:
-    """The same in KL of scalars, for the variances, and in squared distances, for the means."""
+def excess(w: FactorizedFamily) -> Array:
+    """What each q pays for its variances, in KL of scalars, and for its means, in squared distances."""
     narrow, wide = 1 / np.sqrt(np.diag(w.precision)), np.sqrt(np.diag(w.p.covariance))
     shift = w.loc - w.p.loc
-    reverse = kl_divergence(Normal(0.0, w.scale), Normal(0.0, narrow)).sum(-1)
-    forward = kl_divergence(Normal(0.0, wide), Normal(0.0, w.scale)).sum(-1)
     along = np.linalg.solve(w.p.cholesky, shift.T)  # (k, n)
-    return w.both(reverse + 0.5 * (along**2).sum(0), forward + 0.5 * ((shift / w.scale) ** 2).sum(1))
+    reverse = kl_divergence(Normal(0.0, w.scale), Normal(0.0, narrow)).sum(-1) + 0.5 * (along**2).sum(0)
+    forward = kl_divergence(Normal(0.0, wide), Normal(0.0, w.scale)).sum(-1) + 0.5 * ((shift / w.scale) ** 2).sum(1)
+    return np.stack([reverse, forward], axis=-1)
 
 
-def sorted_terms(w: FactorizedFamily, sign: float = 1.0, half: float = 1.0) -> Array:
-    variances, means = excess(w)
-    return half * (variances + means) + w.both(*(sign * value for value in unavoidable(w)))
+RATIOS = (
+    r"\sum_j \left(\Lambda_{jj} v_{nj} - 1 - \log(\Lambda_{jj} v_{nj})\right)",
+    r"\sum_j \left(\frac{\Sigma_{jj}}{v_{nj}} - 1 - \log\frac{\Sigma_{jj}}{v_{nj}}\right)",
+)
+DISTANCES = (
+    r"(m_n - \mu)^\top \Lambda\,(m_n - \mu)",
+    r"\sum_j \frac{(m_{nj} - \mu_j)^2}{v_{nj}}",
+)
+CORRELATIONS = (
+    r"\left(\sum_j \log\Lambda_{jj} - \log\det\Lambda\right)",
+    r"\left(\sum_j \log\Sigma_{jj} - \log\det\Sigma\right)",
+)
 
 
-def optima(w: FactorizedFamily, swapped: bool = False) -> Array:
-    """KL at v_j = 1 / Lambda_jj, and at v_j = Sigma_jj."""
-    narrow, wide = w.best(1 / np.diag(w.precision)), w.best(np.diag(w.p.covariance))
-    if swapped:
-        narrow, wide = wide, narrow
-    return w.both(kl_divergence(narrow, w.p), kl_divergence(w.p, wide))
+def for_both(form: str) -> Any:
+    """A formula for KL(q || p), and with the other parts for KL(p || q)."""
+    sides = zip(RATIOS, DISTANCES, CORRELATIONS, strict=True)
+    return tex(r",\quad ".join(form.format(u=u, d=d, c=c) for u, d, c in sides) + r"\quad \forall n")
 
-
-SORTED = r"\tfrac12 \left(\sum_j \log A_{jj} - \log \det A\right)"
 
 E12 = (
     derive(
         "E12",
         "the best Gaussian with independent coordinates, for either KL",
         FactorizedFamily.draw,
-        assumptions="p = N(mu, Sigma), Lambda = Sigma^-1, q = N(m, diag(v)); at [0, .] KL(q || p), at [1, .] KL(p || q)",
+        assumptions="p = N(mu, Sigma), Lambda = Sigma^-1, q_n = N(m_n, diag(v_n)); first KL(q || p), then KL(p || q)",
         source="Bishop 2006, section 10.1.2; Turner and Sahani 2011",
     )
     .start(
         given(
-            r"\mathrm{KL}(q \,\Vert\, p) \text{ and } \mathrm{KL}(p \,\Vert\, q)",
-            lambda w: w.both(kl_divergence(w.qs, w.p), kl_divergence(w.p, w.qs)),
-        )
+            r"\mathrm{KL}(q_n \,\Vert\, p),\quad \mathrm{KL}(p \,\Vert\, q_n)",
+            lambda w: both(w, DiagonalNormal(w.loc, w.scale)),
+        ),
+        why="by the package, for twenty q",
     )
     .eq(
-        given(r"\tfrac12 \sum_j (u_j - 1 - \log u_j) + \tfrac12 d^2 + " + SORTED, sorted_terms),
-        "sort: u = Lambda_jj v_j, A = Lambda; u = Sigma_jj / v_j, ...",
+        for_both(r"\tfrac12 {u} + \tfrac12 {d} + \tfrac12 {c}"),
+        "KL of Gaussians (E4), sorted",
+        why="variances, means, and what no q can help",
     )
-    .slip("no 1/2", given("TODO", lambda w: sorted_terms(w, half=2.0)), "the 1/2 of the Gaussian's exponent was lost.")
+    .slip("no 1/2", for_both(r"{u} + {d} + \tfrac12 {c}"), "the 1/2 of the Gaussian's exponent was lost.")
     .slip(
         "sign of log det",
-        given("TODO", lambda w: sorted_terms(w, sign=-1.0)),
+        for_both(r"\tfrac12 {u} + \tfrac12 {d} - \tfrac12 {c}"),
         "the sign of the determinant's part is turned: then the smallest KL would be negative.",
     )
     .ge(
-        given(SORTED, lambda w: w.both(*unavoidable(w))),
+        for_both(r"\tfrac12 {c}"),
         "u - 1 - log u >= 0, and a squared distance too",
-        gap=excess_by_divergence,
+        why="zero at u = 1 and m = mu",
+        gap=excess,
     )
     .slip(
         "a smaller bound",
-        given("TODO", lambda w: 0.0 * optima(w)),
+        tex(r"0,\quad 0 \quad \forall n"),
         "zero was taken for the smallest KL: correlations keep it above zero.",
     )
     .eq(
         given(
-            r"\mathrm{KL}(q^* \,\Vert\, p),\ v^*_j = 1 / \Lambda_{jj}, \text{ and } \mathrm{KL}(p \,\Vert\, q^+),\ v^+_j = \Sigma_{jj}",
-            optima,
+            r"\mathrm{KL}(q^* \,\Vert\, p),\ v^*_j = 1 / \Lambda_{jj},\quad \mathrm{KL}(p \,\Vert\, q^+),\ v^+_j = \Sigma_{jj}",
+            lambda w: both(w, centered(w, np.diag(w.precision) ** -0.5), centered(w, np.diag(w.p.covariance) ** 0.5)),
         ),
-        "reached at m = mu and u = 1",
+        "reached at m = mu and u = 1, by the package",
+        why="KL(q || p) makes q narrow, KL(p || q) wide",
     )
     .slip(
         "variances exchanged",
-        given("TODO", lambda w: optima(w, swapped=True)),
+        given(
+            r"\mathrm{KL}(q^* \,\Vert\, p),\ v^*_j = \Sigma_{jj},\quad \mathrm{KL}(p \,\Vert\, q^+),\ v^+_j = 1 / \Lambda_{jj}",
+            lambda w: both(w, centered(w, np.diag(w.p.covariance) ** 0.5), centered(w, np.diag(w.precision) ** -0.5)),
+        ),
         "Sigma_jj was taken for KL(q || p), and 1/Lambda_jj for KL(p || q): they belong the other way round.",
     )
     .slip(
         "inverse of the whole",
         given(
-            "TODO",
-            lambda w: w.both(
-                kl_divergence(w.best(np.diag(w.p.covariance)), w.p),
-                kl_divergence(w.p, w.best(np.diag(w.p.covariance))),
-            ),
+            r"\mathrm{KL}(q^* \,\Vert\, p),\ v^*_j = \Sigma_{jj},\quad \mathrm{KL}(p \,\Vert\, q^+),\ v^+_j = \Sigma_{jj}",
+            lambda w: both(w, centered(w, np.diag(w.p.covariance) ** 0.5)),
         ),
         "1 / Sigma_jj was taken for Lambda_jj: the diagonal of an inverse is not the inverse diagonal.",
     )
     .slip(
         "standard deviations for variances",
         given(
-            "TODO",
-            lambda w: w.both(
-                kl_divergence(DiagonalNormal(w.p.loc, 1 / np.diag(w.precision)), w.p),
-                kl_divergence(w.p, DiagonalNormal(w.p.loc, np.diag(w.p.covariance))),
-            ),
+            r"\mathrm{KL}(q^* \,\Vert\, p),\ v^*_j = 1 / \Lambda_{jj}^2,\quad \mathrm{KL}(p \,\Vert\, q^+),\ v^+_j = \Sigma_{jj}^2",
+            lambda w: both(w, centered(w, 1 / np.diag(w.precision)), centered(w, np.diag(w.p.covariance))),
         ),
         "a variance was passed where a standard deviation is expected.",
     )
@@ -199,7 +193,7 @@ class AmortizedWitness:
     def at_best(cls, rng: Rng) -> AmortizedWitness:
         """The encoder gives the best q of the family."""
         w = cls.draw(rng)
-        return replace(w, q=w.best())
+        return replace(w, q=w.best)
 
     @classmethod
     def uncorrelated(cls, rng: Rng) -> AmortizedWitness:
@@ -221,41 +215,30 @@ class AmortizedWitness:
         pull = self.model.loading.T @ (self.x - self.model.offset) / self.model.noise_variance
         return np.linalg.solve(self.precision, pull)
 
-    def best(self, variance: Array | None = None) -> DiagonalNormal:
-        return DiagonalNormal(self.mean, np.sqrt(1 / np.diag(self.precision) if variance is None else variance))
+    @property
+    def best(self) -> DiagonalNormal:
+        return DiagonalNormal(self.mean, np.diag(self.precision) ** -0.5)
+
+    def bound(self, loc: Array, covariance: Array) -> Any:
+        """The package's bound for N(loc, covariance)."""
+        return self.model.elbo(self.x, MultivariateNormal(loc, covariance))
 
     def scope(self) -> Scope:
-        """p(x, z), q = N(mu, diag sigma^2), and the posterior's mean m and precision Lambda."""
+        """p(x, z), q = N(mu, diag sigma^2), q* = N(m, V*), posterior N(m, Lambda^-1), and L, the package's bound."""
         q = self.q
         return Scope(
-            worlds={"p": linear_world(self.model), "q": Law("z", q), r"q_\varphi": Law("z", q)},
+            worlds={"p": linear_world(self.model), r"q_\varphi": Law("z", q), "q^*": Law("z", self.best)},
             observed={"x": self.x},
             values={r"\mu": q.loc, r"\sigma": q.scale, "m": self.mean, r"\Lambda": self.precision},
             ranges={"j": q.loc.size},
+            maps={r"\mathcal{L}": Map(self.bound, of=("m", "V"))},
         )
 
 
-def inference_gap(w: AmortizedWitness) -> Any:
-    return w.model.log_evidence(w.x) - w.model.elbo(w.x, w.q)
-
-
-def approximation_gap(w: AmortizedWitness) -> Any:
-    return 0.5 * (np.log(np.diag(w.precision)).sum() - np.linalg.slogdet(w.precision)[1])
-
-
-def amortization_gap(w: AmortizedWitness, metric: Any = None) -> Any:
-    ratios = np.diag(w.precision) * w.q.scale**2
-    shift = w.q.loc - w.mean
-    metric = w.precision if metric is None else metric(w.precision)
-    return 0.5 * np.sum(ratios - 1 - np.log(ratios)) + 0.5 * shift @ metric @ shift
-
-
-def two_gaps(w: AmortizedWitness, best: DiagonalNormal) -> Any:
-    bound = w.model.elbo(w.x, best)
-    return (w.model.log_evidence(w.x) - bound) + (bound - w.model.elbo(w.x, w.q))
-
-
-APPROXIMATION = r"\tfrac12\left(\sum_j \log \Lambda_{jj} - \log \det \Lambda\right)"
+BEST = r"\mathcal{L}\left(N(m,\ \mathrm{diag}(\Lambda)^{-1})\right)"
+ENCODED = r"\mathcal{L}\left(N(\mu,\ \mathrm{diag}(\sigma)^2)\right)"
+approximation = tex(r"\tfrac12\left(\sum_j \log \Lambda_{jj} - \log \det \Lambda\right)")
+of_the_scale = tex(r"\tfrac12 \sum_j \left(\Lambda_{jj} \sigma_j^2 - 1 - \log(\Lambda_{jj} \sigma_j^2)\right)")
 
 I1 = (
     derive(
@@ -265,54 +248,49 @@ I1 = (
         assumptions="q* is the best of the family for this x; here N(m, diag(1/Lambda_jj)), posterior N(m, Lambda^-1)",
         source="Cremer, Li and Duvenaud 2018, section 3",
     )
-    .start(given(r"\log p(x) - \mathcal{L}(q_\varphi)", inference_gap))
-    .eq(tex(r"\mathrm{KL}(q_\varphi \,\Vert\, p(z \mid x))"), "F1: the gap is a KL")
+    .start(tex(rf"\log p(x) - {ENCODED}"), why="what the bound of the encoder's q loses")
+    .eq(tex(r"\mathrm{KL}(q_\varphi \,\Vert\, p(z \mid x))"), "F1: the gap is a KL", why="never negative")
     .slip(
         "KL swapped",
-        given("TODO", lambda w: kl_divergence(w.model.posterior(w.x), w.q)),
+        tex(r"\mathrm{KL}(p(z \mid x) \,\Vert\, q_\varphi)"),
         "KL(p(z|x) || q): the gap of the bound is averaged under q.",
     )
     .eq(
-        given(
-            r"\left[\log p(x) - \mathcal{L}(q^*)\right] + \left[\mathcal{L}(q^*) - \mathcal{L}(q_\varphi)\right]",
-            lambda w: two_gaps(w, w.best()),
-        ),
+        tex(rf"\left[\log p(x) - {BEST}\right] + \left[{BEST} - {ENCODED}\right]"),
         "subtract and add the bound of the best q of the family",
+        why="the family's fault, and the encoder's",
+        needs="q* best for this x",
     )
     .eq(
-        given(
-            APPROXIMATION
-            + r" + \tfrac12 \sum_j (\Lambda_{jj} \sigma_j^2 - 1 - \log \Lambda_{jj} \sigma_j^2) + \tfrac12 (\mu - m)^\top \Lambda\,(\mu - m)",
-            lambda w: approximation_gap(w) + amortization_gap(w),
-        ),
+        approximation + of_the_scale + tex(r"\tfrac12 (\mu - m)^\top \Lambda\,(\mu - m)"),
         "KL of Gaussians, sorted (E12)",
+        why="zero only at the best q",
     )
     .slip(
         "no error of the mean",
-        given("TODO", lambda w: approximation_gap(w) + amortization_gap(w, lambda precision: 0 * precision)),
+        approximation + of_the_scale,
         "the encoder's mean was taken to be right: an encoder errs in mean and in scale.",
     )
     .slip(
         "diagonal of the precision only",
-        given(
-            "TODO", lambda w: approximation_gap(w) + amortization_gap(w, lambda precision: np.diag(np.diag(precision)))
-        ),
+        approximation + of_the_scale + tex(r"\tfrac12 \sum_j \Lambda_{jj} (\mu_j - m_j)^2"),
         "correlations were left out of the mean's error: it is measured with the whole Lambda.",
     )
     .ge(
-        given(APPROXIMATION, approximation_gap),
+        approximation,
         "the amortization gap is never negative: q* is best",
-        gap=lambda w: w.model.elbo(w.x, w.best()) - w.model.elbo(w.x, w.q),
+        why="what is left if the encoder were perfect",
+        gap=tex(f"{BEST} - {ENCODED}"),
         equality=AmortizedWitness.at_best,
     )
     .slip(
         "marginal variances as the best",
-        given("TODO", lambda w: kl_divergence(w.best(np.diag(np.linalg.inv(w.precision))), w.model.posterior(w.x))),
+        tex(r"\log p(x) - \mathcal{L}\left(N(m,\ \mathrm{diag}(\Lambda^{-1}))\right)"),
         "Sigma_jj was taken for the best variance: that is best for KL(p || q), and a wider q pays more.",
     )
     .slip(
         "approximation gap as KL swapped",
-        given("TODO", lambda w: kl_divergence(w.model.posterior(w.x), w.best())),
+        tex(r"\mathrm{KL}(p(z \mid x) \,\Vert\, q^*)"),
         "the approximation gap was measured by KL(p(z|x) || q*): the bound pays KL(q* || p(z|x)).",
     )
     .slip(
@@ -323,7 +301,8 @@ I1 = (
     .ge(
         tex("0"),
         "Hadamard; zero if the posterior has no correlations",
-        gap=lambda w: kl_divergence(w.best(), w.model.posterior(w.x)),
+        why="independent coordinates may be enough",
+        gap=lambda w: kl_divergence(w.best, w.model.posterior(w.x)),
         equality=AmortizedWitness.uncorrelated,
     )
 )
@@ -357,90 +336,86 @@ class NearPosterior:
     def g(self) -> Array:
         return self.direction - self.posterior @ self.direction
 
-    def q(self, h: float) -> Array:
-        return self.posterior * (1 + h * self.g)
-
-    def log_weights(self, h: float) -> Array:
-        return self.model.log_joint(self.x, np.arange(self.g.size)) - np.log(self.q(h))
-
-
-def scaled_bound_gap(w: NearPosterior, h: float) -> Any:
-    """(log p(x) - L) / eps^2, with the rounding error that the division magnifies."""
-    log_evidence = w.model.log_evidence(w.x)
-    rounding = 8 * np.finfo(float).eps * (1 + np.abs(log_evidence))
-    return Estimate(log_evidence - w.q(h) @ w.log_weights(h), rounding) / h**2
+    def scope(self, step: float = 0.0) -> Scope:
+        """p(x, z), the direction g, and q at this step."""
+        q = Categorical(np.log(self.posterior * (1 + step * self.g)))
+        return Scope(
+            worlds={"p": Table(("z", "x"), self.model.joint), "q": Law("z", q)},
+            observed={"x": self.x},
+            values={r"\varepsilon": step},
+            maps={"g": Map(lambda z: self.g[z])},
+            definitions={"w": r"\frac{p(x, z)}{q(z)}"},
+        )
 
 
-def scaled_variance(w: NearPosterior, h: float) -> Any:
-    """Var_q(log w) / eps^2."""
-    log_weights = w.log_weights(h) - w.model.log_evidence(w.x)
-    return (w.q(h) @ log_weights**2 - (w.q(h) @ log_weights) ** 2) / h**2
-
-
-LIMIT = 0.05  # of the order of eps, judged by how it shrinks
+# Each line is of the order of eps, and is judged by how it shrinks.
+SMALL: Any = {"step": 0.02, "order": 1, "resolution": 0.05}
 
 F20 = (
     derive(
         "F20",
         "near the posterior the gap is half the variance of log w",
         NearPosterior.draw,
-        assumptions="q = p(z|x)(1 + eps g), E[g] = 0 under p(z|x), eps g > -1; eps goes to 0",
+        assumptions="q = p(z|x)(1 + eps g), E[g] = 0 under p(z|x), eps g > -1; w = p(x,z) / q(z); eps goes to 0",
         source="second-order expansion of KL; compare Maddison et al. 2017, proposition 1",
     )
     .start(
-        given(r"\left(\log p(x) - \mathcal{L}(q)\right) / \varepsilon^2", scaled_bound_gap),
-        step=0.02,
-        order=1,
-        resolution=LIMIT,
+        stepped(tex(r"\left(\log p(x) - \mathbb{E}_{q}[\log w]\right) / \varepsilon^2")),
+        why="the gap vanishes like eps^2",
+        **SMALL,
     )
     .eq(
-        given(
-            r"\mathrm{KL}(q \,\Vert\, p(z \mid x)) / \varepsilon^2",
-            lambda w, h: kl_divergence(Categorical(np.log(w.q(h))), w.model.posterior(w.x)) / h**2,
-        ),
+        stepped(tex(r"\mathrm{KL}(q \,\Vert\, p(z \mid x)) / \varepsilon^2")),
         "F1: the gap is a KL",
-        step=0.02,
-        order=1,
-        resolution=LIMIT,
+        why="the evidence is gone",
+        **SMALL,
     )
     .eq(
-        given(
-            r"\mathbb{E}_{p(z \mid x)}\left[(1 + \varepsilon g) \log(1 + \varepsilon g)\right] / \varepsilon^2",
-            lambda w, h: w.posterior @ ((1 + h * w.g) * np.log1p(h * w.g)) / h**2,
+        stepped(
+            tex(
+                r"\mathbb{E}_{p(z \mid x)}\left[(1 + \varepsilon g(z)) \log(1 + \varepsilon g(z))\right] / \varepsilon^2"
+            )
         ),
         "put q = p(z|x)(1 + eps g) into the KL",
-        step=0.02,
-        order=1,
-        resolution=LIMIT,
+        why="a function of eps g alone",
+        needs="eps g > -1",
+        **SMALL,
     )
     .eq(
-        given(r"\tfrac12 \mathbb{E}_{p(z \mid x)}\left[g^2\right]", lambda w: 0.5 * (w.posterior @ w.g**2)),
+        tex(r"\tfrac12 \mathbb{E}_{p(z \mid x)}\left[g(z)^2\right]"),
         "(1 + u) log(1 + u) = u + u^2/2 + O(u^3), and E[g] = 0",
+        why="the first order vanishes",
+        needs="E[g] = 0",
     )
-    .slip("no 1/2", given("TODO", lambda w: w.posterior @ w.g**2), "the 1/2 of the quadratic term was lost.")
+    .slip(
+        "no 1/2",
+        tex(r"\mathbb{E}_{p(z \mid x)}\left[g(z)^2\right]"),
+        "the 1/2 of the quadratic term was lost.",
+    )
     .slip(
         "first order",
-        given("TODO", lambda w: w.posterior @ np.abs(w.g)),
-        "the mean size of g stands for half its square: the first order vanishes, since E[g] = 0.",
+        tex(r"\mathbb{E}_{p(z \mid x)}\left[|g(z)|\right]"),
+        "the mean size of g was taken for half its square: the first order vanishes, since E[g] = 0.",
     )
     .eq(
-        given(r"\tfrac12 \mathrm{Var}_{q}(\log w) / \varepsilon^2", lambda w, h: 0.5 * scaled_variance(w, h)),
+        stepped(tex(r"\tfrac12 \mathrm{Var}_{q}(\log w) / \varepsilon^2")),
         "log w = log p(x) - log(1 + eps g) varies like eps g",
-        step=0.02,
-        order=1,
-        resolution=LIMIT,
+        why="what one can measure",
+        **SMALL,
     )
     .slip(
-        "variance without 1/2", given("TODO", scaled_variance), "the whole variance was taken: the gap is half of it."
+        "variance without 1/2",
+        stepped(tex(r"\mathrm{Var}_{q}(\log w) / \varepsilon^2")),
+        "the whole variance was taken: the gap is half of it.",
     )
     .slip(
         "standard deviation",
-        given("TODO", lambda w, h: 0.5 * np.sqrt(scaled_variance(w, h))),
-        "a standard deviation stands for the variance.",
+        stepped(tex(r"\tfrac12 \sqrt{\mathrm{Var}_{q}(\log w)} / \varepsilon")),
+        "a standard deviation was taken for the variance.",
     )
     .slip(
         "second moment of log w",
-        given("TODO", lambda w, h: 0.5 * (w.q(h) @ w.log_weights(h) ** 2) / h**2),
+        stepped(tex(r"\tfrac12 \mathbb{E}_{q}\left[(\log w)^2\right] / \varepsilon^2")),
         "the mean of log w was not taken off: log p(x) then counts as variation.",
     )
 )

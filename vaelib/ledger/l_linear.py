@@ -1,8 +1,9 @@
 r"""Chapter L: the linear VAE, probabilistic PCA, and collapse; with I2 and I4, its best encoder and what the bound loses.
 
 Notation: S is the sample covariance of x_1, ..., x_N (divided by N), with eigenvalues lambda_1 > lambda_2 > ... and
-eigenvectors u_1, u_2, ...; the decoder is N(W z + b, c I), M = W^T W + c I, Sigma = W W^T + c I. All values are nats per
-example: means over the data set, sums over pixels and latents.
+eigenvectors u_1, u_2, ...; the decoder is N(W z + b, c I), M = W^T W + c I, Sigma = W W^T + c I. A hat marks the maximum
+of the likelihood. L(x; W, b, c, N(m, S)) is the bound as the package computes it, and densities of x are the package's.
+All values are nats per example: means over the data set, sums over pixels and latents.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from vaelib.derivation import Derivation, derive
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import elbo
 from vaelib.estimate import Estimate
-from vaelib.formula import given, sampled
+from vaelib.formula import given, sampled, symbol, tex, where
+from vaelib.formula.scope import Map, Parameter, Scope
+from vaelib.formula.worlds import Law
 from vaelib.models import CurvedGaussian, LinearGaussian
 from vaelib.quadrature import gauss_hermite_multivariate
 from vaelib.terms import KL, E, log_evidence, log_lik, prior, q
@@ -26,7 +29,6 @@ from vaelib.witnesses import CurvedFamily, away_from_zero, generic_loading, gene
 
 Array = np.ndarray
 Rng = np.random.Generator
-LOG_2PI = float(np.log(2 * np.pi))
 
 
 # ------------------------------------------------------------------------------------------------ data and what they hold
@@ -43,21 +45,48 @@ def generic_data(rng: Rng, n: int = 30, d: int = 5) -> Array:
     return away_from_zero(rng, 0.3, 1.2, (d,)) + white * np.sqrt(eigenvalues) @ directions.T
 
 
-def sample_covariance(x: Array, about: Array | None = None, lost: int = 0) -> Array:
-    """Mean of (x - b)(x - b)^T, about the sample mean if no b is given; divided by N - `lost`."""
-    centered = x - (x.mean(axis=0) if about is None else about)
-    return centered.T @ centered / (len(x) - lost)
+def sample_covariance(x: Array) -> Array:
+    """Mean of (x - m)(x - m)^T about the sample mean m; divided by N."""
+    centered = x - x.mean(axis=0)
+    return centered.T @ centered / len(x)
 
 
-def spectrum(x: Array, lost: int = 0) -> tuple[Array, Array]:
+def spectrum(x: Array) -> tuple[Array, Array]:
     """Eigenvalues (descending) and eigenvectors, as columns, of the sample covariance; each column has a positive sum."""
-    eigenvalues, directions = np.linalg.eigh(sample_covariance(x, lost=lost))
+    eigenvalues, directions = np.linalg.eigh(sample_covariance(x))
     directions = directions * np.sign(directions.sum(axis=0))
     return eigenvalues[::-1], directions[:, ::-1]
 
 
 def rotation(angle: float) -> Array:
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def maximum(x: Array, k: int = 2) -> LinearGaussian:
+    """pPCA's maximum-likelihood model: U_k (Lambda_k - c I)^(1/2), sample mean, mean of the discarded eigenvalues."""
+    eigenvalues, directions = spectrum(x)
+    c = float(eigenvalues[k:].mean())
+    return LinearGaussian(directions[:, :k] * np.sqrt(eigenvalues[:k] - c), x.mean(axis=0), c)
+
+
+def names_of_data(x: Array) -> dict[str, Any]:
+    """N, d, the sample mean and covariance S; eigenvalues lambda_j, eigenvectors u_j."""
+    eigenvalues, directions = spectrum(x)
+    n, d = x.shape
+    moments = {r"\bar x": x.mean(axis=0), "S": sample_covariance(x)}
+    return {"x": x, "N": n, "d": d, **moments, r"\lambda": eigenvalues, "u": directions.T}
+
+
+def bound(x: Array, loading: Array, offset: Array, noise: Array, mean: Array, covariance: Array) -> Any:
+    """The package's bound for q = N(mean, covariance); only x and the mean may differ from one example to the next."""
+    (d, k), one = loading.shape[-2:], (noise.reshape(-1)[0], covariance.reshape(-1, *covariance.shape[-2:])[0])
+    model = LinearGaussian(loading.reshape(-1, d, k)[0], offset.reshape(-1, d)[0], float(one[0]))
+    return model.elbo(x, MultivariateNormal(mean, one[1]))
+
+
+def mean_bound(mean: str, covariance: str, model: str = "W, b, c") -> str:
+    r"""LaTeX of \frac1N \sum_i L(x_i; model, N(mean, covariance))."""
+    return rf"\frac1N \sum_i \mathcal{{L}}\left(x_i;\ {model},\ N({mean},\ {covariance})\right)"
 
 
 @dataclass(frozen=True)
@@ -89,6 +118,39 @@ class LinearVAE:
         loc = self.x @ self.weight.T + self.bias
         return DiagonalNormal(loc, np.broadcast_to(self.scale, loc.shape))
 
+    @property
+    def top(self) -> LinearGaussian:
+        """The maximum of the likelihood, in the coordinates of the eigenvectors."""
+        return maximum(self.x, self.model.latent_dim)
+
+    def scope(self, w: float = 0.0) -> Scope:
+        """The data, the model and its encoder, the best model; w is the size of a loading w u_j."""
+        model, top, k = self.model, self.top, self.model.latent_dim
+        eigenvalues, directions = spectrum(self.x)
+        n, d = self.x.shape
+        return Scope(
+            worlds={
+                "p": Law("x", model.evidence),
+                r"p_\theta": Law("x", model.evidence),
+                r"p_{\hat\theta}": Law("x", top.evidence),
+            },
+            values={
+                **names_of_data(self.x),
+                **{"W": model.loading, "b": model.offset, "c": model.noise_variance, "k": k},
+                **{"V": self.weight, "a": self.bias, "s": self.scale, "R": rotation(self.angle)},
+                **{r"\alpha": self.angle, r"\mathbf{e}": np.eye(k), "w": w},
+                "M": model.loading.T @ model.loading + model.noise_variance * np.eye(k),
+                r"\Sigma": model.evidence.covariance,
+                **{r"\hat W": top.loading, r"\hat b": top.offset, r"\hat c": top.noise_variance},
+                r"\hat\Sigma": top.evidence.covariance,
+                **{"U_k": directions[:, :k], r"\Lambda_k": np.diag(eigenvalues[:k])},
+            },
+            ranges={"i": n, "j": d, "l": k},
+            maps={r"\mathcal{L}": Map(bound, of=("x", "W", "b", "c", "m", "S"))},
+            parameters={"w": Parameter(w, self.scope)},
+            every=("j",),
+        )
+
 
 _STENCILS = {1: np.array([1, -8, 0, 8, -1]) / 12, 2: np.array([-1, 16, -30, 16, -1]) / 12}
 
@@ -106,62 +168,17 @@ def together(estimates: Any) -> Estimate:
     return Estimate(np.array([e.value for e in estimates]), np.array([e.error for e in estimates]))
 
 
-def mean_evidence(x: Array, model: LinearGaussian) -> float:
-    """(1/N) sum_i log p(x_i), by the package."""
-    return float(np.mean(model.log_evidence(x)))
-
-
-def mean_bound(x: Array, model: LinearGaussian, q: DiagonalNormal | MultivariateNormal) -> float:
-    """(1/N) sum_i of the bound, by the package."""
-    return float(np.mean(model.elbo(x, q)))
-
-
-def maximum(x: Array, k: int = 2, angle: float | None = None, lost: int = 0) -> LinearGaussian:
-    """pPCA's maximum-likelihood model: U_k (Lambda_k - c I)^(1/2) R, sample mean, mean of the discarded eigenvalues."""
-    eigenvalues, directions = spectrum(x, lost)
-    c = float(eigenvalues[k:].mean())
-    loading = directions[:, :k] * np.sqrt(eigenvalues[:k] - c)
-    return LinearGaussian(loading if angle is None else loading @ rotation(angle), x.mean(axis=0), c)
-
-
-def gram(model: LinearGaussian) -> Array:
-    """M = W^T W + c I."""
-    return model.loading.T @ model.loading + model.noise_variance * np.eye(model.latent_dim)
-
-
-def off_diagonal_cost(model: LinearGaussian) -> float:
-    """1/2 (sum_j log M_jj - log|M|) >= 0: what independent latents cost where the posterior is correlated."""
-    m = gram(model)
-    return 0.5 * float(np.log(np.diag(m)).sum() - np.linalg.slogdet(m)[1])
-
-
-def best_diagonal(x: Array, model: LinearGaussian, **wrong: Any) -> DiagonalNormal:
-    """N(M^-1 W^T (x - b), diag(c / M_jj)); the keywords make its slips."""
-    m = wrong.get("gram", gram(model))
-    offset = wrong.get("offset", model.offset)
-    loc = np.linalg.solve(wrong.get("solve", m), model.loading.T @ (x - offset).T).T
-    variance = wrong.get("variance", model.noise_variance / np.diag(m))
-    return DiagonalNormal(loc, np.broadcast_to(np.sqrt(variance), loc.shape))
-
-
 # ------------------------------------------------------------------------------------------ the best encoder, I2 and I4
 
-
-def encoder_gap(w: LinearVAE) -> float:
-    """Mean over i of 1/2 [sum_j (M_jj s_j^2 / c - 1 - log(M_jj s_j^2 / c)) + delta_i^T M delta_i / c]."""
-    m, c = gram(w.model), w.model.noise_variance
-    ratio = np.diag(m) * w.scale**2 / c
-    miss = w.q.loc - np.linalg.solve(m, w.model.loading.T @ (w.x - w.model.offset).T).T
-    return 0.5 * float(np.sum(ratio - 1 - np.log(ratio)) + np.einsum("ni,ij,nj->n", miss, m, miss).mean() / c)
-
-
-def at_best_encoder(w: LinearVAE, **wrong: Any) -> float:
-    return mean_bound(w.x, w.model, best_diagonal(w.x, w.model, **wrong))
+AFFINE = r"V x_i + a", r"\mathrm{diag}(s)^2"
+POSTERIOR_MEAN, BEST_VARIANCES = r"M^{-1} W^\top (x_i - b)", r"c\,\mathrm{diag}(M)^{-1}"
+mean_evidence = tex(r"\frac1N \sum_i \log p(x_i)")
 
 
 def already_best(rng: Rng) -> LinearVAE:
+    """The encoder is the best one."""
     w = LinearVAE.draw(rng, d=3)
-    m = gram(w.model)
+    m = w.model.loading.T @ w.model.loading + w.model.noise_variance * np.eye(2)
     weight = np.linalg.solve(m, w.model.loading.T)
     return replace(w, weight=weight, bias=-weight @ w.model.offset, scale=np.sqrt(w.model.noise_variance / np.diag(m)))
 
@@ -171,73 +188,58 @@ I2 = (
         "I2",
         "the best encoder of a linear decoder is linear, its variance constant",
         partial(LinearVAE.draw, d=3),
-        assumptions="x | z ~ N(W z + b, c I); q(z|x) with independent latents, any linear mean, any scale",
+        assumptions="x | z ~ N(W z + b, c I), M = W'W + c I; q(z|x) with independent latents, any linear mean, any scale",
         source="Lucas et al. 2019, section 3; Dai et al. 2018",
     )
-    .start(
-        given(
-            r"\frac1N \sum_i \mathcal{L}\left(x_i;\ q_i = N(V x_i + a,\ \mathrm{diag}\,s^2)\right)",
-            lambda w: mean_bound(w.x, w.model, w.q),
-        )
-    )
+    .start(tex(mean_bound(*AFFINE)), why="any linear encoder")
     .le(
-        given(
-            r"\frac1N \sum_i \mathcal{L}\left(x_i;\ q_i = N(M^{-1} W^\top (x_i - b),\ \mathrm{diag}(c / M_{jj}))\right)",
-            at_best_encoder,
+        tex(mean_bound(POSTERIOR_MEAN, BEST_VARIANCES)),
+        "derivatives in the mean and in the variances vanish",
+        why="linear in x; the same variances c / M_jj for every x",
+        needs="c > 0, so that M can be inverted",
+        gap=tex(
+            r"\tfrac12 \sum_l \left(\frac{M_{ll}}{c} s_l^2 - 1 - \log\left(\frac{M_{ll}}{c} s_l^2\right)\right) + \frac{1}{2cN} \sum_i \delta_i^\top M \delta_i, \quad \delta_i = V x_i + a - M^{-1} W^\top (x_i - b)"
         ),
-        "the posterior mean; precisions off the diagonal of M/c",
-        gap=encoder_gap,
         equality=already_best,
     )
     .slip(
         "variances of the posterior",
-        given(
-            r"\ldots\ \mathrm{diag}\left((c M^{-1})_{jj}\right)",
-            lambda w: at_best_encoder(w, variance=w.model.noise_variance * np.diag(np.linalg.inv(gram(w.model)))),
-        ),
+        tex(mean_bound(POSTERIOR_MEAN, r"c\,\mathrm{diag}(M^{-1})")),
         "the diagonal of c M^-1 was taken; the best independent latents are narrower, c / M_jj.",
     )
     .slip(
         "no c in M",
-        given(
-            r"\ldots\ N\left((W^\top W)^{-1} W^\top (x_i - b),\ \ldots\right)",
-            lambda w: at_best_encoder(w, solve=w.model.loading.T @ w.model.loading),
-        ),
+        tex(mean_bound(r"(W^\top W)^{-1} W^\top (x_i - b)", BEST_VARIANCES)),
         "the prior was left out of the mean: M is W^T W + c I, not W^T W.",
     )
     .slip(
         "W transposed alone",
-        given(r"\ldots\ N\left(W^\top (x_i - b),\ \ldots\right)", lambda w: at_best_encoder(w, solve=np.eye(2))),
+        tex(mean_bound(r"W^\top (x_i - b)", BEST_VARIANCES)),
         "the encoder was taken to be the decoder backwards: M^-1 is missing.",
     )
     .slip(
         "offset forgotten",
-        given(r"\ldots\ N\left(M^{-1} W^\top x_i,\ \ldots\right)", lambda w: at_best_encoder(w, offset=0.0)),
+        tex(mean_bound(r"M^{-1} W^\top x_i", BEST_VARIANCES)),
         "x was not centered: the encoder needs x - b.",
     )
     .slip(
         "variance for the scale",
-        given("TODO", lambda w: at_best_encoder(w, variance=(w.model.noise_variance / np.diag(gram(w.model))) ** 2)),
+        tex(mean_bound(POSTERIOR_MEAN, r"c^2\,\mathrm{diag}(M)^{-2}")),
         "the variance c / M_jj was used as a standard deviation.",
         real="issue threads of several VAE implementations",
     )
     .le(
-        given(
-            r"\frac1N \sum_i \mathcal{L}\left(x_i;\ q_i = N(M^{-1} W^\top (x_i - b),\ c M^{-1})\right)",
-            lambda w: mean_bound(w.x, w.model, w.model.posterior(w.x)),
-        ),
+        tex(mean_bound(POSTERIOR_MEAN, "c M^{-1}")),
         "correlated latents: the posterior itself",
-        gap=lambda w: off_diagonal_cost(w.model),
+        why="equal if the columns of W are orthogonal",
+        gap=tex(r"\tfrac12 \left(\sum_l \log M_{ll} - \log\det M\right)"),
     )
     .slip("independent beats correlated", says="the sign is turned: correlations help.", relation=">=")
-    .eq(
-        given(r"\frac1N \sum_i \log p(x_i)", lambda w: mean_evidence(w.x, w.model)),
-        "the bound is tight at the posterior (F7)",
-    )
+    .eq(mean_evidence, "the bound is tight at the posterior (F7)", why="nothing is left to gain")
     .slip(
         "one example for the mean",
-        given("TODO", lambda w: float(w.model.log_evidence(w.x[0]))),
-        "the evidence of one example stands for the mean over all.",
+        tex(r"\log p(x_1)"),
+        "the evidence of one example was taken for the mean over all.",
     )
 )
 
@@ -252,37 +254,23 @@ def over_the_model(f: Callable[[LinearVAE], Any]) -> Callable[[LinearVAE], Any]:
     return value
 
 
-def expected_kl(w: LinearVAE, *, spread: bool = True, bias: bool = True, covariance: bool = True) -> float:
-    """1/2 [tr(P S) - k - log|P S|] + 1/2 tr(P D Sigma D^T) + 1/2 e^T P e for the affine encoder, P = M / c."""
-    m, c = gram(w.model), w.model.noise_variance
-    precision, variance = m / c, np.diag(w.scale**2)
-    gain = np.linalg.solve(m, w.model.loading.T)
-    miss = w.weight - gain  # D, (k, d)
-    shift = w.weight @ w.model.offset + w.bias  # mean error at x = b
-    sigma = w.model.loading @ w.model.loading.T + c * np.eye(w.model.data_dim)
-    total = 0.0
-    if covariance:
-        product = precision @ variance
-        total += np.trace(product) - len(m) - np.linalg.slogdet(product)[1]
-    if spread:
-        total += np.trace(precision @ miss @ sigma @ miss.T)
-    if bias:
-        total += shift @ precision @ shift
-    return 0.5 * float(total)
+def bounds_of_samples(w: LinearVAE, z: Array, noise: Array) -> Array:
+    """The package's bound of each x = W z + b + sqrt(c) noise, and what it loses on average."""
+    x = w.model.likelihood(z).transform(noise)
+    return np.asarray(w.model.elbo(x, replace(w, x=x).q)) + loses.value(w)
 
 
-def entropy_of_x(w: LinearVAE) -> float:
-    """h(x) = 1/2 [d log 2 pi e + log|Sigma|] = 1/2 [d log 2 pi e + (d - k) log c + log|M|]."""
-    d, k = w.model.loading.shape
-    log_volume = (d - k) * np.log(w.model.noise_variance) + np.linalg.slogdet(gram(w.model))[1]
-    return 0.5 * float(d * (LOG_2PI + 1) + log_volume)
-
-
-def bounds_on_own_samples(w: LinearVAE, rng: Rng, n: int, noise: float = 1.0) -> Array:
-    z = rng.standard_normal((n, w.model.latent_dim))
-    x = w.model.likelihood(z).transform(noise * rng.standard_normal((n, w.model.data_dim)))
-    return np.asarray(w.model.elbo(x, replace(w, x=x).q))
-
+minus_entropy = tex(r"-\tfrac12 \left[d \log(2\pi e) + \log\det\Sigma\right]")
+for_variances = tex(r"\tfrac12 \left[\mathrm{tr}(P B) - k - \log\det(P B)\right]")
+for_slope = tex(r"\tfrac12 \mathrm{tr}(P D \Sigma D^\top)")
+for_bias = tex(r"\tfrac12 \delta^\top P \delta")
+MEANING = (
+    (symbol("P"), tex(r"\tfrac1c M")),
+    (symbol("B"), tex(r"\mathrm{diag}(s)^2")),
+    (symbol("D"), tex(r"V - M^{-1} W^\top")),
+    (symbol(r"\delta"), tex("V b + a")),
+)
+loses = where(for_variances + for_slope + for_bias, *MEANING)
 
 I4 = (
     derive(
@@ -292,47 +280,55 @@ I4 = (
         assumptions="x ~ p(x) = N(b, Sigma), not the data; q(z|x) = N(V x + a, diag s^2)",
         source="F1, averaged; Cover and Thomas 2006, theorem 8.4.1, for the entropy",
     )
-    .start(given(r"\mathbb{E}_{p(x)}\left[\mathcal{L}(x)\right]", over_the_model(lambda w: w.model.elbo(w.x, w.q))))
+    .start(
+        given(r"\mathbb{E}_{p(x)}\left[\mathcal{L}(x)\right]", over_the_model(lambda w: w.model.elbo(w.x, w.q))),
+        why="the package's bound, on samples of the model",
+    )
     .eq(
         given(
             r"\mathbb{E}_{p(x)}\left[\log p(x)\right] - \mathbb{E}_{p(x)}\left[\mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))\right]",
             over_the_model(lambda w: w.model.log_evidence(w.x) - kl_divergence(w.q, w.model.posterior(w.x))),
         ),
         "F1 at every x, then the mean",
+        why="minus an entropy, minus a gap; by the package",
     )
     .eq(
-        given(
-            r"-\mathrm{h}(x) - \tfrac12\left[\mathrm{tr}(P S) - k - \log|P S|\right] - \tfrac12 \mathrm{tr}(P D \Sigma D^\top) - \tfrac12 e^\top P e",
-            lambda w: -entropy_of_x(w) - expected_kl(w),
-        ),
-        "D = V - inv(M) W', e = V b + a, P = M/c, S = diag s^2",
+        where(minus_entropy - for_variances - for_slope - for_bias, *MEANING),
+        "entropy and KL of Gaussians; means of quadratics in x",
+        why="D and delta are the encoder's errors",
+        needs="q(z|x) Gaussian, with a mean linear in x",
     )
     .slip(
         "plus the entropy",
-        given("TODO", lambda w: entropy_of_x(w) - expected_kl(w)),
+        where(-minus_entropy - for_variances - for_slope - for_bias, *MEANING),
         "the sign of h(x) is turned: E[log p(x)] is minus the entropy.",
     )
-    .slip("no gap", given("TODO", lambda w: -entropy_of_x(w)), "the bound was taken to be tight.")
+    .slip("no gap", minus_entropy, "the bound was taken to be tight.")
     .slip(
         "gap added",
-        given("TODO", lambda w: -entropy_of_x(w) + expected_kl(w)),
+        where(minus_entropy + for_variances + for_slope + for_bias, *MEANING),
         "the gap was added: the bound lies below the evidence.",
     )
     .slip(
         "error of the mean at x = b only",
-        given("TODO", lambda w: -entropy_of_x(w) - expected_kl(w, spread=False)),
+        where(minus_entropy - for_variances - for_bias, *MEANING),
         "the slope of the encoder was taken to be right: its error grows with the spread of x.",
     )
     .slip(
         "width for free",
-        given("TODO", lambda w: -entropy_of_x(w) - expected_kl(w, covariance=False)),
+        where(minus_entropy - for_slope - for_bias, *MEANING),
         "the variance of q was taken to be that of the posterior.",
     )
-    .le(given(r"-\mathrm{h}(x)", lambda w: -entropy_of_x(w)), "KL is never negative", gap=expected_kl)
+    .le(
+        minus_entropy,
+        "KL is never negative",
+        why="minus h(x): the data do not occur",
+        gap=loses,
+    )
     .eq(
         sampled(
             r"\frac1n \sum_i \mathcal{L}(x_i) + \mathbb{E}\left[\mathrm{KL}\right],\quad x_i \sim p(x)",
-            lambda w, rng, n: bounds_on_own_samples(w, rng, n) + expected_kl(w),
+            lambda w, rng, n: bounds_of_samples(w, rng.standard_normal((n, 2)), rng.standard_normal((n, 3))),
         ),
         "a sample mean; quadratic in a Gaussian: finite variance",
         num_samples=30_000,
@@ -340,7 +336,10 @@ I4 = (
     )
     .slip(
         "no noise on x",
-        sampled("TODO", lambda w, rng, n: bounds_on_own_samples(w, rng, n, noise=0.0) + expected_kl(w)),
+        sampled(
+            r"\frac1n \sum_i \mathcal{L}(x_i) + \mathbb{E}\left[\mathrm{KL}\right],\quad x_i = W z_i + b",
+            lambda w, rng, n: bounds_of_samples(w, rng.standard_normal((n, 2)), np.zeros((n, 3))),
+        ),
         "x was taken to be W z + b: the noise of the decoder was left out.",
     )
 )
@@ -349,202 +348,193 @@ I4 = (
 # --------------------------------------------------------------------------------------------- pPCA's maximum, L1 and L2
 
 
-def gradient(x: Array, model: LinearGaussian, *, power: int = 2, one_half: float = 0.5) -> Array:
-    """Of the mean log-likelihood in W, b and c, flattened: (Sigma^-1 S Sigma^-1 - Sigma^-1) W, Sigma^-1 (mean - b), ..."""
-    sigma = model.loading @ model.loading.T + model.noise_variance * np.eye(model.data_dim)
-    inverse = np.linalg.inv(sigma)
-    second_moment = sample_covariance(x, about=model.offset)
-    core = inverse @ second_moment @ (inverse if power == 2 else np.eye(len(inverse))) - inverse
-    in_offset = inverse @ (x.mean(axis=0) - model.offset)
-    return np.concatenate([(core @ model.loading).ravel(), in_offset, [one_half * np.trace(core)]])
-
-
 @dataclass(frozen=True)
-class Probed(LinearVAE):
-    """The same with five directions in the space of (W, b, c), along which derivatives are taken."""
+class Turned(LinearVAE):
+    """The same with the best loading in other coordinates of the latents, W-hat R."""
 
-    moves: Array  # (5, d k + d + 1)
-
-    @classmethod
-    def draw(cls, rng: Rng, d: int = 5) -> Probed:
-        base = LinearVAE.draw(rng, d)
-        return cls(**vars(base), moves=away_from_zero(rng, 0.2, 1.0, (5, 3 * d + 1)))
+    @property
+    def top(self) -> LinearGaussian:
+        top = maximum(self.x, self.model.latent_dim)
+        return replace(top, loading=top.loading @ rotation(self.angle))
 
 
-def slopes_by_differences(w: Probed, model: LinearGaussian, step: float) -> Estimate:
-    """Derivatives of the package's mean log_evidence along the moves, by five-point differences."""
-    d, k = model.loading.shape
-    at = np.concatenate([model.loading.ravel(), model.offset, [model.noise_variance]])
+def gradient_by_differences(w: LinearVAE, step: float) -> Estimate:
+    """Of the package's mean log_evidence in the entries of W, b, c: at the model, then at the maximum."""
 
-    def value(p: Array) -> float:
-        return mean_evidence(w.x, LinearGaussian(p[: d * k].reshape(d, k), p[d * k : -1], float(p[-1])))
+    def slope(at: LinearGaussian, unit: Array) -> Estimate:
+        d, k = at.loading.shape
+        start = np.concatenate([at.loading.ravel(), at.offset, [at.noise_variance]])
 
-    return together(difference(partial(lambda u, t: value(at + t * u), move), step, 1) for move in w.moves)
+        def value(t: float) -> float:
+            p = start + t * unit
+            moved = LinearGaussian(p[: d * k].reshape(d, k), p[d * k : -1], float(p[-1]))
+            return float(np.mean(moved.log_evidence(w.x)))
 
+        return difference(value, step, 1)
 
-def candidate(w: LinearVAE, shrink: Callable[[Array, float], Array], noise: Callable[[Array], Any]) -> LinearGaussian:
-    """A loading U_k diag(shrink(lambda, c)) and a noise variance made from the discarded eigenvalues: the slips of L1."""
-    eigenvalues, directions = spectrum(w.x)
-    c = float(noise(eigenvalues))
-    loading = directions[:, :2] * shrink(eigenvalues[:2], c)
-    return LinearGaussian(loading @ rotation(w.angle), w.x.mean(axis=0), c)
-
-
-def both_slopes(w: Probed, at: LinearGaussian | None = None, **wrong: Any) -> Array:
-    """Along each move, at the model of the witness and at pPCA's maximum (or at `at`), shape (2, moves)."""
-    top = maximum(w.x, angle=w.angle) if at is None else at
-    return np.array([w.moves @ gradient(w.x, model, **wrong) for model in (w.model, top)])
+    size = w.model.loading.size + w.x.shape[1] + 1
+    return together(slope(at, unit) for at in (w.model, w.top) for unit in np.eye(size))
 
 
-def root_of_excess(eigenvalues: Array, c: float) -> Array:
-    return np.sqrt(np.maximum(eigenvalues - c, 0.0))
+HERE = r"G W,\ \Sigma^{-1}(\bar x - b)"
+THERE = r"\hat G \hat W,\ \hat\Sigma^{-1}(\bar x - \hat b)"
+SCATTER = r"S_b = S + (\bar x - b)(\bar x - b)^\top"
+G_HERE, G_THERE = (
+    r"G = \Sigma^{-1} S_b \Sigma^{-1} - \Sigma^{-1}",
+    r"\hat G = \hat\Sigma^{-1} S \hat\Sigma^{-1} - \hat\Sigma^{-1}",
+)
+COVARIANCE = r"\hat\Sigma = \hat W \hat W^\top + \hat c I"
+LOADING = r"\hat W = U_k (\Lambda_k - \hat c I)^{1/2} R"
 
 
-def discarded(eigenvalues: Array) -> Any:
-    return eigenvalues[2:].mean()
+def slope(parts: str, *meaning: str) -> Any:
+    """The gradient at theta and at theta-hat, with what its names mean."""
+    return tex(r",\quad ".join([parts, *meaning]))
 
+
+BOTH = rf"{HERE},\ \tfrac12 \mathrm{{tr}}(G),\ {THERE},\ \tfrac12 \mathrm{{tr}}(\hat G)"
 
 L1 = (
     derive(
         "L1",
         "pPCA's maximum-likelihood solution is stationary",
-        Probed.draw,
-        assumptions="S divided by N; theta any model, theta-hat = (U (Lambda - c I)^(1/2) R, mean of x, mean discarded eigenvalue)",
+        Turned.draw,
+        assumptions="S divided by N; gradients in W, b, c at any theta, then at theta-hat = (U (Lambda - c I)^(1/2) R, mean of x, mean discarded eigenvalue)",
         source="Tipping and Bishop 1999, equations (7) and (8), appendix A",
     )
     .start(
         given(
-            r"\left(\nabla \ell(\theta),\ \nabla \ell(\hat\theta)\right),\quad \ell = \frac1N \sum_i \log p(x_i)",
-            lambda w, h: together(slopes_by_differences(w, m, h) for m in (w.model, maximum(w.x, angle=w.angle))),
+            r"\nabla_{W, b, c}\, \ell(\theta),\ \nabla_{W, b, c}\, \ell(\hat\theta),\quad \ell = \frac1N \sum_i \log p(x_i)",
+            gradient_by_differences,
         ),
+        why="by differences of the package's evidence",
         step=5e-4,
         order=4,
         resolution=1e-4,
     )
     .eq(
-        given(
-            r"\left(\nabla \ell(\theta),\ \nabla \ell(\hat\theta)\right),\quad \partial_W \ell = \left(\Sigma^{-1} S \Sigma^{-1} - \Sigma^{-1}\right) W",
-            both_slopes,
-        ),
+        slope(BOTH, G_HERE, G_THERE, SCATTER),
         "derivative of the log-determinant and of tr(inv(Sigma) S)",
+        why="set it to zero",
+        needs="S divided by N",
     )
     .slip(
         "loadings of PCA",
-        given(
-            r"\hat W = U_k \Lambda_k^{1/2}", lambda w: both_slopes(w, candidate(w, lambda s, c: np.sqrt(s), discarded))
-        ),
+        slope(BOTH, G_HERE, G_THERE, SCATTER, COVARIANCE, r"\hat W = U_k \Lambda_k^{1/2} R"),
         "W was taken to be U Lambda^(1/2): the noise already explains c of each eigenvalue.",
     )
     .slip(
         "noise from all directions",
-        given("TODO", lambda w: both_slopes(w, candidate(w, root_of_excess, np.mean))),
+        slope(BOTH, G_HERE, G_THERE, SCATTER, COVARIANCE, LOADING, r"\hat c = \tfrac1d \sum_j \lambda_j"),
         "c was taken to be the mean of all eigenvalues; only the discarded ones are noise.",
     )
     .slip(
         "sum of the discarded",
-        given("TODO", lambda w: both_slopes(w, candidate(w, root_of_excess, lambda s: s[2:].sum()))),
+        slope(BOTH, G_HERE, G_THERE, SCATTER, COVARIANCE, LOADING, r"\hat c = \sum_{j > k} \lambda_j"),
         "the discarded eigenvalues were added up; c is their mean.",
     )
     .slip(
         "no square root",
-        given("TODO", lambda w: both_slopes(w, candidate(w, lambda s, c: s - c, discarded))),
+        slope(BOTH, G_HERE, G_THERE, SCATTER, COVARIANCE, r"\hat W = U_k (\Lambda_k - \hat c I) R"),
         "W was taken to be U (Lambda - c I): a loading is a square root of a variance.",
     )
     .slip(
         "divided by N - 1",
-        given("TODO", lambda w: both_slopes(w, maximum(w.x, angle=w.angle, lost=1))),
+        slope(
+            BOTH,
+            G_HERE,
+            G_THERE,
+            SCATTER,
+            COVARIANCE,
+            r"\hat W = \sqrt{\tfrac{N}{N - 1}}\,U_k (\Lambda_k - C I)^{1/2} R",
+            r"\hat c = \tfrac{N}{N - 1} C",
+            r"C = \tfrac{1}{d - k} \sum_{j > k} \lambda_j",
+        ),
         "S was divided by N - 1; the likelihood's maximum has N.",
         real="a well-known library's PCA, which estimates without bias",
     )
     .slip(
         "Sigma inverted once",
-        given("TODO", lambda w: both_slopes(w, power=1)),
-        "tr(inv(Sigma) S) was differentiated as if it were linear: inv(Sigma) stands on both sides.",
+        slope(BOTH, r"G = \Sigma^{-1} S_b - \Sigma^{-1}", r"\hat G = \hat\Sigma^{-1} S - \hat\Sigma^{-1}", SCATTER),
+        "tr(inv(Sigma) S) was differentiated as if it were linear: inv(Sigma) belongs on both sides.",
     )
     .slip(
         "no one half",
-        given("TODO", lambda w: both_slopes(w, one_half=1.0)),
+        slope(BOTH.replace(r"\tfrac12 ", ""), G_HERE, G_THERE, SCATTER),
         "the factor 1/2 is missing in the derivative with respect to c.",
     )
     .eq(
-        given(r"\left(\nabla \ell(\theta),\ 0\right)", lambda w: both_slopes(w) * np.array([[1.0], [0.0]])),
+        tex(rf"{HERE},\ \tfrac12 \mathrm{{tr}}(G),\ 0\,\hat W,\ 0\,\hat b,\ 0"),
         "S inv(Sigma) W = W, and c is the mean of the discarded",
+        why="each column of W is an eigenvector, with w^2 = lambda - c",
+        needs="W-hat from eigenvectors, R free",
     )
 )
-
-
-def by_trace(w: LinearVAE, lost: int = 0) -> float:
-    """-1/2 [d log 2 pi + log|Sigma| + tr(Sigma^-1 S)] at the maximum."""
-    top = maximum(w.x)
-    sigma = top.loading @ top.loading.T + top.noise_variance * np.eye(top.data_dim)
-    trace = np.trace(np.linalg.solve(sigma, sample_covariance(w.x, lost=lost)))
-    return -0.5 * float(top.data_dim * LOG_2PI + np.linalg.slogdet(sigma)[1] + trace)
-
-
-def by_eigenvalues(
-    w: LinearVAE, *, k: int = 2, left: int | None = None, trace: float | None = None, minus_noise: float = 0.0
-) -> float:
-    """-1/2 [d log 2 pi + sum_{j <= k} log lambda_j + (d - k) log c + d]; the keywords make its slips."""
-    eigenvalues, _ = spectrum(w.x)
-    d, c = len(eigenvalues), eigenvalues[k:].mean()
-    log_volume = np.log(eigenvalues[:k] - minus_noise * c).sum() + (d - k if left is None else left) * np.log(c)
-    return -0.5 * float(d * LOG_2PI + log_volume + (d if trace is None else trace))
 
 
 def distance_from_maximum(w: LinearVAE) -> float:
     """l(theta-hat) - l(theta) as a difference of two KL from the Gaussian with the moments of the data."""
     data = MultivariateNormal(w.x.mean(axis=0), sample_covariance(w.x))
-    return float(kl_divergence(data, w.model.evidence) - kl_divergence(data, maximum(w.x).evidence))
+    return float(kl_divergence(data, w.model.evidence) - kl_divergence(data, w.top.evidence))
 
+
+at_maximum = tex(r"\frac1N \sum_i \log p_{\hat\theta}(x_i)")
+at_theta = tex(r"\frac1N \sum_i \log p_\theta(x_i)")
+by_eigenvalues = tex(r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log \lambda_j + (d - k) \log \hat c + d\right]")
 
 L2 = (
     derive(
         "L2",
         "the maximum of pPCA, from eigenvalues alone",
         LinearVAE.draw,
-        assumptions="k < d, S divided by N, lambda_k > c = mean of the discarded eigenvalues",
+        assumptions="k < d, S divided by N, lambda_k > c-hat = mean of the discarded eigenvalues",
         source="Tipping and Bishop 1999, section 3",
     )
-    .start(given(r"\frac1N \sum_i \log p(x_i \mid \hat\theta)", lambda w: mean_evidence(w.x, maximum(w.x))))
+    .start(at_maximum, why="what training aims at")
     .eq(
-        given(r"-\tfrac12\left[d \log 2\pi + \log|\Sigma| + \mathrm{tr}(\Sigma^{-1} S)\right]", by_trace),
+        tex(r"-\tfrac12\left[d \log 2\pi + \log\det\hat\Sigma + \mathrm{tr}(\hat\Sigma^{-1} S)\right]"),
         "a mean of quadratic forms is a trace",
+        why="data enter by S alone",
+        needs="b at the sample mean, S divided by N",
     )
     .slip(
         "divided by N - 1",
-        given("TODO", partial(by_trace, lost=1)),
+        tex(
+            r"-\tfrac12\left[d \log 2\pi + \log\det\hat\Sigma + \tfrac{N}{N - 1} \mathrm{tr}(\hat\Sigma^{-1} S)\right]"
+        ),
         "S was divided by N - 1; a mean over the data divides by N.",
         real="a test against a well-known library's PCA",
     )
     .eq(
-        given(
-            r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log \lambda_j + (d - k) \log c + d\right]", by_eigenvalues
-        ),
-        "Sigma has eigenvalues lambda_1 to lambda_k, and c",
+        by_eigenvalues,
+        "Sigma-hat has eigenvalues lambda_1 to lambda_k, and c-hat",
+        why="eigenvalues alone; the trace is k + (d - k)",
+        needs="lambda_k > c-hat, k < d",
     )
     .slip(
         "d for d - k",
-        given("TODO", lambda w: by_eigenvalues(w, left=5)),
+        tex(r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log \lambda_j + d \log \hat c + d\right]"),
         "log c was counted in all d directions; k of them have lambda_j already.",
     )
     .slip(
         "trace forgotten",
-        given("TODO", lambda w: by_eigenvalues(w, trace=0.0)),
+        tex(r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log \lambda_j + (d - k) \log \hat c\right]"),
         "the last d was dropped: it is tr(inv(Sigma) S), the mean of the exponents.",
     )
     .slip(
         "trace of the kept directions",
-        given("TODO", lambda w: by_eigenvalues(w, trace=2.0)),
+        tex(r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log \lambda_j + (d - k) \log \hat c + k\right]"),
         "the exponent was summed over k latents; it has d directions.",
     )
     .slip(
         "noise taken off",
-        given("TODO", lambda w: by_eigenvalues(w, minus_noise=1.0)),
-        "log(lambda_j - c) stands for log lambda_j: Sigma holds the noise again.",
+        tex(r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log(\lambda_j - \hat c) + (d - k) \log \hat c + d\right]"),
+        "log(lambda_j - c) was taken for log lambda_j: Sigma holds the noise again.",
     )
     .ge(
-        given(r"\frac1N \sum_i \log p(x_i \mid \theta)", lambda w: mean_evidence(w.x, w.model)),
+        at_theta,
         "no other W, b, c does better",
+        why="the gap is a difference of two KL",
         gap=distance_from_maximum,
     )
     .slip("another model is better", says="the sign is turned: a maximum lies above.", relation="<=")
@@ -553,12 +543,10 @@ L2 = (
 
 # ------------------------------------------------------------------------------- the linear VAE at beta = 1, L3 and L7
 
-
-def aligned_bound(w: LinearVAE, angle: float | None = None) -> float:
-    """The bound at pPCA's maximum with the best encoder of independent latents, by the package."""
-    top = maximum(w.x, angle=angle)
-    return mean_bound(w.x, top, best_diagonal(w.x, top))
-
+BEST_MODEL = r"\hat W, \hat b, \hat c"
+HAT_MEAN, HAT_VARIANCES = r"\hat M^{-1} \hat W^\top (x_i - \hat b)", r"\hat c\,\mathrm{diag}(\hat M)^{-1}"
+HAT_M = r",\quad \hat M = \hat W^\top \hat W + \hat c I"
+aligned = mean_bound(HAT_MEAN, HAT_VARIANCES, BEST_MODEL) + HAT_M
 
 L3 = (
     derive(
@@ -568,51 +556,41 @@ L3 = (
         assumptions="beta = 1; linear decoder and encoder; q with independent latents, columns of W-hat orthogonal (R = I)",
         source="Lucas et al. 2019, theorem 1; Dai et al. 2018",
     )
-    .start(
-        given(r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log \lambda_j + (d - k) \log c + d\right]", by_eigenvalues)
-    )
+    .start(by_eigenvalues, why="the number of L2: the ceiling")
+    .eq(at_maximum, "the maximum of pPCA (L2)", why="an evidence")
     .eq(
-        given(r"\frac1N \sum_i \log p(x_i \mid \hat\theta)", lambda w: mean_evidence(w.x, maximum(w.x))),
-        "the maximum of pPCA (L2)",
-    )
-    .eq(
-        given(
-            r"\frac1N \sum_i \mathcal{L}\left(x_i;\ \hat\theta,\ q_i = N(M^{-1} \hat W^\top (x_i - b),\ \mathrm{diag}(c / M_{jj}))\right)",
-            aligned_bound,
-        ),
-        "columns orthogonal: M diagonal, so q is the posterior",
+        tex(aligned),
+        "M-hat is diagonal, so the encoder of I2 is the posterior",
+        why="independent latents lose nothing here",
+        needs="columns of W-hat orthogonal",
     )
     .slip(
         "rotated latents",
-        given(r"\ldots\ \hat W R", lambda w: aligned_bound(w, angle=w.angle)),
+        tex(aligned.replace(r"\hat W", r"(\hat W R)")),
         "W was rotated: the posterior is then correlated, and independent latents miss it.",
     )
     .slip(
         "loadings of PCA",
-        given(
-            "TODO",
-            lambda w: (lambda m: mean_bound(w.x, m, best_diagonal(w.x, m)))(
-                candidate(replace(w, angle=0.0), lambda s, c: np.sqrt(s), discarded)
-            ),
-        ),
+        tex(aligned + r",\quad \hat W = U_k \Lambda_k^{1/2}"),
         "W was taken to be U Lambda^(1/2), without subtracting the noise.",
     )
     .slip(
         "bound above the evidence",
-        given(
-            "TODO",
-            lambda w: (lambda m: 2 * float(np.mean(kl_divergence(best_diagonal(w.x, m), m.prior))) + aligned_bound(w))(
-                maximum(w.x)
+        where(
+            tex(mean_bound(HAT_MEAN, HAT_VARIANCES, BEST_MODEL))
+            + tex(
+                r"\tfrac1N \sum_i \left[\mathrm{tr}(\hat c \hat M^{-1}) + m_i^\top m_i - k - \log\det(\hat c \hat M^{-1})\right]"
             ),
+            (symbol("m_i"), tex(HAT_MEAN)),
+            (symbol(r"\hat{M}"), tex(r"\hat W^\top \hat W + \hat c I")),
         ),
         "the KL was added: the bound would exceed the evidence.",
     )
     .ge(
-        given(
-            r"\frac1N \sum_i \mathcal{L}\left(x_i;\ W, b, c,\ q_i = N(V x_i + a,\ \mathrm{diag}\,s^2)\right)",
-            lambda w: mean_bound(w.x, w.model, w.q),
-        ),
+        tex(mean_bound(*AFFINE)),
         "any other linear VAE: evidence no higher, bound below it",
+        why="nothing better exists",
+        needs="beta = 1",
         gap=lambda w: distance_from_maximum(w) + float(np.mean(kl_divergence(w.q, w.model.posterior(w.x)))),
     )
     .slip(
@@ -623,21 +601,20 @@ L3 = (
 )
 
 
-def rotated(w: LinearVAE, mixing: Array) -> LinearGaussian:
-    return replace(w.model, loading=w.model.loading @ mixing)
-
-
-def bound_after_turning(w: LinearVAE, turn: Array) -> float:
-    """The bound at W R with the old posterior's mean and covariance turned: N(T m, T C T^T); right for T = R^T."""
-    old = w.model.posterior(w.x)
-    turned = MultivariateNormal(old.loc @ turn.T, turn @ old.covariance @ turn.T)
-    return mean_bound(w.x, rotated(w, rotation(w.angle)), turned)
-
-
 def aligned_witness(rng: Rng) -> LinearVAE:
     """Orthogonal columns, and no rotation: independent latents lose nothing."""
     w = LinearVAE.draw(rng)
-    return replace(w, model=maximum(w.x), angle=0.0)
+    return replace(w, model=w.top, angle=0.0)
+
+
+def evidence_with(loading: str) -> Any:
+    """The mean evidence of a model with another loading."""
+    return tex(rf"\frac1N \sum_i \log N(x_i;\ b,\ T T^\top + c I), \quad T = {loading}")
+
+
+def turned_bound(mean: str, covariance: str) -> Any:
+    """The bound at W R, with m_i the mean of the posterior at W."""
+    return tex(mean_bound(mean, covariance, "W R, b, c") + r", \quad m_i = M^{-1} W^\top (x_i - b)")
 
 
 L7 = (
@@ -645,56 +622,47 @@ L7 = (
         "L7",
         "the evidence does not see a rotation of the latents; independent latents do",
         LinearVAE.draw,
-        assumptions="R orthogonal; any W, b, c",
+        assumptions="R orthogonal; any W, b, c; posterior N(m_i, c M^-1)",
         source="Tipping and Bishop 1999, section 3.2; Dai et al. 2018, for the second half",
     )
-    .start(given(r"\frac1N \sum_i \log p(x_i \mid W)", lambda w: mean_evidence(w.x, w.model)))
+    .start(mean_evidence, why="with the loading W")
     .eq(
-        given(r"\frac1N \sum_i \log p(x_i \mid W R)", lambda w: mean_evidence(w.x, rotated(w, rotation(w.angle)))),
+        evidence_with("W R"),
         "(W R)(W R)' = W R R' W' = W W'",
+        why="the prior is round",
+        needs="R orthogonal",
     )
     .slip(
         "not a rotation",
-        given("TODO", lambda w: mean_evidence(w.x, rotated(w, np.array([[1.0, w.angle], [0.0, 1.0]])))),
+        evidence_with(r"W (I + \alpha\,\mathbf{e}_1 \mathbf{e}_2^\top)"),
         "R is not orthogonal: a shear changes W W^T.",
     )
     .slip(
         "columns rescaled",
-        given("TODO", lambda w: mean_evidence(w.x, rotated(w, np.diag([1.0 + w.angle, 1.0])))),
+        evidence_with(r"W\,\mathrm{diag}(1 + \alpha, 1)"),
         "the columns of W were rescaled: the prior has variance one, so the scale counts.",
     )
     .eq(
-        given(
-            r"\frac1N \sum_i \mathcal{L}\left(x_i;\ W R,\ q_i = N(R^\top m_i,\ R^\top C R)\right)",
-            lambda w: bound_after_turning(w, rotation(w.angle).T),
-        ),
-        "the posterior N(m, C) turns with the latents",
+        turned_bound(r"R^\top m_i", r"c R^\top M^{-1} R"),
+        "the posterior N(m, c inv(M)) turns with the latents",
+        why="the bound is tight there",
     )
     .slip(
         "latents turned the wrong way",
-        given("TODO", lambda w: bound_after_turning(w, rotation(w.angle))),
+        turned_bound(r"R m_i", r"c R M^{-1} R^\top"),
         "z was turned by R; where W becomes W R, z becomes R^T z.",
     )
     .ge(
-        given(
-            r"\max_{V, a, s} \frac1N \sum_i \mathcal{L}\left(x_i;\ W R,\ q_i = N(V x_i + a,\ \mathrm{diag}\,s^2)\right)",
-            lambda w: (lambda m: mean_bound(w.x, m, best_diagonal(w.x, m)))(rotated(w, rotation(w.angle))),
-        ),
-        "independent latents cannot follow",
-        gap=lambda w: off_diagonal_cost(rotated(w, rotation(w.angle))),
+        turned_bound(r"R^\top m_i", r"c\,\mathrm{diag}(R^\top M R)^{-1}"),
+        "the best independent latents (I2) at W R",
+        why="they cannot follow",
+        gap=tex(r"\tfrac12 \left(\sum_l \log\left((R^\top M R)_{ll}\right) - \log\det M\right)"),
         equality=aligned_witness,
     )
     .slip("rotation is free", says="the bound was taken to be as blind to rotations as the evidence.", relation="=")
     .slip(
         "variances of the posterior",
-        given(
-            "TODO",
-            lambda w: (
-                lambda m: mean_bound(
-                    w.x, m, best_diagonal(w.x, m, variance=m.noise_variance * np.diag(np.linalg.inv(gram(m))))
-                )
-            )(rotated(w, rotation(w.angle))),
-        ),
+        turned_bound(r"R^\top m_i", r"c\,\mathrm{diag}(R^\top M^{-1} R)"),
         "the diagonal of c M^-1 was taken; the best independent latents are narrower, c / M_jj.",
     )
 )
@@ -739,52 +707,41 @@ class Directions:
     def threshold(self) -> float:
         return self.beta * self.noise_variance
 
+    @property
+    def directions(self) -> Array:
+        """The first eigenvectors, (d, k)."""
+        return spectrum(self.x)[1][:, : len(self.loading)]
 
-def beta_bound(
-    w: Directions, loading: Array, q: DiagonalNormal | MultivariateNormal, beta: float | None = None
-) -> float:
-    """(1/N) sum_i E_q[log p(x_i | z)] - beta KL(q_i || p(z)), offset at the sample mean, by the package."""
-    model = LinearGaussian(loading, w.x.mean(axis=0), w.noise_variance)
-    beta = w.beta if beta is None else beta
-    return float(np.mean(elbo(model.expected_log_likelihood(w.x, q), kl_divergence(q, model.prior), beta)))
+    def bound(self, beta: float, x: Array, mean: Array, covariance: Array) -> Any:
+        """E_q[log p(x | z)] - beta KL(q || p(z)) for q = N(mean, covariance), by the package."""
+        model = LinearGaussian(self.directions * self.loading, self.x.mean(axis=0), self.noise_variance)
+        q = MultivariateNormal(mean, covariance.reshape(-1, *covariance.shape[-2:])[0])
+        return elbo(model.expected_log_likelihood(x, q), kl_divergence(q, model.prior), beta)
 
-
-def along_eigenvectors(w: Directions) -> tuple[Array, Array]:
-    """U_k diag(w), and the coordinates of the centered data, (N, k)."""
-    directions = spectrum(w.x)[1][:, :3]
-    return directions * w.loading, (w.x - w.x.mean(axis=0)) @ directions
-
-
-def generic_encoder(w: Directions) -> DiagonalNormal:
-    _, coordinates = along_eigenvectors(w)
-    return DiagonalNormal(coordinates * w.slope, np.broadcast_to(w.scale, coordinates.shape))
-
-
-def tempered_encoder(w: Directions, noise: float | None = None) -> DiagonalNormal:
-    """N(w_j t_j / (w_j^2 + beta c), beta c / (w_j^2 + beta c)): the posterior of a decoder with noise beta c."""
-    noise = w.threshold if noise is None else noise
-    _, coordinates = along_eigenvectors(w)
-    m = w.loading**2 + noise
-    return DiagonalNormal(coordinates * w.loading / m, np.broadcast_to(np.sqrt(noise / m), coordinates.shape))
-
-
-def profile(w: Directions, m: Array, threshold: float | None = None) -> float:
-    """-d/2 log 2 pi c - beta/2 sum_j [lambda_j / m_j + log(m_j / beta c)], with m_j = beta c where there is no latent."""
-    threshold = w.threshold if threshold is None else threshold
-    eigenvalues, _ = spectrum(w.x)
-    m = np.concatenate([m, np.full(len(eigenvalues) - len(m), w.threshold)])
-    cost = np.sum(eigenvalues / m + np.log(m / threshold))
-    return -0.5 * float(len(eigenvalues) * (LOG_2PI + np.log(w.noise_variance)) + w.beta * cost)
+    def scope(self) -> Scope:
+        """The data; decoder U_k diag(w), encoder diag(v) U_k^T and diag(s)^2, each latent along an eigenvector."""
+        of, k = ("x", "m", "S"), len(self.loading)
+        return Scope(
+            values={
+                **names_of_data(self.x),
+                **{"c": self.noise_variance, r"\beta": self.beta, "k": k, "U_k": self.directions},
+                **{"w": self.loading, "v": self.slope, "s": self.scale},
+            },
+            ranges={"i": len(self.x), "j": self.x.shape[1], "l": k},
+            maps={
+                r"\mathcal{L}_\beta": Map(partial(self.bound, self.beta), of=of),
+                r"\mathcal{L}_{\beta/k}": Map(partial(self.bound, self.beta / k), of=of),
+            },
+        )
 
 
-def best_m(w: Directions, threshold: float | None = None) -> Array:
-    return np.maximum(spectrum(w.x)[0][:3], w.threshold if threshold is None else threshold)
-
-
-def loading_gap(w: Directions) -> float:
-    """beta/2 sum_j [lambda_j / m_j - lambda_j / m*_j + log(m_j / m*_j)]."""
-    eigenvalues, m, best = spectrum(w.x)[0][:3], w.loading**2 + w.threshold, best_m(w)
-    return 0.5 * w.beta * float(np.sum(eigenvalues / m - eigenvalues / best + np.log(m / best)))
+def encoders(w: Directions) -> tuple[DiagonalNormal, DiagonalNormal]:
+    """The encoder of the witness, and the best one: the posterior of a decoder with noise beta c."""
+    coordinates = (w.x - w.x.mean(axis=0)) @ w.directions
+    m = w.loading**2 + w.threshold
+    pairs = (w.slope, w.scale), (w.loading / m, np.sqrt(w.threshold / m))
+    generic, best = (DiagonalNormal(coordinates * v, np.broadcast_to(s, coordinates.shape)) for v, s in pairs)
+    return generic, best
 
 
 def with_best_loading(rng: Rng) -> Directions:
@@ -792,10 +749,9 @@ def with_best_loading(rng: Rng) -> Directions:
     return replace(w, loading=np.sqrt(np.maximum(spectrum(w.x)[0][:3] - w.threshold, 0.0)))
 
 
-def alternating(w: Directions, noise: float | None = None, rounds: int = 200) -> float:
+def alternating(w: Directions, noise: float, rounds: int = 200) -> float:
     """Encoder step and decoder step in turns, each exact, from a generic start; then the objective, by the package."""
-    noise = w.threshold if noise is None else noise
-    covariance, loading, eye = sample_covariance(w.x), w.start, np.eye(3)
+    covariance, loading, eye = sample_covariance(w.x), w.start, np.eye(w.start.shape[1])
     for _ in range(rounds):
         gain = np.linalg.solve(loading.T @ loading + noise * eye, loading.T)  # encoder: mean gain (x - b), (k, d)
         spread = noise * np.linalg.inv(loading.T @ loading + noise * eye)
@@ -804,183 +760,199 @@ def alternating(w: Directions, noise: float | None = None, rounds: int = 200) ->
     gain = np.linalg.solve(loading.T @ loading + noise * eye, loading.T)
     spread = noise * np.linalg.inv(loading.T @ loading + noise * eye)
     q = MultivariateNormal((w.x - w.x.mean(axis=0)) @ gain.T, (spread + spread.T) / 2)
-    return beta_bound(w, loading, q)
+    model = LinearGaussian(loading, w.x.mean(axis=0), w.noise_variance)
+    return float(np.mean(elbo(model.expected_log_likelihood(w.x, q), kl_divergence(q, model.prior), w.beta)))
 
 
+def beta_bound(mean: str, covariance: str, beta: str = r"\beta") -> str:
+    r"""LaTeX of \frac1N \sum_i L_beta(x_i; N(mean, covariance))."""
+    return rf"\frac1N \sum_i \mathcal{{L}}_{{{beta}}}\left(x_i;\ N({mean},\ {covariance})\right)"
+
+
+def profile(m: str, below: str = r"\beta c") -> Any:
+    """The bound at the best encoder; m_j for the directions with a latent."""
+    return tex(
+        r"-\tfrac{d}{2} \log 2\pi c - \tfrac{\beta}{2} \left[\sum_{j=1}^{k} \left(\frac{\lambda_j}{m_j} + \log\frac{m_j}{"
+        + below
+        + r"}\right) + \sum_{j=k+1}^{d} \frac{\lambda_j}{\beta c}\right],\quad m_j = "
+        + m
+    )
+
+
+MADE, POSTERIOR = r"w_j^2 + \beta c", r"M^{-1} W^\top (x_i - \bar x)"
+DECODER = r",\quad W = U_k\,\mathrm{diag}(w)"
+
+# Line 3 is an algorithm.
 L4 = (
     derive(
         "L4",
         "which directions a linear VAE keeps: w_j^2 = max(lambda_j - beta c, 0)",
         Directions.draw,
-        assumptions="c fixed, decoder U diag(w) along eigenvectors, offset at the sample mean",
+        assumptions="c fixed, decoder U_k diag(w) along eigenvectors, offset at the sample mean",
         source="Lucas et al. 2019, section 4, for beta = 1; with beta c for c: chapter K",
     )
     .start(
-        given(
-            r"\frac1N \sum_i \mathcal{L}_\beta\left(x_i;\ w,\ q_i = N(v_j u_j^\top(x_i - b),\ s_j^2)\right)",
-            lambda w: beta_bound(w, along_eigenvectors(w)[0], generic_encoder(w)),
-        )
+        tex(beta_bound(r"\mathrm{diag}(v)\,U_k^\top (x_i - \bar x)", r"\mathrm{diag}(s)^2")),
+        why="decoder w_j u_j, encoder N(v_j u_j'(x - b), s_j^2)",
     )
     .le(
-        given(
-            r"-\tfrac{d}{2} \log 2\pi c - \tfrac{\beta}{2} \sum_j \left[\frac{\lambda_j}{m_j} + \log \frac{m_j}{\beta c}\right],\quad m_j = w_j^2 + \beta c",
-            lambda w: profile(w, w.loading**2 + w.threshold),
-        ),
-        "best encoder: the posterior for a noise of beta c",
-        gap=lambda w: w.beta * float(np.mean(kl_divergence(generic_encoder(w), tempered_encoder(w)))),
+        profile(MADE),
+        "best encoder: v_j = w_j / m_j and s_j^2 = beta c / m_j",
+        why="only m is left; it is I2 with beta c for c",
+        gap=lambda w: w.beta * float(np.mean(kl_divergence(*encoders(w)))),
     )
     .slip(
         "posterior of beta = 1",
-        given("TODO", lambda w: beta_bound(w, along_eigenvectors(w)[0], tempered_encoder(w, w.noise_variance))),
+        tex(beta_bound(POSTERIOR, "c M^{-1}") + r",\quad M = W^\top W + c I" + DECODER),
         "the plain posterior was taken: with beta, the best encoder is that of a noise beta c.",
     )
     .slip(
         "log m over c",
-        given("TODO", lambda w: profile(w, w.loading**2 + w.threshold, threshold=w.noise_variance)),
-        "log(m/c) stands for log(m/(beta c)): at w = 0 the KL would not vanish.",
+        profile(MADE, "c"),
+        "log(m/c) was written for log(m/(beta c)): at w = 0 the KL would not vanish.",
     )
     .slip(
         "KL averaged over latents",
-        given("TODO", lambda w: beta_bound(w, along_eigenvectors(w)[0], tempered_encoder(w), beta=w.beta / 3)),
+        tex(beta_bound(POSTERIOR, r"\beta c\,M^{-1}", r"\beta/k") + r",\quad M = W^\top W + \beta c I" + DECODER),
         "the KL was averaged over the latents: beta is then divided by k.",
         real="issue threads of several VAE implementations",
     )
     .le(
-        given(
-            r"\text{the same at } m_j = \max(\lambda_j, \beta c),\ \text{that is}\ w_j^2 = \max(\lambda_j - \beta c, 0)",
-            lambda w: profile(w, best_m(w)),
-        ),
+        profile(r"\max(\lambda_j,\ \beta c)"),
         "lambda/m + log m falls up to m = lambda, then rises",
-        gap=loading_gap,
+        why="m = w^2 + beta c is at least beta c: the peak may be out of reach",
+        needs="w real, w_j^2 = max(lambda_j - beta c, 0)",
+        gap=tex(
+            r"\tfrac{\beta}{2} \sum_l \left(\frac{\lambda_l}{m_l} - \frac{\lambda_l}{n_l} + \log\frac{m_l}{n_l}\right),\quad m_l = w_l^2 + \beta c,\ n_l = \max(\lambda_l,\ \beta c)"
+        ),
         equality=with_best_loading,
     )
     .slip(
         "beta ignored",
-        given(r"w_j^2 = \max(\lambda_j - c, 0)", lambda w: profile(w, best_m(w, w.noise_variance))),
+        profile(r"\max(\lambda_j - c,\ 0) + \beta c"),
         "the threshold is c: with beta the noise floor is beta c.",
     )
     .slip(
         "c over beta",
-        given(r"w_j^2 = \max(\lambda_j - c/\beta, 0)", lambda w: profile(w, best_m(w, w.noise_variance / w.beta))),
+        profile(r"\max(\lambda_j - \tfrac{c}{\beta},\ 0) + \beta c"),
         "beta divides the noise; it multiplies it.",
     )
     .slip(
         "no threshold",
-        given(r"w_j^2 = \lambda_j - \beta c", lambda w: profile(w, spectrum(w.x)[0][:3])),
+        profile(r"(\lambda_j - \beta c) + \beta c"),
         "w_j^2 = lambda_j - beta c was used below the threshold, where it is negative.",
     )
     .slip(
         "loadings of PCA",
-        given(r"w_j^2 = \lambda_j", lambda w: profile(w, spectrum(w.x)[0][:3] + w.threshold)),
+        profile(r"\lambda_j + \beta c"),
         "w_j^2 = lambda_j: what the noise explains was not subtracted.",
     )
     .eq(
-        given(r"\max_{W, q}\ \frac1N \sum_i \mathcal{L}_\beta(x_i)", alternating),
+        given(r"\max_{W, q}\ \frac1N \sum_i \mathcal{L}_\beta(x_i)", lambda w: alternating(w, w.threshold)),
         "encoder and decoder steps in turns, from any start",
+        why="other W gain nothing",
     )
     .slip(
         "encoder of beta = 1",
-        given("TODO", lambda w: alternating(w, w.noise_variance)),
+        given(
+            r"\max_{W}\ \frac1N \sum_i \mathcal{L}_\beta(x_i), \quad q_i = p(z \mid x_i)",
+            lambda w: alternating(w, w.noise_variance),
+        ),
         "the encoder step used the plain posterior: it must know beta.",
     )
 )
 
 
-def evidence_along(w: LinearVAE, step: float) -> Estimate:
-    """Second difference at w = 0 of the mean log-likelihood with one latent, loading w u_j, for every j."""
-    eigenvalues, directions = spectrum(w.x)
-    c = float(1.2 * w.model.noise_variance)
-
-    def value(j: int, size: float) -> float:
-        return mean_evidence(w.x, LinearGaussian(size * directions[:, j : j + 1], w.x.mean(axis=0), c))
-
-    return together(difference(partial(value, j), step, 2) for j in range(len(eigenvalues)))
+def with_fixed_noise(rng: Rng) -> LinearVAE:
+    """A noise variance among the eigenvalues of the data."""
+    w = LinearVAE.draw(rng, d=3)
+    return replace(w, model=replace(w.model, noise_variance=1.2 * w.model.noise_variance))
 
 
-def bound_hessian(w: LinearVAE, step: float, couple: bool = True) -> Estimate:
-    """L_ww - L_wv^2 / L_vv at w = v = 0, s = 1, by differences of the package's bound, for every direction j."""
-    _, directions = spectrum(w.x)
-    mean, c = w.x.mean(axis=0), float(1.2 * w.model.noise_variance)
+def second_derivatives(w: LinearVAE, step: float) -> list[tuple[Estimate, Estimate, Estimate]]:
+    """L_ww, L_vv, L_wv at w = v = 0, s = 1, by differences of the package's bound, for every direction j."""
+    directions, mean = spectrum(w.x)[1].T, w.x.mean(axis=0)
 
-    def value(j: int, size: float, slope: float) -> float:
-        u = directions[:, j : j + 1]
+    def value(u: Array, size: float, slope: float) -> float:
         q = DiagonalNormal(slope * (w.x - mean) @ u, np.ones((len(w.x), 1)))
-        return mean_bound(w.x, LinearGaussian(size * u, mean, c), q)
+        return float(np.mean(LinearGaussian(size * u, mean, w.model.noise_variance).elbo(w.x, q)))
 
-    def schur(j: int) -> Estimate:
-        ww = difference(lambda t: value(j, t, 0.0), step, 2)
-        if not couple:
-            return ww
-        vv = difference(lambda t: value(j, 0.0, t), step, 2)
-        wv = 0.5 * (difference(lambda t: value(j, t, t), step, 2) - ww - vv)  # along (1, 1): ww + 2 wv + vv
+    def along(u: Array) -> tuple[Estimate, Estimate, Estimate]:
+        ways = (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
+        ww, vv, both = (difference(partial(lambda a, b, t: value(u, a * t, b * t), *way), step, 2) for way in ways)
+        return ww, vv, 0.5 * (both - ww - vv)  # along (1, 1): ww + 2 wv + vv
+
+    return [along(u[:, None]) for u in directions]
+
+
+def encoder_follows(w: LinearVAE, step: float) -> Estimate:
+    """L_ww - L_wv^2 / L_vv."""
+
+    def schur(ww: Estimate, vv: Estimate, wv: Estimate) -> Estimate:
         follow = wv.value / vv.value
-        return Estimate(ww.value - follow * wv.value, ww.error + 2 * abs(follow) * wv.error + follow**2 * vv.error)
+        error = ww.error + 2 * abs(follow) * wv.error + follow**2 * vv.error
+        return Estimate(ww.value - follow * wv.value, error)
 
-    return together(schur(j) for j in range(directions.shape[1]))
-
-
-def curvature(w: LinearVAE, *, sign: float = 1.0, power: int = 2) -> Array:
-    """(lambda_j - c) / c^2 for every j."""
-    c = 1.2 * w.model.noise_variance
-    return sign * (spectrum(w.x)[0] - c) / c**power
+    return together(schur(*parts) for parts in second_derivatives(w, step))
 
 
+def encoder_frozen(w: LinearVAE, step: float) -> Estimate:
+    """L_ww alone."""
+    return together(ww for ww, _, _ in second_derivatives(w, step))
+
+
+# Line 1 is a difference quotient of the package's bound.
 L5 = (
     derive(
         "L5",
         "curvature at the collapsed point: a direction escapes if lambda_j > c",
-        partial(LinearVAE.draw, d=3),
+        with_fixed_noise,
         assumptions="c fixed; one latent, W = w u_j, offset at the sample mean, w = 0; with beta read beta c for c in the sign",
         source="Lucas et al. 2019, section 4; Tipping and Bishop 1999, appendix A",
     )
     .start(
-        given(r"\partial_w^2\, \frac1N \sum_i \log p(x_i) \text{ at } W = w u_j,\ w = 0", evidence_along),
-        step=4e-3,
-        order=4,
+        tex(r"\partial_w^2 \left[\frac1N \sum_i \log N(x_i;\ \bar x,\ c I + w^2 u_j u_j^\top)\right]"),
+        why="at w = 0: does the evidence rise?",
         resolution=1e-4,
     )
     .eq(
         given(
-            r"\partial_w^2 \mathcal{L} - \frac{(\partial_w \partial_v \mathcal{L})^2}{\partial_v^2 \mathcal{L}} \text{ at } w = v = 0,\quad q_i = N(v\,u_j^\top(x_i - b),\ 1)",
-            bound_hessian,
+            r"\partial_w^2 \mathcal{L} - \frac{(\partial_w \partial_v \mathcal{L})^2}{\partial_v^2 \mathcal{L}},\quad q_i = N(v\,u_j^\top(x_i - \bar x),\ 1)",
+            encoder_follows,
         ),
         "the encoder follows: maximize the bound over v",
+        why="at w = v = 0, by differences of the package's bound",
         step=4e-3,
         order=4,
         resolution=1e-4,
     )
     .slip(
         "encoder frozen",
-        given(r"\partial_w^2 \mathcal{L}", lambda w, h: bound_hessian(w, h, couple=False)),
+        given(r"\partial_w^2 \mathcal{L}", encoder_frozen),
         "the encoder was held at the prior: then every decoder is pulled back to zero.",
     )
     .eq(
-        given(
-            r"-\frac1c + \frac{(\lambda_j / c)^2}{\lambda_j}",
-            lambda w: (
-                -1 / (1.2 * w.model.noise_variance)
-                + (spectrum(w.x)[0] / (1.2 * w.model.noise_variance)) ** 2 / spectrum(w.x)[0]
-            ),
-        ),
+        tex(r"-\frac1c + \frac{(\lambda_j / c)^2}{\lambda_j}"),
         "L holds -w^2/2c, w v lambda/c and -v^2 lambda/2",
+        why="three second derivatives",
     )
     .slip(
         "coupling not squared",
-        given("TODO", lambda w: -1 / (1.2 * w.model.noise_variance) + 1 / (1.2 * w.model.noise_variance)),
+        tex(r"-\frac1c + \frac{\lambda_j / c}{\lambda_j}"),
         "the mixed derivative was not squared.",
     )
-    .eq(given(r"\frac{\lambda_j - c}{c^2}", curvature), "one fraction: negative exactly if lambda_j < c")
+    .eq(
+        tex(r"\frac{\lambda_j - c}{c^2}"),
+        "one fraction: negative exactly if lambda_j < c",
+        why="its sign decides",
+    )
     .slip(
         "sign",
-        given("TODO", partial(curvature, sign=-1.0)),
+        tex(r"-\frac{\lambda_j - c}{c^2}"),
         "the sign is turned: a large eigenvalue makes the direction escape.",
     )
-    .slip("c once", given("TODO", partial(curvature, power=1)), "1/c stands for 1/c^2.")
-    .slip(
-        "no scale",
-        given("TODO", partial(curvature, power=0)),
-        "1/c^2 was dropped: the sign survives, the number does not.",
-    )
+    .slip("c once", tex(r"\frac{\lambda_j - c}{c}"), "1/c was written for 1/c^2.")
+    .slip("no scale", tex(r"\lambda_j - c"), "1/c^2 was dropped: the sign survives, the number does not.")
 )
 
 
@@ -998,55 +970,45 @@ def all_collapsed(rng: Rng) -> CurvedFamily:
     return replace(constant_decoder(rng), qs=(Normal(0.0, 1.0),) * 5)
 
 
-def minus_kl_to_prior(w: CurvedFamily, *, mean: float = 1.0, logarithm: float = 1.0, one: float = 1.0) -> Array:
-    """log N(x; b, c I) - 1/2 [mu^2 + sigma^2 - 1 - log sigma^2] for each q; the keywords make its slips."""
-    c = w.model.noise_variance
-    log_p = -0.5 * np.sum((w.x - w.model.offset) ** 2 / c + LOG_2PI + np.log(c))
-    loc, scale = np.array([g.loc for g in w.qs]), np.array([g.scale for g in w.qs])
-    return log_p - 0.5 * (mean * loc**2 + scale**2 - one - logarithm * np.log(scale**2))
-
+of_the_noise = tex(r"\log N(x;\, b,\, c I)")
 
 L6 = (
     derive(
         "L6",
         "a decoder that ignores z sends every q to the prior",
         constant_decoder,
-        assumptions="p(x|z) does not depend on z; z ~ N(0, 1), q = N(mu, sigma^2)",
+        assumptions="p(x|z) = N(x; b, c I) for every z; z ~ N(0, 1), q = N(mu, sigma^2)",
         source="Chen et al. 2017, section 2; Lucas et al. 2019, section 2",
     )
-    .start(E(q, log_lik) - KL(q, prior))
-    .eq(log_evidence - KL(q, prior), "the likelihood holds no z: it leaves the mean, as p(x)")
-    .slip("KL added", log_evidence + KL(q, prior), "the KL is rewarded: then q would flee the prior.")
+    .start(E(q, log_lik) - KL(q, prior), why="the bound, for many q")
     .eq(
-        given(r"\log N(x; f, c I) - \tfrac12\left(\mu^2 + \sigma^2 - 1 - \log \sigma^2\right)", minus_kl_to_prior),
-        "KL of two Gaussians (E1)",
+        log_evidence - KL(q, prior),
+        "the likelihood holds no z: it leaves the mean, as p(x)",
+        why="only the KL is left to q",
     )
+    .slip("KL added", log_evidence + KL(q, prior), "the KL is rewarded: then q would flee the prior.")
+    .eq(of_the_noise - tex(r"\tfrac12\left(\mu^2 + \sigma^2 - 1 - \log \sigma^2\right)"), "KL of two Gaussians (E1)")
     .slip(
         "sign of the mean",
-        given(
-            r"\log N(x; f, c I) + \tfrac12\left(1 + \log \sigma^2 + \mu^2 - \sigma^2\right)",
-            partial(minus_kl_to_prior, mean=-1.0),
-        ),
+        of_the_noise + tex(r"\tfrac12\left(1 + \log \sigma^2 + \mu^2 - \sigma^2\right)"),
         "mu^2 has the wrong sign: the bound would grow without end as q moves away.",
         real="a published note on the VAE objective",
     )
     .slip(
         "collapse at sigma = 0",
-        given(
-            r"\log N(x; f, c I) - \tfrac12\left(\mu^2 + \sigma^2\right)",
-            partial(minus_kl_to_prior, logarithm=0.0, one=0.0),
-        ),
+        of_the_noise - tex(r"\tfrac12\left(\mu^2 + \sigma^2\right)"),
         "collapse was taken to mean a point: without log sigma^2 the KL is least at sigma = 0.",
     )
     .slip(
         "log sigma for log sigma squared",
-        given("TODO", partial(minus_kl_to_prior, logarithm=0.5)),
-        "log sigma stands for log sigma^2: sigma = 1 would not be the best.",
+        of_the_noise - tex(r"\tfrac12\left(\mu^2 + \sigma^2 - 1 - \log \sigma\right)"),
+        "log sigma was written for log sigma^2: sigma = 1 would not be the best.",
         real="issue threads: log-variance taken for log-deviation",
     )
     .le(
         log_evidence,
         "KL is never negative, and zero at mu = 0, sigma = 1 only",
+        why="the best q is the prior",
         gap=lambda w: np.array([kl_divergence(g, w.model.prior) for g in w.qs]),
         equality=all_collapsed,
     )
@@ -1071,51 +1033,32 @@ class WrongChoice:
         kept = [(0, 2), (0, 3), (1, 2), (1, 4), (2, 3), (3, 4)][rng.integers(6)]
         return cls(x, kept, float(spectrum(x)[0][-1] * rng.uniform(0.4, 0.8)))
 
-
-def at_choice(w: WrongChoice, noise: float = 1.0) -> tuple[LinearGaussian, list[tuple[int, Array]]]:
-    """The model with W = U_A (Lambda_A - c I)^(1/2), and the moves (column, u_j) towards each direction left out."""
-    eigenvalues, directions = spectrum(w.x)
-    kept = list(w.kept)
-    loading = directions[:, kept] * np.sqrt(eigenvalues[kept] - noise * w.noise_variance)
-    moves = [(i, directions[:, j]) for i in range(2) for j in range(len(eigenvalues)) if j not in kept]
-    return LinearGaussian(loading, w.x.mean(axis=0), w.noise_variance), moves
-
-
-def moved(model: LinearGaussian, column: int, direction: Array, size: float) -> LinearGaussian:
-    step = np.zeros_like(model.loading)
-    step[:, column] = size * direction
-    return replace(model, loading=model.loading + step)
-
-
-def slope_and_curvature(w: WrongChoice, h: float) -> Estimate:
-    """First and second differences of the mean log-likelihood along every move, shape (2, moves)."""
-    model, moves = at_choice(w)
-    along = [partial(lambda i, u, t: mean_evidence(w.x, moved(model, i, u, t)), i, u) for i, u in moves]
-    return together(together(difference(f, h, order) for f in along) for order in (1, 2))
+    def scope(self, e: float = 0.0) -> Scope:
+        """The data, c, and Sigma_A = W W^T + c I; a line holds for i of the set A that is kept and j left out."""
+        kept = [i + 1 for i in self.kept]
+        eigenvalues, directions = spectrum(self.x)
+        loading = directions[:, self.kept] * np.sqrt(eigenvalues[list(self.kept)] - self.noise_variance)
+        covariance = loading @ loading.T + self.noise_variance * np.eye(self.x.shape[1])
+        left = [j for j in range(1, self.x.shape[1] + 1) if j not in kept]
+        return Scope(
+            values={**names_of_data(self.x), "c": self.noise_variance, "e": e, r"\Sigma_A": covariance},
+            ranges={"n": len(self.x), "A": kept, "i": kept, "j": left},
+            parameters={"e": Parameter(e, self.scope)},
+            every=("i", "j"),
+        )
 
 
-def from_matrices(w: WrongChoice, noise: float = 1.0, fourth: float = 1.0) -> Array:
-    """The same by differentiating -1/2 [log|Sigma| + tr(Sigma^-1 S)] along W + e D twice."""
-    model, moves = at_choice(w, noise)
-    inverse = np.linalg.inv(model.loading @ model.loading.T + w.noise_variance * np.eye(model.data_dim))
-    weighted = inverse @ sample_covariance(w.x)
-    slopes, curvatures = [], []
-    for i, u in moves:
-        change = np.outer(u, model.loading[:, i])  # D W^T
-        first = inverse @ (change + change.T)
-        second = inverse @ (2 * np.outer(u, u))
-        slopes.append(-0.5 * (np.trace(first) - np.trace(first @ weighted)))
-        bent = np.trace(second) - np.trace(first @ first)
-        curvatures.append(-0.5 * (bent + 2 * fourth * np.trace(first @ first @ weighted) - np.trace(second @ weighted)))
-    return np.array([slopes, curvatures])
+TOWARDS = r"B = \sqrt{\lambda_i - c}\,(u_j u_i^\top + u_i u_j^\top)"
+FACTORS = r"G = \Sigma_A^{-1} B", r"H = \Sigma_A^{-1} u_j u_j^\top", r"T = \Sigma_A^{-1} S"
+FIRST, SECOND = (
+    r"-\tfrac12 \mathrm{tr}\left(G - G T\right)",
+    r"-\tfrac12 \mathrm{tr}\left(2H - G G + 2 G G T - 2 H T\right)",
+)
 
 
-def saddle(w: WrongChoice, *, sign: float = 1.0, over_kept: bool = True) -> Array:
-    eigenvalues = spectrum(w.x)[0]
-    left = [j for j in range(len(eigenvalues)) if j not in w.kept]
-    pairs = [(eigenvalues[i], eigenvalues[j]) for i in w.kept for j in left]
-    curvatures = [sign * (out - kept) / (w.noise_variance * (kept if over_kept else 1.0)) for kept, out in pairs]
-    return np.array([np.zeros(len(pairs)), curvatures])
+def twice(second: str, *meaning: str) -> Any:
+    """The first derivative of the mean evidence along a move, and the second."""
+    return tex(r",\quad ".join([FIRST, second, *FACTORS, *meaning]))
 
 
 L8 = (
@@ -1123,52 +1066,55 @@ L8 = (
         "L8",
         "every other choice of eigenvectors is a saddle",
         WrongChoice.draw,
-        assumptions="c fixed below the kept eigenvalues; A any set of k directions, i kept, j left out, column i moved by e u_j",
+        assumptions="W = U_A (Lambda_A - c I)^(1/2), A any set of k directions, c fixed below their eigenvalues; i kept, j left out, column i moved by e u_j",
         source="Tipping and Bishop 1999, appendix A; Lucas et al. 2019, section 4",
     )
     .start(
-        given(
-            r"\left(\partial_e \ell,\ \partial_e^2 \ell\right) \text{ at } W = U_A(\Lambda_A - c I)^{1/2} \text{, column } i \text{ moved by } e\,u_j",
-            slope_and_curvature,
+        tex(
+            r"\partial_e \ell,\quad \partial_e^2 \ell,\quad \ell = \frac1N \sum_n \log N(x_n;\ \bar x,\ \Sigma_A + e B + e^2 u_j u_j^\top),\quad "
+            + TOWARDS
         ),
-        step=4e-3,
-        order=4,
+        why="at e = 0: is this point a maximum?",
         resolution=1e-4,
     )
     .eq(
-        given(
-            r"-\tfrac12\left(\partial_e,\ \partial_e^2\right)\left[\log|\Sigma| + \mathrm{tr}(\Sigma^{-1} S)\right]",
-            from_matrices,
-        ),
-        "differentiate Sigma and its inverse twice",
+        twice(SECOND),
+        "differentiate log det Sigma and inv(Sigma) twice",
+        why="matrices instead of data",
     )
     .slip(
         "noise not subtracted",
-        given("TODO", partial(from_matrices, noise=0.0)),
+        twice(
+            SECOND,
+            r"B = \sqrt{\lambda_i}\,(u_j u_i^\top + u_i u_j^\top)",
+            r"\Sigma_A = c I + \sum_{k \in A} \lambda_k u_k u_k^\top",
+        ),
         "W was taken to be U Lambda^(1/2): there the gradient vanishes, but the curvature differs.",
     )
     .slip(
         "inverse differentiated once",
-        given("TODO", partial(from_matrices, fourth=0.5)),
+        twice(SECOND.replace("+ 2 G G T", "+ G G T")),
         "the second derivative of inv(Sigma) was taken with one term only.",
     )
     .eq(
-        given(r"\left(0,\ \frac{\lambda_j - \lambda_i}{c\,\lambda_i}\right)", saddle),
+        tex(r"0,\quad \frac{\lambda_j - \lambda_i}{c\,\lambda_i}"),
         "in the plane of u_i and u_j all matrices are 2 x 2",
+        why="upward exactly if the larger eigenvalue was left out",
+        needs="u_i and u_j orthogonal eigenvectors of S",
     )
     .slip(
         "sign",
-        given("TODO", partial(saddle, sign=-1.0)),
+        tex(r"0,\quad \frac{\lambda_i - \lambda_j}{c\,\lambda_i}"),
         "the sign is turned: it pays to move towards the larger eigenvalue.",
     )
     .slip(
         "not over the kept eigenvalue",
-        given("TODO", partial(saddle, over_kept=False)),
+        tex(r"0,\quad \frac{\lambda_j - \lambda_i}{c}"),
         "the curvature was not divided by the eigenvalue that is kept.",
     )
     .slip(
         "flat",
-        given("TODO", lambda w: 0 * saddle(w)),
+        tex(r"0,\quad 0\,(\lambda_j - \lambda_i)"),
         "the points were taken to be flat in these directions: the gradient vanishes, the curvature not.",
     )
 )
