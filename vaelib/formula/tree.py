@@ -425,6 +425,18 @@ class Power(Node):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Factorial(Node):
+    """n!, or with step 2 the product of every second number, n!! = n (n - 2) (n - 4) ..."""
+
+    body: Node
+    step: int = 1
+
+    @property
+    def latex(self) -> str:
+        return self.body.latex + "!" * self.step
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Transpose(Node):
     """Of a vector it is the row."""
 
@@ -537,7 +549,7 @@ class Function(Node):
 
 
 LATEX_FUNCTIONS = frozenset({"log", "exp", "det", "max", "min", "sin", "cos", "tanh", "sinh", "cosh"})
-FUNCTIONS = LATEX_FUNCTIONS | {"softplus", "sigmoid", "softmax", "tr", "diag"}
+FUNCTIONS = LATEX_FUNCTIONS | {"softplus", "sigmoid", "softmax", "tr", "diag", "expm1", "log1p"}
 
 
 class Condition(NamedTuple):
