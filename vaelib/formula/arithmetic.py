@@ -111,7 +111,7 @@ class Computed:
 
     def for_line(self, index: int, said: tuple[Node, ...] = ()) -> Computed:
         """As the line of a chain: no rule is needed, for there is no integral."""
-        return replace(self, also=said)
+        return replace(self, also=(*said, *(clause for clause in self.also if clause not in said)))
 
     def value(self, witness: Any) -> Any:
         """A float; for a family of witnesses one for each member."""

@@ -225,10 +225,10 @@ def trace(a: Typed) -> Typed:
 
 
 def diagonal(a: Typed) -> Typed:
-    """A diagonal matrix of a vector; of a matrix the one that keeps its diagonal alone."""
+    """A diagonal matrix of a vector; of a matrix, what is left when all off its diagonal is set to 0."""
     if a.rank == 2 and not a.identity:
         _square(a, "given to diag")
-        return replace(a, data=a.data * np.eye(a.event[0]))
+        return Typed(a.data * np.eye(a.data.shape[-1]), 2)
     if a.rank != 1:
         raise IllTyped(f"Expected diag of a vector or a matrix, but got {a.kind}.")
     return Typed(a.data[..., :, None] * np.eye(a.data.shape[-1]), 2)
