@@ -453,6 +453,18 @@ def test_a_vector_may_be_counted_from_zero() -> None:
         tex("a_3").value(scope)
 
 
+def test_a_name_that_is_defined_twice_has_its_latest_meaning() -> None:
+    scope = Scope(values={"a": 3.0})
+    said = (*tex(r"b,\ b = 2 a").said, *tex(r"b,\ b = 5 a").said)
+    assert tex("b + a").among(said).value(scope) == 18.0
+    assert tex(r"b + a,\ b = a").among(said).value(scope) == 6.0
+
+
+def test_a_square_may_be_what_is_defined() -> None:
+    scope = Scope(values={"a": 3.0, "c": 2.0})
+    assert tex(r"a s^2 - s^2,\ s^2 = c + 1").value(scope) == 6.0
+
+
 def test_factorials_are_of_whole_numbers_and_diag_keeps_a_diagonal() -> None:
     with pytest.raises(IllTyped, match="Expected whole numbers from 0 before !, but got -1"):
         tex("n!").value(Scope(values={"n": -1}))

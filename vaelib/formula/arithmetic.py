@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add, mul
 from typing import Any, Protocol
 
@@ -64,7 +64,16 @@ class Decimals:
         return Decimal(value) if isinstance(value, str) else Decimal(float(value))
 
     def function(self, name: str, value: Decimal) -> Decimal:
-        return {"log": Decimal.ln, "exp": Decimal.exp, "sqrt": Decimal.sqrt}[name](value)
+        match name:
+            case "log":
+                return value.ln()
+            case "log1p":
+                return (1 + value).ln()
+            case "expm1":
+                return value.exp() - 1
+            case "softplus":
+                return (1 + value.exp()).ln()
+        return value.sqrt() if name == "sqrt" else value.exp()
 
 
 @dataclass(frozen=True)
@@ -118,13 +127,8 @@ class Computed:
         if hasattr(witness, "members"):
             return np.array([self.value(member) for member in witness.members()])
         scope = witness if isinstance(witness, Scope) else witness.scope()
-        node = self.formula.among(self.also)
-        if isinstance(node, Where):
-            clauses, node = node.clauses, node.body
-            for clause in (c for c in clauses if isinstance(c, Relation)):
-                node = define(node, clause)
         with _precise(self.arithmetic), np.errstate(all="ignore"):
-            return float(_worth(node, scope, self.arithmetic))
+            return float(_worth(_spelled_out(self.formula, self.also), scope, self.arithmetic))
 
     def _repr_latex_(self) -> str:
         return f"${self.latex}$"
@@ -138,6 +142,17 @@ def in_decimals(formula: Node, digits: int = 50) -> Computed:
 def in_floats(formula: Node, kind: Any = np.float64) -> Computed:
     """The formula as a program computes it that types it as it is written."""
     return Computed(formula, Floats(kind))
+
+
+@lru_cache(maxsize=256)
+def _spelled_out(formula: Node, also: tuple[Node, ...]) -> Node:
+    """With all that was said of its names put in."""
+    node = formula.among(also)
+    if isinstance(node, Where):
+        clauses, node = node.clauses, node.body
+        for clause in (c for c in clauses if isinstance(c, Relation)):
+            node = define(node, clause)
+    return node
 
 
 @contextmanager
@@ -178,6 +193,6 @@ def _worth(node: Node, scope: Scope, a: Arithmetic) -> Any:
             return abs(worth(node.body))
         case Function(name="max" | "min", body=Bracket(body=Items(entries=entries))):
             return (max if node.name == "max" else min)(map(worth, entries))
-        case Function(name="log" | "exp" | "softplus", power=None, base=None):
+        case Function(name="log" | "exp" | "softplus" | "log1p" | "expm1", power=None, base=None):
             return a.function(node.name, worth(node.body))
     raise IllTyped(f"Expected arithmetic of numbers that the scope knows, but got {node.plain}.")

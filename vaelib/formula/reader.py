@@ -498,5 +498,8 @@ def _first(node: Node) -> Node:
 
 
 def _defines(entry: Node) -> bool:
-    """m = ..., behind a comma."""
-    return isinstance(entry, Relation) and isinstance(entry.sides[0], Name | Call) and entry.signs[0] in ("=", ":=")
+    """m = ..., behind a comma; s^2 = ... says what s^2 means, not s."""
+    if not (isinstance(entry, Relation) and entry.signs[0] in ("=", ":=")):
+        return False
+    name = entry.sides[0]
+    return isinstance(name, Name | Call) or (isinstance(name, Power) and isinstance(name.base, Name))
