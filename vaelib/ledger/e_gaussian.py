@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -311,7 +312,7 @@ E3 = (
     derive(
         "E3",
         "KL between two diagonal Gaussians",
-        DiagonalPair.draw,
+        partial(DiagonalPair.draw, k=3),
         assumptions="q = N(mu, diag v), p = N(m, diag s)",
         source="E1 in each coordinate",
     )
