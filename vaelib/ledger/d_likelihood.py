@@ -585,7 +585,7 @@ class Bounds(DataSet):
         return Scope(
             values={
                 r"\mathcal{L}": bounds,
-                r"\bar{\mathcal{L}}": bounds.mean(),
+                "m": bounds.mean(),
                 "N": len(bounds),
                 "M": self.batch_size,
             },
@@ -612,10 +612,10 @@ def without_replacement(w: Bounds, rng: Rng, n: int) -> Array:
 
 
 of_one, of_two = (  # the variance of the bound of one example, and the covariance of those of two different ones
-    r"V = \tfrac1N \sum_i (\mathcal{L}_i - \bar{\mathcal{L}})^2",
-    r"C = \tfrac{1}{N(N-1)} \sum_i \sum_{j \ne i} (\mathcal{L}_i - \bar{\mathcal{L}})(\mathcal{L}_j - \bar{\mathcal{L}})",
+    r"V = \tfrac1N \sum_i (\mathcal{L}_i - m)^2",
+    r"C = \tfrac{1}{N(N-1)} \sum_i \sum_{j \ne i} (\mathcal{L}_i - m)(\mathcal{L}_j - m)",
 )
-square = r"s^2 = \tfrac{1}{N-1} \sum_i (\mathcal{L}_i - \bar{\mathcal{L}})^2"
+square = r"s^2 = \tfrac{1}{N-1} \sum_i (\mathcal{L}_i - m)^2"
 
 F13 = (
     derive(

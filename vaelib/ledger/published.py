@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from vaelib.derivation import Derivation, Line, Slip, derive
 from vaelib.ledger.e_gaussian import E1, E2, Encoding, exponents, shift, wrong_sign_of_the_mean
 from vaelib.ledger.f_elbo import ABSOLUTE_CONTINUITY, F2, F4
-from vaelib.terms import KL, E, log_evidence, log_joint, log_lik, log_post, log_prior, log_q, post, prior, q, tex
+from vaelib.terms import KL, E, given, log_evidence, log_joint, log_lik, log_post, log_prior, log_q, post, prior, q, tex
 from vaelib.witnesses import CurvedFamily, CurvedWitness, NormalPair
 
 LECTURE_NOTE = "a published lecture note"
@@ -101,7 +101,7 @@ NOTE_B1 = Published(
         assumptions="the prior is N(0, I): said only in a comment of the note",
         source=LECTURE_NOTE,
     )
-    .start(tex(r"\mathrm{KL}(q(z) \,\Vert\, p(z))"))
+    .start(given(r"\mathrm{KL}(q(z \mid x) \,\Vert\, p(z))", E2.lines[0].evaluate), why="by the integrals of E2")
     .eq(wrong_sign_of_the_mean, "as published: in closed form", breaks=True)
     .slip_of(E2, "sign of the mean"),
     what_is_wrong=(
