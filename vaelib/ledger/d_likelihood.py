@@ -321,11 +321,6 @@ class Levels:
     def shape(self) -> tuple[int, int]:
         return self.probabilities.shape
 
-    @property
-    def of_pixels(self) -> Array:
-        """P(x_j), shape (d,)."""
-        return self.probabilities[np.arange(len(self.x)), self.x]
-
     def scope(self) -> Scope:
         """P(x) of the levels, and the density p(y) = L^d P(x) at the middle of their cell, pixels scaled by 1/L."""
         d, num_levels = self.shape
