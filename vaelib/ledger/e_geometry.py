@@ -294,7 +294,7 @@ E6 = (
         assumptions="A invertible, the same map for q and p",
         source="Kullback 1959, chapter 2, section 4; C8 for any invertible map",
     )
-    .start(given(KL(q, p), lambda w: kl_divergence(w.pair.q, w.pair.p)), why="by the package")
+    .start(KL(q, p))
     .eq(
         where(
             HALF * (inserted - k + log(det(A) ** 2 * det(Sigma_p) / (det(A) ** 2 * det(Sigma_q)))),
