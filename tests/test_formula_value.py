@@ -14,12 +14,13 @@ from vaelib import terms
 from vaelib.derivation import Derivation, IllTyped, Line, Slip
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal
 from vaelib.estimate import Estimate
-from vaelib.formula import GAUSS, TRAPEZOID, Map, Parameter, Scope, given, stepped, tex
+from vaelib.formula import GAUSS, TRAPEZOID, Map, Parameter, Scope, given, in_decimals, in_floats, stepped, tex
 from vaelib.formula import rules as rules_module
 from vaelib.formula.evaluate import MOST_SCENES
 from vaelib.formula.evaluate import _scenes as remembered
 from vaelib.formula.logs import _logsumexp as signed_log_sum
 from vaelib.formula.spaces import Interval, States
+from vaelib.formula.typed import from_zero
 from vaelib.formula.worlds import Conditional, JointGaussian, Law, Mixture, Table
 from vaelib.models import ScalarBernoulli
 from vaelib.witnesses import (
@@ -547,3 +548,61 @@ def test_line_for_every_index_has_an_entry_for_each_of_its_values() -> None:
     at = Scope(values={"a": np.array([2.0, 3.0, 5.0]), "c": 1.5}, ranges={"i": 3})
     np.testing.assert_array_equal(tex(r"c a_i \quad \forall i").value(at), [3.0, 4.5, 7.5])
     np.testing.assert_array_equal(tex(r"c \quad \forall i").value(at), [1.5] * 3)
+
+
+# ---------------------------------------------------------------------------------------------- other arithmetics
+
+
+def test_a_formula_in_decimals_keeps_the_digits_that_floats_lose() -> None:
+    scope = Scope(values={"l": 1e-9})
+    kl = tex(r"\tfrac12\left(e^{l} - 1 - l\right)")
+    with mpmath.workdps(60):
+        right = float((mpmath.exp(mpmath.mpf(1e-9)) - 1 - mpmath.mpf(1e-9)) / 2)
+    assert in_decimals(kl).value(scope) == pytest.approx(right, rel=1e-15, abs=0)
+    assert in_floats(kl).value(scope) == 0.5 * (np.exp(1e-9) - 1 - 1e-9) != pytest.approx(right, rel=0.1, abs=0)
+    assert in_floats(kl, np.float32).latex == kl.latex + r" \text{ in float32}"
+
+
+def test_floats_take_no_detour() -> None:
+    """As typed, log(1 + e^a) rounds 1 + e^a; evaluated as a formula it is log-sum-exp."""
+    scope = Scope(values={"a": -40.0})
+    softplus = tex(r"\log(1 + e^a)")
+    assert in_floats(softplus).value(scope) == 0.0
+    assert softplus.value(scope) == pytest.approx(np.exp(-40), rel=1e-15)
+    assert in_floats(tex(r"\max(0, a) + \sqrt{4} - |a|")).value(scope) == -38.0
+
+
+def test_other_arithmetics_hear_definitions_and_refuse_what_is_no_arithmetic() -> None:
+    scope = Scope(values={"a": 3.0}, worlds={"q": Law("z", Normal(0.0, 1.0))})
+    line = in_decimals(tex(r"\log s")).for_line(1, tex(r"s,\ s = a^2").said)
+    assert line.value(scope) == pytest.approx(2 * np.log(3), rel=1e-15)
+    with pytest.raises(IllTyped, match="arithmetic of numbers"):
+        in_decimals(tex(r"\mathbb{E}_q[z]")).value(scope)
+
+
+def test_a_vector_may_be_counted_from_zero() -> None:
+    scope = Scope(values={"a": from_zero([5.0, 7.0, 9.0])})
+    assert tex(r"a_0 + \sum_{j=0}^{1} a_{2j}").value(scope) == 5 + 5 + 9
+    with pytest.raises(IllTyped, match="from 0 to 2, but got 3"):
+        tex("a_3").value(scope)
+
+
+def test_a_name_that_is_defined_twice_has_its_latest_meaning() -> None:
+    scope = Scope(values={"a": 3.0})
+    said = (*tex(r"b,\ b = 2 a").said, *tex(r"b,\ b = 5 a").said)
+    assert tex("b + a").among(said).value(scope) == 18.0
+    assert tex(r"b + a,\ b = a").among(said).value(scope) == 6.0
+
+
+def test_a_square_may_be_what_is_defined() -> None:
+    scope = Scope(values={"a": 3.0, "c": 2.0})
+    assert tex(r"a s^2 - s^2,\ s^2 = c + 1").value(scope) == 6.0
+
+
+def test_factorials_are_of_whole_numbers_and_diag_keeps_a_diagonal() -> None:
+    with pytest.raises(IllTyped, match="Expected whole numbers from 0 before !, but got -1"):
+        tex("n!").value(Scope(values={"n": -1}))
+    assert tex("n!!").value(Scope(values={"n": -1})) == 1
+    matrix = np.array([[2.0, 1.0], [1.0, 3.0]])
+    scope = Scope(values={"A": matrix})
+    assert np.array_equal(tex(r"\mathrm{diag}(A)").value(scope), np.diag([2.0, 3.0]))

@@ -137,8 +137,8 @@ GEOMETRY = [
     ("ledger.c_geometry", "return float(self.weights @ (self.scale**2 + (self.loc - self.mean) ** 2))",
      "return float(self.weights @ self.scale**2)", "C17"),
     ("ledger.c_geometry", r"\int_b^a 4\,(a - t)\,dt", r"\int_b^a 3\,(a - t)\,dt", "C11"),
-    ("ledger.e_geometry", "square = at_mean**2 + spread * change @ q.covariance @ change",
-     "square = at_mean**2 + spread * change @ p.covariance @ change", "E11"),
+    ("ledger.e_geometry", r"\tfrac{V_q + d^2 + \Delta^\top \Sigma_{q,11} \Delta}{V_p}",
+     r"\tfrac{V_q + d^2 + \Delta^\top \Sigma_{p,11} \Delta}{V_p}", "E11"),
 ]
 DECODERS = [
     ("distributions.discrete", "sign -= 1.0  # in place", "sign -= 0.9  # in place", "D8"),
@@ -146,7 +146,7 @@ DECODERS = [
     ("distributions.gaussian", "return -0.5 * ((x - loc) / scale) ** 2 - namespace(scale).log(scale) - HALF_LOG_2PI",
      "return -0.5 * ((x - loc) / scale) ** 2 - namespace(scale).log(scale)", "D9"),
     ("ledger.d_likelihood", "return np.exp(log_r) - 1 - log_r", "return log_r**2 / 2", "C23"),
-    ("ledger.d_likelihood", "return float(w.squares) / w.size", "return float(w.squares) / len(w.x)", "K8"),
+    ("ledger.d_likelihood", "Estimate(0.0))) / self.x.size", "Estimate(0.0))) / len(self.x)", "K8"),
     ("elbo", "return log_likelihood - beta * kl", "return log_likelihood - kl", "L4"),
     ("models", "return self.expected_log_likelihood(x, q) - kl_divergence(q, self.prior)",
      "return self.expected_log_likelihood(x, q) + kl_divergence(q, self.prior)", "L3"),

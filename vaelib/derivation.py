@@ -149,6 +149,18 @@ class Derivation(Board):
         )
         return replace(self, slips=(*self.slips, slip))
 
+    def slip_of(self, other: Derivation, name: str) -> Derivation:
+        """A slip that another chain knows by this name, made in the last line of this one."""
+        return replace(self, slips=(*self.slips, replace(other.known_slip(name), line=len(self.lines) - 1)))
+
+    def known_slip(self, name: str) -> Slip:
+        """One of the slips of this chain, by its name."""
+        found = [slip for slip in self.slips if slip.name == name]
+        if not found:
+            names = ", ".join(repr(slip.name) for slip in self.slips)
+            raise ValueError(f"Expected one of the slips of {self.id} ({names}), but got {name!r}.")
+        return found[0]
+
     @property
     def chapter(self) -> str:
         return self.id[:1]
@@ -180,16 +192,8 @@ class Derivation(Board):
 
     def with_slip(self, name: str) -> Derivation:
         """The same chain with one of its slips put in, by the slip's name."""
-        slip = self.named_slip(name)
+        slip = self.known_slip(name)
         return self.with_line(slip.line, slip.apply(self.lines[slip.line]))
-
-    def named_slip(self, name: str) -> Slip:
-        """The slip of this name."""
-        found = [slip for slip in self.slips if slip.name == name]
-        if not found:
-            names = ", ".join(repr(slip.name) for slip in self.slips)
-            raise ValueError(f"Expected one of the slips of {self.id} ({names}), but got {name!r}.")
-        return found[0]
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Mistake:
         Args:
             value: what it gives in the exercise; the slip's own formula unless given.
         """
-        found = derivation.named_slip(slip)
+        found = derivation.known_slip(slip)
         return cls(found.name, found.says, found.value if value is None else value, next, found.real)
 
 

@@ -3,6 +3,7 @@ r"""Formulas that run: a tree that knows its LaTeX and its value, built by Pytho
 tex(r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigma_p^2} - \tfrac12").value(witness)
 """
 
+from vaelib.formula.arithmetic import in_decimals, in_floats
 from vaelib.formula.binders import among
 from vaelib.formula.evaluate import evaluate
 from vaelib.formula.given import given, sampled, stepped
@@ -66,6 +67,8 @@ __all__ = [
     "function",
     "given",
     "grad",
+    "in_decimals",
+    "in_floats",
     "integral",
     "log",
     "mark",

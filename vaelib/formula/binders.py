@@ -308,10 +308,10 @@ class Where(Node):
 
 
 def among(formula: Node, said: tuple[Node, ...]) -> Node:
-    """The formula with what the lines above it said of its names; what it says itself goes first."""
+    """The formula with what the lines above it said of its names; what it says itself goes first, then the latest."""
     own = formula.said
-    defined = {clause.sides[0] for clause in own if isinstance(clause, Relation)}
-    others = (c for c in said if c not in own and not (isinstance(c, Relation) and c.sides[0] in defined))
+    latest = {clause.sides[0]: clause for clause in (*said, *own) if isinstance(clause, Relation)}
+    others = (c for c in said if c not in own and not (isinstance(c, Relation) and latest[c.sides[0]] != c))
     every = sorted((*own, *others), key=lambda clause: isinstance(clause, Relation))
     body = formula.body if isinstance(formula, Where) else formula
     return Where(body, tuple(every)) if every else body

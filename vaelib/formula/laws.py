@@ -97,13 +97,13 @@ class Laws(Base):
             return made
         raise IllTyped(f"Expected a density that the scope knows ({', '.join(worlds)}), but got {name.plain}.")
 
-    def indices(self, node: Node, env: Env) -> list[Typed]:
-        """The indices in a subscript, counted from 1: j, {ij} or {i,j}."""
+    def indices(self, node: Node, env: Env, several: bool = True) -> list[Typed]:
+        """The indices in a subscript, counted from 1: j, {ij} or {i,j}; of a vector, {2j} is two times j."""
         if isinstance(node, Items):
             return [index for entry in node.entries for index in self.indices(entry, env)]
-        if isinstance(node, Product) and all(isinstance(f, Name | Number) for f in node.factors):
+        if several and isinstance(node, Product) and all(isinstance(f, Name | Number) for f in node.factors):
             return [index for factor in node.factors for index in self.indices(factor, env)]
-        if isinstance(node, Number) and len(node.text) > 1:  # \Sigma_{11}
+        if several and isinstance(node, Number) and len(node.text) > 1:  # \Sigma_{11}
             return [constant(int(digit)) for digit in node.text]
         value = self.value(node, env)
         binding = env.bindings.get(node.key) if isinstance(node, Name) else None

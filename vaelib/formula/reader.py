@@ -24,6 +24,7 @@ from vaelib.formula.tree import (
     Absolute,
     Bracket,
     Call,
+    Factorial,
     Function,
     Items,
     Name,
@@ -239,10 +240,19 @@ class Reader(Operators):
                 Transpose(node, where=self.span(first)) if transposed else Power(node, exponent, where=self.span(first))
             )
         if self.peek().text == "!":
-            self.refuse("Expected an operator, but got !: factorials are not read.")
+            node = self._factorial(node, first)
         if self.peek().text == "'":
             self.refuse("Expected a prime behind a name only, but got it behind something else.")
         return node
+
+    def _factorial(self, node: Node, first: Token) -> Node:
+        """n! and (2k - 1)!!, of one thing: n^2! could be two."""
+        if not isinstance(node, Number | Name | Bracket):
+            self.refuse("Expected a number, a name or brackets before !, but got something else.")
+        step = 0
+        while step < 2 and self.accept("!"):
+            step += 1
+        return Factorial(node, step, where=self.span(first))
 
     def _below(self, node: Node, first: Token) -> Node:
         r"""A subscript: \sigma^2_q is \sigma_q^2, and a length may be marked as the Euclidean one."""
@@ -488,5 +498,8 @@ def _first(node: Node) -> Node:
 
 
 def _defines(entry: Node) -> bool:
-    """m = ..., behind a comma."""
-    return isinstance(entry, Relation) and isinstance(entry.sides[0], Name | Call) and entry.signs[0] in ("=", ":=")
+    """m = ..., behind a comma; s^2 = ... says what s^2 means, not s."""
+    if not (isinstance(entry, Relation) and entry.signs[0] in ("=", ":=")):
+        return False
+    name = entry.sides[0]
+    return isinstance(name, Name | Call) or (isinstance(name, Power) and isinstance(name.base, Name))

@@ -32,6 +32,7 @@ from vaelib.formula.tree import (
     Absolute,
     Bracket,
     Call,
+    Factorial,
     Function,
     Items,
     Name,
@@ -54,7 +55,7 @@ Array = np.ndarray
 _CONSTANTS = {r"\pi": math.pi, "e": math.e, r"\infty": math.inf}
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     **{"exp": np.exp, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "sinh": np.sinh, "cosh": np.cosh},
-    **{"softplus": lambda a: np.logaddexp(0.0, a), "sigmoid": expit},
+    **{"softplus": lambda a: np.logaddexp(0.0, a), "sigmoid": expit, "expm1": np.expm1, "log1p": np.log1p},
 }
 
 
@@ -89,6 +90,8 @@ class Run(Sums):
             case Root():
                 degree = self.value(node.degree, env) if node.degree is not None else number(2.0)
                 return typed.power(self.value(node.body, env), typed.divide(number(1.0), degree))
+            case Factorial():
+                return typed.factorial(self.value(node.body, env), node.step)
             case Transpose():
                 return typed.transpose(self.value(node.body, env))
             case Norm():
@@ -137,7 +140,9 @@ class Run(Sums):
             if found is None and node.stem.key in scope.maps and known:
                 found = self.value(node.stem, env)
             if found is not None and found.rank and known:
-                return typed.entry(found, [i for index in indices for i in self.indices(index, env)], node.plain)
+                several = found.rank > len(indices)
+                found_at = [i for index in indices for i in self.indices(index, env, several)]
+                return typed.entry(found, found_at, node.plain)
         if node.key in scope.maps:
             variables = [tex(variable) for variable in scope.maps[node.key].of]
             return self._mapped(scope.maps[node.key], [self.value(v, env) for v in variables])

@@ -69,7 +69,7 @@ _BRACED_WORD = re.compile(
 )
 _BRACED_LETTER = re.compile(r"\s*(?P<open>\{)\s*\\[a-z]+\s*(?:\{\s*[a-zA-Z]+\s*\}|[a-zA-Z])\s*(?P<close>\})")
 _SAID = {r"\text", r"\textrm", r"\mbox", r"\textup"}
-_NAMED = {"log", "exp", "softplus", "sigmoid", "softmax", "tr", "det", "diag", "max", "min"}
+_NAMED = {"log", "exp", "softplus", "sigmoid", "softmax", "tr", "det", "diag", "max", "min", "expm1", "log1p"}
 _WORDS = re.compile(r"(log|ln|exp|det|max|min|KL|Var|Cov|ELBO|tr)(?![a-zA-Z])")  # typed without a backslash
 
 

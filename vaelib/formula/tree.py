@@ -262,7 +262,8 @@ class ByRule:
         return Node.engine(self.whole, witness, self.rule, bare=True)
 
     def for_line(self, index: int, said: tuple[Node, ...] = ()) -> ByRule:
-        return self.formula.for_line(index, said)
+        """In a chain of which a line was replaced, what the old line said of the names is still known."""
+        return self.formula.for_line(index, (*said, *(clause for clause in self.also if clause not in said)))
 
 
 # ------------------------------------------------------------------------------------------------------- arithmetic
@@ -432,6 +433,18 @@ class Power(Node):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Factorial(Node):
+    """n!, or with step 2 the product of every second number, n!! = n (n - 2) (n - 4) ..."""
+
+    body: Node
+    step: int = 1
+
+    @property
+    def latex(self) -> str:
+        return self.body.latex + "!" * self.step
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Transpose(Node):
     """Of a vector it is the row."""
 
@@ -544,7 +557,7 @@ class Function(Node):
 
 
 LATEX_FUNCTIONS = frozenset({"log", "exp", "det", "max", "min", "sin", "cos", "tanh", "sinh", "cosh"})
-FUNCTIONS = LATEX_FUNCTIONS | {"softplus", "sigmoid", "softmax", "tr", "diag"}
+FUNCTIONS = LATEX_FUNCTIONS | {"softplus", "sigmoid", "softmax", "tr", "diag", "expm1", "log1p"}
 
 
 class Condition(NamedTuple):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import gamma
 
 from vaelib.lines import IllTyped
 
@@ -28,12 +29,14 @@ class Typed:
         rank: 0 for a number, 1 for a vector, 2 for a matrix.
         row: a vector that was transposed.
         identity: a multiple of the identity, whose size is that of what it meets; `data` is the multiple.
+        first: the index of its first entry.
     """
 
     data: Array
     rank: int = 0
     row: bool = False
     identity: bool = False
+    first: int = 1
 
     @property
     def depth(self) -> int:
@@ -64,6 +67,11 @@ def constant(value: Any) -> Typed:
     if data.ndim > 2:
         raise TypeError(f"Expected a number, a vector or a matrix, but got an array of shape {data.shape}.")
     return Typed(data, data.ndim)
+
+
+def from_zero(entries: Any) -> Typed:
+    """A vector whose entries are counted from 0, such as the coefficients of a polynomial."""
+    return Typed(np.asarray(entries), 1, first=0)
 
 
 def number(data: Any) -> Typed:
@@ -189,6 +197,17 @@ def apply(f: Callable[..., Any], name: str, a: Typed) -> Typed:
     return Typed(np.asarray(f(a.data)))
 
 
+def factorial(a: Typed, step: int) -> Typed:
+    """n!, or n!! if `step` is 2; (-1)!! is 1."""
+    n = np.asarray(a.data, dtype=float)
+    if a.rank or np.any(n != np.round(n)) or np.any(n < 1 - step):
+        raise IllTyped(f"Expected whole numbers from {1 - step} before {'!' * step}, but got {n.reshape(-1)[0]:g}.")
+    if step == 1:
+        return Typed(gamma(n + 1))
+    odd = np.where(n % 2 == 1, np.sqrt(2 / np.pi), 1.0)
+    return Typed(odd * 2 ** (n / 2) * gamma(n / 2 + 1))
+
+
 def log_det(a: Typed) -> tuple[Typed, Array]:
     """log |det a| and the sign of det a."""
     if a.rank != 2 or a.identity:
@@ -208,10 +227,10 @@ def trace(a: Typed) -> Typed:
 
 
 def diagonal(a: Typed) -> Typed:
-    """A diagonal matrix of a vector; of a matrix, the matrix that has its diagonal and is 0 beside it."""
+    """A diagonal matrix of a vector; of a matrix, what is left when all off its diagonal is set to 0."""
     if a.rank == 2 and not a.identity:
         _square(a, "given to diag")
-        return replace(a, data=a.data * np.eye(a.data.shape[-1]))
+        return Typed(a.data * np.eye(a.data.shape[-1]), 2)
     if a.rank != 1:
         raise IllTyped(f"Expected diag of a vector or a matrix, but got {a.kind}.")
     return Typed(a.data[..., :, None] * np.eye(a.data.shape[-1]), 2)
@@ -234,7 +253,7 @@ def stack(values: list[Typed]) -> Typed:
 
 
 def entry(a: Typed, indices: list[Typed], what: str) -> Typed:
-    """Entries of a vector (one index) or of a matrix (two; one index takes a row), counted from 1."""
+    """Entries of a vector (one index) or of a matrix (two; one takes a row), counted from 1, or from `first`."""
     if a.identity or len(indices) > a.rank:
         raise IllTyped(f"Expected {what} to have as many indices as axes, but it is {a.kind}.")
     depth = max(a.depth, *(i.depth for i in indices))
@@ -243,12 +262,14 @@ def entry(a: Typed, indices: list[Typed], what: str) -> Typed:
     for position, size in zip(positions, a.event, strict=False):
         if position.dtype.kind not in "iu" and not np.all(position == np.round(position)):
             raise IllTyped(f"Expected a whole number as an index of {what}, but got {position.reshape(-1)[0]}.")
-        if position.size and (position.min() < 1 or position.max() > size):
-            raise IllTyped(f"Expected an index of {what} from 1 to {size}, but got {int(position.max())}.")
+        last = a.first + size - 1
+        if position.size and (position.min() < a.first or position.max() > last):
+            wrong = int(position.max() if position.max() > last else position.min())
+            raise IllTyped(f"Expected an index of {what} from {a.first} to {last}, but got {wrong}.")
     batch = np.broadcast_shapes(a.data.shape[:depth], *(p.shape for p in positions))
     data = np.broadcast_to(a.data, (*batch, *a.event))
     grid = list(np.ogrid[tuple(slice(n) for n in batch)])
-    data = data[(*grid, *(np.broadcast_to(p, batch).astype(int) - 1 for p in positions))]
+    data = data[(*grid, *(np.broadcast_to(p, batch).astype(int) - a.first for p in positions))]
     return Typed(data, a.rank - len(positions))
 
 
@@ -266,7 +287,7 @@ def _root(a: Typed) -> Typed:
     if not np.allclose(a.data, np.swapaxes(a.data, -1, -2), rtol=1e-9, atol=1e-12):
         raise IllTyped("Expected a symmetric matrix under a root, but got one that is not.")
     values, vectors = np.linalg.eigh(a.data)
-    return replace(a, data=(vectors * quiet(np.sqrt, values)[..., None, :]) @ np.swapaxes(vectors, -1, -2))
+    return Typed((vectors * np.sqrt(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2), 2)
 
 
 def _square(a: Typed, what: str) -> None:

@@ -1,8 +1,8 @@
 r"""Chapter D: entropy and cross-entropy, and the KL divergence as their difference.
 
 D1 holds in any number of dimensions, so a line has one entry for each of three Gaussians, with k = 1, 2 and 3. Every
-formula is spelled out here from means and covariances; the package's own `entropy()` and `cross_entropy()` stand at the
-end of the chain, so that an error in either is seen.
+formula is spelled out here from means and covariances; the package's own `entropy()` and `cross_entropy()` come at the
+end of each chain, so that an error in either is seen.
 """
 
 from __future__ import annotations
@@ -14,20 +14,18 @@ from typing import Any
 import numpy as np
 
 from vaelib.derivation import GENERIC, derive
-from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, Normal
+from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, Normal, kl_divergence
 from vaelib.estimate import Estimate
-from vaelib.formula import given, tex
+from vaelib.formula import KL, H, given, symbols, tex
 from vaelib.formula.scope import Scope
 from vaelib.formula.worlds import Law, Table
-from vaelib.quadrature import gauss_hermite, gauss_hermite_multivariate, trapezoid
+from vaelib.quadrature import trapezoid
 from vaelib.witnesses import DiagonalPair, MultivariatePair, NormalPair, generic_probabilities
 
 Array = np.ndarray
 Rng = np.random.Generator
-Gaussian = Normal | DiagonalNormal | MultivariateNormal
 
-
-# ------------------------------------------------------------------------------------ expectations under a Gaussian
+q, p = symbols("q p")
 
 
 def by_trapezoid(q: Normal | DiagonalNormal, f: Callable[[Array], Array]) -> Estimate:
@@ -41,18 +39,6 @@ def by_trapezoid(q: Normal | DiagonalNormal, f: Callable[[Array], Array]) -> Est
         return np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi) * f(z)
 
     return trapezoid(integrand, -12.0, 12.0, n=100)
-
-
-def by_gauss_hermite(q: Gaussian, f: Callable[[Array], Array]) -> Estimate:
-    """E_q[f(z)] on a (product) grid: exact for a quadratic f. In k dimensions f takes z of shape (n, k)."""
-    if isinstance(q, Normal):
-        return gauss_hermite(f, q.loc, q.scale, n=2)
-    return gauss_hermite_multivariate(f, q.loc, np.linalg.cholesky(covariance_of(q)), n=2)
-
-
-def covariance_of(q: Gaussian) -> Array:
-    """The covariance as a matrix of shape (k, k), with k = 1 for a scalar."""
-    return q.covariance if isinstance(q, MultivariateNormal) else np.diag(np.atleast_1d(q.scale) ** 2)
 
 
 def side_by_side(values: list[Any]) -> Estimate:
@@ -87,20 +73,6 @@ class ThreeGaussians:
         ]
 
 
-def for_each(f: Callable[[Any], Any]) -> Callable[[ThreeGaussians], Estimate]:
-    """f of each of the three Gaussians, side by side."""
-    return lambda w: side_by_side([f(q) for q in (w.scalar, w.diagonal, w.full)])
-
-
-def dim(q: Gaussian) -> int:
-    return len(covariance_of(q))
-
-
-def half_log_det(q: Gaussian, factor: float) -> float:
-    """1/2 log det(factor S)."""
-    return 0.5 * float(np.linalg.slogdet(factor * covariance_of(q))[1])
-
-
 D1 = (
     derive(
         "D1",
@@ -113,30 +85,40 @@ D1 = (
     .eq(
         tex(r"\tfrac12\,\mathbb{E}_{q}\left[(z-\mu)^\top \Sigma^{-1} (z-\mu)\right] + \tfrac12\log\det(2\pi\Sigma)"),
         "insert the log-density; its constant leaves E",
+        why="only a square is left to average",
+        needs=r"$\Sigma$ positive definite",
     )
-    .eq(tex(r"\tfrac{k}{2} + \tfrac12\log\det(2\pi\Sigma)"), "each standardized coordinate has mean square 1: k in all")
+    .eq(
+        tex(r"\tfrac{k}{2} + \tfrac12\log\det(2\pi\Sigma)"),
+        "each standardized coordinate has mean square 1: k in all",
+        why=r"with $u = L^{-1}(z-\mu)$, $\Sigma = LL^\top$, the square is $u^\top u$",
+    )
     .slip(
         "missing k",
         tex(r"\tfrac12 + \tfrac12\log\det(2\pi\Sigma)"),
         "E[u^T u] was taken to be 1: in k dimensions it is k.",
     )
-    .eq(tex(r"\tfrac12\log\det(2\pi e\,\Sigma)"), "k = log e^k: one factor e for each dimension")
+    .eq(
+        tex(r"\tfrac12\log\det(2\pi e\,\Sigma)"),
+        "k = log e^k: one factor e for each dimension",
+        why=r"one logarithm says it all, since $\det(e\Sigma) = e^k \det\Sigma$",
+    )
     .slip("no e", tex(r"\tfrac12\log\det(2\pi\,\Sigma)"), "the e is missing: the quadratic form costs k/2 on average.")
     .slip("no one half", tex(r"\log\det(2\pi e\,\Sigma)"), "the 1/2 in front of the log-determinant is missing.")
     .slip(
         "standard deviation for variance",
-        given(
-            r"\tfrac12\log\det(2\pi e\,\Sigma^{1/2})",
-            for_each(lambda q: half_log_det(q, 2 * np.pi * np.e) - half_log_det(q, 1) / 2),
-        ),
-        "the scale stands where the variance belongs: half of log det S is log sigma.",
+        tex(r"\tfrac12\log\left((2\pi e)^k \sqrt{\det\Sigma}\right)"),
+        "the scale is where the variance belongs: half of log det S is log sigma.",
     )
     .slip(
         "sign",
         tex(r"-\tfrac12\log\det(2\pi e\,\Sigma)"),
         "the minus of -E[log q] was lost: a broad Gaussian has a large entropy.",
     )
-    .eq(tex(r"\mathrm{H}(q)"), "the package's q.entropy()")
+    .eq(
+        given(H(q), lambda w: np.array([law.entropy() for law in (w.scalar, w.diagonal, w.full)])),
+        "the package's q.entropy()",
+    )
 )
 
 
@@ -155,10 +137,14 @@ D2 = (
     .eq(
         tex(r"\tfrac12\log 2\pi\sigma_p^2 + \tfrac{1}{2\sigma_p^2}\,\mathbb{E}_{q}\left[(z - \mu_p)^2\right]"),
         "insert the log-density of p",
+        why="everything with index p comes from here",
+        needs=r"$\sigma_p > 0$",
     )
     .eq(
         tex(r"\tfrac12\log 2\pi\sigma_p^2 + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2}"),
         "mean square = variance + square of the mean",
+        why="of q two numbers enter, no more",
+        needs=r"$\sigma_q < \infty$",
     )
     .slip(
         "plug in the mean",
@@ -180,11 +166,11 @@ D2 = (
         tex(r"\tfrac12\log \sigma_p^2 + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2}"),
         "2 pi was dropped: it cancels in a KL, not in a cross-entropy.",
     )
-    .eq(tex(r"\mathrm{H}(q, p)"), "the package's q.cross_entropy(p)")
+    .eq(given(H(q, p), lambda w: w.q.cross_entropy(w.p)), "the package's q.cross_entropy(p)")
     .slip(
         "exchanged",
-        tex(r"\mathrm{H}(p, q)"),
-        "q and p are exchanged: the expectation is under the first, the logarithm of the second.",
+        given(H(p, q), lambda w: w.p.cross_entropy(w.q)),
+        "q and p are swapped: the expectation is under the first, the logarithm of the second.",
     )
 )
 
@@ -205,11 +191,6 @@ class TablePair:
         return cls(*(total * generic_probabilities(rng, (5,)) for total in totals))
 
     @property
-    def probabilities(self) -> tuple[Array, Array]:
-        """q_i and p_i."""
-        return self.q_weights / self.q_weights.sum(), self.p_weights / self.p_weights.sum()
-
-    @property
     def q(self) -> Categorical:
         return Categorical(np.log(self.q_weights))
 
@@ -219,19 +200,11 @@ class TablePair:
 
     def scope(self) -> Scope:
         """Laws p and q, and their entries."""
-        q, p = self.probabilities
+        q, p = (weights / weights.sum() for weights in (self.q_weights, self.p_weights))
         return Scope(
             worlds={"q": Table(("z",), q), "p": Table(("z",), p)}, values={"q": q, "p": p}, ranges={"i": len(q)}
         )
 
-
-def total(f: Callable[[Array, Array], Array]) -> Callable[[TablePair], float]:
-    """Sum over the states of f(q_i, p_i)."""
-    return lambda w: float(np.sum(f(*w.probabilities)))
-
-
-cross_entropy = total(lambda q, p: -q * np.log(p))
-entropy = total(lambda q, p: -q * np.log(q))
 
 D3 = (
     derive(
@@ -242,13 +215,23 @@ D3 = (
         source="Cover and Thomas 2006, section 2.3",
     )
     .start(tex(r"\sum_i q_i \log\frac{q_i}{p_i}"))
-    .eq(tex(r"\sum_i q_i\,(\log q_i - \log p_i)"), "the logarithm of a quotient is a difference")
+    .eq(
+        tex(r"\sum_i q_i\,(\log q_i - \log p_i)"),
+        "the logarithm of a quotient is a difference",
+        why="each law gets a term to itself",
+        needs="$p_i > 0$ where $q_i > 0$",
+    )
     .slip(
         "quotient of logarithms",
         tex(r"\sum_i q_i\,\frac{\log q_i}{\log p_i}"),
         "log(a/b) became log a / log b; it is log a - log b.",
     )
-    .eq(tex(r"-\sum_i q_i \log p_i - \left(-\sum_i q_i \log q_i\right)"), "split the sum: cross-entropy and entropy")
+    .eq(
+        tex(r"-\sum_i q_i \log p_i - \left(-\sum_i q_i \log q_i\right)"),
+        "split the sum: cross-entropy and entropy",
+        why="both have a name, and for Gaussians a closed form",
+        needs="both sums are finite",
+    )
     .slip(
         "plus entropy",
         tex(r"-\sum_i q_i \log p_i - \sum_i q_i \log q_i"),
@@ -262,11 +245,18 @@ D3 = (
     .slip(
         "cross-entropy exchanged",
         tex(r"-\sum_i p_i \log q_i - \left(-\sum_i q_i \log q_i\right)"),
-        "H(p, q) stands for H(q, p): the expectation is under q.",
+        "H(p, q) was written for H(q, p): the expectation is under q.",
     )
-    .eq(tex(r"\mathrm{H}(q, p) - \mathrm{H}(q)"), "the package's cross_entropy and entropy")
-    .eq(tex(r"\mathrm{KL}(q \,\Vert\, p)"), "the package's kl_divergence(q, p)")
-    .slip("KL exchanged", tex(r"\mathrm{KL}(p \,\Vert\, q)"), "q and p are exchanged: KL is not symmetric.")
+    .eq(
+        given(H(q, p) - H(q), lambda w: w.q.cross_entropy(w.p) - w.q.entropy()),
+        "the package's cross_entropy and entropy",
+    )
+    .eq(given(KL(q, p), lambda w: kl_divergence(w.q, w.p)), "the package's kl_divergence(q, p)")
+    .slip(
+        "KL exchanged",
+        given(KL(p, q), lambda w: kl_divergence(w.p, w.q)),
+        "q and p are swapped: KL is not symmetric.",
+    )
 )
 
 CHAPTER = (D1, D2, D3)

@@ -5,15 +5,14 @@ With it stand two facts about their entropy (D4, D7), and the KL of discrete law
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 from vaelib.derivation import derive
 from vaelib.distributions import (
+    Bernoulli,
     Categorical,
     Exponential,
     Laplace,
@@ -21,16 +20,12 @@ from vaelib.distributions import (
     Normal,
     kl_divergence,
 )
-from vaelib.elbo import density_times
-from vaelib.estimate import Estimate
-from vaelib.formula import given, tex
+from vaelib.formula import HALF, KL, H, det, given, log, symbols, tex, tr, where
 from vaelib.formula.scope import Scope
 from vaelib.formula.spaces import Pieces
 from vaelib.formula.worlds import Law, Table
 from vaelib.ledger.c_geometry import MixtureAndGaussians, generic_matrix
-from vaelib.ledger.d_entropy import by_gauss_hermite, side_by_side
-from vaelib.ledger.e_gaussian import full_kl
-from vaelib.quadrature import gauss_hermite_multivariate, gauss_legendre
+from vaelib.ledger.e_gaussian import Sigma_p, Sigma_q, k, mu_p, mu_q, p, q
 from vaelib.witnesses import MultivariatePair, NormalPair, away_from_zero, generic_probabilities, generic_scale
 
 Array = np.ndarray
@@ -80,15 +75,16 @@ class FourLaws:
         )
 
     @property
-    def parts(self) -> list[tuple[Any, float, float]]:
-        """(law, a, b): all but e^-45 of each law lies in [a, b]; the kink of the Laplace in the middle of it."""
+    def parts(self) -> list[tuple[Any, tuple[float, ...]]]:
+        """Each law and where to integrate: all but e^-45 of it lies between the ends; peaks and kinks are edges."""
         mixture, laplace, box = self.mixture, self.laplace, self.box
         reach = 9.5 * mixture.scale
+        low, high = np.min(mixture.loc - reach), np.max(mixture.loc + reach)
         return [
-            (mixture, float(np.min(mixture.loc - reach)), float(np.max(mixture.loc + reach))),
-            (laplace, float(laplace.loc - 45 * laplace.scale), float(laplace.loc + 45 * laplace.scale)),
-            (self.exponential, 0.0, float(45 / self.exponential.rate)),
-            (box, box.low, box.low + box.width),
+            (mixture, (low, *sorted(mixture.loc), high)),
+            (laplace, (laplace.loc - 45 * laplace.scale, laplace.loc, laplace.loc + 45 * laplace.scale)),
+            (self.exponential, (0.0, 45 / self.exponential.rate)),
+            (box, (box.low, box.low + box.width)),
         ]
 
     def members(self) -> list[Scope]:
@@ -97,9 +93,9 @@ class FourLaws:
             Scope(
                 worlds={"p": Law("z", law), "g": Law("z", with_same_moments(law))},
                 values={"m": law.mean, "v": law.variance},
-                spaces={"z": Pieces((low, *([law.loc] if isinstance(law, Laplace) else []), high))},
+                spaces={"z": Pieces(tuple(map(float, edges)))},
             )
-            for law, low, high in self.parts
+            for law, edges in self.parts
         ]
 
 
@@ -113,39 +109,13 @@ class FourGaussians(FourLaws):
         return cls(laws.mixture, laws.laplace, laws.exponential, laws.box)
 
     @property
-    def parts(self) -> list[tuple[Any, float, float]]:
+    def parts(self) -> list[tuple[Any, tuple[float, ...]]]:
         laws = [Normal(loc, scale) for loc, scale in zip(self.mixture.q_loc, self.mixture.q_scale, strict=True)][:4]
-        return [(q, float(q.loc - 9.5 * q.scale), float(q.loc + 9.5 * q.scale)) for q in laws]
+        return [(q, (q.loc - 9.5 * q.scale, q.loc, q.loc + 9.5 * q.scale)) for q in laws]
 
 
 def with_same_moments(law: Any) -> Normal:
     return Normal(law.mean, np.sqrt(law.variance))
-
-
-def averaged(f: Callable[[Any, Array], Array]) -> Callable[[FourLaws], Estimate]:
-    """E[f(law, z)] with z under the law, for each of the four: Gauss-Legendre on panels."""
-
-    def value(w: FourLaws) -> Estimate:
-        def one(law: Any, a: float, b: float) -> Estimate:
-            def integrand(u: Array) -> Array:
-                z = a + (b - a) * u
-                return (b - a) * density_times(law.log_prob(z), f(law, z))
-
-            return gauss_legendre(
-                integrand, 0.0, 1.0, panels=14
-            )  # one rule for all laws, remembered; a panel ends at the kink
-
-        return side_by_side([one(*part) for part in w.parts])
-
-    return value
-
-
-def four(f: Callable[[Any], Any]) -> Callable[[FourLaws], Array]:
-    """f of each of the four laws."""
-    return lambda w: np.array([float(f(law)) for law, _, _ in w.parts])
-
-
-kl_to_matched = averaged(lambda law, z: law.log_prob(z) - with_same_moments(law).log_prob(z))
 
 
 D4 = (
@@ -156,15 +126,17 @@ D4 = (
         assumptions="p has mean m and variance v; g = N(m, v); p a mixture, a Laplace, an exponential, a uniform law",
         source="Cover and Thomas 2006, theorem 8.6.5",
     )
-    .start(tex(r"\mathrm{H}(p) = -\int p(z) \log p(z)\,dz"))
+    .start(tex(r"-\int p(z) \log p(z)\,dz"), why="the entropy H(p)")
     .eq(
         tex(r"-\mathbb{E}_{p}[\log g(z)] - \mathrm{KL}(p \,\Vert\, g)"),
         "KL = cross-entropy - entropy (D3), solved for H(p)",
+        why="a term that has a sign splits off",
+        needs="finite mean and variance, so that there is a g",
     )
     .le(
         tex(r"-\mathbb{E}_{p}[\log g(z)]"),
         "KL ≥ 0 (C1); equal only for p = g",
-        gap=kl_to_matched,
+        gap=tex(r"\mathrm{KL}(p \,\Vert\, g)"),
         equality=FourGaussians.draw,
     )
     .slip(
@@ -173,7 +145,11 @@ D4 = (
         relation=">=",
     )
     .slip("strictly less", says="the case of equality was forgotten: a Gaussian p reaches the bound.", relation="<")
-    .eq(tex(r"\tfrac12\log 2\pi v + \tfrac{1}{2v}\,\mathbb{E}_{p}[(z - m)^2]"), "insert log g")
+    .eq(
+        tex(r"\tfrac12\log 2\pi v + \tfrac{1}{2v}\,\mathbb{E}_{p}[(z - m)^2]"),
+        "insert log g",
+        why="log g is quadratic: only two moments of p are left",
+    )
     .eq(tex(r"\tfrac12\log 2\pi e\,v"), "E[(z - m)²] = v: all that g asks of p")
     .slip(
         "no e",
@@ -183,14 +159,17 @@ D4 = (
     .slip(
         "scale for variance",
         tex(r"\tfrac12\log 2\pi e \sqrt{v}"),
-        "the standard deviation stands in the logarithm of the variance.",
+        "the standard deviation is in the logarithm where the variance belongs.",
     )
     .slip(
         "not centered",
         tex(r"\tfrac12\log 2\pi e\,\mathbb{E}_{p}[z^2]"),
         "E[z²] was taken for the variance: the square of the mean has to go.",
     )
-    .eq(tex(r"\mathrm{H}(g)"), "the package's g.entropy(), as in D1")
+    .eq(
+        given(r"\mathrm{H}(g)", lambda w: np.array([with_same_moments(law).entropy() for law, _ in w.parts])),
+        "the package's g.entropy(), as in D1",
+    )
 )
 
 
@@ -216,26 +195,15 @@ class Widths:
         w = cls.draw(rng)
         return cls(w.loc, np.full(6, NARROW))
 
-    def each(self, f: Callable[[Normal], Any]) -> Estimate:
-        return side_by_side([f(Normal(loc, scale)) for loc, scale in zip(self.loc, self.scale, strict=True)])
+    @property
+    def laws(self) -> list[Normal]:
+        return [Normal(loc, scale) for loc, scale in zip(self.loc, self.scale, strict=True)]
 
     def members(self) -> list[Scope]:
         """q of each width."""
         return [
-            Scope(worlds={"q": Law("z", Normal(loc, scale))}, values={r"\sigma": scale})
-            for loc, scale in zip(self.loc, self.scale, strict=True)
+            Scope(worlds={"q": Law("z", law)}, values={r"\sigma": law.scale, r"\sigma_0": NARROW}) for law in self.laws
         ]
-
-
-def slope_missing(w: Widths) -> Estimate:
-    """The integral of 1 - 1/s for s from 1 to sigma / sigma_0: what log t <= t - 1 gives away."""
-
-    def one(ratio: float) -> Estimate:
-        low, high = sorted((1.0, ratio))
-        integral = gauss_legendre(lambda s: 1 - 1 / s, low, high)
-        return integral if ratio > 1 else -integral
-
-    return side_by_side([one(float(ratio)) for ratio in w.scale / NARROW])
 
 
 D7 = (
@@ -247,22 +215,27 @@ D7 = (
         source="Cover and Thomas 2006, section 8.1; D1 solved for entropy 0",
     )
     .start(tex(r"-\int q(z) \log q(z)\,dz"))
-    .eq(tex(r"\tfrac12\log 2\pi e\,\sigma^2"), "D1 in one dimension")
+    .eq(
+        tex(r"\tfrac12\log 2\pi e\,\sigma^2"),
+        "D1 in one dimension",
+        needs="z has a unit: another one shifts the entropy",
+    )
     .slip(
         "scale for variance",
         tex(r"\tfrac12\log 2\pi e\,\sigma"),
-        "the scale stands where the variance belongs: half of log sigma^2 is log sigma.",
+        "the scale is where the variance belongs: half of log sigma^2 is log sigma.",
     )
     .eq(
         tex(r"\log\frac{\sigma}{\sigma_0},\quad \sigma_0 = (2\pi e)^{-1/2}"),
         "half the log of a square is the log of its root",
+        why=r"the sign can be read off: negative where $\sigma < \sigma_0$",
     )
     .slip(
         "zero where the peak is 1",
         tex(r"\log\frac{\sigma}{\sigma_0},\quad \sigma_0 = (2\pi)^{-1/2}"),
         "the entropy was set to 0 where the highest density is 1: it is the mean of -log q that counts.",
     )
-    .eq(tex(r"\mathrm{H}(q)"), "the package's q.entropy()")
+    .eq(given(H(q), lambda w: np.array([law.entropy() for law in w.laws])), "the package's q.entropy()")
     .slip(
         "never negative",
         tex(r"\max(\mathrm{H}(q), 0)"),
@@ -271,7 +244,7 @@ D7 = (
     .le(
         tex(r"\frac{\sigma}{\sigma_0} - 1"),
         "log t ≤ t - 1: below zero where σ lies below σ₀",
-        gap=slope_missing,
+        gap=tex(r"\int_1^{\sigma/\sigma_0} \left(1 - \tfrac1s\right) ds"),
         equality=Widths.draw_edge,
     )
     .slip("strict", says="the point of contact was forgotten: at entropy 0 the tangent touches.", relation="<")
@@ -293,61 +266,25 @@ class Mapped:
     def draw(cls, rng: Rng) -> Mapped:
         return cls(MultivariatePair.draw(rng, 3), generic_matrix(rng, 3), away_from_zero(rng, 0.3, 1.0, (3,)))
 
-    @property
-    def gap(self) -> Array:
-        return self.pair.q.loc - self.pair.p.loc
-
-    def image(self, law: MultivariateNormal, *, shift: bool = True) -> MultivariateNormal:
+    def image(self, law: MultivariateNormal) -> MultivariateNormal:
         """N(A mu + b, A S A^T)."""
-        loc = self.matrix @ law.loc + (self.shift if shift else 0.0)
-        return MultivariateNormal(loc, self.matrix @ law.covariance @ self.matrix.T)
+        return MultivariateNormal(self.matrix @ law.loc + self.shift, self.matrix @ law.covariance @ self.matrix.T)
 
     def scope(self) -> Scope:
         """q and p of z, their images under y = A z + b."""
         q, p = self.pair.q, self.pair.p
-        q_y, p_y = self.image(q), self.image(p)
+        images = {"q_y": Law("y", self.image(q)), "p_y": Law("y", self.image(p))}
         values = {r"\mu_q": q.loc, r"\Sigma_q": q.covariance, r"\mu_p": p.loc, r"\Sigma_p": p.covariance}
         return Scope(
-            worlds={"q": Law("z", q), "p": Law("z", p), "q_y": Law("y", q_y), "p_y": Law("y", p_y)},
-            values={**values, "A": self.matrix, "b": self.shift, "k": q.loc.size, r"\delta": self.gap}
-            | {"S_q": q_y.covariance, "S_p": p_y.covariance},
+            worlds={"q": Law("z", q), "p": Law("z", p), **images},
+            values={**values, "A": self.matrix, "b": self.shift, "k": q.loc.size},
         )
 
 
-def log_det(matrix: Array) -> float:
-    return float(np.linalg.slogdet(matrix)[1])
-
-
-def with_inserted_unit(w: Mapped, dets: float = 1.0) -> float:
-    """The closed form with A^-1 A = I put between its factors, and det(A)^2 above and below in the logarithm."""
-    q, p, A, gap = w.pair.q, w.pair.p, w.matrix, w.gap
-    unit = np.linalg.inv(A) @ A
-    precision = np.linalg.inv(p.covariance)
-    trace = np.trace(precision @ unit @ q.covariance @ unit.T)
-    square = gap @ unit.T @ precision @ unit @ gap
-    log_ratio = log_det(p.covariance) + dets * 2 * log_det(A) - (log_det(q.covariance) + 2 * log_det(A))
-    return float(0.5 * (trace + square - len(gap) + log_ratio))
-
-
-def regrouped(w: Mapped) -> float:
-    """The closed form in A S A^T and A (mu_q - mu_p)."""
-    A, gap = w.matrix, w.matrix @ w.gap
-    s_q, s_p = (A @ law.covariance @ A.T for law in (w.pair.q, w.pair.p))
-    trace, square = np.trace(np.linalg.solve(s_p, s_q)), gap @ np.linalg.solve(s_p, gap)
-    return float(0.5 * (trace + square - len(gap) + log_det(s_p) - log_det(s_q)))
-
-
-def not_transposed(w: Mapped) -> float:
-    """The closed form with A S A, made symmetric, for A S A^T."""
-    A, gap = w.matrix, w.matrix @ w.gap
-    s_q, s_p = (A @ law.covariance @ A for law in (w.pair.q, w.pair.p))
-    trace, square = np.trace(np.linalg.solve(s_p, s_q)), gap @ np.linalg.solve(s_p, gap)
-    return float(0.5 * (trace + square - len(gap) + log_det(s_p) - log_det(s_q)))
-
-
-def mean_log_ratio(q: Any, p: Any) -> Estimate:
-    return by_gauss_hermite(q, lambda z: q.log_prob(z) - p.log_prob(z))
-
+A, unit, S_q, S_p, delta = symbols(r"A I S_q S_p \delta")
+inserted = tr(Sigma_p**-1 @ unit @ Sigma_q @ unit.T) + (unit @ delta).T @ Sigma_p**-1 @ unit @ delta
+unit_and_gap = ((unit, A**-1 @ A), (delta, mu_q - mu_p))
+regrouped = HALF * (tr(S_p**-1 @ S_q) + (A @ delta).T @ S_p**-1 @ A @ delta - k + log(det(S_p) / det(S_q)))
 
 E6 = (
     derive(
@@ -357,31 +294,37 @@ E6 = (
         assumptions="A invertible, the same map for q and p",
         source="Kullback 1959, chapter 2, section 4; C8 for any invertible map",
     )
-    .start(tex(r"\mathrm{KL}(q \,\Vert\, p)"))
+    .start(KL(q, p))
     .eq(
-        tex(
-            r"\tfrac12\left[\mathrm{tr}(\Sigma_p^{-1} I \Sigma_q I^\top) + (I\delta)^\top \Sigma_p^{-1} I\delta - k + \log\tfrac{\det(A)^2 \det\Sigma_p}{\det(A)^2 \det\Sigma_q}\right],\quad I = A^{-1}A,\ \delta = \mu_q - \mu_p"
+        where(
+            HALF * (inserted - k + log(det(A) ** 2 * det(Sigma_p) / (det(A) ** 2 * det(Sigma_q)))),
+            *unit_and_gap,
         ),
         "E4; insert A⁻¹A, expand by det(A)²",
+        why="the map can then move to either side of it",
+        needs="A invertible",
     )
     .slip(
         "determinant on one side",
-        given("TODO", lambda w: with_inserted_unit(w, dets=0.0)),
-        "det(A)^2 was kept below only: it stands above as well and cancels.",
+        where(HALF * (inserted - k + log(det(Sigma_p) / (det(A) ** 2 * det(Sigma_q)))), *unit_and_gap),
+        "det(A)^2 was kept below only: it belongs above as well and cancels.",
     )
     .eq(
-        tex(
-            r"\tfrac12\left[\mathrm{tr}(S_p^{-1} S_q) + (A\delta)^\top S_p^{-1} A\delta - k + \log\tfrac{\det S_p}{\det S_q}\right],\quad S = A \Sigma A^\top"
-        ),
+        where(regrouped, (S_q, A @ Sigma_q @ A.T), (S_p, A @ Sigma_p @ A.T)),
         "trace: cyclic; S_p⁻¹ = A⁻ᵀ Σ_p⁻¹ A⁻¹; determinants multiply",
+        why="these are the mean and the covariances of y",
+        needs="the same A for both laws",
     )
     .slip(
         "no transpose",
-        given(r"\ldots,\quad S = A \Sigma A", not_transposed),
+        where(regrouped, (S_q, A @ Sigma_q @ A), (S_p, A @ Sigma_p @ A)),
         "the covariance became A S A: the covariance of A z is A S A^T.",
     )
     .eq(
-        tex(r"\mathrm{KL}(N(A\mu_q + b, S_q) \,\Vert\, N(A\mu_p + b, S_p))"),
+        given(
+            r"\mathrm{KL}(N(A\mu_q + b, S_q) \,\Vert\, N(A\mu_p + b, S_p))",
+            lambda w: kl_divergence(w.image(w.pair.q), w.image(w.pair.p)),
+        ),
         "E4 again, by the package: b cancels in the difference",
     )
     .slip(
@@ -431,18 +374,6 @@ class TwoFactors:
         return Scope(values={name: getattr(self, name) for name in "aAbBcCz"})
 
 
-def density(z: Any, loc: float, variance: float) -> Array:
-    return np.exp(Normal(loc, np.sqrt(variance)).log_prob(z))
-
-
-def two_squares(w: TwoFactors) -> Array:
-    return (w.z - w.a) ** 2 / w.A + (w.z - w.b) ** 2 / w.B
-
-
-def completed_square(w: TwoFactors, rest: float = 1.0) -> Array:
-    return (w.z - w.c) ** 2 / w.C + rest * (w.a - w.b) ** 2 / (w.A + w.B)
-
-
 E10 = (
     derive(
         "E10",
@@ -455,19 +386,25 @@ E10 = (
     .eq(
         tex(r"\tfrac{1}{2\pi\sqrt{AB}} \exp\left(-\tfrac12\left[\tfrac{(z-a)^2}{A} + \tfrac{(z-b)^2}{B}\right]\right)"),
         "write both out; exponents add",
+        why="z is then in one exponent only",
     )
     .eq(
         tex(
             r"\tfrac{1}{2\pi\sqrt{AB}} \exp\left(-\tfrac12\left[\tfrac{(z-c)^2}{C} + \tfrac{(a-b)^2}{A+B}\right]\right)"
         ),
         "complete the square in z",
+        why=r"what is left, $\tfrac{a^2}{A} + \tfrac{b^2}{B} - \tfrac{c^2}{C}$, is put over $AB(A+B)$",
     )
     .slip(
         "no remainder",
         tex(r"\tfrac{1}{2\pi\sqrt{AB}} \exp\left(-\tfrac12 \tfrac{(z-c)^2}{C}\right)"),
         "the part without z was dropped when the square was completed: here it is wanted.",
     )
-    .eq(tex(r"N(a; b, A + B)\,N(z; c, C)"), "AB = (A + B) C: the constants are those of two Gaussians")
+    .eq(
+        tex(r"N(a; b, A + B)\,N(z; c, C)"),
+        "AB = (A + B) C: the constants are those of two Gaussians",
+        why="of prior times likelihood, the factor without z is the evidence",
+    )
     .slip(
         "factor forgotten",
         tex(r"N(z; c, C)"),
@@ -494,61 +431,34 @@ E10 = (
 # ------------------------------------------------------------------------------------------ E11: the chain rule, Gaussian
 
 
-@dataclass(frozen=True)
-class Conditional:
-    """Of a Gaussian over (z_1, z_2), z_1 in two dimensions: the law of z_1, and of z_2 given z_1."""
+class Blocks(MultivariatePair):
+    """A pair of Gaussians over (z_1, z_2), z_1 in two dimensions, with the blocks of their moments."""
 
-    loc: Array  # of z_1, (2,)
-    covariance: Array  # of z_1, (2, 2)
-    loc2: float
-    slope: Array  # of the mean of z_2 in z_1, (2,)
-    variance: float  # of z_2 given z_1: the Schur complement
-
-    @classmethod
-    def of(cls, law: MultivariateNormal) -> Conditional:
-        block, across = law.covariance[:2, :2], law.covariance[:2, 2]
-        slope = np.linalg.solve(block, across)
-        return cls(law.loc[:2], block, law.loc[2], slope, law.covariance[2, 2] - across @ slope)
-
-    @property
-    def first(self) -> MultivariateNormal:
-        return MultivariateNormal(self.loc, self.covariance)
-
-    def second(self, z1: Array) -> Normal:
-        """p(z_2 | z_1) at each z_1, shape (n, 2)."""
-        return Normal(self.loc2 + (z1 - self.loc) @ self.slope, np.sqrt(self.variance))
-
-
-def both(w: MultivariatePair) -> tuple[Conditional, Conditional]:
-    return Conditional.of(w.q), Conditional.of(w.p)
-
-
-def chain(w: MultivariatePair, under: str = "q") -> Estimate:
-    """KL(q(z_1) || p(z_1)) + E[KL(q(z_2|z_1) || p(z_2|z_1))], the mean under q(z_1) or p(z_1)."""
-    q, p = both(w)
-    law = q.first if under == "q" else p.first
-    inner = gauss_hermite_multivariate(
-        lambda z1: kl_divergence(q.second(z1), p.second(z1)), law.loc, np.linalg.cholesky(law.covariance), n=2
-    )
-    return inner + kl_divergence(q.first, p.first)
-
-
-def in_closed_form(w: MultivariatePair, *, spread: float = 1.0, schur: bool = True) -> float:
-    """E1 for z_2, its squared gap averaged: the gap at the mean of q, and its variance over z_1."""
-    q, p = both(w)
-    v, s = (q.variance, p.variance) if schur else (w.q.covariance[2, 2], w.p.covariance[2, 2])
-    change = q.slope - p.slope
-    at_mean = q.loc2 - (p.loc2 + (q.loc - p.loc) @ p.slope)
-    square = at_mean**2 + spread * change @ q.covariance @ change
-    conditional = 0.5 * (np.log(s / v) + (v + square) / s - 1)
-    return float(full_kl(q.first, p.first) + conditional)
+    def scope(self) -> Scope:
+        """Of q and p the blocks of mean and covariance; of z_2 given z_1 the slope b of its mean, and its variance V."""
+        values: dict[str, Any] = {}
+        for name, law in (("q", self.q), ("p", self.p)):
+            values |= {rf"\mu_{{{name},1}}": law.loc[:2], rf"\mu_{{{name},2}}": law.loc[2]}
+            values |= {
+                rf"\Sigma_{{{name},11}}": law.covariance[:2, :2],
+                rf"\Sigma_{{{name},12}}": law.covariance[:2, 2],
+                rf"\Sigma_{{{name},22}}": law.covariance[2, 2],
+            }
+        definitions = {
+            r"\Delta": r"\Sigma_{q,11}^{-1} \Sigma_{q,12} - \Sigma_{p,11}^{-1} \Sigma_{p,12}",
+            "V_q": r"\Sigma_{q,22} - \Sigma_{q,12}^\top \Sigma_{q,11}^{-1} \Sigma_{q,12}",
+            "V_p": r"\Sigma_{p,22} - \Sigma_{p,12}^\top \Sigma_{p,11}^{-1} \Sigma_{p,12}",
+            "d": r"\mu_{q,2} - \mu_{p,2} - \Sigma_{p,12}^\top \Sigma_{p,11}^{-1} (\mu_{q,1} - \mu_{p,1})",
+        }
+        scope = super().scope()
+        return replace(scope, values={**scope.values, **values}, definitions=definitions)
 
 
 E11 = (
     derive(
         "E11",
         "chain rule of the Gaussian KL, by Schur complements",
-        MultivariatePair.draw,
+        Blocks.draw,
         assumptions="z = (z_1, z_2) with z_1 in two dimensions; covariances positive definite",
         source="C6; Bishop 2006, section 2.3.1 for the conditional law",
     )
@@ -556,16 +466,21 @@ E11 = (
     .eq(
         tex(r"\mathbb{E}_{q}\left[\log\frac{q(z_1)}{p(z_1)} + \log\frac{q(z_2 \mid z_1)}{p(z_2 \mid z_1)}\right]"),
         "product rule (A2); conditionals by Schur complement",
+        why="given z₁ only a Gaussian of one number is left",
     )
     .eq(
         tex(
             r"\mathrm{KL}(q(z_1) \,\Vert\, p(z_1)) + \mathbb{E}_{q(z_1)}\left[\mathrm{KL}(q(z_2 \mid z_1) \,\Vert\, p(z_2 \mid z_1))\right]"
         ),
         "average over z_2 first: definition of KL, twice",
+        why="E1 can be used at each z₁",
+        needs="the average over z₁ is under q",
     )
     .slip(
         "average under p",
-        given(r"\mathrm{KL}(q(z_1) \,\Vert\, p(z_1)) + \mathbb{E}_{p(z_1)}[\ldots]", lambda w: chain(w, under="p")),
+        tex(
+            r"\mathrm{KL}(q(z_1) \,\Vert\, p(z_1)) + \mathbb{E}_{p(z_1)}\left[\mathrm{KL}(q(z_2 \mid z_1) \,\Vert\, p(z_2 \mid z_1))\right]"
+        ),
         "the conditional part was averaged under p(z_1): all averages in KL(q || p) are under q.",
     )
     .slip(
@@ -574,23 +489,27 @@ E11 = (
         "z_1 and z_2 were taken to be independent: the correlation is lost.",
     )
     .eq(
-        given(
-            r"\mathrm{KL}(q(z_1) \,\Vert\, p(z_1)) + \tfrac12\left[\log\tfrac{V_p}{V_q} + \tfrac{V_q + d^2 + \Delta^\top \Sigma_{q,11} \Delta}{V_p} - 1\right]",
-            in_closed_form,
+        tex(
+            r"\mathrm{KL}(q(z_1) \,\Vert\, p(z_1)) + \tfrac12\left[\log\tfrac{V_p}{V_q} + \tfrac{V_q + d^2 + \Delta^\top \Sigma_{q,11} \Delta}{V_p} - 1\right]"
         ),
         "E1; the mean gap is d + Δᵀ(z₁ - μ), squared and averaged",
+        why="V is the variance of z₂ given z₁, the Schur complement; Δ the difference of slopes",
     )
     .slip(
         "mean put in for z_1",
-        given("TODO", lambda w: in_closed_form(w, spread=0.0)),
+        tex(
+            r"\mathrm{KL}(q(z_1) \,\Vert\, p(z_1)) + \tfrac12\left[\log\tfrac{V_p}{V_q} + \tfrac{V_q + d^2}{V_p} - 1\right]"
+        ),
         "z_1 was replaced by its mean: where the two slopes differ, its spread costs too.",
     )
     .slip(
         "variance not reduced",
-        given("TODO", lambda w: in_closed_form(w, schur=False)),
+        tex(
+            r"\mathrm{KL}(q(z_1) \,\Vert\, p(z_1)) + \tfrac12\left[\log\tfrac{\Sigma_{p,22}}{\Sigma_{q,22}} + \tfrac{\Sigma_{q,22} + d^2 + \Delta^\top \Sigma_{q,11} \Delta}{\Sigma_{p,22}} - 1\right]"
+        ),
         "the variance of z_2 was left as it is: knowing z_1 reduces it, to the Schur complement.",
     )
-    .eq(tex(r"\mathrm{KL}(q \,\Vert\, p)"), "the package's kl_divergence(q, p), of the whole")
+    .eq(given(KL(q, p), lambda w: kl_divergence(w.q, w.p)), "the package's kl_divergence(q, p), of the whole")
 )
 
 
@@ -634,29 +553,10 @@ def probabilities(logits: Array) -> Array:
     return weights / weights.sum()
 
 
-def over_logits(f: Callable[[Array, Array], Any]) -> Callable[[Logits], Array]:
-    """f(a, b) of the three pairs."""
-    return lambda w: np.array([float(f(a, b)) for a, b in w.logits])
-
-
-def spelled(q: Array, p: Array) -> float:
-    """sum q log q/p over the states that q has; 0 log 0 = 0."""
-    seen = q > 0
-    return float(np.sum(q[seen] * np.log(q[seen] / p[seen])))
-
-
-def by_logits(a: Array, b: Array, *, normalizers: float = 1.0) -> float:
-    """E_q[a - b] - (log sum e^a - log sum e^b)."""
-    q = probabilities(a)
-    seen = q > 0
-    mean = float(np.sum(q[seen] * (a[seen] - b[seen])))
-    return mean - normalizers * float(logsumexp(a) - logsumexp(b))
-
-
-def heads_only(a: Array, b: Array) -> float:
-    """The last state's term alone."""
-    q, p = probabilities(a), probabilities(b)
-    return float(q[1] * np.log(q[1] / p[1]))
+def coin_and_tables(w: Logits) -> Array:
+    """The package's kl_divergence: of the coin as a coin, of the others as tables."""
+    coin = kl_divergence(*(Bernoulli(logit) for logit in w.coin))
+    return np.array([coin, *(kl_divergence(Categorical(a), Categorical(b)) for a, b in w.logits[1:])])
 
 
 E16 = (
@@ -671,6 +571,8 @@ E16 = (
     .eq(
         tex(r"\sum_i q_i\,(a_i - b_i) - \left(\log\sum_i e^{a_i} - \log\sum_i e^{b_i}\right)"),
         "log q = a - log sum exp(a): the weights sum to 1",
+        why="no probability has to be computed",
+        needs="a state with q = 0 counts as 0",
     )
     .slip(
         "not normalized",
@@ -679,20 +581,25 @@ E16 = (
     )
     .slip(
         "heads only",
-        given(r"q_1 \log\frac{q_1}{p_1}", over_logits(heads_only)),
+        tex(r"q_2 \log\frac{q_2}{p_2}"),
         "one state was counted: tails cost as well, (1 - q) log (1 - q)/(1 - p).",
     )
-    .eq(tex(r"\mathrm{KL}(q \,\Vert\, p)"), "the package's kl_divergence of logits")
+    .eq(given(KL(q, p), coin_and_tables), "the package's kl_divergence of logits")
     .slip(
         "exchanged",
-        tex(r"\mathrm{KL}(p \,\Vert\, q)"),
-        "q and p are exchanged: KL is not symmetric, and here one way is infinite.",
+        given(
+            KL(p, q),
+            lambda w: np.array([kl_divergence(Categorical(b), Categorical(a)) for a, b in w.logits]),
+        ),
+        "q and p are swapped: KL is not symmetric, and here one way is infinite.",
     )
     .slip(
         "probabilities for logits",
         given(
-            "TODO",
-            over_logits(lambda a, b: kl_divergence(Categorical(probabilities(a)), Categorical(probabilities(b)))),
+            r"\mathrm{KL}(\mathrm{softmax}(q) \,\Vert\, \mathrm{softmax}(p))",
+            lambda w: np.array(
+                [kl_divergence(Categorical(probabilities(a)), Categorical(probabilities(b))) for a, b in w.logits]
+            ),
         ),
         "probabilities were passed where logits are expected: 0.9 as a logit is a probability of 0.71.",
     )

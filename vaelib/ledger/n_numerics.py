@@ -1,15 +1,12 @@
 r"""Chapter N: what the numbers of the course rest on.
 
 A value that a computer gets wrong is compared with the same formula in fifty decimal digits, which none of the lines
-below it shares.
+below it shares. Where a slip lies in the arithmetic and not in the formula, it says in which floats it is computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -17,13 +14,17 @@ import numpy as np
 from numpy.polynomial import hermite_e, polynomial
 from scipy.special import gammaln, ndtr, roots_hermite, stdtr
 
+from vaelib._special import log_sigmoid
 from vaelib.derivation import derive
 from vaelib.distributions import Normal, kl_divergence
-from vaelib.formula import given, sampled, tex
-from vaelib.formula.scope import Scope
+from vaelib.formula import given, in_decimals, in_floats, sampled, tex
+from vaelib.formula.scope import Map, Scope
+from vaelib.formula.spaces import Interval
+from vaelib.formula.typed import from_zero
+from vaelib.formula.worlds import Law, Table
 from vaelib.models import LinearGaussian
 from vaelib.montecarlo import sample_mean, z_score
-from vaelib.quadrature import gauss_hermite, gauss_legendre, trapezoid
+from vaelib.quadrature import gauss_hermite
 from vaelib.witnesses import (
     away_from_zero,
     generic_noise_variance,
@@ -33,14 +34,6 @@ from vaelib.witnesses import (
 
 Array = np.ndarray
 Rng = np.random.Generator
-DIGITS = 50
-
-
-def in_decimals(f: Callable[..., Decimal], *numbers: Any) -> float:
-    """f of exact copies of the numbers, computed in fifty decimal digits and rounded once, at the end."""
-    with localcontext() as context:
-        context.prec = DIGITS
-        return float(f(*(Decimal(float(number)) for number in numbers)))
 
 
 # ----------------------------------------------------------------------------- N1: a KL that is nearly zero
@@ -67,22 +60,7 @@ class NearlyPrior:
         return Scope(values={r"\mu": self.loc, r"\ell": self.log_variance})
 
 
-def two_squares(w: NearlyPrior, terms: int = 7, sign: float = 1.0) -> float:
-    """mu^2 / 2 + (l^2 / 2! + l^3 / 3! + ...) / 2, with `terms` terms of the series; all of them are small."""
-    log_variance = w.log_variance
-    series, power = 0.0, log_variance
-    for k in range(2, terms + 2):
-        power *= log_variance / k
-        series += power
-    return (sign * w.loc**2 + series) / 2
-
-
-def textbook(w: NearlyPrior, kind: type = np.float32, clip: bool = False, sign: float = 1.0) -> float:
-    """-(1 + l - mu^2 - e^l) / 2 as it is typed, in the precision `kind`."""
-    m, log_variance = kind(w.loc), kind(w.log_variance)
-    kl = -kind(0.5) * (kind(1) + log_variance - kind(sign) * m * m - np.exp(log_variance))
-    return float(max(kl, kind(0)) if clip else kl)
-
+textbook = tex(r"-\tfrac12\left(1 + \ell - \mu^2 - e^{\ell}\right)")
 
 N1 = (
     derive(
@@ -92,21 +70,23 @@ N1 = (
         assumptions="q = N(μ, e^ℓ), p = N(0, 1), |μ| and |ℓ| about 1e-4: the KL is about 1e-8",
         source="Kingma and Welling 2014, appendix B; Higham 2002, section 1.7, for the cancellation",
     )
-    .start(tex(r"-\tfrac12\left(1 + \ell - \mu^2 - e^{\ell}\right)"), why="the textbook's form, in 50 decimal digits")
+    .start(in_decimals(textbook), why="the textbook's form, in 50 decimal digits")
     .eq(
-        given(r"\tfrac12 \mu^2 + \tfrac12\left(\tfrac{\ell^2}{2!} + \tfrac{\ell^3}{3!} + \cdots\right)", two_squares),
+        tex(r"\tfrac12 \mu^2 + \tfrac12 \sum_{n=2}^{8} \tfrac{\ell^n}{n!}"),
         "series of the exponential: 1 + ℓ cancels on paper",
+        why="all that is left is small, so nothing cancels any more",
+        needs="ℓ small: up to n = 8 all digits are there",
         relative=True,
     )
     .slip(
         "textbook form in float32",
-        given(r"-\tfrac12\left(1 + \ell - \mu^2 - e^{\ell}\right) \text{ in float32}", textbook),
+        in_floats(textbook, np.float32),
         "the textbook's form was computed in single precision: near 1 it rounds by 6e-8, more than the whole KL.",
         real="the KL line of most VAE programs",
     )
     .slip(
         "clipped at zero",
-        given(r"\max\left(0,\ \text{the float32 value}\right)", partial(textbook, clip=True)),
+        in_floats(tex(rf"\max\left(0, {textbook.latex}\right)"), np.float32),
         "a KL below zero was clipped: the rounding error is still there, it only no longer shows.",
     )
     .slip(
@@ -156,21 +136,23 @@ class NodesAndPolynomial:
     def __call__(self, u: Array) -> Array:
         return polynomial.polyval(u, self.coefficients)
 
+    def scope(self) -> Scope:
+        """f with its coefficients a_k, its remainder r, and the nodes u_i and weights w_i; with a prime those of the
+        rule with one node less, t_i and v_i those of the rule for exp(-t^2)."""
+        n = self.num_nodes
+        nodes, weights = golub_welsch(n)
+        fewer, their_weights = golub_welsch(n - 1)
+        physicists, theirs = roots_hermite(n)
+        return Scope(
+            values={"n": n, "a": from_zero(self.coefficients), "u": nodes, "w": weights}
+            | {"u'": fewer, "w'": their_weights, "t": physicists, "v": theirs},
+            maps={"f": Map(self, ("u",)), "r": Map(self.remainder, ("u",))},
+        )
+
     def remainder(self, u: Array) -> Array:
         """r(u) of degree below n in the division: polynomial = quotient He_n + r."""
         hermite = hermite_e.herme2poly(np.eye(self.num_nodes + 1)[-1])
         return polynomial.polyval(u, polynomial.polydiv(self.coefficients, hermite)[1])
-
-
-def odd_factorial(k: int) -> float:
-    """(k - 1)!! = (k - 1)(k - 3) ... 1: E[u^k] for even k."""
-    return float(np.prod(np.arange(1, k, 2)))
-
-
-def from_moments(w: NodesAndPolynomial, odd: bool = False, factorial: Callable[[int], float] = odd_factorial) -> float:
-    """sum_k a_k E[u^k]; with `odd`, odd powers are given a moment, too."""
-    degrees = range(w.coefficients.size)
-    return float(sum(a * factorial(k) for k, a in zip(degrees, w.coefficients, strict=True) if odd or k % 2 == 0))
 
 
 def golub_welsch(n: int) -> tuple[Array, Array]:
@@ -178,17 +160,6 @@ def golub_welsch(n: int) -> tuple[Array, Array]:
     beside = np.sqrt(np.arange(1.0, n))
     nodes, vectors = np.linalg.eigh(np.diag(beside, 1) + np.diag(beside, -1))
     return nodes, vectors[0] ** 2
-
-
-def on_nodes(f: Any, n: int) -> float:
-    nodes, weights = golub_welsch(n)
-    return float(weights @ f(nodes))
-
-
-def physicists_nodes(w: NodesAndPolynomial) -> float:
-    """The rule for exp(-u^2), taken for the one of the density exp(-u^2 / 2) / sqrt(2 pi)."""
-    nodes, weights = roots_hermite(w.num_nodes)
-    return float(weights @ w(nodes)) / float(np.sqrt(np.pi))
 
 
 N4 = (
@@ -199,55 +170,47 @@ N4 = (
         assumptions="f a polynomial of degree at most 2n - 1, u ~ N(0, 1); the nodes u_i are the zeros of Heₙ",
         source="Gauss 1814; Golub and Welsch 1969, for nodes and weights",
     )
-    .start(
-        given(
-            r"\int f(u)\,N(u;\, 0, 1)\,du",
-            lambda w: trapezoid(lambda u: w(u) * np.exp(Normal(0.0, 1.0).log_prob(u)), -16, 16),
-        ),
-        why="the expectation, on a fine grid",
+    .start(tex(r"\int f(u)\,N(u;\, 0, 1)\,du"), why="the expectation, on a fine grid")
+    .eq(
+        tex(r"\sum_{j=0}^{n-1} a_{2j}\,(2j-1)!!"),
+        "moments: E[uᵏ] = (k-1) E[uᵏ⁻²], odd ones are 0",
+        why="the same number without any grid",
     )
-    .eq(given(r"\sum_{k \text{ even}} a_k\,(k-1)!!", from_moments), "moments: E[uᵏ] = (k-1) E[uᵏ⁻²], odd ones are 0")
     .slip(
         "odd moments counted",
-        given(r"\sum_{k} a_k\,(k-1)!!", partial(from_moments, odd=True)),
+        tex(r"\sum_{k=0}^{2n-1} a_k\,(k-1)!!"),
         "odd powers were given a moment: by symmetry E[u], E[u³], ... are 0.",
     )
     .slip(
         "factorial for double factorial",
-        given(
-            r"\sum_{k \text{ even}} a_k\,(k-1)!",
-            partial(from_moments, factorial=lambda k: float(np.exp(gammaln(max(k, 1))))),
-        ),
-        "(k-1)! stands for (k-1)!!: E[u⁴] is 3 · 1, not 3 · 2 · 1.",
+        tex(r"a_0 + \sum_{j=1}^{n-1} a_{2j}\,(2j-1)!"),
+        "(k-1)! was taken for (k-1)!!: E[u⁴] is 3 · 1, not 3 · 2 · 1.",
     )
     .eq(
-        given(
-            r"\int r(u)\,N(u;\, 0, 1)\,du,\quad f = g\,\mathrm{He}_n + r",
-            lambda w: trapezoid(lambda u: w.remainder(u) * np.exp(Normal(0.0, 1.0).log_prob(u)), -16, 16),
-        ),
-        "divide; Heₙ is orthogonal to g, of degree below n",
+        tex(r"\int r(u)\,N(u;\, 0, 1)\,du"),
+        "divide, f = g Heₙ + r; Heₙ is orthogonal to g",
+        why="r is of degree below n, as few as there are nodes",
+        needs="g of degree below n, so f of degree below 2n",
     )
+    .eq(tex(r"\sum_{i=1}^{n} w_i\,r(u_i)"), "n weights make any degree below n exact")
     .eq(
-        given(r"\sum_{i=1}^{n} w_i\,r(u_i)", lambda w: on_nodes(w.remainder, w.num_nodes)),
-        "n weights make any degree below n exact",
-    )
-    .eq(
-        given(r"\sum_{i=1}^{n} w_i\,f(u_i)", lambda w: on_nodes(w, w.num_nodes)),
+        tex(r"\sum_{i=1}^{n} w_i\,f(u_i)"),
         "at a node Heₙ is zero, so r and f agree",
+        needs="the nodes are the zeros of Heₙ",
     )
     .slip(
         "one node too few",
-        given(r"\sum_{i=1}^{n-1} w_i\,f(u_i)", lambda w: on_nodes(w, w.num_nodes - 1)),
+        tex(r"\sum_{i=1}^{n-1} w'_i\,f(u'_i)"),
         "n - 1 nodes were taken: they are exact to degree 2n - 3 only.",
     )
     .slip(
         "nodes of another weight function",
-        given(r"\tfrac{1}{\sqrt{\pi}} \sum_{i=1}^{n} v_i\,f(t_i)", physicists_nodes),
+        tex(r"\tfrac{1}{\sqrt{\pi}} \sum_{i=1}^{n} v_i\,f(t_i)"),
         "the nodes belong to exp(-u²): for a standard normal they must be stretched by √2.",
     )
     .slip(
         "equal weights",
-        given(r"\tfrac1n \sum_{i=1}^{n} f(u_i)", lambda w: float(np.mean(w(golub_welsch(w.num_nodes)[0])))),
+        tex(r"\tfrac1n \sum_{i=1}^{n} f(u_i)"),
         "a plain mean over the nodes: outer nodes must weigh as little as the density there.",
     )
     .eq(
@@ -277,48 +240,61 @@ class SmallSamples:
         loc, scale = away_from_zero(rng, 0.3, 1.5), generic_scale(rng)
         return cls(int(rng.integers(6, 13)), float(rng.uniform(1.7, 2.4)), float(loc), float(scale))
 
+    def scope(self) -> Scope:
+        """t and n; R = S / sigma with its law h; Phi, and Student's distribution functions F with n - 1 and n degrees."""
+        n = self.num_samples
+        return Scope(
+            values={"t": self.threshold, "n": n},
+            worlds={"h": Law("R", RatioOfScales(n - 1))},
+            spaces={"R": Interval(0.0, 6.0, hard_low=True)},
+            maps={
+                r"\Phi": Map(ndtr),
+                "F_{n-1}": Map(lambda t: stdtr(n - 1, t)),
+                "F_n": Map(lambda t: stdtr(n, t)),
+            },
+        )
 
-def averaged_over_scale(w: SmallSamples, lost: bool = False) -> Any:
-    """E[2 Phi(-t S / sigma)], with (n - 1) S^2 / sigma^2 chi-squared with n - 1 degrees of freedom.
 
-    With `lost`, by how much this exceeds 2 Phi(-t).
-    """
-    nu = w.num_samples - 1
+@dataclass(frozen=True)
+class RatioOfScales:
+    """The law of R = S / sigma: nu R^2 is chi-squared with nu degrees of freedom."""
 
-    def weighted(ratio: Array) -> Array:  # ratio = S / sigma; its density is the chi density, rescaled
-        log_density = np.log(2) + nu / 2 * np.log(nu / 2) - gammaln(nu / 2) + (nu - 1) * np.log(ratio)
-        tails = 2 * (ndtr(-w.threshold * ratio) - (ndtr(-w.threshold) if lost else 0.0))
-        return tails * np.exp(log_density - nu * ratio**2 / 2)
+    nu: int
 
-    return gauss_legendre(weighted, 0.0, 6.0)
+    def log_prob(self, ratio: Array) -> Array:
+        nu = self.nu
+        constant = np.log(2) + nu / 2 * np.log(nu / 2) - gammaln(nu / 2)
+        with np.errstate(divide="ignore"):
+            return np.asarray(constant + (nu - 1) * np.log(ratio) - nu * ratio**2 / 2)
 
 
-def exceedances(
-    w: SmallSamples,
-    rng: Rng,
-    n: int,
-    *,
-    known: bool = False,
-    root: bool = True,
-    ddof: int = 1,
-    heavy: bool = False,
-) -> Array:
-    """1 where |z| > t, for n samples of `num_samples` numbers, with the z-score of the package.
+def numbers(w: SmallSamples, rng: Rng, n: int) -> Array:
+    """n samples of `num_samples` Gaussian numbers, one in each column."""
+    return w.loc + w.scale * rng.standard_normal((w.num_samples, n))
 
-    With a slip, z is spelled out: `known` puts sigma for S, not `root` S for S / sqrt(n), `heavy` draws numbers of a
-    nearly infinite variance.
-    """
-    noise = rng.standard_normal((w.num_samples, n))
-    if heavy:
-        draws, mean = np.exp(2.2 * noise), np.exp(2.2**2 / 2)
-    else:
-        draws, mean = w.loc + w.scale * noise, w.loc
-    if not known and root and ddof == 1:
-        z = z_score(sample_mean(draws), mean)
-    else:
-        deviation = w.scale if known else draws.std(axis=0, ddof=ddof)
-        z = (draws.mean(axis=0) - mean) / (deviation / np.sqrt(w.num_samples if root else 1))
-    return (np.abs(z) > w.threshold).astype(float)
+
+def share_beyond(w: SmallSamples, draws: Array, error: Any) -> Array:
+    """1 where the mean of a column is further off than t of these errors."""
+    return (np.abs(draws.mean(axis=0) - w.loc) > w.threshold * error).astype(float)
+
+
+def by_package(w: SmallSamples, draws: Array, loc: Any) -> Array:
+    """1 where the z-score of the package exceeds t."""
+    return (np.abs(z_score(sample_mean(draws), loc)) > w.threshold).astype(float)
+
+
+def without_root(w: SmallSamples, rng: Rng, n: int) -> Array:
+    draws = numbers(w, rng, n)
+    return share_beyond(w, draws, draws.std(axis=0, ddof=1))
+
+
+def over_n(w: SmallSamples, rng: Rng, n: int) -> Array:
+    draws = numbers(w, rng, n)
+    return share_beyond(w, draws, draws.std(axis=0) / np.sqrt(w.num_samples))
+
+
+def log_normal(w: SmallSamples, rng: Rng, n: int) -> Array:
+    return by_package(w, np.exp(2.2 * rng.standard_normal((w.num_samples, n))), np.exp(2.2**2 / 2))
 
 
 N5 = (
@@ -330,52 +306,57 @@ N5 = (
         source="Student 1908; Fisher 1925",
     )
     .start(
-        given(r"\mathbb{E}\left[2\,\Phi(-t\,S / \sigma)\right]", averaged_over_scale),
-        why="given S the mean is Gaussian: mean, S independent",
+        tex(r"\mathbb{E}_{R \sim h}\left[2\,\Phi(-t R)\right]"),
+        why="given R = S/σ, with its density h, the mean is Gaussian",
+        needs="mean and S independent: the numbers are Gaussian",
     )
     .eq(
-        given(r"\Pr\left(|T_{n-1}| > t\right)", lambda w: 2 * stdtr(w.num_samples - 1, -w.threshold)),
+        tex(r"2\,F_{n-1}(-t)"),
         "a Gaussian over an independent S is Student's T",
+        why="F with n - 1 degrees of freedom is in every library",
     )
     .slip(
         "n degrees of freedom",
-        given(r"\Pr\left(|T_n| > t\right)", lambda w: 2 * stdtr(w.num_samples, -w.threshold)),
+        tex(r"2\,F_n(-t)"),
         "the estimated mean was not counted: n numbers leave n - 1 degrees of freedom for S.",
     )
-    .slip(
-        "one tail",
-        given(r"\Pr\left(T_{n-1} > t\right)", lambda w: stdtr(w.num_samples - 1, -w.threshold)),
-        "only one side was counted: |z| > t on both sides.",
-    )
+    .slip("one tail", tex(r"F_{n-1}(-t)"), "only one side was counted: |z| > t on both sides.")
     .eq(
-        sampled(r"\Pr\left(|z| > t\right),\quad z = \frac{\bar f - \mu}{S / \sqrt{n}}", exceedances),
+        sampled(
+            r"\Pr\left(|z| > t\right),\quad z = \frac{\bar f - \mu}{S / \sqrt{n}}",
+            lambda w, rng, n: by_package(w, numbers(w, rng, n), w.loc),
+        ),
         "counted, with sample_mean and z_score of the package",
         num_samples=40_000,
     )
     .slip(
         "standard deviation for standard error",
-        sampled(r"z = \frac{\bar f - \mu}{S}", partial(exceedances, root=False)),
+        sampled(r"\Pr\left(|z| > t\right),\quad z = \frac{\bar f - \mu}{S}", without_root),
         "the error bar lacks 1/√n: it shows how numbers scatter, not how their mean does.",
     )
     .slip(
         "n for n - 1 in the variance",
-        sampled(r"S^2 = \tfrac1n \sum_i (f_i - \bar f)^2", partial(exceedances, ddof=0)),
+        sampled(r"\Pr\left(|z| > t\right),\quad S^2 = \tfrac1n \sum_i (f_i - \bar f)^2", over_n),
         "S was divided by n: around their own mean numbers scatter too little, so use n - 1.",
     )
     .slip(
         "true deviation for S",
-        sampled(r"z = \frac{\bar f - \mu}{\sigma / \sqrt{n}}", partial(exceedances, known=True)),
+        sampled(
+            r"\Pr\left(|z| > t\right),\quad z = \frac{\bar f - \mu}{\sigma / \sqrt{n}}",
+            lambda w, rng, n: share_beyond(w, numbers(w, rng, n), w.scale / np.sqrt(w.num_samples)),
+        ),
         "σ was put for S: only a known σ makes z exactly Gaussian.",
     )
     .slip(
         "heavy-tailed numbers",
-        sampled(r"\Pr(|z| > t),\ f \text{ log-normal, } \log f \sim N(0,\, 2.2^2)", partial(exceedances, heavy=True)),
+        sampled(r"\Pr\left(|z| > t\right),\quad f \text{ log-normal, } \log f \sim N(0,\, 2.2^2)", log_normal),
         "the numbers have heavy tails: rare huge ones carry the mean, and S does not know of them.",
     )
     .gt(
-        given(r"2\,\Phi(-t)", lambda w: 2 * ndtr(-w.threshold)),
+        tex(r"2\,\Phi(-t)"),
         "S too small is worse than S too large; large n: =",
-        gap=partial(averaged_over_scale, lost=True),
+        why="so a Gaussian threshold cries wolf more often than it says",
+        gap=tex(r"\mathbb{E}_{R \sim h}\left[2\,\Phi(-t R) - 2\,\Phi(-t)\right]"),
     )
     .slip(
         "equal at every n",
@@ -405,9 +386,12 @@ class FewDraws:
     def centered(self) -> Array:
         return self.values - self.probabilities @ self.values
 
-    @property
-    def variance(self) -> float:
-        return float(self.probabilities @ self.centered**2)
+    def scope(self) -> Scope:
+        """The values f_i with their law p(i), the mean mu, and the number S of draws."""
+        return Scope(
+            worlds={"p": Table(("i",), self.probabilities)},
+            values={"f": self.values, r"\mu": self.probabilities @ self.values, "S": self.num_samples},
+        )
 
 
 def over_all_cases(w: FewDraws) -> float:
@@ -416,25 +400,15 @@ def over_all_cases(w: FewDraws) -> float:
     return float(np.prod(w.probabilities[cases], axis=1) @ np.mean(w.centered[cases], axis=1) ** 2)
 
 
-def over_pairs(w: FewDraws, repeated: bool = False) -> float:
-    """S^-2 sum_s sum_t E[(f_s - mu)(f_t - mu)]; `repeated` takes one draw for all."""
-    diagonal = w.variance
-    crossed = diagonal if repeated else (w.probabilities @ w.centered) ** 2
-    s = w.num_samples
-    return (s * diagonal + s * (s - 1) * crossed) / s**2
-
-
-def squared_error(w: FewDraws, rng: Rng, n: int, *, more: int = 4, factor: float = 4.0) -> Array:
-    """factor (mean of `more` S draws - mu)^2, n times."""
+def squared_error(w: FewDraws, rng: Rng, n: int, more: int) -> Array:
+    """(mean of `more` S draws - mu)^2, n times."""
     counts = rng.multinomial(more * w.num_samples, w.probabilities, size=n)
-    return factor * (counts @ w.centered / (more * w.num_samples)) ** 2
+    return (counts @ w.centered / (more * w.num_samples)) ** 2
 
 
-def stated_error(w: FewDraws, rng: Rng, n: int, *, power: int = 2, root: bool = True) -> Array:
-    """The square of the error bar that sample_mean puts beside a mean of S draws, n times."""
-    draws = rng.choice(w.values, (w.num_samples, n), p=w.probabilities)
-    error = sample_mean(draws).error * (1.0 if root else np.sqrt(w.num_samples))
-    return error**power
+def stated_error(w: FewDraws, rng: Rng, n: int) -> Array:
+    """The error bar that sample_mean puts beside a mean of S draws, n times."""
+    return sample_mean(rng.choice(w.values, (w.num_samples, n), p=w.probabilities)).error
 
 
 N6 = (
@@ -452,45 +426,61 @@ N6 = (
         why="all 4^S cases listed, with their probabilities",
     )
     .eq(
-        given(r"\frac{1}{S^2} \sum_{s,t} \mathbb{E}\left[(f_s - \mu)(f_t - \mu)\right]", over_pairs),
-        "multiply out; the expectation is linear",
+        tex(
+            r"\tfrac{1}{S^2} \left[S\,\mathbb{E}_{i \sim p}\left[(f_i - \mu)^2\right]"
+            r" + S(S-1) \left(\mathbb{E}_{i \sim p}\left[f_i - \mu\right]\right)^2\right]"
+        ),
+        "multiply out: S squares, S(S - 1) products",
+        why="of two different draws only a product of means is left",
+        needs="draws independent",
     )
     .slip(
         "one draw used S times",
-        given(r"\mathbb{E}\left[(f_1 - \mu)^2\right]", partial(over_pairs, repeated=True)),
+        tex(r"\mathbb{E}_{i \sim p}\left[(f_i - \mu)^2\right]"),
         "all S draws are the same one: repeated, a draw says nothing new, and the error does not fall.",
     )
     .eq(
-        given(r"\frac{\mathrm{Var}\,f}{S}", lambda w: w.variance / w.num_samples),
-        "independence: only the S pairs with s = t remain",
+        tex(r"\tfrac{1}{S}\,\mathrm{Var}_{i \sim p}[f_i]"),
+        "a deviation has mean 0: only the S squares remain",
+        needs="Var f finite",
     )
     .slip(
         "error falls like 1/S",
-        given(r"\frac{\mathrm{Var}\,f}{S^2}", lambda w: w.variance / w.num_samples**2),
+        tex(r"\tfrac{1}{S^2}\,\mathrm{Var}_{i \sim p}[f_i]"),
         "the error itself was taken to fall like 1/S; its square does.",
     )
     .slip(
         "variance not divided",
-        given(r"\mathrm{Var}\,f", lambda w: w.variance),
-        "the scatter of one draw stands for the error of the mean of S.",
+        tex(r"\mathrm{Var}_{i \sim p}[f_i]"),
+        "the scatter of one draw was taken for the error of the mean of S.",
     )
     .eq(
-        sampled(r"4\,\mathbb{E}\left[(\bar f_{4S} - \mu)^2\right]", squared_error),
+        sampled(
+            r"4\,\mathbb{E}\left[(\bar f_{4S} - \mu)^2\right]", lambda w, rng, n: 4 * squared_error(w, rng, n, more=4)
+        ),
         "4S for S: a quarter of the square, half the error",
     )
     .slip(
         "twice the samples",
-        sampled(r"4\,\mathbb{E}\left[(\bar f_{2S} - \mu)^2\right]", partial(squared_error, more=2)),
+        sampled(
+            r"4\,\mathbb{E}\left[(\bar f_{2S} - \mu)^2\right]", lambda w, rng, n: 4 * squared_error(w, rng, n, more=2)
+        ),
         "doubling the samples should halve the error; it takes four times as many.",
     )
     .eq(
-        sampled(r"\mathbb{E}\left[\mathtt{sample\_mean}(f_1, \ldots, f_S).\mathtt{error}^2\right]", stated_error),
+        sampled(
+            r"\mathbb{E}\left[\mathtt{sample\_mean}(f_1, \ldots, f_S).\mathtt{error}^2\right]",
+            lambda w, rng, n: stated_error(w, rng, n) ** 2,
+        ),
         "the error bar estimates it, on average without bias",
         num_samples=40_000,
     )
     .slip(
         "deviation for standard error",
-        sampled(r"\mathbb{E}\left[S^2\right]", partial(stated_error, root=False)),
+        sampled(
+            r"\mathbb{E}\left[S\,\mathtt{sample\_mean}(f_1, \ldots, f_S).\mathtt{error}^2\right]",
+            lambda w, rng, n: w.num_samples * stated_error(w, rng, n) ** 2,
+        ),
         "the error bar lacks 1/√S: it shows how single draws scatter.",
     )
 )
@@ -512,16 +502,14 @@ class Scales:
 
     def members(self) -> list[Scope]:
         """Each scale sigma."""
-        return [Scope(values={r"\sigma": scale, r"\rho": np.log(np.expm1(scale))}) for scale in self.scale]
+        return [Scope(values={r"\sigma": scale}) for scale in self.scale]
 
 
 def stable_parameter(scale: Array) -> Array:
     return scale + np.log(-np.expm1(-scale))
 
 
-def exact_softplus(parameter: float) -> float:
-    return in_decimals(lambda r: (1 + r.exp()).ln(), parameter)
-
+inverse = r",\quad \rho = "
 
 N7 = (
     derive(
@@ -533,43 +521,41 @@ N7 = (
     )
     .start(tex(r"\sigma"))
     .eq(
-        tex(r"\log\left(1 + e^{\rho}\right),\quad \rho = \log\left(e^{\sigma} - 1\right)"),
+        in_decimals(tex(rf"\log\left(1 + e^{{\rho}}\right){inverse}\log\left(e^{{\sigma}} - 1\right)")),
         "softplus, and its inverse solved for ρ; in 50 digits",
+        why="a network returns any real number ρ",
+        needs="σ > 0",
     )
     .eq(
-        tex(r"\log\left(1 + e^{\rho}\right),\quad \rho = \sigma + \log\left(1 - e^{-\sigma}\right)"),
+        tex(rf"\mathrm{{softplus}}(\rho){inverse}\sigma + \log\left(-\mathrm{{expm1}}(-\sigma)\right)"),
         "e^σ factored out; 1 - e^-σ is -expm1(-σ): no digit lost",
+        why="in float64 from here on",
         relative=True,
     )
     .slip(
         "exponential, then minus one",
-        given(
-            r"\rho = \log(e^{\sigma} - 1) \text{ in float64}",
-            lambda w: np.array([exact_softplus(r) for r in np.log(np.exp(w.scale) - 1)]),
-        ),
+        in_floats(tex(rf"\mathrm{{softplus}}(\rho){inverse}\log(e^{{\sigma}} - 1)")),
         "e^σ was rounded before 1 was subtracted: a σ of 1e-12 keeps four digits, a smaller one none.",
     )
     .slip(
         "inverse of the exponential",
-        given(r"\rho = \log \sigma", lambda w: np.array([exact_softplus(r) for r in np.log(w.scale)])),
+        tex(rf"\mathrm{{softplus}}(\rho){inverse}\log\sigma"),
         "ρ = log σ: that undoes an exponential, not a softplus.",
     )
     .slip(
         "factor lost",
-        given(
-            r"\rho = \log\left(1 - e^{-\sigma}\right)",
-            lambda w: np.array([exact_softplus(r) for r in np.log(-np.expm1(-w.scale))]),
-        ),
+        tex(rf"\mathrm{{softplus}}(\rho){inverse}\log\left(-\mathrm{{expm1}}(-\sigma)\right)"),
         "the factor e^σ was lost when it was taken out of the logarithm: it leaves a summand σ.",
     )
     .eq(
-        tex(r"\max(\rho, 0) + \log\left(1 + e^{-|\rho|}\right)"),
+        tex(r"\max(\rho, 0) + \mathrm{log1p}(e^{-|\rho|})"),
         "the larger exponential factored out: no overflow",
+        why="log1p keeps the digits of a tiny exponential",
         relative=True,
     )
     .slip(
         "one plus a tiny exponential",
-        given(r"\log(1 + e^{\rho}) \text{ in float64}", lambda w: np.log(1 + np.exp(stable_parameter(w.scale)))),
+        in_floats(tex(r"\log(1 + e^{\rho})")),
         "1 + e^ρ was rounded to 1 and a few digits: use log1p, or logaddexp.",
     )
     .slip(
@@ -578,7 +564,11 @@ N7 = (
         "the exponential was applied to a parameter that was made for softplus.",
         real="public VAE programs: log-variance, log-scale and softplus mixed up",
     )
-    .eq(tex(r"-\log \mathrm{sigmoid}(-\rho)"), "1 + e^ρ is 1 / sigmoid(-ρ); log_sigmoid of the package", relative=True)
+    .eq(
+        given(r"-\log \mathrm{sigmoid}(-\rho)", lambda w: -log_sigmoid(-stable_parameter(w.scale))),
+        "1 + e^ρ is 1 / sigmoid(-ρ); log_sigmoid of the package",
+        relative=True,
+    )
 )
 
 
@@ -600,6 +590,10 @@ class MisfitRule:
         )
         ratio = float(np.exp(away_from_zero(rng, 1.1, 1.9)))
         return cls(model, model.sample(1, rng=rng)[1][0], ratio)
+
+    def scope(self) -> Scope:
+        """r."""
+        return Scope(values={"r": self.ratio})
 
     def relative_error(self, num_nodes: int) -> float:
         """Of the evidence as E_q[p(x, z) / q(z)], by a rule for q with an even number of nodes."""
@@ -638,25 +632,24 @@ N8 = (
         resolution=0.05,
     )
     .eq(
-        given(r"\log\frac{1 + r}{|1 - r|}", lambda w: np.log((1 + w.ratio) / abs(1 - w.ratio))),
+        tex(r"\log\frac{1 + r}{|1 - r|}"),
         "errors shrink by (1 - r)/(1 + r) a node, as n grows",
+        why="so the rule should be about as wide as what it integrates",
+        needs="a Gaussian posterior, and r not 1",
     )
     .slip(
         "ratio of scales",
-        given(
-            r"\log\frac{1 + \sqrt{r}}{|1 - \sqrt{r}|}",
-            lambda w: np.log((1 + np.sqrt(w.ratio)) / abs(1 - np.sqrt(w.ratio))),
-        ),
+        tex(r"\log\frac{1 + \sqrt{r}}{|1 - \sqrt{r}|}"),
         "r was taken to be a ratio of standard deviations; it is one of variances.",
     )
     .slip(
         "first neglected term only",
-        given(r"\log\frac{2 r}{|1 - r|}", lambda w: np.log(2 * w.ratio / abs(1 - w.ratio))),
+        tex(r"\log\frac{2 r}{|1 - r|}"),
         "only the first term that the rule gets wrong was counted; all later ones are as large.",
     )
     .slip(
         "two powers a node",
-        given(r"2 \log\frac{1 + r}{|1 - r|}", lambda w: 2 * np.log((1 + w.ratio) / abs(1 - w.ratio))),
+        tex(r"2 \log\frac{1 + r}{|1 - r|}"),
         "each node was credited with two factors, one for each power that it makes exact.",
     )
 )
