@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.formula.binders import Big, Divergence, Entropy, Expectation, Integral
+from vaelib.formula.binders import At, Big, Divergence, Entropy, Expectation, Integral
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import Rule
 from vaelib.formula.scope import Scope, family
@@ -162,6 +162,9 @@ class Base:
             case Big():
                 below = [self.depends(child) for child in node.over.children() if child not in node.over.names]
                 return self.depends(node.body).union(*below) - node.over.bound
+            case At():
+                name, place = node.place()
+                return (self.depends(node.body) - {name.key}) | self.depends(place)
             case Expectation() | Divergence() | Entropy():
                 inside = frozenset().union(*(self.depends(child) for child in node.children()))
                 bound, outside = self.law_scope(node)

@@ -10,7 +10,7 @@ import numpy as np
 
 from vaelib.estimate import Estimate
 from vaelib.formula.binders import ForAll, Relation, Where
-from vaelib.formula.definitions import define
+from vaelib.formula.definitions import define_all
 from vaelib.formula.environment import Env, NoValue
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import TRAPEZOID, Rule
@@ -85,6 +85,7 @@ def _line(node: Node, run: Run) -> Array:
     if isinstance(node, Where):
         clauses, node = node.clauses, node.body
     env = Env()
+    definitions: list[Node] = []
     for clause in clauses:
         if isinstance(clause, ForAll):
             for name in clause.names:
@@ -96,7 +97,8 @@ def _line(node: Node, run: Run) -> Array:
             assert isinstance(clause, Relation)
             env = env.replace(variable, run.value(clause.sides[1], env))
         elif not _known_density(clause, run):
-            node = define(node, clause)
+            definitions.append(clause)
+    node = define_all(node, tuple(definitions))
     for index in run.scope.every:
         if index not in env.bindings and _open(node, index):
             values = run.index_values(index).reshape((*[1] * env.depth, -1))

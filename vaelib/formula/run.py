@@ -12,6 +12,7 @@ from scipy.special import expit, softmax
 
 from vaelib.formula import typed
 from vaelib.formula.binders import (
+    At,
     Big,
     Derivative,
     Divergence,
@@ -117,6 +118,9 @@ class Run(Sums):
                 return self._indicator(node.condition, env)
             case Derivative():
                 return derivative(self, node, env)
+            case At():
+                name, place = node.place()
+                return self.value(node.body, env.replace(name.key, self.value(place, env)))
         raise IllTyped(f"Expected something with a value, but {node.plain} has none here.")
 
     # ------------------------------------------------------------------------------------------------------- names
