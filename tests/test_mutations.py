@@ -120,9 +120,10 @@ EXPECTATION_MAXIMIZATION = [
     ("ledger.f_beyond", "residual = (x - self.model.offset) @ self.model.loading", "residual = x @ self.model.loading", "F22"),
 ]
 RATE_AND_MISSING = [
-    ("ledger.k_rate", "return self.codes / (self.size * self.aggregate)", "return self.codes / self.codes.sum(axis=1, keepdims=True)", "K1"),
+    ("ledger.k_rate", r"\mathrm{H}(\bar q(z_1)) + \mathrm{H}(\bar q(z_2)) - \mathrm{H}(\bar q(z_1, z_2))",
+     r"\mathrm{H}(\bar q(z_1)) + \mathrm{H}(\bar q(z_2))", "K9"),
     ("ledger.k_rate", "precision = self.slope**2 + beta * self.noise_variance", "precision = self.slope**2 + self.noise_variance", "K6"),
-    ("ledger.k_rate", "powers = 0.5 * d * (LOG_2PI + np.log(w.beta * c))", "powers = 0.5 * d * (LOG_2PI + np.log(c))", "K7"),
+    ("ledger.k_rate", r"\frac{(2\pi\beta c)^{d/2}}{(2\pi c)^{d/(2\beta)}}", r"\frac{(2\pi c)^{d/2}}{(2\pi c)^{d/(2\beta)}}", "K7"),
     ("ledger.m_missing", "return (w.posterior if code is None else code) @ w.of_missing",
      "return (w.encoder if code is None else code) @ w.of_missing", "M2"),
     ("ledger.m_missing", "return new * q_old / (old * q_new)", "return new * q_new / (old * q_old)", "M3"),
