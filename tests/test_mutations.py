@@ -127,8 +127,9 @@ RATE_AND_MISSING = [
     ("ledger.m_missing", "return (w.posterior if code is None else code) @ w.of_missing",
      "return (w.encoder if code is None else code) @ w.of_missing", "M2"),
     ("ledger.m_missing", "return new * q_old / (old * q_new)", "return new * q_new / (old * q_old)", "M3"),
-    ("ledger.m_missing", "return float(np.sum(self.target**2 / self.proposal) - 1)", "return float(np.sum(self.target**2 / self.proposal))", "M5"),
-    ("elbo", "return log_likelihood - beta * kl", "return log_likelihood - 2 * beta * kl", "K4 M4"),
+    ("ledger.m_missing", r"\left[1 - w(z) + \chi^2(p \,\Vert\, q)\right] \quad", r"\left[2 - w(z) + \chi^2(p \,\Vert\, q)\right] \quad", "M5"),
+    ("ledger.m_missing", r"\tfrac{p(x_o, x_m, z')\,q(z \mid x_o, x_m)}", r"\tfrac{p(x_o, x_m, z')\,q(z' \mid x_o, x_m)}", "M3"),
+    ("elbo", "return log_likelihood - beta * kl", "return log_likelihood - 2 * beta * kl", "K4"),
 ]
 GEOMETRY = [
     ("kl", "return where(impossible, INFINITY, where(near, close, far))", "return where(near, close, far)", "C24"),
