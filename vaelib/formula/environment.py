@@ -22,8 +22,14 @@ MOST_NODES = 20_000_000
 _serial = count()
 
 
+class NotANumber(IllTyped):
+    """A vector or a matrix, where a number was expected."""
+
+
 class NoValue(IllTyped):
     """A formula that has no value here; says where in the formula."""
+
+    vector = False  # whether it has one, but not as a number
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,9 @@ class Base:
             raise
         except IllTyped as error:
             place = node.where.caret() if node.where is not None else f"in {node.plain}"
-            raise NoValue(f"{error}\n{place}") from None
+            found = NoValue(f"{error}\n{place}")
+            found.vector = isinstance(error, NotANumber)
+            raise found from None
 
     # ------------------------------------------------------------------------------------------- what depends on what
 
