@@ -32,7 +32,6 @@ from vaelib.witnesses import (
 
 Array = np.ndarray
 Rng = np.random.Generator
-LOG_2PI = float(np.log(2 * np.pi))
 
 
 # ------------------------------------------------------------------------------------------------ noisy pixels, A11
@@ -298,12 +297,6 @@ class Chain:
     def posterior(self) -> Array:
         """p(z | x_o, x_m), (M, K), a row for each x_m."""
         return (self.joint / self.joint.sum(axis=0)).T
-
-    @property
-    def code_of_seen(self) -> Array:
-        """p(z | x_o), (K,), from the seen part alone."""
-        weights = self.prior * self.of_seen[:, self.seen]
-        return weights / weights.sum()
 
     def scope(self) -> Scope:
         """p(z, x_o, x_m), the encoder, and the x_o that is observed; u is another state of z."""
