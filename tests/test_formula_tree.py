@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vaelib.formula as words
+from vaelib.changes import underlined
 from vaelib.derivation import Line
 from vaelib.formula import (
     HALF,
@@ -272,3 +273,15 @@ def test_formula_of_each_kind_is_read_back_with_its_value(formula: Node) -> None
 def test_bracket_is_set_where_precedence_needs_it_and_nowhere_else() -> None:
     assert not any(isinstance(part, Bracket) for part in (mu_q * mu_p / sigma_q + log(sigma_p / sigma_q)).walk())
     assert sum(isinstance(part, Bracket) for part in ((mu_q + mu_p) * (mu_q - mu_p)).walk()) == 2
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "shown"),
+    [
+        ("a + b", "a - c", r"a - \underline{c}"),
+        (r"\sum_z f(z) g(z)", r"\sum_s f(s)", r"\sum_s f(s)"),
+        (r"\sum_z f(z) g(z)", r"\sum_z f(z)", r"\sum_z \underline{f(z)}"),
+    ],
+)
+def test_what_changed_is_underlined_as_a_whole(above: str, below: str, shown: str) -> None:
+    assert underlined(tex(above), tex(below)) == shown

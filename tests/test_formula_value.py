@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import mpmath
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from vaelib import terms
 from vaelib.derivation import Derivation, IllTyped, Line, Slip
 from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal
 from vaelib.estimate import Estimate
-from vaelib.formula import GAUSS, TRAPEZOID, Map, Parameter, Scope, given, in_decimals, in_floats, stepped, tex
+from vaelib.formula import GAUSS, TRAPEZOID, Map, Parameter, Scope, given, in_decimals, in_floats, tex
 from vaelib.formula import rules as rules_module
 from vaelib.formula.evaluate import MOST_SCENES
 from vaelib.formula.evaluate import _scenes as remembered
@@ -530,20 +528,6 @@ def test_root_and_diagonal_of_a_matrix() -> None:
         tex("B^{1/2}").value(at)
 
 
-def test_formula_with_a_step_is_evaluated_at_that_step() -> None:
-    @dataclass(frozen=True)
-    class Near:
-        def scope(self, step: float) -> Scope:
-            return Scope(values={r"\varepsilon": step})
-
-    formula = tex(r"\log(1 + \varepsilon) / \varepsilon")
-    rate = stepped(formula)
-    assert rate.latex == formula.latex
-    assert rate.value(Near(), 0.5) == pytest.approx(np.log(1.5) / 0.5)
-    with pytest.raises(TypeError, match="Expected a formula"):
-        stepped(r"\varepsilon")
-
-
 def test_line_for_every_index_has_an_entry_for_each_of_its_values() -> None:
     at = Scope(values={"a": np.array([2.0, 3.0, 5.0]), "c": 1.5}, ranges={"i": 3})
     np.testing.assert_array_equal(tex(r"c a_i \quad \forall i").value(at), [3.0, 4.5, 7.5])
@@ -606,3 +590,47 @@ def test_factorials_are_of_whole_numbers_and_diag_keeps_a_diagonal() -> None:
     matrix = np.array([[2.0, 1.0], [1.0, 3.0]])
     scope = Scope(values={"A": matrix})
     assert np.array_equal(tex(r"\mathrm{diag}(A)").value(scope), np.diag([2.0, 3.0]))
+
+
+# ------------------------------------------------------------------------- definitions, places, and steps of a limit
+
+
+def test_definitions_may_come_in_any_order_and_use_each_other() -> None:
+    scope = Scope(values={"a": 3.0})
+    assert number(r"b + c, \quad b = 2 c, \quad c = a + 1", scope) == 12
+    assert number(r"b + c, \quad c = a + 1, \quad b = 2 c", scope) == 12
+    assert number(r"b, \quad b = 2 a - b_0, \quad b_0 = a", scope) == 3
+
+
+def test_defined_function_takes_its_arguments_all_at_once() -> None:
+    scope = Scope(values={"a": 3.0, "b": 5.0}, ranges={"i": 2})
+    assert number(r"f(a, b) + f(b, a), \quad f(u, v) = u - 2 v", scope) == (3 - 10) + (5 - 6)
+    assert number(r"f(u, v), \quad f(v, u) = v - 2 u, \quad u = a, \quad v = b", scope) == 3 - 10
+    assert number(r"f(a) + f(f(a)), \quad f(u) = u^2", scope) == 9 + 81
+    with pytest.raises(IllTyped, match="rename what it binds"):
+        number(r"\sum_i f(i), \quad f(u) = \sum_i u", scope)
+
+
+def test_index_above_is_defined_too() -> None:
+    scope = Scope(worlds={"q_": lambda k: Law("z", Normal(k + 1.0, 0.5))})
+    assert number(r"\mathbb{E}_{q^{(K)}}[z], \quad K = 3", scope) == pytest.approx(3.0)
+
+
+def test_value_at_a_place_and_a_derivative_by_what_it_binds() -> None:
+    scope = Scope(values={"a": 3.0}, maps={"f": Map(np.exp)})
+    assert number(r"\left. b^2 + a \right|_{b = a}", scope) == 12
+    slope = number(r"\left.\frac{\partial}{\partial b}\left[b\,f(a) + b^2\right]\right|_{b = a}", scope)
+    assert slope == pytest.approx(np.exp(3.0) + 6, rel=1e-9)
+    assert tex(r"\left. b^2 + a \right|_{b = a}").free == {"a"}
+    with pytest.raises(IllTyped, match="a place such as"):
+        number(r"\left. a \right|_{a > 1}", scope)
+
+
+def test_line_with_a_step_says_what_its_names_mean_there() -> None:
+    class Shrinking:
+        def at(self, step: float) -> Scope:
+            return Scope(values={"K": 1 / step})
+
+    line = Line(tex(r"K + 1"), step=1 / 4)
+    formula = line.formula.for_line(0)  # type: ignore[union-attr]
+    assert [formula.value(Shrinking(), step) for step in (1 / 4, 1 / 8)] == [5, 9]

@@ -35,20 +35,19 @@ from vaelib.ledger.j_importance import (
     AnnealedTable,
     LogWeights,
     NoisyGradient,
+    Weighted,
     bound,
     exact_ratios,
     gradients,
     metropolis_hastings,
 )
 from vaelib.models import CurvedGaussian, DiscreteLatent, LinearGaussian, ScalarBernoulli
-from vaelib.witnesses import BernoulliWitness, CurvedWitness, DiscreteWitness
+from vaelib.witnesses import BernoulliWitness, CurvedWitness
 
 ALL = i_gaps.CHAPTER + j_importance.CHAPTER
 RATES = {"B10", "F20", "J3", "J8", "J10", "J20"}  # a difference that halves with the step is 2/3 of what is allowed
 
-TABLE = DiscreteWitness(
-    DiscreteLatent([0.5, 0.5], [[0.8, 0.2], [0.2, 0.8]]), 0, Categorical(np.log(np.array([0.6, 0.4])))
-)
+TABLE = Weighted(DiscreteLatent([0.5, 0.5], [[0.8, 0.2], [0.2, 0.8]]), 0, Categorical(np.log(np.array([0.6, 0.4]))))
 WEIGHTS = np.array([2 / 3, 1 / 4])
 TOY = CurvedWitness(
     CurvedGaussian(np.array([2.0]), np.array([0.0]), np.array([0.0]), 0.5), np.array([1.0]), Normal(0.3, 0.4)
@@ -116,7 +115,7 @@ def test_rate_of_the_gap_by_hand() -> None:
     assert spelled == pytest.approx(100 * (np.log(0.5) - bound_by_binomial(100)), rel=1e-9)
 
 
-TABLE_OF_THREE = DiscreteWitness(  # the same, state 1 cut into two
+TABLE_OF_THREE = Weighted(  # the same, state 1 cut into two
     DiscreteLatent([0.5, 0.25, 0.25], [[0.8, 0.2], [0.2, 0.8], [0.2, 0.8]]),
     0,
     Categorical(np.log(np.array([0.6, 0.2, 0.2]))),

@@ -120,14 +120,16 @@ EXPECTATION_MAXIMIZATION = [
     ("ledger.f_beyond", "residual = (x - self.model.offset) @ self.model.loading", "residual = x @ self.model.loading", "F22"),
 ]
 RATE_AND_MISSING = [
-    ("ledger.k_rate", "return self.codes / (self.size * self.aggregate)", "return self.codes / self.codes.sum(axis=1, keepdims=True)", "K1"),
+    ("ledger.k_rate", r"\mathrm{H}(\bar q(z_1)) + \mathrm{H}(\bar q(z_2)) - \mathrm{H}(\bar q(z_1, z_2))",
+     r"\mathrm{H}(\bar q(z_1)) + \mathrm{H}(\bar q(z_2))", "K9"),
     ("ledger.k_rate", "precision = self.slope**2 + beta * self.noise_variance", "precision = self.slope**2 + self.noise_variance", "K6"),
-    ("ledger.k_rate", "powers = 0.5 * d * (LOG_2PI + np.log(w.beta * c))", "powers = 0.5 * d * (LOG_2PI + np.log(c))", "K7"),
+    ("ledger.k_rate", r"\frac{(2\pi\beta c)^{d/2}}{(2\pi c)^{d/(2\beta)}}", r"\frac{(2\pi c)^{d/2}}{(2\pi c)^{d/(2\beta)}}", "K7"),
     ("ledger.m_missing", "return (w.posterior if code is None else code) @ w.of_missing",
      "return (w.encoder if code is None else code) @ w.of_missing", "M2"),
     ("ledger.m_missing", "return new * q_old / (old * q_new)", "return new * q_new / (old * q_old)", "M3"),
-    ("ledger.m_missing", "return float(np.sum(self.target**2 / self.proposal) - 1)", "return float(np.sum(self.target**2 / self.proposal))", "M5"),
-    ("elbo", "return log_likelihood - beta * kl", "return log_likelihood - 2 * beta * kl", "K4 M4"),
+    ("ledger.m_missing", r"\left[1 - w(z) + \chi^2(p \,\Vert\, q)\right] \quad", r"\left[2 - w(z) + \chi^2(p \,\Vert\, q)\right] \quad", "M5"),
+    ("ledger.m_missing", r"\tfrac{p(x_o, x_m, z')\,q(z \mid x_o, x_m)}", r"\tfrac{p(x_o, x_m, z')\,q(z' \mid x_o, x_m)}", "M3"),
+    ("elbo", "return log_likelihood - beta * kl", "return log_likelihood - 2 * beta * kl", "K4"),
 ]
 GEOMETRY = [
     ("kl", "return where(impossible, INFINITY, where(near, close, far))", "return where(near, close, far)", "C24"),

@@ -10,6 +10,7 @@ from vaelib.formula.reader import tex
 from vaelib.formula.tokens import Unreadable
 from vaelib.formula.tree import Bracket, Function, Negative, Node, Product, Quotient, Sum
 
+_WHOLE = {"law", "over"}  # where this has changed, all of it has
 _ENTERED = (Big, Bracket, Expectation, Function, Integral, Negative, Quotient)  # a change inside is marked inside
 
 
@@ -43,7 +44,7 @@ def _marked(old: Node, new: Node) -> Node:
     if type(old) is type(new) and isinstance(new, _ENTERED):
         parts = {f.name: (getattr(old, f.name), getattr(new, f.name)) for f in fields(new) if f.compare}
         changed = {name: pair for name, pair in parts.items() if pair[0] != pair[1]}
-        if all(isinstance(part, Node) for pair in changed.values() for part in pair) and "law" not in changed:
+        if all(isinstance(part, Node) for pair in changed.values() for part in pair) and not changed.keys() & _WHOLE:
             inside: dict[str, Any] = {name: _marked(*pair) for name, pair in changed.items()}
             return replace(new, **inside)
     return Mark(new)
@@ -64,8 +65,13 @@ def _marked_parts(old: Node, new: Sum | Product) -> Node:
     if len(fresh) == len(here) and not (len(here) == len(there) and all(map(_alike, there, here))):
         return Mark(new)
     pairs = dict(zip(fresh, rest, strict=True)) if len(fresh) == len(rest) else {}
-    marked = tuple((_marked(pairs[p], p) if p in pairs else _mark(p)) if p in fresh else p for p in here)
+    marked = tuple((_changed(pairs[p], p) if p in pairs else _mark(p)) if p in fresh else p for p in here)
     return replace(new, terms=marked) if isinstance(new, Sum) else replace(new, factors=marked)
+
+
+def _changed(old: Node, new: Node) -> Node:
+    found = _marked(old, new)
+    return _mark(new) if isinstance(found, Mark) else found
 
 
 def _alike(old: Node, new: Node) -> bool:

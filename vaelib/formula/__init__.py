@@ -6,7 +6,7 @@ tex(r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigm
 from vaelib.formula.arithmetic import in_decimals, in_floats
 from vaelib.formula.binders import among
 from vaelib.formula.evaluate import evaluate
-from vaelib.formula.given import given, sampled, stepped
+from vaelib.formula.given import given, sampled
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import GAUSS, TRAPEZOID
 from vaelib.formula.scope import Map, Parameter, Scope
@@ -77,7 +77,6 @@ __all__ = [
     "prod",
     "sampled",
     "sqrt",
-    "stepped",
     "symbol",
     "symbols",
     "tex",

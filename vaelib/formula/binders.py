@@ -18,6 +18,7 @@ from vaelib.formula.tree import (
     in_brackets,
     style,
 )
+from vaelib.lines import IllTyped
 
 LATENT = "z"  # what a law is over if it is written without its variable, E_q: the latent variable of this course
 
@@ -219,6 +220,17 @@ class At(Node):
     @property
     def latex(self) -> str:
         return rf"\left.{self.body.latex}\right|_{{{self.condition.latex}}}"
+
+    def place(self) -> tuple[Name, Node]:
+        """The name, and what is put in for it."""
+        match self.condition:
+            case Relation(sides=(Name() as name, place), signs=("=",)):
+                return name, place
+        raise IllTyped(f"Expected a place such as x = a, but got {self.condition.plain}.")
+
+    def open(self, bound: frozenset[str]) -> frozenset[str]:
+        name, place = self.place()
+        return self.body.open(bound | {name.key}) | place.open(bound)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

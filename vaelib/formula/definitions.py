@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
-from vaelib.formula.binders import Derivative, Relation
+from vaelib.formula.binders import Big, Derivative, Expectation, Integral, Relation, law_variables
 from vaelib.formula.environment import NoValue
 from vaelib.formula.tree import Bracket, Call, Items, Name, Negative, Node, Product, Sum
+
+
+def define_all(node: Node, clauses: tuple[Node, ...]) -> Node:
+    """The formula with all definitions put in, in whichever order they were said: a meaning may use other names."""
+    for _ in clauses:
+        before = node
+        for clause in clauses:
+            node = define(node, clause)
+        if node == before or any(_of_itself(clause) for clause in clauses):
+            break
+    return node
+
+
+def _of_itself(clause: Node) -> bool:
+    """z = z - m: what is put in once."""
+    assert isinstance(clause, Relation)
+    return clause.sides[0] in clause.sides[1].walk()
 
 
 def define(node: Node, clause: Node) -> Node:
@@ -21,7 +39,7 @@ def define(node: Node, clause: Node) -> Node:
 
 
 def substitute(node: Node, name: Node, meaning: Node) -> Node:
-    """The node with every occurrence of a name, or of I(n; z), replaced; of an indexed name, with its index renamed."""
+    """The node with every occurrence of a name, or of c(s), replaced; an index or an argument is renamed with it."""
     if node == name:
         return wrapped(meaning)
     if isinstance(node, Name):
@@ -29,25 +47,59 @@ def substitute(node: Node, name: Node, meaning: Node) -> Node:
             return node
         if isinstance(name.sub, Name) and node.sub is not None and node.stem == name.stem:
             return wrapped(substitute(meaning, name.sub, node.sub))
-        if node.sub is None:
+        if name.sub is not None:
             return node
-        return replace(node, sub=substitute(node.sub, name, meaning)) if name.sub is None else node
+        return _each(node, lambda part: substitute(part, name, meaning))
     if isinstance(node, Call) and node.name == name:
         return _called(node, name, meaning)
+    new = _each(node, lambda part: substitute(part, name, meaning))
+    if isinstance(name, Call) and isinstance(new, Call) and new.name == name.name:
+        return _applied(new, name, meaning)
+    return new
+
+
+def _each(node: Node, f: Callable[[Node], Node]) -> Node:
+    """The node with f of each part; what a sum or an integral runs over is nobody's to define."""
     changes: dict[str, Any] = {}
-    for f in fields(node):
-        if f.name in ("names", "variables") and not isinstance(node, Derivative):
-            continue  # what a sum or an integral runs over is nobody's to define
-        part = getattr(node, f.name)
+    for field in fields(node):
+        if field.name in ("names", "variables") and not isinstance(node, Derivative):
+            continue
+        part = getattr(node, field.name)
         if isinstance(part, Node):
-            new: Any = substitute(part, name, meaning)
+            new: Any = f(part)
         elif isinstance(part, tuple) and any(isinstance(item, Node) for item in part):
-            new = tuple(substitute(item, name, meaning) if isinstance(item, Node) else item for item in part)
+            new = tuple(f(item) if isinstance(item, Node) else item for item in part)
         else:
             continue
         if new != part:
-            changes[f.name] = new
+            changes[field.name] = new
     return replace(node, **changes) if changes else node
+
+
+def _applied(call: Call, name: Call, meaning: Node) -> Node:
+    """a(u, v) where a(z, z') = ... was said: its arguments are put in for z and z', all at once."""
+    shape = [(len(side.targets), len(side.givens), len(side.parameters)) for side in (call, name)]
+    says, asked = (tuple(child for child in side.children() if child is not side.name) for side in (name, call))
+    if shape[0] != shape[1] or not all(isinstance(argument, Name) for argument in says):
+        return call
+    table = {old: new for old, new in zip(says, asked, strict=True) if old != new}
+    bound = frozenset().union(*(_bound(part) for part in meaning.walk()))
+    if any(new.mentioned & bound for new in table.values()):
+        raise NoValue(f"Expected {name.plain} = {meaning.plain} to bind no name of {call.plain}: rename what it binds.")
+
+    def put(part: Node) -> Node:
+        return wrapped(table[part]) if part in table else _each(part, put)
+
+    return wrapped(put(meaning)) if table else wrapped(meaning)
+
+
+def _bound(node: Node) -> frozenset[str]:
+    """The names that a sum, an integral or an expectation binds."""
+    if isinstance(node, Big):
+        return node.over.bound
+    if isinstance(node, Integral):
+        return frozenset(variable.key for variable in node.variables)
+    return law_variables(node.law) if isinstance(node, Expectation) else frozenset()
 
 
 def _called(call: Call, name: Node, meaning: Node) -> Node:

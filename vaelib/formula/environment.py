@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.formula.binders import Big, Divergence, Entropy, Expectation, Integral
+from vaelib.formula.binders import At, Big, Divergence, Entropy, Expectation, Integral
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import Rule
 from vaelib.formula.scope import Scope, family
@@ -25,8 +25,14 @@ MOST_NODES = 20_000_000
 _serial = count()
 
 
+class NotANumber(IllTyped):
+    """A vector or a matrix, where a number was expected."""
+
+
 class NoValue(IllTyped):
     """A formula that has no value here; says where in the formula."""
+
+    vector = False  # whether it has one, but not as a number
 
 
 class Diverges(NoValue, DoesNotConverge):
@@ -143,7 +149,9 @@ class Base:
             raise
         except IllTyped as error:
             place = node.where.caret() if node.where is not None else f"in {node.plain}"
-            raise NoValue(f"{error}\n{place}") from None
+            found = NoValue(f"{error}\n{place}")
+            found.vector = isinstance(error, NotANumber)
+            raise found from None
 
     # ------------------------------------------------------------------------------------------- what depends on what
 
@@ -177,6 +185,9 @@ class Base:
             case Big():
                 below = [self.depends(child) for child in node.over.children() if child not in node.over.names]
                 return self.depends(node.body).union(*below) - node.over.bound
+            case At():
+                name, place = node.place()
+                return (self.depends(node.body) - {name.key}) | self.depends(place)
             case Expectation() | Divergence() | Entropy():
                 inside = frozenset().union(*(self.depends(child) for child in node.children()))
                 bound, outside = self.law_scope(node)

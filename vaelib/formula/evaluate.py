@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from vaelib.estimate import Estimate
 from vaelib.formula.binders import ForAll, Relation, Where
-from vaelib.formula.definitions import define
+from vaelib.formula.definitions import define_all
 from vaelib.formula.environment import Diverges, Env, NoValue
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import TRAPEZOID, Rule
@@ -122,11 +122,12 @@ def _first(values: Array, by: Array) -> float:
 
 def _line(node: Node, run: Run) -> Array:
     """The value of a line: its definitions put in, open indices and quantified variables along the first axes."""
-    whole, definitions = node, []
+    whole = node
     clauses: tuple[Node, ...] = ()
     if isinstance(node, Where):
         clauses, node = node.clauses, node.body
     env = Env()
+    definitions: list[Node] = []
     for clause in clauses:
         if isinstance(clause, ForAll):
             for name in clause.names:
@@ -158,7 +159,7 @@ def _defined(whole: Node, clauses: tuple[Node, ...]) -> Node:
     assert isinstance(whole, Where)
     known = whole.meanings
     if clauses not in known:
-        known[clauses] = reduce(define, clauses, whole.body)
+        known[clauses] = define_all(whole.body, clauses)
     return known[clauses]
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaelib import _latex
-from vaelib.formula.rules import TRAPEZOID
-from vaelib.formula.tree import ByRule, Node
 
 
 @dataclass(frozen=True)
@@ -38,29 +36,6 @@ class Sampled:
 
     latex: str
     function: Callable[..., Any]
-
-
-class Stepped(ByRule):
-    """A formula that holds in a limit: the scope of the witness depends on the step, `scope(step)`."""
-
-    def value(self, witness: Any, *step: float) -> Any:
-        """The value where the step is as large as this."""
-        return self.whole.value(witness.scope(*step), self.rule)
-
-    def for_line(self, index: int, said: tuple[Node, ...] = ()) -> Stepped:
-        """As the line of a derivation, with the rule and the definitions of that line."""
-        line = super().for_line(index, said)
-        return Stepped(line.formula, line.rule, line.also)
-
-
-def stepped(formula: Any) -> Stepped:
-    r"""A line with a step whose formula is evaluated at that step: the witness says `scope(step)`.
-
-    Example: stepped(tex(r"\mathrm{KL}(q \,\Vert\, p) / \varepsilon^2"))
-    """
-    if not isinstance(formula, Node):
-        raise TypeError(f"Expected a formula, tex(...) or a tree, but got {formula!r}.")
-    return Stepped(formula, TRAPEZOID)
 
 
 def given(latex: Any, function: Callable[..., Any]) -> Given:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from vaelib.formula.binders import Big, Expectation, Integral, Mark
-from vaelib.formula.environment import Env, Log
+from vaelib.formula.environment import Env, Log, NotANumber
 from vaelib.formula.laws import Laws
 from vaelib.formula.reader import tex
 from vaelib.formula.tree import (
@@ -31,7 +31,6 @@ from vaelib.formula.tree import (
     Sum,
 )
 from vaelib.formula.typed import Typed, entry, log_det, multiply, number
-from vaelib.lines import IllTyped
 
 Array = np.ndarray
 
@@ -90,7 +89,7 @@ class Logs(Laws):
         """The value of what must be a number."""
         value = self.value(node, env)
         if value.rank:
-            raise IllTyped(f"Expected a number, but {node.plain} is {value.kind}.")
+            raise NotANumber(f"Expected a number, but {node.plain} is {value.kind}.")
         return value.data
 
     def _log_product(self, node: Product, env: Env) -> Log:
@@ -101,7 +100,7 @@ class Logs(Laws):
             for factor in others[1:]:
                 rest = multiply(rest, self.value(factor, env))
             if rest.rank:
-                raise IllTyped(f"Expected the logarithm of a number, but {node.plain} is {rest.kind}.")
+                raise NotANumber(f"Expected the logarithm of a number, but {node.plain} is {rest.kind}.")
             logs.append(_of_value(rest.data))
         return _times(logs)
 
@@ -205,7 +204,7 @@ def _minus(above: Log, below: Log) -> Log:
 def _multiple(log: Log, exponent: Array) -> Log:
     data, (e, _) = log.data, np.broadcast_arrays(exponent, exponent)
     pair, _ = _lifted([Log(data), Log(e)])
-    positive = np.all(np.asarray(log.sign) > 0)
+    positive = np.all(np.asarray(log.sign) >= 0)
     whole = np.all(e == np.round(e))
     sign: Any = 1.0 if positive else (np.where(np.asarray(log.sign) < 0, (-1.0) ** e, 1.0) if whole else np.nan)
     result = np.multiply(pair[0], pair[1])

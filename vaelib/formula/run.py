@@ -12,6 +12,7 @@ from scipy.special import expit, softmax
 
 from vaelib.formula import typed
 from vaelib.formula.binders import (
+    At,
     Big,
     Derivative,
     Divergence,
@@ -106,8 +107,8 @@ class Run(Sums):
                 return self._call(node, env)
             case Big():
                 return self._big(node, env)
-            case Integral() if self.logish(node.body):
-                return self._from_log(node, env)
+            case Integral() if self.logish(node.body) and (found := self._from_log(node, env)) is not None:
+                return found
             case Integral():
                 return self._contract(self.integral_nodes(node, env), node.body)
             case Expectation():
@@ -120,6 +121,9 @@ class Run(Sums):
                 return self._indicator(node.condition, env)
             case Derivative():
                 return derivative(self, node, env)
+            case At():
+                name, place = node.place()
+                return self.value(node.body, env.replace(name.key, self.value(place, env)))
         raise IllTyped(f"Expected something with a value, but {node.plain} has none here.")
 
     # ------------------------------------------------------------------------------------------------------- names
@@ -158,9 +162,9 @@ class Run(Sums):
         raise IllTyped(self._unknown(node, env))
 
     def _has_indices(self, indices: list[Node], env: Env) -> bool:
-        """Whether a subscript is made of numbers and of indices that are bound."""
-        names = [n for index in indices for n in index.walk() if isinstance(n, Name)]
-        return all(name.key in env.bindings for name in names)
+        """Whether a subscript is made of numbers, of indices that are bound, and of whole numbers that have a name."""
+        names = {n.key for index in indices for n in index.walk() if isinstance(n, Name)}
+        return all(isinstance(self.scope.values.get(name), int) for name in names - set(env.bindings))
 
     def _base(self, stem: Name, env: Env) -> Typed | None:
         """What an index takes an entry of."""

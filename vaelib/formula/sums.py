@@ -10,7 +10,7 @@ import numpy as np
 
 from vaelib.formula import typed
 from vaelib.formula.binders import Big, Divergence, Entropy, Expectation, Integral, Over, Relation
-from vaelib.formula.environment import Diverges, Env, is_normal
+from vaelib.formula.environment import Diverges, Env, NoValue, is_normal
 from vaelib.formula.logs import Logs, exponential
 from vaelib.formula.rules import REACH
 from vaelib.formula.spaces import Around, HalfLine, Interval, Space
@@ -36,9 +36,17 @@ class Sums(Logs):
             result = contract(np.exp(log_weights) * np.asarray(orientation)[..., None], result, inside.depth)
         return result
 
-    def _from_log(self, node: Node, env: Env) -> Typed:
-        """An integral of densities, by its logarithm: what overflows on the way is not taken for an infinity."""
-        log = self.log(node, env)
+    def _from_log(self, node: Node, env: Env) -> Typed | None:
+        """An integral of densities, by its logarithm: what overflows on the way is not taken for an infinity.
+
+        None if it is one of vectors.
+        """
+        try:
+            log = self.log(node, env)
+        except NoValue as error:
+            if error.vector:
+                return None
+            raise
         if np.any(np.isfinite(log.data) & (log.data > LARGEST)):
             raise Diverges(
                 f"Expected an integral that converges, but its value is beyond e^{LARGEST:.0f}, the largest number."
@@ -183,7 +191,8 @@ class Sums(Logs):
 
     def _expectation(self, node: Expectation, env: Env) -> Typed:
         if node.kind == "E" and self.logish(node.body):
-            return self._from_log(node, env)
+            found = self._from_log(node, env)
+            return self.mean(node.law, node.body, env) if found is None else found
         if node.kind == "E":
             return self.mean(node.law, node.body, env)
         parts = node.body.entries if isinstance(node.body, Items) else (node.body,)

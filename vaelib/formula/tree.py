@@ -254,8 +254,9 @@ class ByRule:
         """The formula with all that was said of its names."""
         return self.formula.among(self.also)
 
-    def value(self, witness: Any) -> Any:
-        return self.whole.value(witness, self.rule)
+    def value(self, witness: Any, step: float | None = None) -> Any:
+        """The value on a witness; of a limit at a step, where `witness.at(step)` says what the names mean."""
+        return self.whole.value(witness if step is None else witness.at(step), self.rule)
 
     def bare_value(self, witness: Any) -> Any:
         """The value without its error, in a third of the time."""

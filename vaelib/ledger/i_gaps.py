@@ -13,7 +13,7 @@ import numpy as np
 
 from vaelib.derivation import derive
 from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, Normal, kl_divergence
-from vaelib.formula import given, stepped, tex
+from vaelib.formula import given, tex
 from vaelib.formula.scope import Map, Scope
 from vaelib.formula.worlds import Law, Table
 from vaelib.models import DiscreteLatent, LinearGaussian
@@ -336,7 +336,7 @@ class NearPosterior:
     def g(self) -> Array:
         return self.direction - self.posterior @ self.direction
 
-    def scope(self, step: float = 0.0) -> Scope:
+    def at(self, step: float) -> Scope:
         """p(x, z), the direction g, and q at this step."""
         q = Categorical(np.log(self.posterior * (1 + step * self.g)))
         return Scope(
@@ -360,22 +360,18 @@ F20 = (
         source="second-order expansion of KL; compare Maddison et al. 2017, proposition 1",
     )
     .start(
-        stepped(tex(r"\left(\log p(x) - \mathbb{E}_{q}[\log w]\right) / \varepsilon^2")),
+        tex(r"\left(\log p(x) - \mathbb{E}_{q}[\log w]\right) / \varepsilon^2"),
         why="the gap vanishes like eps^2",
         **SMALL,
     )
     .eq(
-        stepped(tex(r"\mathrm{KL}(q \,\Vert\, p(z \mid x)) / \varepsilon^2")),
+        tex(r"\mathrm{KL}(q \,\Vert\, p(z \mid x)) / \varepsilon^2"),
         "F1: the gap is a KL",
         why="the evidence is gone",
         **SMALL,
     )
     .eq(
-        stepped(
-            tex(
-                r"\mathbb{E}_{p(z \mid x)}\left[(1 + \varepsilon g(z)) \log(1 + \varepsilon g(z))\right] / \varepsilon^2"
-            )
-        ),
+        tex(r"\mathbb{E}_{p(z \mid x)}\left[(1 + \varepsilon g(z)) \log(1 + \varepsilon g(z))\right] / \varepsilon^2"),
         "put q = p(z|x)(1 + eps g) into the KL",
         why="a function of eps g alone",
         needs="eps g > -1",
@@ -398,24 +394,24 @@ F20 = (
         "the mean size of g was taken for half its square: the first order vanishes, since E[g] = 0.",
     )
     .eq(
-        stepped(tex(r"\tfrac12 \mathrm{Var}_{q}(\log w) / \varepsilon^2")),
+        tex(r"\tfrac12 \mathrm{Var}_{q}(\log w) / \varepsilon^2"),
         "log w = log p(x) - log(1 + eps g) varies like eps g",
         why="what one can measure",
         **SMALL,
     )
     .slip(
         "variance without 1/2",
-        stepped(tex(r"\mathrm{Var}_{q}(\log w) / \varepsilon^2")),
+        tex(r"\mathrm{Var}_{q}(\log w) / \varepsilon^2"),
         "the whole variance was taken: the gap is half of it.",
     )
     .slip(
         "standard deviation",
-        stepped(tex(r"\tfrac12 \sqrt{\mathrm{Var}_{q}(\log w)} / \varepsilon")),
+        tex(r"\tfrac12 \sqrt{\mathrm{Var}_{q}(\log w)} / \varepsilon"),
         "a standard deviation was taken for the variance.",
     )
     .slip(
         "second moment of log w",
-        stepped(tex(r"\tfrac12 \mathbb{E}_{q}\left[(\log w)^2\right] / \varepsilon^2")),
+        tex(r"\tfrac12 \mathbb{E}_{q}\left[(\log w)^2\right] / \varepsilon^2"),
         "the mean of log w was not taken off: log p(x) then counts as variation.",
     )
 )

@@ -1,7 +1,7 @@
 r"""Chapter J: importance-weighted and annealed bounds.
 
-On a table, K draws from q are finitely many: tuples are enumerated (J1, J2, J4, J5), or counted by how often each state
-occurs (B10, J3, J8), and the chains of annealed sampling are enumerated path by path (J13, J14). So the means over
+On a table, K draws from q are finitely many: a mean goes over all tuples (J1, J2, J4, J5), or over how often each state
+occurs (B10, J3, J8), and the chains of annealed sampling are listed path by path (J13, J14). So the means over
 samples are exact, and what is tested is the identity alone.
 """
 
@@ -9,20 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from decimal import Decimal, localcontext
-from functools import lru_cache
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from scipy.special import expit, gammaln, logsumexp
 
-from vaelib.derivation import derive
+from vaelib.derivation import GENERIC, derive
 from vaelib.distributions import Categorical, Normal, kl_divergence
 from vaelib.elbo import importance_weighted_bound
 from vaelib.estimate import Estimate
-from vaelib.formula import given, tex
-from vaelib.formula.scope import Scope
+from vaelib.formula import Scope, given, tex
+from vaelib.formula.spaces import States
+from vaelib.formula.worlds import Conditional, JointGaussian, Law, Table
 from vaelib.models import DiscreteLatent
 from vaelib.witnesses import (
     BernoulliWitness,
@@ -30,6 +28,7 @@ from vaelib.witnesses import (
     away_from_zero,
     generic_noise_variance,
     generic_probabilities,
+    moment_names,
 )
 
 Array = np.ndarray
@@ -59,20 +58,7 @@ class LogWeights:
     def members(self) -> list[Scope]:
         """The log-weights a_k of each example."""
         k = len(self.log_weights)
-        return [Scope(values={"a": a, "K": k}, ranges={"k": k}) for a in self.log_weights.T]
-
-
-def in_decimals(w: LogWeights) -> Array:
-    """log 1/K sum_k e^(a_k) with 40 digits and exponents down to -10^5, where nothing underflows."""
-    with localcontext() as context:
-        context.prec = 40
-        columns = ([Decimal(float(a)).exp() for a in column] for column in w.log_weights.T)
-        return np.array([float((sum(column, Decimal(0)) / len(column)).ln()) for column in columns])
-
-
-def shifted(w: LogWeights) -> Array:
-    largest = w.log_weights.max(axis=0)
-    return largest + np.log(np.mean(np.exp(w.log_weights - largest), axis=0))
+        return [Scope(values={"a": a, "K": k}, ranges={"j": k, "k": k}) for a in self.log_weights.T]
 
 
 J18 = (
@@ -83,34 +69,35 @@ J18 = (
         assumptions="finite log-weights",
         source="Burda, Grosse and Salakhutdinov 2016, equation (8); the implementation",
     )
-    .start(tex(r"\log \left[\tfrac1K \sum_k e^{a_k}\right]"))
+    .start(tex(r"\log \left[\tfrac1K \sum_k e^{a_k}\right]"), why="a photograph has log-weights near -10^4")
     .eq(
         tex(r"m + \log \left[\tfrac1K \sum_k e^{a_k - m}\right],\quad m = \max_k a_k"),
         "take the largest out: nothing overflows",
+        why="the largest weight becomes 1",
     )
     .slip(
         "exponentials first",
-        given("TODO", lambda w: np.log(np.mean(np.exp(w.log_weights), axis=0))),
+        given(
+            r"\log \left[\tfrac1K \sum_k e^{a_k}\right] \text{ in floating point, as it is written}",
+            lambda w: np.log(np.mean(np.exp(w.log_weights), axis=0)),
+        ),
         "the log-weights were exponentiated as they are: e^-800 is 0 in floating point, e^900 infinite.",
         real="a public repository: its test loss exponentiates raw log-weights",
     )
     .slip(
         "epsilon inside the logarithm",
-        given("TODO", lambda w: np.log(np.minimum(np.mean(np.exp(w.log_weights), axis=0), 1e300) + 1e-12)),
+        tex(r"\log \left[\tfrac1K \sum_k e^{a_k} + 10^{-12}\right]"),
         "a small constant was added so that log 0 is avoided: then it is all that is left.",
     )
     .slip(
         "largest not put back",
-        given("TODO", lambda w: shifted(w) - w.log_weights.max(axis=0)),
+        tex(r"\log \left[\tfrac1K \sum_k e^{a_k - m}\right]"),
         "the largest log-weight was taken out and not added again.",
     )
-    .eq(
-        given(r"\mathrm{LSE}(a) - \log K", lambda w: logsumexp(w.log_weights, axis=0) - np.log(len(w.log_weights))),
-        "the logarithm of 1/K",
-    )
+    .eq(tex(r"\log \sum_k e^{a_k} - \log K"), "the logarithm of 1/K", why="log-sum-exp, as libraries have it")
     .slip(
         "no log K",
-        given(r"\mathrm{LSE}(a)", lambda w: logsumexp(w.log_weights, axis=0)),
+        tex(r"\log \sum_k e^{a_k}"),
         "the weights were added, not averaged: log K is missing.",
     )
     .eq(
@@ -128,13 +115,17 @@ J18 = (
     )
     .slip(
         "single precision",
-        given("TODO", lambda w: importance_weighted_bound(w.log_weights.astype(np.float32).astype(float), axis=0)),
+        given(
+            r"\mathcal{L}_K \text{ of log-weights stored in single precision}",
+            lambda w: importance_weighted_bound(w.log_weights.astype(np.float32).astype(float), axis=0),
+        ),
         "the log-weights were stored in single precision: near -10000 that is good to 0.0005 nats only.",
     )
     .ge(
         tex(r"\tfrac1K \sum_k a_k"),
         "Jensen: the logarithm is concave",
-        gap=lambda w: kl_divergence(Categorical(0 * w.log_weights.T), Categorical(w.log_weights.T)),
+        why="the ELBO lies below",
+        gap=tex(r"\tfrac1K \sum_k \log \frac{\sum_j e^{a_j}}{K e^{a_k}}"),
         equality=LogWeights.equal,
     )
     .slip("Jensen turned around", says="Jensen is used for a convex function: log is concave.", relation="<=")
@@ -142,6 +133,86 @@ J18 = (
 
 
 # --------------------------------------------------------------------------- K draws from a table: J1, J2, J4 and J5
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """K independent draws of a state: a world of z = (z_1, ..., z_K), all tuples listed."""
+
+    law: Categorical
+    number: int
+
+    variables = ("z",)
+
+    def log_prob(self, targets: Any, givens: Any, rule: Any) -> Array:
+        return np.asarray(self.law.log_prob(targets["z"].data).sum(axis=-1))
+
+    def space(self, target: str, givens: Any) -> States:
+        return States(tuples(self.law.probs.size, self.number))
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """How often each of three states occurs among K independent draws: a world of one vector of counts."""
+
+    variable: str
+    law: Categorical
+    number: int
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return (self.variable,)
+
+    def log_prob(self, targets: Any, givens: Any, rule: Any) -> Array:
+        n = targets[self.variable].data
+        ways = gammaln(self.number + 1) - gammaln(n + 1).sum(axis=-1)  # log K! / (n_1! n_2! n_3!)
+        return np.asarray(ways + n @ np.log(self.law.probs))
+
+    def space(self, target: str, givens: Any) -> States:
+        first, second = np.triu_indices(self.number + 1)  # first <= second
+        return States(np.stack([first, second - first, self.number - second], axis=1))
+
+
+@dataclass(frozen=True)
+class Weighted(DiscreteWitness):
+    r"""A table, an observation and a q, with what it takes to speak of K draws.
+
+    q^{(K)} and p^{(K)} are the laws of K independent draws from q and from the prior; n and m count how often each state
+    occurs among K of them. Q^{(K)} and P^{(K)} are the laws of J5 on the larger space.
+    """
+
+    @classmethod
+    def draw(cls, rng: Rng, num_states: int = 4, num_values: int = 3, *, kind: str = GENERIC) -> Weighted:
+        w = DiscreteWitness.draw(rng, num_states, num_values, kind=kind)
+        return cls(w.model, w.x, w.q)
+
+    def scope(self) -> Scope:
+        return self.at(1 / 64)
+
+    def at(self, step: float) -> Scope:
+        """K = 1 / step."""
+        plain, draws, prior = super().scope(), round(1 / step), Categorical(np.log(self.model.prior))
+
+        def family(make: Callable[[int], Any]) -> Callable[[Array], Any]:
+            return lambda index: make(int(np.ravel(index)[0]) + 1)
+
+        worlds = {
+            "q_": family(lambda number: Draws(self.q, number)),
+            "p_": family(lambda number: Draws(prior, number)),
+            "Q_": family(lambda number: Law("s", extended(self, number)[0])),
+            "P_": family(lambda number: Law("s", extended(self, number)[1])),
+            "q_n": Counts("n", self.q, draws),
+            "p_m": Counts("m", prior, draws),
+        }
+        states = States.count(prior.probs.size)
+        return replace(
+            plain,
+            worlds={**plain.worlds, **worlds},
+            values={"K": draws, "S": draws},
+            spaces={"z": states, "s": states},
+            laws={**plain.laws, "n": "q_n", "m": "p_m"},
+            ranges={"i": 4, "j": 4},
+        )
 
 
 def states(w: DiscreteWitness) -> Array:
@@ -153,37 +224,25 @@ def log_weights(w: DiscreteWitness) -> Array:
     return w.model.log_joint(w.x, states(w)) - w.q.log_prob(states(w))
 
 
-def log_evidence(w: DiscreteWitness) -> Any:
-    return w.model.log_evidence(w.x)
-
-
-def relative_weights(w: DiscreteWitness) -> Array:
-    """w(z) / p(x) of each state; their mean under q is one."""
-    return np.exp(log_weights(w) - log_evidence(w))
-
-
-def tuples(w: DiscreteWitness, draws: int) -> Array:
-    """All (z_1, ..., z_K), (states^K, K)."""
-    return np.indices((states(w).size,) * draws).reshape(draws, -1).T
-
-
-def mean_over_tuples(
-    w: DiscreteWitness, draws: int, f: Callable[[Array], Array], law: Categorical | None = None
-) -> Any:
-    """E[f(w_1, ..., w_K)] for independent z_k from q (or another law); f takes log-weights (tuples, K)."""
-    z = tuples(w, draws)
-    probabilities = np.exp((w.q if law is None else law).log_prob(z).sum(axis=1))
-    return probabilities @ f(log_weights(w)[z])
+def tuples(number: int, draws: int) -> Array:
+    """All (z_1, ..., z_K) of a number of states, (number^K, K)."""
+    return np.indices((number,) * draws).reshape(draws, -1).T
 
 
 def bound(draws: int) -> Callable[[DiscreteWitness], Any]:
-    """L_K, by the function that trains and evaluates."""
-    return lambda w: mean_over_tuples(w, draws, lambda a: importance_weighted_bound(a, axis=1))
+    """L_K, by the function that trains and evaluates: a mean over all tuples of draws."""
+
+    def value(w: DiscreteWitness) -> Any:
+        z = tuples(states(w).size, draws)
+        probabilities = np.exp(w.q.log_prob(z).sum(axis=1))
+        return probabilities @ importance_weighted_bound(log_weights(w)[z], axis=1)
+
+    return value
 
 
 def extended(w: DiscreteWitness, draws: int) -> tuple[Categorical, Categorical]:
     """Two laws of (z_1, ..., z_K, j). Q: all z_k from q, then j by weight. P: j at random, z_j from p(z|x), the rest from q."""
-    z = tuples(w, draws)
+    z = tuples(states(w).size, draws)
     log_q = w.q.log_prob(z)
     all_from_q = log_q.sum(axis=1, keepdims=True)
     weights = log_weights(w)[z]
@@ -192,85 +251,71 @@ def extended(w: DiscreteWitness, draws: int) -> tuple[Categorical, Categorical]:
     return Categorical((all_from_q + log_share).ravel()), Categorical(log_p.ravel())
 
 
-def extended_gap(draws: int, swapped: bool = False) -> Callable[[DiscreteWitness], Any]:
-    """KL(Q || P) on the extended space."""
-
-    def value(w: DiscreteWitness) -> Any:
-        q, p = extended(w, draws)
-        return kl_divergence(p, q) if swapped else kl_divergence(q, p)
-
-    return value
-
-
-def gap_of_one(w: DiscreteWitness) -> Any:
-    """KL(q || p(z|x)) by its definition."""
-    return np.sum(w.q.probs * (w.q.log_prob(states(w)) - w.model.log_posterior(w.x, states(w))))
-
-
-def log_likelihood_under_q(w: DiscreteWitness) -> Any:
-    return np.sum(w.q.probs * w.model.log_likelihood(w.x, states(w)))
-
-
 DRAWN = "z_1, ..., z_K independent from q; q(z) > 0 wherever p(x,z) > 0"
-MEAN_WEIGHT = r"\tfrac1K \sum_k w_k"
-LOG_MEAN = rf"\log \left({MEAN_WEIGHT}\right)"
 
 J1 = (
     derive(
         "J1",
         "K = 1 is the ELBO; under the logarithm the mean weight is unbiased",
-        DiscreteWitness.draw,
+        Weighted.draw,
         assumptions=DRAWN + "; w_k = p(x,z_k) / q(z_k)",
         source="Burda, Grosse and Salakhutdinov 2016, section 3",
     )
-    .start(tex(r"\log p(x)"))
-    .eq(tex(r"\log \sum_z q(z)\,\frac{p(x, z)}{q(z)}"), "sum rule; multiply and divide by q(z)")
+    .start(tex(r"\log p(x)"), why="what is to be bounded")
     .eq(
-        given(
-            rf"\log \mathbb{{E}}_{{z_1, \ldots, z_K}}\left[{MEAN_WEIGHT}\right],\quad K = 3",
-            lambda w: np.log(mean_over_tuples(w, 3, lambda a: np.exp(a).mean(axis=1))),
+        tex(r"\log \sum_z q(z)\,\frac{p(x, z)}{q(z)}"),
+        "sum rule; multiply and divide by q(z)",
+        why="a mean under q",
+        needs="q(z) > 0 wherever p(x,z) > 0",
+    )
+    .eq(
+        tex(
+            r"\log \mathbb{E}_{q^{(K)}}\left[\tfrac1K \sum_{k=1}^K w_k\right],\quad w_k = \frac{p(x, z_k)}{q(z_k)},\quad K = 3"
         ),
         "linear: each of the K weights has this mean",
+        why="unbiased for every K",
+        needs="each z_k from q",
     )
     .slip(
         "sum of weights",
-        given("TODO", lambda w: np.log(mean_over_tuples(w, 3, lambda a: np.exp(a).sum(axis=1)))),
+        tex(r"\log \mathbb{E}_{q^{(K)}}\left[\sum_{k=1}^K w_k\right]"),
         "the weights were added, not averaged: that estimates K p(x).",
     )
     .slip(
         "drawn from the prior",
-        given(
-            "TODO",
-            lambda w: np.log(
-                mean_over_tuples(w, 3, lambda a: np.exp(a).mean(axis=1), Categorical(np.log(w.model.prior)))
-            ),
-        ),
+        tex(r"\log \mathbb{E}_{p^{(K)}}\left[\tfrac1K \sum_{k=1}^K w_k\right]"),
         "z came from the prior, but was weighed as if from q.",
     )
     .slip(
         "weight without 1/q",
-        given("TODO", lambda w: np.log(w.q.probs @ np.exp(w.model.log_joint(w.x, states(w))))),
+        tex(r"\log \mathbb{E}_{q^{(K)}}\left[\tfrac1K \sum_{k=1}^K w_k\right],\quad w_k = p(x, z_k)"),
         "p(x,z) was averaged under q without dividing by q(z).",
     )
     .slip(
         "logarithm inside",
-        given("TODO", bound(3)),
+        tex(r"\mathbb{E}_{q^{(K)}}\left[\log \left(\tfrac1K \sum_{k=1}^K w_k\right)\right]"),
         "the logarithm was taken before the mean: that estimate is biased downwards.",
     )
     .ge(
-        given(r"\mathbb{E}_{z_1}\left[\log w_1\right] = \mathcal{L}_1", bound(1)),
+        tex(r"\mathbb{E}_{q(z_1)}\left[\log w_1\right]"),
         "Jensen with K = 1: the logarithm goes inside",
-        gap=gap_of_one,
+        why="the bound with one weight",
+        gap=tex(r"\mathrm{KL}(q \,\Vert\, p(z \mid x))"),
     )
     .slip(
         "unbiased logarithm",
         says="an unbiased p(x) was taken to give an unbiased log p(x): the logarithm is not linear.",
         relation="=",
     )
-    .slip("three weights", given("TODO", bound(3)), "three weights were averaged where K is 1.")
+    .slip(
+        "three weights",
+        tex(r"\mathbb{E}_{q^{(K)}}\left[\log \left(\tfrac1K \sum_{k=1}^K w_k\right)\right]"),
+        "three weights were averaged where K is 1.",
+    )
     .eq(
         tex(r"\mathbb{E}_{q}\left[\log p(x \mid z)\right] + \mathbb{E}_{q}\left[\log p(z) - \log q(z)\right]"),
         "product rule: log w = log p(x|z) + log p(z) - log q(z)",
+        why="the prior and q form a KL",
     )
     .eq(
         tex(r"\mathbb{E}_{q}\left[\log p(x \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))"),
@@ -278,82 +323,78 @@ J1 = (
     )
     .slip(
         "plus KL",
-        given("TODO", lambda w: log_likelihood_under_q(w) + kl_divergence(w.q, Categorical(np.log(w.model.prior)))),
+        tex(r"\mathbb{E}_{q}\left[\log p(x \mid z)\right] + \mathrm{KL}(q \,\Vert\, p(z))"),
         "the KL to the prior is added: it is a price, so it is subtracted.",
     )
 )
-
-
-def over_subsets(inside: Callable[[Array], Array]) -> Callable[[DiscreteWitness], Any]:
-    """E[inside(a)] for K = 4 draws, a[..., i] the log of the mean weight of the i-th of the six pairs."""
-    pairs = np.array(list(combinations(range(4), 2)))
-
-    def value(w: DiscreteWitness) -> Any:
-        return mean_over_tuples(w, 4, lambda a: inside(logsumexp(a[:, pairs], axis=2) - np.log(2)))
-
-    return value
-
-
-def spread(a: Array) -> Array:
-    """log mean e^a - mean a = KL(uniform || e^a / sum e^a), along the last axis: what Jensen loses (J18)."""
-    return kl_divergence(Categorical(0 * a), Categorical(a))
 
 
 J2 = (
     derive(
         "J2",
         "more weights, a tighter bound",
-        DiscreteWitness.draw,
-        assumptions=DRAWN + "; here K = 4, M = 2, for all M < K the same",
+        Weighted.draw,
+        assumptions=DRAWN + "; here K = 4 draws and subsets of M = 2, for all M < K the same",
         source="Burda, Grosse and Salakhutdinov 2016, theorem 1",
     )
-    .start(tex(r"\log p(x)"))
+    .start(tex(r"\log p(x)"), why="the top of the ladder")
     .ge(
-        given(rf"\mathbb{{E}}\left[{LOG_MEAN}\right] = \mathcal{{L}}_K", bound(4)),
+        tex(
+            r"\mathbb{E}_{q^{(K)}}\left[\log \left(\tfrac1K \sum_{k=1}^K w_k\right)\right],\quad w_k = \frac{p(x, z_k)}{q(z_k)},\quad K = 4"
+        ),
         "Jensen: the mean weight is unbiased (J1)",
-        gap=extended_gap(4),
+        why="a bound for every K",
+        gap=tex(r"\mathrm{KL}(Q^{(4)} \,\Vert\, P^{(4)})"),
     )
     .slip(
         "no log K",
-        given("TODO", lambda w: bound(4)(w) + np.log(4)),
-        "the weights were added: log K is missing, and the bound is none.",
+        tex(r"\mathbb{E}_{q^{(K)}}\left[\log \sum_{k=1}^K w_k\right]"),
+        "the weights were added: log K is missing, and nothing is bounded.",
     )
     .slip("below instead of above", says="Jensen is used for a convex function: log is concave.", relation="<=")
     .eq(
-        given(
-            r"\mathbb{E}\left[\log \mathbb{E}_{I}\left[\tfrac1M \sum_{i \in I} w_i\right]\right],\quad I \subset \{1, \ldots, K\},\ M \text{ of them}",
-            over_subsets(lambda a: logsumexp(a, axis=1) - np.log(6)),
-        ),
+        tex(r"\mathbb{E}_{q^{(K)}}\left[\log \left(\tfrac16 \sum_i \sum_{j > i} \tfrac{w_i + w_j}{2}\right)\right]"),
         "a random subset holds each k with probability M/K",
+        why="it brings M in: the mean over all six pairs is the mean of all",
+        needs="subsets without repetition",
     )
     .slip(
         "sum over subsets",
-        given("TODO", over_subsets(lambda a: logsumexp(a, axis=1))),
+        tex(r"\mathbb{E}_{q^{(K)}}\left[\log \sum_i \sum_{j > i} \tfrac{w_i + w_j}{2}\right]"),
         "the subsets were added, not averaged: there are six of them.",
     )
     .ge(
-        given(
-            r"\mathbb{E}\,\mathbb{E}_{I}\left[\log \left(\tfrac1M \sum_{i \in I} w_i\right)\right]",
-            over_subsets(lambda a: a.mean(axis=1)),
-        ),
+        tex(r"\mathbb{E}_{q^{(K)}}\left[\tfrac16 \sum_i \sum_{j > i} \log \tfrac{w_i + w_j}{2}\right]"),
         "Jensen again, for the mean over subsets",
-        gap=over_subsets(spread),
+        why="the logarithm goes inside",
+        gap=tex(
+            r"\mathbb{E}_{q^{(4)}}\left[\tfrac16 \sum_i \sum_{j > i} \log \frac{\sum_{k=1}^4 w_k}{2\,(w_i + w_j)}\right],\quad w_k = \frac{p(x, z_k)}{q(z_k)}"
+        ),
     )
     .slip(
         "more weights, a looser bound",
         says="the inequality is turned around: averaging before the logarithm raises the bound.",
         relation="<=",
     )
-    .eq(given(r"\mathcal{L}_M", bound(2)), "M of K independent draws are M independent draws")
+    .eq(
+        tex(r"\mathbb{E}_{q(z_1)\,q(z_2)}\left[\log \tfrac{w_1 + w_2}{2}\right]"),
+        "M of K independent draws are M independent draws",
+        why="which subset it is no longer matters: the bound with M weights",
+    )
     .slip(
         "with replacement",
-        given("TODO", lambda w: 0.5 * (bound(2)(w) * 1.5 + bound(1)(w) * 0.5)),
+        tex(
+            r"\tfrac34\,\mathbb{E}_{q(z_1)\,q(z_2)}\left[\log \tfrac{w_1 + w_2}{2}\right] + \tfrac14\,\mathbb{E}_{q(z_1)}\left[\log w_1\right]"
+        ),
         "the same draw may enter twice: M draws with replacement are fewer independent ones.",
     )
     .ge(
-        given(r"\mathcal{L}_1 = \mathrm{ELBO}", lambda w: log_evidence(w) - gap_of_one(w)),
+        tex(r"\log p(x) - \mathrm{KL}(q \,\Vert\, p(z \mid x))"),
         "the same with 1 for M and M for K",
-        gap=lambda w: mean_over_tuples(w, 2, spread),
+        why="the ELBO is the lowest rung",
+        gap=tex(
+            r"\mathbb{E}_{q^{(2)}}\left[\tfrac12 \sum_{k=1}^2 \log \frac{w_1 + w_2}{2 w_k}\right],\quad w_k = \frac{p(x, z_k)}{q(z_k)}"
+        ),
     )
     .slip(
         "all bounds equal", says="more weights were taken to change the noise only: they raise the mean.", relation="="
@@ -361,108 +402,76 @@ J2 = (
 )
 
 
-def variance_of_mean(w: DiscreteWitness) -> Any:
-    """Var of the mean of K = 3 weights, from its first two moments."""
-    first = mean_over_tuples(w, 3, lambda a: np.exp(a).mean(axis=1))
-    return mean_over_tuples(w, 3, lambda a: (np.exp(a).mean(axis=1) - first) ** 2)
-
-
-def chi_square(w: DiscreteWitness, swapped: bool = False) -> Any:
-    """sum_z (p(z|x) - q(z))^2 / q(z)."""
-    posterior, q = np.exp(w.model.log_posterior(w.x, states(w))), w.q.probs
-    return np.sum((posterior - q) ** 2 / (posterior if swapped else q))
-
-
-def variance_of_weight(w: DiscreteWitness) -> Any:
-    weights = np.exp(log_weights(w))
-    return w.q.probs @ weights**2 - (w.q.probs @ weights) ** 2
-
-
-def evidence(w: DiscreteWitness) -> Any:
-    return np.exp(log_evidence(w))
-
-
 J4 = (
     derive(
         "J4",
         "the variance of the mean weight",
-        DiscreteWitness.draw,
+        Weighted.draw,
         assumptions=DRAWN + "; E[w^2] finite; here K = 3",
         source="Owen 2013, Monte Carlo theory, section 9.1",
     )
-    .start(given(rf"\mathrm{{Var}}\left({MEAN_WEIGHT}\right)", variance_of_mean))
+    .start(
+        tex(
+            r"\mathrm{Var}_{q^{(K)}}\left[\tfrac1K \sum_{k=1}^K w_k\right],\quad w_k = \frac{p(x, z_k)}{q(z_k)},\quad K = 3"
+        ),
+        why="how far one estimate of p(x) lies from the next",
+    )
     .eq(
-        given(r"\tfrac{1}{K^2} \sum_k \mathrm{Var}(w_k)", lambda w: 3 * variance_of_weight(w) / 9),
+        tex(r"\tfrac{1}{K^2} \sum_{k=1}^K \mathrm{Var}_{q(z_k)}[w_k]"),
         "independent draws: no covariances",
+        needs="independent draws",
     )
     .slip(
         "1/K^2 for 1/K",
-        given("TODO", lambda w: variance_of_weight(w) / 9),
+        tex(r"\tfrac{1}{K^2}\,\mathrm{Var}_q[w]"),
         "1/K^2 stayed and the K equal terms were not added up.",
     )
     .slip(
         "not smaller for more draws",
-        given("TODO", variance_of_weight),
-        "the variance of one weight stands for that of the mean of K.",
+        tex(r"\mathrm{Var}_q[w]"),
+        "the variance of one weight was taken for that of the mean of K.",
     )
     .slip(
         "standard error",
-        given("TODO", lambda w: np.sqrt(variance_of_weight(w) / 3)),
-        "a standard deviation stands for a variance.",
+        tex(r"\sqrt{\tfrac1K\,\mathrm{Var}_q[w]}"),
+        "a standard deviation was taken for a variance.",
     )
     .eq(
-        given(
-            r"\tfrac1K \left(\mathbb{E}_q[w^2] - p(x)^2\right)",
-            lambda w: (np.sum(np.exp(2 * w.model.log_joint(w.x, states(w))) / w.q.probs) - evidence(w) ** 2) / 3,
-        ),
+        tex(r"\tfrac1K \left[\mathbb{E}_q[w^2] - p(x)^2\right]"),
         "all weights have one law, with mean p(x)",
+        why="the K equal terms add up",
     )
     .slip(
         "second moment",
-        given("TODO", lambda w: np.sum(np.exp(2 * w.model.log_joint(w.x, states(w))) / w.q.probs) / 3),
+        tex(r"\tfrac1K\,\mathbb{E}_q[w^2]"),
         "p(x)^2 was not subtracted: that is the second moment.",
     )
     .eq(
-        given(
-            r"\tfrac{p(x)^2}{K}\left(\sum_z \frac{p(z \mid x)^2}{q(z)} - 1\right)",
-            lambda w: (
-                evidence(w) ** 2 / 3 * (np.sum(np.exp(2 * w.model.log_posterior(w.x, states(w))) / w.q.probs) - 1)
-            ),
-        ),
+        tex(r"\tfrac{p(x)^2}{K}\left[\sum_z \frac{p(z \mid x)^2}{q(z)} - 1\right]"),
         "Bayes' rule: w = p(x) p(z|x) / q(z)",
+        why="the posterior comes in",
     )
     .eq(
-        given(r"\tfrac{p(x)^2}{K}\,\chi^2(p(z \mid x) \,\Vert\, q)", lambda w: evidence(w) ** 2 / 3 * chi_square(w)),
+        tex(r"\tfrac{p(x)^2}{K}\,\chi^2(p(z \mid x) \,\Vert\, q)"),
         "definition of the chi-square divergence",
     )
     .slip(
         "chi-square swapped",
-        given("TODO", lambda w: evidence(w) ** 2 / 3 * chi_square(w, swapped=True)),
+        tex(r"\tfrac{p(x)^2}{K}\,\chi^2(q \,\Vert\, p(z \mid x))"),
         "the divergence is divided by p(z|x); the draws are from q, so q stands below.",
     )
     .slip(
         "no p(x)^2",
-        given("TODO", lambda w: chi_square(w) / 3),
-        "the relative variance stands for the variance: p(x)^2 is missing.",
+        tex(r"\tfrac1K\,\chi^2(p(z \mid x) \,\Vert\, q)"),
+        "the relative variance was taken for the variance: p(x)^2 is missing.",
     )
 )
-
-
-def chosen(w: DiscreteWitness, draws: int) -> Array:
-    """Law of z_j where j is chosen by weight among K draws from q, (states,)."""
-    q, _ = extended(w, draws)
-    z = tuples(w, draws).ravel()
-    return np.array([q.probs[z == state].sum() for state in states(w)])
-
-
-def gap_of_chosen(w: DiscreteWitness) -> Any:
-    return kl_divergence(Categorical(np.log(chosen(w, 3))), w.model.posterior(w.x))
 
 
 def gap_of_the_rest(w: DiscreteWitness) -> Any:
     """KL(Q || P) of all but z_j, given z_j: Q weighs the rest as well, P draws them from q."""
     q, p = extended(w, 3)
-    z = tuples(w, 3).ravel()
+    z = tuples(states(w).size, 3).ravel()
     total = 0.0
     for state in states(w):
         here = z == state
@@ -470,63 +479,60 @@ def gap_of_the_rest(w: DiscreteWitness) -> Any:
     return total
 
 
-def mean_log_ratio(w: DiscreteWitness) -> Any:
-    """E_Q[log p(x) + log P - log Q], term by term."""
-    q, p = extended(w, 3)
-    return np.sum(np.exp(q.logits) * (log_evidence(w) + p.logits - q.logits))
-
-
 J5 = (
     derive(
         "J5",
         "the bound with K weights is an ELBO on a larger space",
-        DiscreteWitness.draw,
-        assumptions=DRAWN + "; j is chosen with probability v_j = w_j / sum_k w_k; here K = 3",
+        Weighted.draw,
+        assumptions=DRAWN
+        + "; Q^(K): draw them, then choose j with probability v_j; P^(K): j at random, z_j from p(z|x), the rest from q",
         source="Domke and Sheldon 2018; Cremer, Morris and Duvenaud 2017",
     )
-    .start(given(rf"\mathcal{{L}}_K = \mathbb{{E}}\left[{LOG_MEAN}\right]", bound(3)))
+    .start(
+        given(r"\mathbb{E}_{q^{(K)}}\left[\log \left(\tfrac1K \sum_{k=1}^K w_k\right)\right]", bound(3)),
+        why="the bound, by the package's function",
+    )
     .eq(
-        given(
-            r"\mathbb{E}\left[\sum_j v_j \log \frac{w_j}{K v_j}\right]",
-            lambda w: mean_over_tuples(
-                w,
-                3,
-                lambda a: (
-                    np.exp(a - logsumexp(a, axis=1, keepdims=True)) * (logsumexp(a, axis=1, keepdims=True) - np.log(3))
-                ).sum(axis=1),
-            ),
+        tex(
+            r"\mathbb{E}_{q^{(K)}}\left[\sum_{j=1}^K v_j \log \frac{w_j}{K v_j}\right],\quad v_j = \frac{w_j}{\sum_{k=1}^K w_k},\quad w_k = \frac{p(x, z_k)}{q(z_k)},\quad K = 3"
         ),
         "the shares v sum to 1; the mean weight is w_j / (K v_j)",
+        why="a mean over the chosen j comes in",
+        needs="Σ_j v_j = 1",
     )
     .eq(
-        given(
-            r"\mathbb{E}_{Q}\left[\log p(x) + \log \frac{P}{Q}\right],\quad Q = \prod_k q(z_k)\,v_j,\ P = \tfrac1K\,p(z_j \mid x) \prod_{k \ne j} q(z_k)",
-            mean_log_ratio,
+        tex(
+            r"\mathbb{E}_{q^{(K)}}\left[\sum_{j=1}^K v_j\,\left[\log p(x) + \log \frac{p(z_j \mid x)}{K\,v_j\,q(z_j)}\right]\right]"
         ),
-        "w_j = p(x) p(z_j|x) / q(z_j); the other q cancel",
+        "w_j = p(x) p(z_j|x) / q(z_j); the other q cancel in P / Q",
+        why="the fraction is P / Q",
     )
     .eq(
-        given(r"\log p(x) - \mathrm{KL}(Q \,\Vert\, P)", lambda w: log_evidence(w) - extended_gap(3)(w)),
+        tex(r"\log p(x) - \mathrm{KL}(Q^{(K)} \,\Vert\, P^{(K)})"),
         "definition of KL on the larger space",
+        why="an ordinary ELBO, its latent being (z_1, ..., z_K, j)",
     )
     .slip(
         "KL swapped",
-        given("TODO", lambda w: log_evidence(w) - extended_gap(3, swapped=True)(w)),
+        tex(r"\log p(x) - \mathrm{KL}(P^{(K)} \,\Vert\, Q^{(K)})"),
         "KL(P || Q); the draws are from Q.",
     )
     .slip(
         "no 1/K",
-        given("TODO", lambda w: log_evidence(w) - extended_gap(3)(w) + np.log(3)),
+        tex(r"\log p(x) - \mathrm{KL}(Q^{(K)} \,\Vert\, P^{(K)}) + \log K"),
         "P lacks 1/K, the probability of each j: then it sums to K.",
     )
     .slip(
         "gap of a single draw",
-        given("TODO", lambda w: log_evidence(w) - gap_of_one(w)),
-        "KL(q || p(z|x)) stands for the gap: that is the case K = 1.",
+        tex(r"\log p(x) - \mathrm{KL}(q \,\Vert\, p(z \mid x))"),
+        "KL(q || p(z|x)) was taken for the gap: that is the case K = 1.",
     )
     .le(
-        given(r"\log p(x) - \mathrm{KL}(Q_{z_j} \,\Vert\, p(z \mid x))", lambda w: log_evidence(w) - gap_of_chosen(w)),
+        tex(
+            r"\log p(x) - \sum_s c(s) \log \frac{c(s)}{p(s \mid x)},\quad c(s) = \mathbb{E}_{q^{(K)}}\left[\sum_{j=1}^K v_j\,\mathbb{1}[z_j = s]\right]"
+        ),
         "chain rule of KL: z_j alone is closer than the whole",
+        why="c is the law of the chosen z_j; the rest is dropped",
         gap=gap_of_the_rest,
     )
     .slip(
@@ -536,7 +542,7 @@ J5 = (
     )
     .slip(
         "chosen z is exact",
-        given("TODO", log_evidence),
+        tex(r"\log p(x)"),
         "the chosen z was taken for a sample of the posterior: that is so for infinite K only.",
     )
 )
@@ -545,25 +551,9 @@ J5 = (
 # ------------------------------------------------------------------------------- many draws: the rates of B10, J3, J8
 
 
-@lru_cache(maxsize=8)
-def _counts(draws: int) -> tuple[Array, Array]:
-    """How often each of three states occurs in K draws, (ways, 3), and log K! / (n_1! n_2! n_3!), (ways,)."""
-    first, second = np.triu_indices(draws + 1)  # first <= second
-    counts = np.stack([first, second - first, draws - second], axis=1)
-    coefficients = gammaln(draws + 1) - gammaln(counts + 1).sum(axis=1)
-    counts.flags.writeable = coefficients.flags.writeable = False
-    return counts, coefficients
-
-
-def mean_over_counts(log_law: Array, draws: int, f: Callable[[Array], Array]) -> Any:
-    """E[f(shares)], shares (ways, 3) of the three states among K independent draws."""
-    counts, coefficients = _counts(draws)
-    return np.exp(coefficients + counts @ log_law) @ f(counts / draws)
-
-
-def draws_at(step: float) -> int:
-    """K = 1 / step."""
-    return round(1 / step)
+def relative_weights(w: DiscreteWitness) -> Array:
+    """w(z) / p(x) of each state; their mean under q is one."""
+    return np.exp(log_weights(w) - w.model.log_evidence(w.x))
 
 
 def relative_moments(probabilities: Array, ratios: Array) -> tuple[Any, Any]:
@@ -571,28 +561,14 @@ def relative_moments(probabilities: Array, ratios: Array) -> tuple[Any, Any]:
     return probabilities @ (ratios - 1) ** 2, probabilities @ (ratios - 1) ** 3
 
 
-def three_states(rng: Rng) -> DiscreteWitness:
+def three_states(rng: Rng) -> Weighted:
     """Where the next order, 1/K of the leading one, does not vanish by chance, neither for q nor for the prior as q."""
     while True:
-        w = DiscreteWitness.draw(rng, num_states=3, num_values=4)
-        by_prior = np.exp(w.model.log_likelihood(w.x, states(w)) - log_evidence(w))
+        w = Weighted.draw(rng, num_states=3, num_values=4)
+        by_prior = np.exp(w.model.log_likelihood(w.x, states(w)) - w.model.log_evidence(w.x))
         found = [relative_moments(w.q.probs, relative_weights(w)), relative_moments(w.model.prior, by_prior)]
         if all(abs(0.75 * m2**2 - m3 / 3) >= max(0.1 * m2, 0.3 * m2**2) and 0.05 <= m2 <= 2 for m2, m3 in found):
             return w
-
-
-def scaled_gap(w: DiscreteWitness, h: float) -> Any:
-    """K (log p(x) - L_K)."""
-    draws = draws_at(h)
-    ratios = relative_weights(w)
-    return -draws * mean_over_counts(w.q.log_prob(states(w)), draws, lambda shares: np.log(shares @ ratios))
-
-
-def half_mean_square(w: DiscreteWitness, h: float) -> Any:
-    """K/2 E[delta^2], delta the relative error of the mean weight."""
-    draws = draws_at(h)
-    ratios = relative_weights(w)
-    return draws / 2 * mean_over_counts(w.q.log_prob(states(w)), draws, lambda shares: (shares @ ratios - 1) ** 2)
 
 
 ASYMPTOTIC = 0.1  # K = 128 at best: a limit is judged by how its error shrinks, not by its size
@@ -605,64 +581,62 @@ J3 = (
         assumptions=DRAWN + "; Var(w) finite, as for all weights that are bounded",
         source="Maddison et al. 2017, proposition 1; Nowozin 2018",
     )
-    .start(given(r"K\left(\log p(x) - \mathcal{L}_K\right)", scaled_gap), step=1 / 64, order=1, resolution=ASYMPTOTIC)
-    .eq(
-        given(
-            rf"\tfrac{{K}}{{2}}\,\mathbb{{E}}\left[\delta^2\right],\quad \delta = {MEAN_WEIGHT} / p(x) - 1",
-            half_mean_square,
+    .start(
+        tex(
+            r"K\,\left[\log p(x) - \mathbb{E}_n\left[\log \left(\tfrac1K \sum_z n_z\,w(z)\right)\right]\right],\quad w(z) = \frac{p(x, z)}{q(z)}"
         ),
-        "log(1 + d) = d - d^2/2 + O(d^3), and E[d] = 0",
+        why="the gap, magnified; n_z counts how often z occurs among the K draws",
         step=1 / 64,
         order=1,
         resolution=ASYMPTOTIC,
     )
-    .slip("no 1/2", given("TODO", lambda w, h: 2 * half_mean_square(w, h)), "the 1/2 of the quadratic term was lost.")
-    .eq(tex(r"\tfrac{1}{2 p(x)^2}\,\mathrm{Var}_q(w)"), "J4: the variance of a mean of K")
+    .eq(
+        tex(r"\tfrac{K}{2}\,\mathbb{E}_n\left[\delta^2\right],\quad \delta = \frac{1}{K\,p(x)} \sum_z n_z\,w(z) - 1"),
+        "log(1 + δ) = δ - δ^2/2 + O(δ^3), and E[δ] = 0",
+        why="δ is the relative error of the mean weight: its first order has mean 0",
+        needs="K large: the difference must halve from K = 64 to 128",
+        step=1 / 64,
+        order=1,
+        resolution=ASYMPTOTIC,
+    )
+    .slip("no 1/2", tex(r"K\,\mathbb{E}_n\left[\delta^2\right]"), "the 1/2 of the quadratic term was lost.")
+    .eq(
+        tex(r"\tfrac{1}{2 p(x)^2}\,\mathrm{Var}_q(w)"),
+        "J4: the variance of a mean of K",
+        why="K cancels",
+        needs="Var(w) finite",
+    )
     .slip(
         "no p(x)^2",
-        given("TODO", lambda w: variance_of_weight(w) / 2),
+        tex(r"\tfrac12\,\mathrm{Var}_q(w)"),
         "the variance was not taken relative to p(x)^2.",
     )
     .slip(
         "standard deviation",
-        given("TODO", lambda w: np.sqrt(variance_of_weight(w)) / (2 * evidence(w))),
-        "a standard deviation stands for the variance: the bias is of second order.",
+        tex(r"\tfrac{1}{2 p(x)} \sqrt{\mathrm{Var}_q(w)}"),
+        "a standard deviation was taken for the variance: the bias is of second order.",
     )
     .slip(
         "variance of log w",
-        given("TODO", lambda w: (w.q.probs @ log_weights(w) ** 2 - (w.q.probs @ log_weights(w)) ** 2) / 2),
+        tex(r"\tfrac12\,\mathrm{Var}_q(\log w)"),
         "the variance of the log-weight was taken: that is the rule near the posterior (F20).",
     )
-    .eq(tex(r"\tfrac12\,\chi^2(p(z \mid x) \,\Vert\, q)"), "w = p(x) p(z|x) / q(z)")
+    .eq(
+        tex(r"\tfrac12\,\chi^2(p(z \mid x) \,\Vert\, q)"),
+        "w = p(x) p(z|x) / q(z)",
+        why="a distance between q and the posterior",
+    )
     .slip(
         "chi-square swapped",
-        given("TODO", lambda w: chi_square(w, swapped=True) / 2),
+        tex(r"\tfrac12\,\chi^2(q \,\Vert\, p(z \mid x))"),
         "the divergence is divided by p(z|x); the draws are from q, so q stands below.",
     )
     .slip(
         "KL of a single draw",
-        given("TODO", gap_of_one),
+        tex(r"\mathrm{KL}(q \,\Vert\, p(z \mid x))"),
         "the gap of K = 1 was divided by K: the gap starts at KL, but falls towards chi-square / 2K.",
     )
 )
-
-
-def scaled_gap_of_prior(w: DiscreteWitness, h: float) -> Any:
-    """S (log p(x) - E[log of the mean of S likelihoods, z from the prior])."""
-    draws = draws_at(h)
-    likelihood = w.model.likelihood[:, w.x]
-    expected = mean_over_counts(np.log(w.model.prior), draws, lambda shares: np.log(shares @ likelihood))
-    return draws * (log_evidence(w) - expected)
-
-
-def variance_of_likelihood(w: DiscreteWitness) -> Any:
-    likelihood = w.model.likelihood[:, w.x]
-    return w.model.prior @ (likelihood - w.model.prior @ likelihood) ** 2
-
-
-def chi_square_to_prior(w: DiscreteWitness) -> Any:
-    posterior = np.exp(w.model.log_posterior(w.x, states(w)))
-    return np.sum((posterior - w.model.prior) ** 2 / w.model.prior)
 
 
 B10 = (
@@ -674,82 +648,62 @@ B10 = (
         source="the delta method; compare Burda et al. 2016, section 3",
     )
     .start(
-        given(
-            r"S\left(\log p(x) - \mathbb{E}\left[\log \hat p_S\right]\right),\quad \hat p_S = \tfrac1S \sum_s p(x \mid z_s)",
-            scaled_gap_of_prior,
+        tex(
+            r"S\,\left[\log p(x) - \mathbb{E}_m\left[\log \hat p\right]\right],\quad \hat p = \tfrac1S \sum_z m_z\,p(x \mid z)"
         ),
+        why="the bias, magnified; m_z counts how often z occurs among S draws from the prior",
+        needs="z_s from the prior",
         step=1 / 64,
         order=1,
         resolution=ASYMPTOTIC,
     )
     .eq(
-        given(
-            r"\tfrac{S}{2}\,\mathrm{Var}(\hat p_S) / p(x)^2",
-            lambda w, h: (
-                draws_at(h)
-                / 2
-                * mean_over_counts(
-                    np.log(w.model.prior),
-                    draws_at(h),
-                    lambda shares: (shares @ w.model.likelihood[:, w.x] / evidence(w) - 1) ** 2,
-                )
-            ),
-        ),
+        tex(r"\tfrac{S}{2 p(x)^2}\,\mathrm{Var}_m(\hat p)"),
         "delta method: the logarithm to second order",
+        needs="S large: the difference must halve from S = 64 to 128",
         step=1 / 64,
         order=1,
         resolution=ASYMPTOTIC,
     )
-    .eq(tex(r"\tfrac{1}{2 p(x)^2}\,\mathrm{Var}_{p(z)}(p(x \mid z))"), "the variance of a mean of S independent terms")
+    .eq(
+        tex(r"\tfrac{1}{2 p(x)^2}\,\mathrm{Var}_{p(z)}(p(x \mid z))"),
+        "the variance of a mean of S independent terms",
+        why="S cancels",
+        needs="independent draws",
+    )
     .slip(
         "no 1/2",
-        given("TODO", lambda w: variance_of_likelihood(w) / evidence(w) ** 2),
+        tex(r"\tfrac{1}{p(x)^2}\,\mathrm{Var}_{p(z)}(p(x \mid z))"),
         "the 1/2 of the quadratic term was lost.",
     )
     .slip(
         "no p(x)^2",
-        given("TODO", lambda w: variance_of_likelihood(w) / 2),
+        tex(r"\tfrac12\,\mathrm{Var}_{p(z)}(p(x \mid z))"),
         "the variance was not taken relative to p(x)^2.",
     )
     .slip(
         "standard deviation",
-        given("TODO", lambda w: np.sqrt(variance_of_likelihood(w)) / (2 * evidence(w))),
-        "a standard deviation stands for the variance.",
+        tex(r"\tfrac{1}{2 p(x)} \sqrt{\mathrm{Var}_{p(z)}(p(x \mid z))}"),
+        "a standard deviation was taken for the variance.",
     )
     .slip("no bias", tex("0"), "an unbiased p(x) was taken to give an unbiased log p(x).")
-    .eq(tex(r"\tfrac12\,\chi^2(p(z \mid x) \,\Vert\, p(z))"), "Bayes' rule: p(x|z) / p(x) = p(z|x) / p(z)")
+    .eq(
+        tex(r"\tfrac12\,\chi^2(p(z \mid x) \,\Vert\, p(z))"),
+        "Bayes' rule: p(x|z) / p(x) = p(z|x) / p(z)",
+        why="the rule of J3, with the prior for q",
+    )
     .slip(
         "too large",
-        given("TODO", lambda w: -chi_square_to_prior(w) / 2),
+        tex(r"-\tfrac12\,\chi^2(p(z \mid x) \,\Vert\, p(z))"),
         "the sign is turned: the logarithm of an unbiased estimate is too small on average.",
     )
 )
 
 
-def share_of_effective(w: DiscreteWitness, h: float) -> Any:
-    """E[ESS / K] over K draws."""
-    ratios = relative_weights(w)
-    return mean_over_counts(
-        w.q.log_prob(states(w)), draws_at(h), lambda shares: (shares @ ratios) ** 2 / (shares @ ratios**2)
-    )
-
-
-def by_variation(w: DiscreteWitness, h: float) -> Any:
-    """E[1 / (1 + CV^2)], CV the deviation of the K weights, divisor K, relative to their mean."""
-    ratios = relative_weights(w)
-
-    def f(shares: Array) -> Array:
-        mean = shares @ ratios
-        variance = (shares * (ratios - mean[:, None]) ** 2).sum(axis=1)
-        return 1 / (1 + variance / mean**2)
-
-    return mean_over_counts(w.q.log_prob(states(w)), draws_at(h), f)
-
-
-def for_effective_size(rng: Rng) -> DiscreteWitness:
+def for_effective_size(rng: Rng) -> Weighted:
     """Where the term of order 1/K of E[ESS / K] does not vanish by chance (second derivatives of m_1^2 / m_2)."""
     while True:
-        w = DiscreteWitness.draw(rng, num_states=3, num_values=4)
+        w = Weighted.draw(rng, num_states=3, num_values=4)
         q, r = w.q.probs, relative_weights(w)
         second, third, fourth = (q @ r**n for n in (2, 3, 4))
         slope = (second - 1) / second - 2 * (third - second) / second**2 + (fourth - second**2) / second**3
@@ -757,7 +711,7 @@ def for_effective_size(rng: Rng) -> DiscreteWitness:
             return w
 
 
-def at_posterior(rng: Rng) -> DiscreteWitness:
+def at_posterior(rng: Rng) -> Weighted:
     w = for_effective_size(rng)
     return replace(w, q=w.model.posterior(w.x))
 
@@ -770,13 +724,14 @@ J8 = (
         assumptions=DRAWN + "; E[w^2] finite for the limit",
         source="Kong, Liu and Wong 1994; Owen 2013, section 9.3",
     )
-    .start(tex("1"))
+    .start(tex("1"), why="all K draws count in full")
     .ge(
-        given(
-            r"\mathbb{E}\left[\tfrac1K \mathrm{ESS}\right],\quad \mathrm{ESS} = \frac{(\sum_k w_k)^2}{\sum_k w_k^2}",
-            share_of_effective,
+        tex(
+            r"\mathbb{E}_n\left[\frac{\left(\sum_z n_z\,w(z)\right)^2}{K \sum_z n_z\,w(z)^2}\right],\quad w(z) = \frac{p(x, z)}{q(z)}"
         ),
         "Cauchy-Schwarz; equal if all weights are equal",
+        why="ESS / K, where n_z of the K draws are in state z",
+        needs="some weight is not zero",
         equality=at_posterior,
         step=1 / 64,
         order=1,
@@ -784,63 +739,45 @@ J8 = (
     )
     .slip(
         "sum of weights over sum of squares",
-        given(
-            "TODO",
-            lambda w, h: mean_over_counts(
-                w.q.log_prob(states(w)),
-                draws_at(h),
-                lambda shares: (shares @ relative_weights(w)) * 2 / (shares @ relative_weights(w) ** 2),
-            ),
-        ),
+        tex(r"\mathbb{E}_n\left[\frac{\sum_z n_z\,w(z)}{\sum_z n_z\,w(z)^2}\right]"),
         "the numerator is not squared: then the value depends on the unit of the weights.",
     )
     .eq(
-        given(
-            r"\mathbb{E}\left[\frac{1}{1 + \mathrm{CV}^2}\right],\quad \mathrm{CV}^2 = \frac{\tfrac1K \sum_k (w_k - \bar w)^2}{\bar w^2}",
-            by_variation,
+        tex(
+            r"\mathbb{E}_n\left[\frac{1}{1 + V}\right],\quad V = \frac{\tfrac1K \sum_z n_z\,(w(z) - \bar w)^2}{\bar w^2},\quad \bar w = \tfrac1K \sum_z n_z\,w(z)"
         ),
         "mean square = variance + squared mean",
+        why="V is the squared coefficient of variation of the K weights",
         step=1 / 64,
         order=1,
         resolution=ASYMPTOTIC,
     )
     .slip(
         "variation not squared",
-        given(
-            "TODO",
-            lambda w, h: mean_over_counts(
-                w.q.log_prob(states(w)),
-                draws_at(h),
-                lambda shares: (
-                    1
-                    / (
-                        1
-                        + np.sqrt(
-                            np.maximum((shares @ relative_weights(w) ** 2) / (shares @ relative_weights(w)) ** 2 - 1, 0)
-                        )
-                    )
-                ),
-            ),
-        ),
+        tex(r"\mathbb{E}_n\left[\frac{1}{1 + \sqrt{V}}\right]"),
         "the coefficient of variation was not squared.",
     )
-    .eq(tex(r"\frac{p(x)^2}{\mathbb{E}_q[w^2]}"), "law of large numbers: K grows")
-    .slip("upside down", given("TODO", lambda w: w.q.probs @ relative_weights(w) ** 2), "K / ESS stands for ESS / K.")
+    .eq(
+        tex(r"\frac{p(x)^2}{\mathbb{E}_q[w^2]}"),
+        "law of large numbers, top and bottom: K grows",
+        needs="$\\mathbb{E}_q[w^2]$ finite",
+    )
+    .slip("upside down", tex(r"\frac{\mathbb{E}_q[w^2]}{p(x)^2}"), "K / ESS was written for ESS / K.")
     .eq(tex(r"\frac{1}{1 + \chi^2(p(z \mid x) \,\Vert\, q)}"), "w = p(x) p(z|x) / q(z), and E[w] = p(x)")
     .slip(
         "chi-square without the 1",
-        given("TODO", lambda w: 1 / chi_square(w)),
+        tex(r"\frac{1}{\chi^2(p(z \mid x) \,\Vert\, q)}"),
         "the mean of squares was taken for the variance: 1 + chi-square is the second moment.",
     )
     .slip(
         "chi-square swapped",
-        given("TODO", lambda w: 1 / (1 + chi_square(w, swapped=True))),
+        tex(r"\frac{1}{1 + \chi^2(q \,\Vert\, p(z \mid x))}"),
         "the divergence is divided by p(z|x); the draws are from q.",
     )
     .slip(
         "KL for chi-square",
-        given("TODO", lambda w: 1 / (1 + gap_of_one(w))),
-        "KL stands for chi-square: squared weights need the second power of the ratio.",
+        tex(r"\frac{1}{1 + \mathrm{KL}(q \,\Vert\, p(z \mid x))}"),
+        "KL was taken for chi-square: squared weights need the second power of the ratio.",
     )
 )
 
@@ -914,6 +851,10 @@ def gradient_of_bound(w: BernoulliWitness, h: float) -> Array:
     return np.array([moved(h, 0) - moved(-h, 0), moved(0, h) - moved(0, -h)]) / (2 * h)
 
 
+# Means over two noises in sums of 153^2 terms: a tree would take a third of a second for each of them.
+PATH = r"\frac{\partial \log w_k}{\partial z_k}\,\frac{d z_k}{d(\mu, \log\sigma)}"
+SCORE = r"\frac{\partial \log q(z_k)}{\partial(\mu, \log\sigma)}"
+
 J10 = (
     derive(
         "J10",
@@ -922,54 +863,67 @@ J10 = (
         assumptions="z_k = mu + sigma e_k; log w is smooth in z, and its gradient has a second moment; here K = 2",
         source="Tucker, Lawson, Gu and Maddison 2019",
     )
-    .start(given(r"\nabla_{\mu, \log\sigma}\,\mathcal{L}_K", gradient_of_bound), step=4e-3, resolution=1e-3)
+    .start(
+        given(r"\nabla_{\mu, \log\sigma}\,\mathcal{L}_K", gradient_of_bound),
+        why="what trains the encoder; here by differences of the package's bound",
+        step=4e-3,
+        resolution=1e-3,
+    )
     .eq(
         given(
             r"\mathbb{E}\left[\sum_k v_k\,\frac{d \log w_k}{d(\mu, \log\sigma)}\right],\quad v_k = \frac{w_k}{\sum_j w_j}",
             lambda w: both(w, 1, total),
         ),
         "differentiate through z_k = mu + sigma e_k: chain rule",
+        why="each weight counts by its share v_k",
+        needs="log w smooth in z",
         resolution=1e-3,
     )
     .eq(
         given(
-            r"\mathbb{E}\left[\sum_k v_k\,\frac{\partial \log w_k}{\partial z_k}\,\frac{d z_k}{d(\mu, \log\sigma)}\right] - \mathbb{E}\left[\sum_k v_k\,\frac{\partial \log q(z_k)}{\partial(\mu, \log\sigma)}\right]",
+            rf"\mathbb{{E}}\left[\sum_k v_k\,{PATH}\right] - \mathbb{{E}}\left[\sum_k v_k\,{SCORE}\right]",
             lambda w: both(w, 1, in_z) - both(w, 1, in_parameters),
         ),
         "total derivative: through z, and of q itself",
+        why="the first holds the parameters of q fixed, the second z",
         resolution=1e-3,
     )
     .slip(
         "score term added",
-        given("TODO", lambda w: both(w, 1, in_z) + both(w, 1, in_parameters)),
+        given(
+            rf"\mathbb{{E}}\left[\sum_k v_k\,{PATH}\right] + \mathbb{{E}}\left[\sum_k v_k\,{SCORE}\right]",
+            lambda w: both(w, 1, in_z) + both(w, 1, in_parameters),
+        ),
         "the sign of log q is wrong: it stands below in the weight.",
     )
     .eq(
-        given(
-            r"\mathbb{E}\left[\sum_k v_k^2\,\frac{\partial \log w_k}{\partial z_k}\,\frac{d z_k}{d(\mu, \log\sigma)}\right]",
-            lambda w: both(w, 2, in_z),
-        ),
+        given(rf"\mathbb{{E}}\left[\sum_k v_k^2\,{PATH}\right]", lambda w: both(w, 2, in_z)),
         "score term, reparameterized once more: v turns into v^2",
+        why="the score term is the mean of v (1 - v) times the path: subtracting it leaves the square",
+        needs="q a location-scale law",
     )
     .slip(
         "shares not squared",
-        given("TODO", lambda w: both(w, 1, in_z)),
+        given(rf"\mathbb{{E}}\left[\sum_k v_k\,{PATH}\right]", lambda w: both(w, 1, in_z)),
         "the score term was dropped and the shares kept: right for K = 1 only, biased here.",
         real="a published estimator for K > 1; Tucker et al. 2019 show its bias",
     )
     .slip(
         "equal shares",
-        given("TODO", lambda w: both(w, 0, in_z) / 2),
+        given(rf"\mathbb{{E}}\left[\sum_k \tfrac1K\,{PATH}\right]", lambda w: both(w, 0, in_z) / 2),
         "each sample counts the same: that is the gradient of the ELBO.",
     )
     .slip(
         "shares cubed",
-        given("TODO", lambda w: both(w, 3, in_z)),
+        given(rf"\mathbb{{E}}\left[\sum_k v_k^3\,{PATH}\right]", lambda w: both(w, 3, in_z)),
         "the share entered three times: once in the bound, once from the score term.",
     )
     .slip(
         "score term kept",
-        given("TODO", lambda w: both(w, 2, total)),
+        given(
+            rf"\mathbb{{E}}\left[\sum_k v_k^2\,\left({PATH} - {SCORE}\right)\right]",
+            lambda w: both(w, 2, total),
+        ),
         "the score of q was counted again: the square already holds it.",
     )
 )
@@ -1002,6 +956,19 @@ class NoisyGradient:
                 break
         return w
 
+    def scope(self) -> Scope:
+        """p(x, z) with slope a, offset b and noise c; q = N(mu, sigma^2); the posterior N(m, s^2)."""
+        (loc, scale), variance = self.posterior, self.slope**2 + self.noise_variance
+        joint = JointGaussian(
+            {"z": 0, "x": 0}, np.array([0.0, self.offset]), np.array([[1.0, self.slope], [self.slope, variance]])
+        )
+        return Scope(
+            worlds={"p": joint, "q": Law("z", self.q)},
+            observed={"x": self.x},
+            values={"a": self.slope, "b": self.offset, "c": self.noise_variance, "m": loc, "s": scale}
+            | moment_names(self.q),
+        )
+
     @property
     def posterior(self) -> tuple[float, float]:
         """Mean and standard deviation of p(z | x)."""
@@ -1024,7 +991,7 @@ LAW = np.exp(-(NOISE**2) / 2) / np.exp(-(NOISE**2) / 2).sum()
 
 def exact_ratios(w: NoisyGradient, h: float) -> Array:
     """sqrt(K) SNR of the encoder, SNR / sqrt(K) of the decoder, by 1 / S = int e^(-tS) dt with S = sum_k w_k."""
-    draws, log_t = draws_at(h), np.linspace(-30.0, 20.0, 501)  # below, what is left out grows like K^2
+    draws, log_t = round(1 / h), np.linspace(-30.0, 20.0, 501)  # below, what is left out grows like K^2
     t = np.exp(log_t)
     ratio, *slopes = w.parts(NOISE)
     decay = np.exp(-np.outer(t, ratio))
@@ -1062,32 +1029,6 @@ def measured_ratios(w: NoisyGradient, draws: int = 64, n: int = 20_000) -> Estim
     return Estimate(np.abs(snr) * scale, error * scale, n)
 
 
-def limits(w: NoisyGradient) -> Array:
-    ratio, encoder, decoder = w.parts(NOISE)
-    own = LAW @ (ratio * decoder)  # d log p(x) / d offset
-    return np.array(
-        [
-            np.abs(LAW @ (ratio**2 * encoder)) / np.sqrt(LAW @ (ratio * encoder) ** 2),
-            np.abs(own) / np.sqrt(LAW @ (ratio * (decoder - own)) ** 2),
-        ]
-    )
-
-
-def closed_limits(w: NoisyGradient, sign: float = -1.0) -> Array:
-    """p(z|x)^2 / q is a Gaussian of variance tau^2, up to 1 + chi^2."""
-    (loc, scale), q = w.posterior, w.q
-    shift, width = q.loc - loc, 2 * q.scale**2 + sign * scale**2
-    second = q.scale**2 / (scale * np.sqrt(width)) * np.exp(shift**2 / width)  # 1 + chi^2
-    square = second * ((q.scale * scale) ** 2 / width + (shift * scale**2 / width) ** 2)  # E[r^2 (z - m)^2]
-    own = (w.x - w.offset) / (w.slope**2 + w.noise_variance)
-    return np.array(
-        [
-            second * np.abs(shift) / width * scale**2 / np.sqrt(square),
-            np.abs(own) * w.noise_variance / np.abs(w.slope) / np.sqrt(square),
-        ]
-    )
-
-
 PAIR = r"\left(\sqrt{K}\,\mathrm{SNR}_\varphi,\ \mathrm{SNR}_\theta / \sqrt{K}\right)"
 
 J20 = (
@@ -1108,55 +1049,65 @@ J20 = (
     .eq(
         given(PAIR + r" \text{ by } \tfrac{1}{S} = \int_0^\infty e^{-tS}\,dt,\quad S = \sum_k w_k", exact_ratios),
         "the e^(-t w_k) are independent: two integrals are left",
-        step=1 / 256,
+        why="exact for every K",
+        step=1 / 256,  # so large a K that terms of order 1/K^2 do not cancel those of order 1/K
         order=1,
         resolution=0.2,
     )
     .slip(
         "ratios do not change with K",
-        given("TODO", lambda w, h: exact_ratios(w, h) * np.array([h**0.5, h**-0.5])),
+        given(
+            r"\left(\mathrm{SNR}_\varphi,\ \mathrm{SNR}_\theta\right) \text{ by the same two integrals}",
+            lambda w, h: exact_ratios(w, h) * np.array([h**0.5, h**-0.5]),
+        ),
         "both ratios were taken to be the same for every K: the factors sqrt K are missing.",
     )
     .slip(
         "deviation does not fall",
-        given("TODO", lambda w, h: exact_ratios(w, h) * np.array([h**-0.5, 1.0])),
+        given(
+            r"\left(K\,\mathrm{SNR}_\varphi,\ \mathrm{SNR}_\theta / \sqrt{K}\right) \text{ by the same two integrals}",
+            lambda w, h: exact_ratios(w, h) * np.array([h**-0.5, 1.0]),
+        ),
         "only the mean of the encoder's gradient was taken to fall: its deviation falls like 1/sqrt K.",
     )
     .eq(
-        given(
-            r"\left(\frac{\lvert \mathbb{E}[r\,\partial_\varphi r] \rvert}{\sqrt{\mathbb{E}[(\partial_\varphi r)^2]}},\ \frac{\lvert \partial_\theta \log p(x) \rvert}{\sqrt{\mathbb{E}[r^2 (\partial_\theta \log w - \partial_\theta \log p(x))^2]}}\right),\quad r = w / p(x)",
-            limits,
+        tex(
+            r"\left(\frac{|\mathbb{E}_q[r^2 g]|}{\sqrt{\mathbb{E}_q[r^2 g^2]}},\ \frac{|t|}{\sqrt{\mathbb{E}_q[r^2\,(h - t)^2]}}\right),\quad r = \frac{p(z \mid x)}{q(z)},\quad g = \tfrac{a}{c}\,(x - a z - b) - z,\quad t = \mathbb{E}_q[r h],\quad h = \tfrac1c\,(x - a z - b)"
         ),
         "mean: gradient of J3, order 1/K; deviation: order 1/sqrt K",
+        why="g and h are the slopes of log w for encoder and decoder, t that of log p(x)",
+        needs="r and its gradient have third moments",
     )
     .slip(
         "gradient of the variance, without 1/2",
-        given("TODO", lambda w: limits(w) * np.array([2.0, 1.0])),
+        tex(
+            r"\left(\frac{2\,|\mathbb{E}_q[r^2 g]|}{\sqrt{\mathbb{E}_q[r^2 g^2]}},\ \frac{|t|}{\sqrt{\mathbb{E}_q[r^2\,(h - t)^2]}}\right)"
+        ),
         "the 1/2 of the bias (J3) was lost on the way.",
     )
     .slip(
         "mean not taken off",
-        given("TODO", lambda w: np.array([limits(w)[0], _without_centering(w)])),
-        "the second moment of the decoder's gradient stands for its variance.",
+        tex(
+            r"\left(\frac{|\mathbb{E}_q[r^2 g]|}{\sqrt{\mathbb{E}_q[r^2 g^2]}},\ \frac{|t|}{\sqrt{\mathbb{E}_q[r^2 h^2]}}\right)"
+        ),
+        "the second moment of the decoder's gradient was taken for its variance.",
     )
     .eq(
-        given(
-            r"\left(\tfrac12 \lvert \partial_\varphi \chi^2 \rvert\,s^2 / \sqrt{A},\ \lvert \partial_\theta \log p(x) \rvert\,\tfrac{c}{\lvert a \rvert} / \sqrt{A}\right),\quad A = \mathbb{E}_q[r^2 (z - m)^2]",
-            closed_limits,
+        tex(
+            r"\left(\frac{C\,|\mu - m|\,s^2}{v \sqrt{A}},\ \frac{|x - b|\,c}{(a^2 + c)\,|a| \sqrt{A}}\right),\quad A = C\,\left[\frac{\sigma^2 s^2}{v} + \frac{(\mu - m)^2 s^4}{v^2}\right],\quad C = \frac{\sigma^2}{s \sqrt{v}} e^{(\mu - m)^2 / v},\quad v = 2\sigma^2 - s^2"
         ),
         "linear-Gaussian: posterior N(m, s^2), log w quadratic in z",
+        why="p(z|x)^2 / q is C times a Gaussian; C = 1 + chi-square, and A is its second moment about m",
+        needs="v > 0",
     )
     .slip(
         "widths added",
-        given("TODO", lambda w: closed_limits(w, sign=1.0)),
-        "2 sigma^2 + s^2 stands for 2 sigma^2 - s^2: p(z|x)^2 / q divides by q.",
+        tex(
+            r"\left(\frac{C\,|\mu - m|\,s^2}{v \sqrt{A}},\ \frac{|x - b|\,c}{(a^2 + c)\,|a| \sqrt{A}}\right),\quad v = 2\sigma^2 + s^2"
+        ),
+        "2 sigma^2 + s^2 was taken for 2 sigma^2 - s^2: p(z|x)^2 / q divides by q.",
     )
 )
-
-
-def _without_centering(w: NoisyGradient) -> Any:
-    ratio, _, decoder = w.parts(NOISE)
-    return np.abs(LAW @ (ratio * decoder)) / np.sqrt(LAW @ (ratio * decoder) ** 2)
 
 
 # ------------------------------------------------------------------------------ annealed importance sampling, J13, J14
@@ -1191,13 +1142,12 @@ class AnnealedTable:
 
     @property
     def paths(self) -> Array:
-        """All (z_0, ..., z_(T-1)), (states^T, T)."""
-        steps = len(self.temperatures) - 1
-        return np.indices((self.model.prior.size,) * steps).reshape(steps, -1).T
+        """All (z_1, ..., z_T), (states^T, T); z_t is where the chain is weighed for the t-th time."""
+        return tuples(self.model.prior.size, len(self.temperatures) - 1)
 
     @property
     def log_weights(self) -> Array:
-        """log w = sum_t log f_t(z_(t-1)) / f_(t-1)(z_(t-1)) of each path."""
+        """log w = sum_t log f_t(z_t) / f_(t-1)(z_t) of each path."""
         ratios = np.diff(self.log_f, axis=0)  # (T, states)
         return sum(ratios[t][z] for t, z in enumerate(self.paths.T))
 
@@ -1209,14 +1159,84 @@ class AnnealedTable:
         return self.model.log_prior(z[0]) + sum(moves)
 
     def backward(self, start: Array) -> Array:
-        """The same from z_(T-1) drawn from `start`, (states,), downwards: each move reversed."""
+        """The same from z_T drawn from `start`, (states,), downwards: each move reversed."""
         z = self.paths.T
         moves = (np.log(self.moves(t, reverse=True)[z[t], z[t - 1]]) for t in range(1, len(z)))
         return np.log(start)[z[-1]] + sum(moves)
 
-    @property
-    def posterior(self) -> Array:
-        return self.model.posterior(self.x).probs
+    def scope(self) -> Scope:
+        """f_t(z); the move M_t(z' | z), its reverse R_t(z' | z), and G(z' | z), which accepts every proposal; paths
+        z = (z_1, ..., z_T) with their laws F, forward, and B, backward from the posterior.
+        """
+        steps, number = len(self.temperatures) - 1, self.model.prior.size
+        states, paths = States.count(number), States(self.paths)
+
+        def move(tables: Array) -> Conditional:
+            return Conditional("new", ("old",), lambda old: Categorical(np.log(tables)[old.astype(int)]))
+
+        tables = np.stack([self.moves(t) for t in range(1, steps + 1)])
+        reversed_tables = np.stack([self.moves(t, reverse=True) for t in range(1, steps + 1)])
+        return Scope(
+            worlds={
+                "p": Table(("s", "x"), self.model.joint),
+                "f_": lambda t: Unnormalized(self.log_f, t + 1),
+                "M_": lambda t: Moves(tables, t),
+                "R_": lambda t: Moves(reversed_tables, t),
+                "G": move(self.proposals[0] @ self.proposals[1]),
+                "F": Paths(self.forward, paths, number),
+                "B": Paths(self.backward(self.model.posterior(self.x).probs), paths, number),
+            },
+            observed={"x": self.x},
+            values={"T": steps},
+            spaces={"z": paths, "s": states},
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Unnormalized:
+    """f_t(z) for t of any shape; log_f of shape (T + 1, states)."""
+
+    log_f: Array
+    t: Array
+    variables = ("s",)
+
+    def log_prob(self, targets: Any, givens: Any, rule: Any) -> Array:
+        return self.log_f[self.t, targets["s"].data.astype(int)]
+
+    def space(self, target: str, givens: Any) -> States:
+        return States.count(self.log_f.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """The law of the next state under the t-th of several transition tables, (T, states, states)."""
+
+    tables: Array
+    t: Array
+    variables = ("new", "old")
+
+    def log_prob(self, targets: Any, givens: Any, rule: Any) -> Array:
+        return np.log(self.tables[self.t, givens["old"].data.astype(int), targets["new"].data.astype(int)])
+
+    def space(self, target: str, givens: Any) -> States:
+        return States.count(self.tables.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """A law of the path z = (z_1, ..., z_T): one log-probability for each of all paths."""
+
+    log_probs: Array
+    every: States
+    number: int  # of states
+    variables = ("z",)
+
+    def log_prob(self, targets: Any, givens: Any, rule: Any) -> Array:
+        z = np.moveaxis(targets["z"].data.astype(int), -1, 0)
+        return self.log_probs[np.ravel_multi_index(tuple(z), (self.number,) * len(z))]
+
+    def space(self, target: str, givens: Any) -> States:
+        return self.every
 
 
 def metropolis_hastings(proposal: Array, log_f: Array) -> Array:
@@ -1227,24 +1247,14 @@ def metropolis_hastings(proposal: Array, log_f: Array) -> Array:
     return table + np.diag(1 - table.sum(axis=1))
 
 
-def step_by_step(w: AnnealedTable, start: Array | None = None, **kind: Any) -> Any:
-    """E[w] as a product of tables: weigh, move, weigh, ..., weigh. `kind`: what is wrong with it."""
-    mass = np.exp(w.log_f[0]) if start is None else start
+def greedy(w: AnnealedTable) -> Any:
+    """E[w] with a kernel that stays where the next weight would fall."""
     ratios = np.exp(np.diff(w.log_f, axis=0))
-    first = 0 if start is None else 1
-    late, accept, ahead = kind.get("late", False), kind.get("accept", True), kind.get("ahead", 0)
-    for t in range(first, len(ratios)):
-        move = w.moves(t + ahead, accept=accept)
-        if late:
-            mass = (mass @ w.moves(t + 1) if t + 1 < len(ratios) else mass) * ratios[t]
-        else:
-            mass = (mass @ move if t else mass) * ratios[t]
+    mass = np.exp(w.log_f[0]) * ratios[0]
+    for t in range(1, len(ratios)):
+        table = np.where(ratios[t][None, :] > ratios[t][:, None], w.moves(t), 0.0)
+        mass = (mass @ (table + np.diag(1 - table.sum(axis=1)))) * ratios[t]
     return mass.sum()
-
-
-def after_first(w: AnnealedTable) -> Any:
-    """The same from f_1 on: the first weight has cancelled f_0."""
-    return step_by_step(w, start=np.exp(w.log_f[1]))
 
 
 J13 = (
@@ -1252,98 +1262,62 @@ J13 = (
         "J13",
         "annealed importance sampling is unbiased",
         AnnealedTable.draw,
-        assumptions="z_0 from f_0; the move T_t leaves f_t invariant; it need not mix",
+        assumptions="z_1 from f_0; the move M_t leaves f_t invariant; it need not mix",
         source="Neal 2001, section 2",
     )
     .start(
-        given(
-            r"\mathbb{E}\left[w\right],\quad w = \prod_{t=1}^{T} \frac{f_t(z_{t-1})}{f_{t-1}(z_{t-1})}",
-            lambda w: np.exp(w.forward) @ np.exp(w.log_weights),
-        )
+        tex(r"\mathbb{E}_F\left[w\right],\quad w = \prod_{t=1}^T \frac{f_t(z_t)}{f_{t-1}(z_t)}"),
+        why="what a run estimates; F is the law of its path",
+        needs="z_1 from f_0",
     )
     .eq(
-        given(
-            r"\sum_{z_0, \ldots, z_{T-1}} f_0(z_0)\,\frac{f_1(z_0)}{f_0(z_0)}\,T_1(z_0, z_1)\,\frac{f_2(z_1)}{f_1(z_1)} \cdots",
-            step_by_step,
+        tex(
+            r"\sum_z f_0(z_1) \left[\prod_{t=1}^{T-1} M_t(z_{t+1} \mid z_t)\right] \prod_{t=1}^T \frac{f_t(z_t)}{f_{t-1}(z_t)}"
         ),
-        "write the mean out in the order of the walk",
+        "write the mean out: a sum over all paths",
+        why="weigh at z_t, then move from z_t to z_{t+1}",
     )
     .slip(
         "move before weighing",
-        given("TODO", lambda w: step_by_step(w, late=True)),
+        tex(
+            r"\sum_z f_0(z_1) \left[\prod_{t=1}^{T-1} M_t(z_{t+1} \mid z_t)\,\frac{f_t(z_{t+1})}{f_{t-1}(z_{t+1})}\right] \frac{f_T(z_T)}{f_{T-1}(z_T)}"
+        ),
         "the chain moved first and was weighed at its new place: f_t is then not what it came from.",
     )
     .slip(
         "no acceptance step",
-        given("TODO", lambda w: step_by_step(w, accept=False)),
-        "every proposal was accepted: the moves then do not leave f_t invariant.",
+        tex(
+            r"\sum_z f_0(z_1) \left[\prod_{t=1}^{T-1} G(z_{t+1} \mid z_t)\right] \prod_{t=1}^T \frac{f_t(z_t)}{f_{t-1}(z_t)}"
+        ),
+        "every proposal was accepted: the moves G then do not leave f_t invariant.",
     )
     .slip(
         "move for the next temperature",
-        given("TODO", lambda w: step_by_step(w, ahead=1)),
+        tex(
+            r"\sum_z f_0(z_1) \left[\prod_{t=1}^{T-1} M_{t+1}(z_{t+1} \mid z_t)\right] \prod_{t=1}^T \frac{f_t(z_t)}{f_{t-1}(z_t)}"
+        ),
         "the move leaves f_(t+1) invariant, but the chain has been weighed up to f_t only.",
     )
     .slip(
         "step size tuned on the way",
-        given("TODO", lambda w: _greedy(w)),
+        given(r"\mathbb{E}\left[w\right] \text{ of chains that move only where that raises the next weight}", greedy),
         "the kernel listened to the chain: here it moves only where that raises the weight.",
     )
     .eq(
-        given(r"\sum_{z_0, \ldots, z_{T-1}} f_1(z_0)\,T_1(z_0, z_1)\,\frac{f_2(z_1)}{f_1(z_1)} \cdots", after_first),
+        tex(r"\sum_z f_1(z_1) \prod_{t=1}^{T-1} M_t(z_{t+1} \mid z_t)\,\frac{f_{t+1}(z_{t+1})}{f_t(z_{t+1})}"),
         "the weight turns f_0 into f_1, where the chain stands",
+        why="f_0 cancels",
+        needs="weigh before the move",
     )
     .eq(
-        given(r"\sum_{z_{T-1}} f_T(z_{T-1})", lambda w: np.exp(w.log_f[-1]).sum()),
-        "T_1 keeps f_1, the weight makes it f_2, ..., f_T",
+        tex(r"\sum_s f_T(s)"),
+        "M_1 keeps f_1, the weight makes it f_2, ..., f_T",
+        why="the sums are taken from the left: those over z_1, then z_2, ...",
+        needs="each M_t keeps f_t",
     )
-    .slip("normalized f", given("1", lambda w: 1.0), "f_T was normalized: its sum is what is sought.")
-    .eq(given(r"p(x)", lambda w: np.exp(w.model.log_evidence(w.x))), "sum rule: f_T(z) = p(x,z)")
+    .slip("normalized f", tex("1"), "f_T was normalized: its sum is what is sought.")
+    .eq(tex(r"p(x)"), "sum rule: f_T(z) = p(x,z)")
 )
-
-
-def _greedy(w: AnnealedTable) -> Any:
-    """E[w] with a kernel that stays where the next weight would fall."""
-    mass = np.exp(w.log_f[0])
-    ratios = np.exp(np.diff(w.log_f, axis=0))
-    for t in range(len(ratios)):
-        if t:
-            better = ratios[t][None, :] > ratios[t][:, None]
-            table = np.where(better, w.moves(t), 0.0)
-            mass = mass @ (table + np.diag(1 - table.sum(axis=1)))
-        mass = mass * ratios[t]
-    return mass.sum()
-
-
-def path_gap(w: AnnealedTable, upper: bool = False) -> Any:
-    """KL between the laws of paths: forward to backward below log p(x), backward to forward above."""
-    forward, backward = Categorical(w.forward), Categorical(w.backward(w.posterior))
-    return kl_divergence(backward, forward) if upper else kl_divergence(forward, backward)
-
-
-def evidence_of(w: AnnealedTable) -> Any:
-    return w.model.log_evidence(w.x)
-
-
-def temperature_by_temperature(w: AnnealedTable, late: bool = False) -> Any:
-    """sum_t E[log f_t / f_(t-1)], with the law of the chain at each step."""
-    law, total, ratios = w.model.prior, 0.0, np.diff(w.log_f, axis=0)
-    for t, ratio in enumerate(ratios):
-        if late:
-            law = law @ w.moves(t + 1) if t + 1 < len(ratios) else law
-        elif t:
-            law = law @ w.moves(t)
-        total += law @ ratio
-    return total
-
-
-def end_of_forward(w: AnnealedTable) -> Array:
-    """Law of the last state of the forward chain."""
-    last = w.paths[:, -1]
-    return np.array([np.exp(w.forward)[last == z].sum() for z in range(w.model.prior.size)])
-
-
-def mean_backward(start: Callable[[AnnealedTable], Array]) -> Callable[[AnnealedTable], Any]:
-    return lambda w: np.exp(w.backward(start(w))) @ w.log_weights
 
 
 J14 = (
@@ -1351,67 +1325,74 @@ J14 = (
         "J14",
         "log p(x) between a forward and a backward chain",
         AnnealedTable.draw,
-        assumptions="as J13; backward from an exact posterior sample, each move reversed",
+        assumptions="as J13; F: forward; B: backward from an exact posterior sample, each move reversed",
         source="Grosse, Ghahramani and Adams 2015; Grosse, Ancha and Roy 2016",
     )
-    .start(given(r"\mathbb{E}_{\text{forward}}\left[\log w\right]", lambda w: np.exp(w.forward) @ w.log_weights))
+    .start(
+        tex(r"\mathbb{E}_F\left[\log w\right],\quad w = \prod_{t=1}^T \frac{f_t(z_t)}{f_{t-1}(z_t)}"),
+        why="what a forward run reports",
+    )
     .eq(
-        given(
-            r"\sum_t \mathbb{E}_{\text{forward}}\left[\log \frac{f_t(z_{t-1})}{f_{t-1}(z_{t-1})}\right]",
-            temperature_by_temperature,
-        ),
+        tex(r"\sum_{t=1}^T \mathbb{E}_F\left[\log \frac{f_t(z_t)}{f_{t-1}(z_t)}\right]"),
         "the logarithm of a product; expectation is linear",
+        why="one number for each temperature",
     )
     .slip(
         "move before weighing",
-        given("TODO", lambda w: temperature_by_temperature(w, late=True)),
+        tex(
+            r"\sum_{t=1}^{T-1} \mathbb{E}_F\left[\log \frac{f_t(z_{t+1})}{f_{t-1}(z_{t+1})}\right] + \mathbb{E}_F\left[\log \frac{f_T(z_T)}{f_{T-1}(z_T)}\right]"
+        ),
         "the chain moved first and was weighed at its new place.",
     )
     .eq(
-        given(
-            r"\log p(x) - \mathrm{KL}(\text{forward} \,\Vert\, \text{backward})", lambda w: evidence_of(w) - path_gap(w)
-        ),
-        "on every path w = p(x) backward / forward",
+        tex(r"\log p(x) - \mathrm{KL}(F \,\Vert\, B)"),
+        "on every path w = p(x) B / F",
+        why="an ELBO over paths",
+        needs="each move keeps its f_t, and is reversed on the way back",
     )
     .slip(
         "KL swapped",
-        given("TODO", lambda w: evidence_of(w) - path_gap(w, upper=True)),
-        "KL(backward || forward) stands below: the forward chain is averaged forward.",
+        tex(r"\log p(x) - \mathrm{KL}(B \,\Vert\, F)"),
+        "KL(backward || forward) was subtracted: the forward chain is averaged forward.",
     )
-    .le(given(r"\log p(x)", evidence_of), "KL is never negative", gap=path_gap)
+    .le(
+        tex(r"\log p(x)"),
+        "KL is never negative",
+        why="the lower side",
+        gap=tex(r"\mathrm{KL}(F \,\Vert\, B)"),
+    )
     .slip(
         "above instead of below",
         says="the forward chain was taken for an upper bound: its logarithm is too small on average.",
         relation=">=",
     )
     .le(
-        given(
-            r"\log p(x) + \mathrm{KL}(\text{backward} \,\Vert\, \text{forward})",
-            lambda w: evidence_of(w) + path_gap(w, upper=True),
-        ),
+        tex(r"\log p(x) + \mathrm{KL}(B \,\Vert\, F)"),
         "KL is never negative",
-        gap=lambda w: path_gap(w, upper=True),
+        why="the upper side",
+        gap=tex(r"\mathrm{KL}(B \,\Vert\, F)"),
     )
     .eq(
-        given(
-            r"\mathbb{E}_{\text{backward}}\left[\log w\right],\quad z_{T-1} \sim p(z \mid x)",
-            mean_backward(lambda w: w.posterior),
-        ),
-        "w = p(x) backward / forward, now averaged backward",
+        tex(r"\mathbb{E}_B\left[\log w\right]"),
+        "w = p(x) B / F, now averaged backward",
+        why="what a backward run reports",
+        needs="z_T an exact sample of p(z | x)",
     )
     .slip(
         "backward from the prior",
-        given("TODO", mean_backward(lambda w: w.model.prior)),
+        tex(r"\sum_z f_0(z_T) \left[\prod_{t=1}^{T-1} R_t(z_t \mid z_{t+1})\right] \log w"),
         "the backward chain started at the prior: it must start at an exact posterior sample.",
     )
     .slip(
         "backward from where the forward chain ended",
-        given("TODO", mean_backward(end_of_forward)),
+        tex(
+            r"\sum_s \mathbb{E}_F\left[\mathbb{1}[z_T = s]\right] \sum_z \mathbb{1}[z_T = s] \left[\prod_{t=1}^{T-1} R_t(z_t \mid z_{t+1})\right] \log w"
+        ),
         "the end of a forward chain was taken for an exact posterior sample: no bound from above then.",
     )
     .slip(
         "logarithm outside",
-        given("TODO", lambda w: -np.log(np.exp(w.backward(w.posterior)) @ np.exp(-w.log_weights))),
+        tex(r"-\log \mathbb{E}_B\left[\tfrac1w\right]"),
         "the mean of 1/w was taken before the logarithm: that gives log p(x), not what a chain reports.",
     )
 )

@@ -7,7 +7,6 @@ over the data of the bound is -(D + R). Most lines are sums over tables: a table
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -15,12 +14,9 @@ from scipy.special import logsumexp
 from vaelib.derivation import derive
 from vaelib.distributions import Categorical, MultivariateNormal, Normal, kl_divergence
 from vaelib.elbo import elbo
-from vaelib.estimate import Estimate
-from vaelib.formula import given, tex
-from vaelib.formula.scope import Scope
-from vaelib.formula.worlds import Conditional, Law, Mixture, Table
+from vaelib.formula import KL, E, Map, Parameter, Scope, given, symbols, tex, vector
+from vaelib.formula.worlds import Conditional, JointGaussian, Law, Mixture, Table
 from vaelib.models import LinearGaussian
-from vaelib.quadrature import gauss_hermite, gauss_legendre
 from vaelib.witnesses import (
     LinearWitness,
     away_from_zero,
@@ -74,38 +70,17 @@ class Codes:
         """The aggregate posterior: the code of an example that was picked at random."""
         return self.codes.mean(axis=0)
 
-    @property
-    def rate(self) -> float:
-        """1/N sum_n KL(q(z | x_n) || p(z))."""
-        return float(np.mean(kl_table(self.codes, self.prior)))
-
-    @property
-    def information(self) -> float:
-        """I(n; z) as a difference of entropies: what the code says about which example it was."""
-        return float(entropy_table(self.aggregate) - np.mean(entropy_table(self.codes)))
-
-    @property
-    def which(self) -> Array:
-        """q(n | z): which example, when the code is known; (N, K), columns sum to one."""
-        return self.codes / (self.size * self.aggregate)
-
     def scope(self) -> Scope:
-        """The codes q(z | x_n) of the examples, their mean, and the prior."""
+        """The codes q(z | x_n) of the examples, their mean, which example q(n | z) it was, and the prior."""
         return Scope(
             worlds={
-                "q": Conditional("z", ("x",), lambda x: Categorical(np.log(self.codes[x]))),
+                "q": Table(("x", "z"), self.codes / self.size),
                 r"\bar q": Table(("z",), self.aggregate),
                 "p": Table(("z",), self.prior),
             },
-            values={"x": np.arange(self.size), "N": self.size},
+            values={"x": np.arange(self.size), "N": self.size, "K": self.prior.size},
             ranges={"n": self.size},
         )
-
-
-def four_logarithms(w: Codes) -> float:
-    """1/N sum_n E_{q_n}[log q_n - log aggregate + log aggregate - log p]."""
-    a = np.log(w.aggregate)
-    return float(np.mean(np.sum(w.codes * (np.log(w.codes) - a + a - np.log(w.prior)), axis=1)))
 
 
 def surgery_in_package(w: Codes) -> float:
@@ -122,18 +97,21 @@ K1 = (
         assumptions="each example has weight 1/N; every q(z | x_n) is 0 wherever p(z) is",
         source="Hoffman and Johnson 2016, equation (7)",
     )
-    .start(tex(r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, p(z))"))
+    .start(tex(r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, p(z))"), why="the rate, which training pays")
     .eq(
         tex(
             r"\tfrac1N \sum_n \mathbb{E}_{q(z \mid x_n)}\left[\log\tfrac{q(z \mid x_n)}{\bar q(z)} + \log\tfrac{\bar q(z)}{p(z)}\right]"
         ),
         "add and subtract log q̄(z), the mean code",
+        why="q̄ is what the decoder meets",
+        needs="q̄ > 0 wherever a code is",
     )
     .eq(
         tex(
             r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, \bar q(z)) + \mathbb{E}_{\bar q}\left[\log\tfrac{\bar q(z)}{p(z)}\right]"
         ),
         "linear; the second logarithm is free of n",
+        why="the mean over n and q(z | x_n) is the mean under q̄",
     )
     .slip(
         "mean under the prior",
@@ -147,6 +125,7 @@ K1 = (
             r"I(n; z) + \mathrm{KL}(\bar q \,\Vert\, p), \quad I(n; z) = \mathrm{H}(\bar q) - \tfrac1N \sum_n \mathrm{H}(q(z \mid x_n))"
         ),
         "the mean KL to the mean is mutual information",
+        why="two jobs of the rate, two names",
     )
     .slip(
         "marginal KL swapped",
@@ -177,7 +156,9 @@ K1 = (
     .le(
         tex(r"\log N + \mathrm{KL}(\bar q \,\Vert\, p)"),
         "to name one of N examples takes log N nats",
-        gap=lambda w: np.sum(w.aggregate * entropy_table(w.which.T)),
+        why="a limit that no encoder escapes: I = log N - H(n | z)",
+        needs="weights 1/N",
+        gap=tex(r"\mathbb{E}_{\bar q}[\mathrm{H}(q(n \mid z))]"),
     )
     .slip(
         "log N reached",
@@ -186,9 +167,7 @@ K1 = (
     )
     .slip(
         "log of the number of states",
-        given(
-            r"\log K + \mathrm{KL}(\bar q \,\Vert\, p)", lambda w: np.log(w.prior.size) + kl_table(w.aggregate, w.prior)
-        ),
+        tex(r"\log K + \mathrm{KL}(\bar q \,\Vert\, p)"),
         "the states of z were counted, not the examples: that bounds I too, but misses by another gap.",
     )
 )
@@ -232,41 +211,6 @@ class GaussianCodes:
         )
 
 
-def gaussian_information(w: GaussianCodes) -> Estimate:
-    """H(aggregate) by Gauss-Legendre panels, less the mean of 1/2 log(2 pi e s_n^2)."""
-
-    def integrand(z: Array) -> Array:
-        log_aggregate = w.log_aggregate(z)
-        return -np.exp(log_aggregate) * log_aggregate
-
-    return gauss_legendre(integrand, -14.0, 14.0) - np.mean(0.5 * (LOG_2PI + 1) + np.log(w.scale))
-
-
-def information_from_examples(w: GaussianCodes) -> Estimate:
-    """log N - E_aggregate[H(q(n | z))]: how far a code narrows down which example it was."""
-
-    def integrand(z: Array) -> Array:
-        log_which = w.log_codes(z) - logsumexp(w.log_codes(z), axis=1, keepdims=True)
-        return -np.exp(w.log_aggregate(z)) * np.sum(np.exp(log_which) * log_which, axis=1)
-
-    return np.log(w.loc.size) - gauss_legendre(integrand, -14.0, 14.0)
-
-
-def aggregate_to_prior(w: GaussianCodes, mixture: float = 1.0) -> Estimate:
-    """The integral of aggregate (log aggregate - log p); `mixture` multiplies the density inside the logarithm."""
-
-    def integrand(z: Array) -> Array:
-        log_aggregate = w.log_aggregate(z)
-        return np.exp(log_aggregate) * (np.log(mixture) + log_aggregate - w.prior.log_prob(z))
-
-    return gauss_legendre(integrand, -14.0, 14.0)
-
-
-def moment_matched(w: GaussianCodes) -> Normal:
-    variance = np.mean(w.scale**2 + w.loc**2) - np.mean(w.loc) ** 2
-    return Normal(float(np.mean(w.loc)), float(np.sqrt(variance)))
-
-
 K2 = (
     derive(
         "K2",
@@ -278,29 +222,30 @@ K2 = (
     .start(
         tex(
             r"\tfrac1N \sum_n \left[\log\tfrac{s}{\sigma_n} + \tfrac{\sigma_n^2 + (\mu_n - m)^2}{2 s^2} - \tfrac12\right]"
-        )
+        ),
+        why="the mean KL of Gaussian codes in closed form (E1)",
     )
     .eq(
         tex(r"\tfrac1N \sum_n \int q_n(z) \left[\log\tfrac{q_n(z)}{\bar q(z)} + \log\tfrac{\bar q(z)}{p(z)}\right] dz"),
         "definition of KL; add and subtract log q̄(z)",
+        why="as in K1, but q̄ has no closed form",
     )
     .eq(
         tex(r"\mathrm{H}(\bar q) - \tfrac1N \sum_n \tfrac12 \log(2\pi e \sigma_n^2) + \mathrm{KL}(\bar q \,\Vert\, p)"),
         "mean KL to the mixture = entropy less mean entropy",
+        why="the entropy of each code is known, that of the mixture is an integral",
     )
     .slip(
         "Gaussian aggregate",
-        given("TODO", lambda w: gaussian_information(w) + kl_divergence(moment_matched(w), w.prior)),
+        tex(
+            r"\mathrm{H}(\bar q) - \tfrac1N \sum_n \tfrac12 \log(2\pi e \sigma_n^2) + \mathrm{KL}(N(\bar\mu, \bar v) \,\Vert\, p), \quad \bar v = \tfrac1N \sum_n (\sigma_n^2 + \mu_n^2) - \bar\mu^2, \quad \bar\mu = \tfrac1N \sum_n \mu_n"
+        ),
         "the mixture was replaced by a Gaussian of its mean and variance: that loses its bumps.",
     )
     .slip(
         "averaged parameters",
-        given(
-            "TODO",
-            lambda w: (
-                gaussian_information(w)
-                + kl_divergence(Normal(float(w.loc.mean()), float(np.sqrt(np.mean(w.scale**2)))), w.prior)
-            ),
+        tex(
+            r"\mathrm{H}(\bar q) - \tfrac1N \sum_n \tfrac12 \log(2\pi e \sigma_n^2) + \mathrm{KL}(N(\bar\mu, \bar v) \,\Vert\, p), \quad \bar v = \tfrac1N \sum_n \sigma_n^2, \quad \bar\mu = \tfrac1N \sum_n \mu_n"
         ),
         "means and variances of the codes were averaged: a mixture averages the densities.",
     )
@@ -312,10 +257,14 @@ K2 = (
     .eq(
         tex(r"\log N - \mathbb{E}_{\bar q}[\mathrm{H}(q(n \mid z))] + \mathrm{KL}(\bar q \,\Vert\, p)"),
         "mutual information is symmetric: which n, given z?",
+        why="H(q(n | z)) is the doubt that a code leaves about its example",
+        needs="weights 1/N",
     )
     .slip(
         "sum instead of mixture",
-        given("TODO", lambda w: information_from_examples(w) + aggregate_to_prior(w, mixture=w.loc.size)),
+        tex(
+            r"\log N - \mathbb{E}_{\bar q}[\mathrm{H}(q(n \mid z))] + \mathbb{E}_{\bar q}\left[\log\tfrac{N\,\bar q(z)}{p(z)}\right]"
+        ),
         "the codes were added up without the 1/N: then q̄ integrates to N.",
     )
     .slip(
@@ -354,10 +303,6 @@ class CodesAndPriors:
     def aggregate(self) -> Array:
         return self.codes.mean(axis=0)
 
-    def rate_under(self, prior: Array) -> float:
-        """1/N sum_n KL(q(z | x_n) || prior)."""
-        return float(np.mean(kl_table(self.codes, prior)))
-
     def members(self) -> list[Scope]:
         """The codes q(z | x_n) and their mean, with each of the priors."""
         size = len(self.codes)
@@ -368,16 +313,11 @@ class CodesAndPriors:
                     r"\bar q": Table(("z",), self.aggregate),
                     "p": Table(("z",), prior),
                 },
-                values={"x": np.arange(size), "N": size},
-                ranges={"n": size},
+                values={"x": np.arange(size), "N": size, "K": self.aggregate.size},
+                ranges={"n": size, "m": size},
             )
             for prior in self.priors
         ]
-
-
-def geometric_mean(w: CodesAndPriors) -> Array:
-    product = np.exp(np.mean(np.log(w.codes), axis=0))
-    return product / product.sum()
 
 
 K3 = (
@@ -388,43 +328,44 @@ K3 = (
         assumptions="the codes are held fixed; any prior may be chosen",
         source="Tomczak and Welling 2018, section 2; Hoffman and Johnson 2016",
     )
-    .start(tex(r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, p) \quad \forall p"))
+    .start(
+        tex(r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, p) \quad \forall p"),
+        why="the rate under any prior: what a learned prior may lower",
+    )
     .eq(
         tex(r"-\tfrac1N \sum_n \mathrm{H}(q(z \mid x_n)) - \mathbb{E}_{\bar q}[\log p(z)]"),
         "only the cross-entropy depends on p, through q̄",
+        why="p meets the codes only through their mean",
     )
     .eq(
-        given(
-            r"I(n; z) + \mathrm{KL}(\bar q \,\Vert\, p)",
-            lambda w: entropy_table(w.aggregate) - np.mean(entropy_table(w.codes)) + kl_table(w.aggregate, w.priors),
+        tex(
+            r"I(n; z) + \mathrm{KL}(\bar q \,\Vert\, p), \quad I(n; z) = \mathrm{H}(\bar q) - \tfrac1N \sum_n \mathrm{H}(q(z \mid x_n))"
         ),
         "add and subtract H(q̄)",
+        why="one term holds p",
     )
     .slip(
         "minus the marginal KL",
-        given(
-            r"I(n; z) - \mathrm{KL}(\bar q \,\Vert\, p)",
-            lambda w: entropy_table(w.aggregate) - np.mean(entropy_table(w.codes)) - kl_table(w.aggregate, w.priors),
-        ),
+        tex(r"I(n; z) - \mathrm{KL}(\bar q \,\Vert\, p)"),
         "the marginal KL is subtracted: a prior that misses the codes costs extra.",
     )
     .ge(
         tex(r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, \bar q)"),
         "KL(q̄ ‖ p) is never negative, and 0 at p = q̄",
-        gap=lambda w: kl_table(w.aggregate, w.priors),
+        why="so q̄ is the best prior, and I is what it still pays",
+        gap=tex(r"\mathrm{KL}(\bar q \,\Vert\, p)"),
         equality=CodesAndPriors.draw_best,
     )
     .slip(
         "geometric mean",
-        given(
-            r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, g), \quad g \propto \prod_n q(z \mid x_n)^{1/N}",
-            lambda w: w.rate_under(geometric_mean(w)),
+        tex(
+            r"\tfrac1N \sum_n \mathbb{E}_{q(z \mid x_n)}\left[\log\tfrac{q(z \mid x_n)}{g(z) / G}\right], \quad g(z) = \prod_m q(z \mid x_m)^{1/N}, \quad G = \sum_z g(z)"
         ),
         "logarithms of the codes were averaged: that is best for KL(p || q_n), the other direction.",
     )
     .slip(
         "uniform prior",
-        given("TODO", lambda w: w.rate_under(np.full(w.aggregate.shape, 1 / w.aggregate.size))),
+        tex(r"\log K - \tfrac1N \sum_n \mathrm{H}(q(z \mid x_n))"),
         "the flattest prior was taken to be the cheapest: cheapest is the one that follows the codes.",
     )
     .slip("nothing to pay", tex(r"0"), "the best prior makes the rate vanish: the information I stays to be paid.")
@@ -494,7 +435,7 @@ class Channel:
                 r"\bar q": Table(("z",), self.aggregate),
                 "p": Table(("z", "x"), self.prior[:, None] * self.decoder),
             },
-            values={"H": self.entropy, "R": self.rate, "D": self.distortion, "I": self.information},
+            values={"H": self.entropy, "R": self.rate, "D": self.distortion},
             laws={"x": "q(x)"},
             joint="q",
         )
@@ -507,11 +448,6 @@ def mean_bound(w: Channel) -> float:
     return float(w.data @ elbo(log_likelihood, kl))
 
 
-def decoder_gap(w: Channel) -> float:
-    """E_{q(z)} KL(q(x | z) || p(x | z))."""
-    return float(w.aggregate @ kl_table(w.backward, w.decoder))
-
-
 K4 = (
     derive(
         "K4",
@@ -520,11 +456,13 @@ K4 = (
         assumptions="z depends on x alone; x is discrete, or H is a differential entropy",
         source="Alemi et al. 2018, equation (4)",
     )
-    .start(tex(r"R = \mathbb{E}_{x}\,\mathrm{KL}(q(z \mid x) \,\Vert\, p(z))"))
+    .start(tex(r"R = \mathbb{E}_{x}\,\mathrm{KL}(q(z \mid x) \,\Vert\, p(z))"), why="known in training")
     .ge(
-        given(r"I(x; z) = \mathrm{H}(x) + \mathrm{H}(z) - \mathrm{H}(x, z)", lambda w: w.information),
+        tex(r"\mathrm{H}(x) + \mathrm{H}(z) - \mathrm{H}(x, z)"),
         "R - I = KL(q̄ ‖ p), never negative",
-        gap=lambda w: kl_table(w.aggregate, w.prior),
+        why="the mutual information I(x; z); the prior need not fit the codes",
+        needs="a finite KL",
+        gap=tex(r"\mathrm{KL}(\bar q \,\Vert\, p(z))"),
     )
     .slip(
         "rate below information",
@@ -539,7 +477,9 @@ K4 = (
     .ge(
         tex(r"H - D, \quad D = -\mathbb{E}_{x}\,\mathbb{E}_{q(z \mid x)}[\log p(x \mid z)]"),
         "I = H - H(x|z), and D is at least H(x|z)",
-        gap=decoder_gap,
+        why="the decoder need not fit the codes (Gibbs)",
+        needs="H finite",
+        gap=tex(r"\mathbb{E}_{\bar q}\left[\mathrm{KL}(q(x \mid z) \,\Vert\, p(x \mid z))\right]"),
     )
     .slip("H plus D", tex(r"H + D"), "the distortion was added: it is what stays unknown of x, so it is subtracted.")
     .slip(
@@ -555,20 +495,18 @@ K4 = (
     .eq(
         given(r"H + \mathbb{E}_{x}[\mathcal{L}] + R", lambda w: w.entropy + mean_bound(w) + w.rate),
         "the mean bound is -(D + R): where training stands",
+        why="bound and rate stand in every log file; here the bound is the package's",
     )
     .slip(
         "D minus R",
-        given("TODO", lambda w: w.entropy + (w.rate - w.distortion) + w.rate),
+        tex(r"H + (R - D) + R"),
         "the bound was read as R - D: both count against it, the bound is -(D + R).",
     )
 )
 
 
-def three_divergences(w: Channel, first: Any = None, second: Any = None) -> Array:
-    to_prior = kl_table(w.aggregate, w.prior) if first is None else first(w)
-    to_decoder = decoder_gap(w) if second is None else second(w)
-    return np.array([to_prior, to_decoder, to_prior + to_decoder])
-
+x, z, p, q, q_bar = symbols(r"x z p q \bar{q}")
+to_prior, to_decoder = KL(q_bar, p(z)), E(q_bar, KL(q(x | z), p(x | z)))  # what the prior misses, and the decoder
 
 K5 = (
     derive(
@@ -578,41 +516,52 @@ K5 = (
         assumptions="as K4; all divergences finite",
         source="Alemi et al. 2018, appendix; Hoffman and Johnson 2016",
     )
-    .start(tex(r"\left(R - I,\ I - (H - D),\ R + D - H\right)"))
+    .start(
+        tex(
+            r"\left(R - I,\ I - (H - D),\ R + D - H\right), \quad I = \mathrm{H}(x) + \mathrm{H}(z) - \mathrm{H}(x, z)"
+        ),
+        why="the two gaps of K4, and their sum",
+    )
     .eq(
         tex(
             r"\mathbb{E}_{q(x, z)}\left(\log\tfrac{q(z)}{p(z)},\ \log\tfrac{q(x \mid z)}{p(x \mid z)},\ \log\tfrac{q(x, z)}{p(z)\,p(x \mid z)}\right)"
         ),
         "all four are means under q(x,z): collect logarithms",
+        why="each gap is one expectation",
     )
     .eq(
-        given(
-            r"\left(\mathrm{KL}(\bar q \,\Vert\, p),\ \mathbb{E}_{\bar q}\,\mathrm{KL}(q(x \mid z) \,\Vert\, p(x \mid z)),\ \text{their sum}\right)",
-            three_divergences,
-        ),
+        vector(to_prior, to_decoder, to_prior + to_decoder),
         "definition of KL; the logarithms add up",
+        why="the first closes when the prior fits the codes, the second when the decoder does",
+        needs="finite divergences",
     )
     .slip(
         "marginal KL swapped",
-        given("TODO", lambda w: three_divergences(w, first=lambda w: kl_table(w.prior, w.aggregate))),
+        vector(KL(p(z), q_bar), to_decoder, KL(p(z), q_bar) + to_decoder),
         "KL(p || q̄): the mean is under what the encoder makes.",
     )
     .slip(
         "mean under the prior",
-        given("TODO", lambda w: three_divergences(w, second=lambda w: w.prior @ kl_table(w.backward, w.decoder))),
+        vector(
+            to_prior,
+            E(p(z), KL(q(x | z), p(x | z))),
+            to_prior + E(p(z), KL(q(x | z), p(x | z))),
+        ),
         "z is drawn from the prior in the second gap: the z come from codes of data.",
     )
     .slip(
         "decoder KL swapped",
-        given("TODO", lambda w: three_divergences(w, second=lambda w: w.aggregate @ kl_table(w.decoder, w.backward))),
+        vector(
+            to_prior,
+            E(q_bar, KL(p(x | z), q(x | z))),
+            to_prior + E(q_bar, KL(p(x | z), q(x | z))),
+        ),
         "KL(p(x|z) || q(x|z)): x is drawn from the data, so q(x|z) comes first.",
     )
     .slip(
         "the two exchanged",
-        given(
-            "TODO", lambda w: three_divergences(w, first=decoder_gap, second=lambda w: kl_table(w.aggregate, w.prior))
-        ),
-        "the two gaps were exchanged: the prior widens R - I, the decoder widens I - (H - D).",
+        vector(to_decoder, to_prior, to_decoder + to_prior),
+        "the two gaps were swapped: the prior widens R - I, the decoder widens I - (H - D).",
     )
     .eq(
         given(
@@ -626,6 +575,7 @@ K5 = (
             ),
         ),
         "chain rule: the third is the KL of the joints",
+        why="so the sum closes when both fit",
     )
 )
 
@@ -661,31 +611,18 @@ class ScalarCoder:
     def rate(self, m: float, v: float) -> float:
         return float(np.mean(0.5 * ((m * self.x) ** 2 + v - 1 - np.log(v))))
 
-    def objective(self, beta: float, code: tuple[float, float]) -> float:
-        return -self.distortion(*code) - beta * self.rate(*code)
-
-
-def slope_of_the_maximum(w: ScalarCoder, h: float) -> float:
-    """d/dbeta of max_q [-D - beta R] by the five-point rule, of order 4; the best code moves along."""
-
-    def best(step: int) -> float:
-        beta = w.beta + step * h
-        return w.objective(beta, w.best(beta))
-
-    return (8 * (best(1) - best(-1)) - (best(2) - best(-2))) / (12 * h)
-
-
-def slope_at_fixed_code(w: ScalarCoder, at: float = 1.0) -> float:
-    """The slope in beta, a straight line, with the code held at the optimum for `at` times this beta."""
-    code = w.best(at * w.beta)
-    return w.objective(w.beta + 1, code) - w.objective(w.beta, code)
-
-
-def best_rate(w: ScalarCoder) -> float:
-    """R of the best code, written out in w, c and beta."""
-    snr = w.slope**2 / (w.beta * w.noise_variance)  # w^2 / (beta c)
-    moved = np.mean(w.x**2) * snr / (1 + snr) / (w.slope**2 + w.beta * w.noise_variance)
-    return float(0.5 * (moved - snr / (1 + snr) + np.log1p(snr)))
+    def scope(self) -> Scope:
+        """D and R of the code that is best for a beta, and the mean square of the examples."""
+        rate, distortion = (
+            lambda beta, price=price: np.vectorize(lambda b: price(*self.best(b)))(beta)
+            for price in (self.rate, self.distortion)
+        )
+        return Scope(
+            values={"w": self.slope, "c": self.noise_variance, r"\beta": self.beta, "x": self.x, "N": self.x.size},
+            ranges={"n": self.x.size},
+            maps={"R": Map(rate, (r"\beta",)), "D": Map(distortion, (r"\beta",))},
+            parameters={r"\beta": Parameter(self.beta, lambda beta: replace(self, beta=float(beta)).scope())},
+        )
 
 
 def package_rate(w: ScalarCoder) -> float:
@@ -694,15 +631,46 @@ def package_rate(w: ScalarCoder) -> float:
     return float(np.mean(kl_divergence(codes, Normal(0.0, 1.0))))
 
 
-K6 = (derive("K6", "the slope of the best objective in beta is minus the rate", ScalarCoder.draw, assumptions="the best code lies inside its family and moves smoothly with beta", source="envelope theorem; Alemi et al. 2018, section 2")
-.start(given(r"\frac{d}{d\beta} \max_q \left[-D - \beta R\right]", slope_of_the_maximum), step=0.04, order=3, resolution=1e-4)
-.eq(given(r"\left.\frac{\partial}{\partial\beta}\left[-D(q) - \beta R(q)\right]\right|_{q = q^*(\beta)}", slope_at_fixed_code), "at the maximum, moving q changes nothing", resolution=1e-4)
-.slip("code of another beta", given("TODO", lambda w: slope_at_fixed_code(w, at=1.6)), "the code was optimal for another beta: only at the optimum does its motion not count.")
-.eq(given(r"-\tfrac12\left[\tfrac{w^2\,\overline{x^2}}{(w^2 + \beta c)^2} - \tfrac{w^2}{w^2 + \beta c} + \log\tfrac{w^2 + \beta c}{\beta c}\right]", lambda w: -best_rate(w)), "linear in beta with slope -R; R written out")
-.slip("plus the rate", given("R", best_rate), "the sign is lost: a larger beta lowers the best objective.")
-.slip("the distortion", given("-D", lambda w: -w.distortion(*w.best(w.beta))), "the slope was read off the other axis: beta multiplies the rate.")
-.slip("divided by beta", given(r"-\tfrac{1}{\beta} R", lambda w: -best_rate(w) / w.beta), "beta was divided out: the objective is linear in beta, its slope has no beta left.")
-.eq(given(r"\text{as computed by } \mathtt{kl\_divergence}", lambda w: -package_rate(w)), "the rate in the package"))  # fmt: skip
+K6 = (
+    derive(
+        "K6",
+        "the slope of the best objective in beta is minus the rate",
+        ScalarCoder.draw,
+        assumptions="D(β) and R(β) are those of the best code for β, which lies inside its family and moves smoothly",
+        source="envelope theorem; Alemi et al. 2018, section 2",
+    )
+    .start(
+        tex(r"\frac{d}{d\beta} \left[-D(\beta) - \beta R(\beta)\right]"),
+        why="how the best value of the objective falls; the best code moves along",
+        needs="a smooth optimum",
+    )
+    .eq(
+        tex(r"\left.\frac{\partial}{\partial b}\left[-D(\beta) - b R(\beta)\right]\right|_{b = \beta}"),
+        "at the maximum, moving q changes nothing",
+        why="the code is held, the price b alone moves: the envelope theorem",
+        needs="an optimum inside the family",
+    )
+    .slip(
+        "code of another beta",
+        tex(r"\left.\frac{\partial}{\partial b}\left[-D(1.6\,\beta) - b R(1.6\,\beta)\right]\right|_{b = \beta}"),
+        "the code was optimal for another beta: only at the optimum does its motion not count.",
+    )
+    .eq(
+        tex(
+            r"-\tfrac12\left[\tfrac{w^2 S}{(w^2 + \beta c)^2} - \tfrac{w^2}{w^2 + \beta c} + \log\tfrac{w^2 + \beta c}{\beta c}\right], \quad S = \tfrac1N \sum_n x_n^2"
+        ),
+        "linear in beta with slope -R; R written out",
+        why="the slope is minus the rate",
+    )
+    .slip("plus the rate", tex(r"R(\beta)"), "the sign is lost: a larger beta lowers the best objective.")
+    .slip("the distortion", tex(r"-D(\beta)"), "the slope was read off the other axis: beta multiplies the rate.")
+    .slip(
+        "divided by beta",
+        tex(r"-\tfrac{1}{\beta} R(\beta)"),
+        "beta was divided out: the objective is linear in beta, its slope has no beta left.",
+    )
+    .eq(given(r"\text{as computed by } \mathtt{kl\_divergence}", lambda w: -package_rate(w)), "the rate in the package")
+)
 
 
 @dataclass(frozen=True)
@@ -744,44 +712,6 @@ class Tempered:
         ]
 
 
-def tempered_model(w: Tempered, noise: Any = lambda c, beta: beta * c) -> LinearGaussian:
-    return LinearGaussian(w.model.loading, w.model.offset, noise(w.model.noise_variance, w.beta))
-
-
-def beta_times_kl(w: Tempered, noise: Any = lambda c, beta: beta * c) -> Array:
-    """beta KL(q || N(M^-1 W^T r, c' M^-1)) with M = W^T W + c' I, spelled out; c' = beta c."""
-    m, c = w.model, noise(w.model.noise_variance, w.beta)
-    matrix = m.loading.T @ m.loading + c * np.eye(m.latent_dim)  # M
-    mean = np.linalg.solve(matrix, m.loading.T @ (w.x - m.offset))
-    values = []
-    for q in w.qs:
-        move = q.loc - mean
-        log_det = np.linalg.slogdet(matrix @ q.covariance / c)[1]
-        spread = np.trace(matrix @ q.covariance) / c + move @ matrix @ move / c
-        values.append(0.5 * w.beta * (spread - m.latent_dim - log_det))
-    return np.array(values)
-
-
-def log_tempered_evidence(w: Tempered) -> float:
-    """log of the integral of p(z) p(x|z)^(1/beta): the power of a Gaussian is a Gaussian of variance beta c."""
-    d, c = w.model.data_dim, w.model.noise_variance
-    powers = 0.5 * d * (LOG_2PI + np.log(w.beta * c)) - 0.5 * d / w.beta * (LOG_2PI + np.log(c))
-    return float(powers + tempered_model(w).log_evidence(w.x))
-
-
-def with_package_posterior(w: Tempered, noise: Any = lambda c, beta: beta * c) -> Array:
-    """beta KL(q || posterior of the model whose noise variance is beta c) - beta log Z_beta."""
-    best = tempered_model(w, noise).posterior(w.x)
-    divergences = np.array([kl_divergence(q, best) for q in w.qs])
-    return w.beta * divergences - w.beta * log_tempered_evidence(w)
-
-
-def only_the_mean(w: Tempered) -> Array:
-    """The covariance of the exact posterior with the mean of the tempered one."""
-    best = MultivariateNormal(tempered_model(w).posterior(w.x).loc, w.model.posterior(w.x).covariance)
-    return w.beta * np.array([kl_divergence(q, best) for q in w.qs])
-
-
 K7 = (
     derive(
         "K7",
@@ -790,10 +720,15 @@ K7 = (
         assumptions="linear Gaussian decoder with fixed noise variance c > 0, beta > 0; q any Gaussian",
         source="Higgins et al. 2017, equation (4); Lucas et al. 2019, section 4",
     )
-    .start(tex(r"-\mathbb{E}_q[\log p(x \mid z)] + \beta\,\mathrm{KL}(q \,\Vert\, p(z)) \quad \forall q"))
+    .start(
+        tex(r"-\mathbb{E}_q[\log p(x \mid z)] + \beta\,\mathrm{KL}(q \,\Vert\, p(z)) \quad \forall q"),
+        why="the loss at one x",
+    )
     .eq(
         tex(r"\beta\,\mathbb{E}_q\left[\log q(z) - \log p(z) - \log p(x \mid z)^{1/\beta}\right]"),
         "take beta out: the likelihood gets the power 1/beta",
+        why="it looks like a KL",
+        needs="β > 0",
     )
     .slip(
         "power beta",
@@ -801,20 +736,22 @@ K7 = (
         "the likelihood was raised to beta: dividing by beta leaves the power 1/beta.",
     )
     .eq(
-        given(r"\beta\,\mathrm{KL}(q \,\Vert\, p_{\beta c}(z \mid x)) - \beta \log Z_\beta", with_package_posterior),
+        tex(
+            r"\beta\,\mathrm{KL}(q \,\Vert\, p_{\beta c}(z \mid x)) - \beta \log Z, \quad Z = p_{\beta c}(x)\,\frac{(2\pi\beta c)^{d/2}}{(2\pi c)^{d/(2\beta)}}"
+        ),
         "N(x; Wz + b, cI)^(1/beta) has the shape of noise beta c",
+        why="a posterior again; Z is the integral of $p(z)\\,p(x \\mid z)^{1/\\beta}$",
+        needs="c fixed",
     )
     .slip(
         "the exact posterior",
-        given(
-            r"\beta\,\mathrm{KL}(q \,\Vert\, p_{c}(z \mid x)) - \beta \log Z_\beta",
-            lambda w: with_package_posterior(w, lambda c, beta: c),
-        ),
+        tex(r"\beta\,\mathrm{KL}(q \,\Vert\, p(z \mid x)) - \beta \log Z"),
         "beta was ignored: with beta other than 1 the best code is not the posterior.",
     )
     .same_argmin(
         tex(r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \beta c M^{-1})), \quad M = W^\top W + \beta c I"),
-        "log Z_β is free of q; r = x - b: so q* is read off",
+        "log Z is free of q; r = x - b: so q* is read off",
+        why="noise c under beta acts as noise beta c",
     )
     .slip(
         "beta ignored",
@@ -823,23 +760,19 @@ K7 = (
     )
     .slip(
         "c divided by beta",
-        given(
-            r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \tfrac{c}{\beta} M^{-1}))",
-            lambda w: beta_times_kl(w, lambda c, beta: c / beta),
+        tex(
+            r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \tfrac{c}{\beta} M^{-1})), \quad M = W^\top W + \tfrac{c}{\beta} I"
         ),
         "beta sharpens the code: a dearer KL makes the data count less, as more noise would.",
     )
     .slip(
         "beta squared",
-        given(
-            r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \beta^2 c M^{-1}))",
-            lambda w: beta_times_kl(w, lambda c, beta: beta**2 * c),
-        ),
+        tex(r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \beta^2 c M^{-1})), \quad M = W^\top W + \beta^2 c I"),
         "beta was taken for a factor on the standard deviation: it multiplies the variance c.",
     )
     .slip(
         "only the mean shrinks",
-        given(r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ \Sigma_{\beta = 1}))", only_the_mean),
+        tex(r"\beta\,\mathrm{KL}(q \,\Vert\, N(M^{-1} W^\top r,\ c\,(W^\top W + c I)^{-1}))"),
         "beta moved the mean alone: the covariance grows with beta too.",
     )
     .slip(
@@ -878,48 +811,30 @@ class PairCodes:
     def margins(self) -> tuple[Array, Array]:
         return self.aggregate.sum(axis=1), self.aggregate.sum(axis=0)
 
-    @property
-    def information(self) -> float:
-        return float(entropy_table(self.aggregate.ravel()) - np.mean(entropy_table(flat(self.codes))))
-
-
-def flat(tables: Array) -> Array:
-    return tables.reshape(len(tables), -1)
-
-
-def total_correlation(w: PairCodes) -> float:
-    """KL(q(z1, z2) || q(z1) q(z2)) = H(z1) + H(z2) - H(z1, z2), for the aggregate."""
-    return float(sum(entropy_table(m) for m in w.margins) - entropy_table(w.aggregate.ravel()))
-
-
-def margins_to_prior(w: PairCodes) -> float:
-    return float(sum(kl_table(m, p) for m, p in zip(w.margins, (w.first, w.second), strict=True)))
-
-
-def three_parts(w: PairCodes) -> float:
-    """The three logarithms, each averaged over the whole table."""
-    margins = np.outer(*w.margins)
-    inside = np.log(w.codes / w.aggregate) + np.log(w.aggregate / margins) + np.log(margins / w.prior)
-    return float(np.mean(np.sum(w.codes * inside, axis=(1, 2))))
+    def scope(self) -> Scope:
+        """The codes q(z_1, z_2 | x_n), their mean, and the prior."""
+        size = len(self.codes)
+        return Scope(
+            worlds={
+                "q": Table(("x", "z_1", "z_2"), self.codes / size),
+                r"\bar q": Table(("z_1", "z_2"), self.aggregate),
+                "p": Table(("z_1", "z_2"), self.prior),
+            },
+            values={"x": np.arange(size), "N": size},
+            ranges={"n": size},
+        )
 
 
 def parts_in_package(w: PairCodes) -> float:
     first, second = w.margins
+    codes, aggregate = (categorical(table) for table in (w.codes.reshape(len(w.codes), -1), w.aggregate.ravel()))
     pairs = [
-        (w.aggregate.ravel(), np.outer(first, second).ravel()),
-        (first, w.first),
-        (second, w.second),
+        (aggregate, categorical(np.outer(first, second).ravel())),
+        (categorical(first), categorical(w.first)),
+        (categorical(second), categorical(w.second)),
     ]
-    return w.information + float(sum(kl_divergence(categorical(a), categorical(b)) for a, b in pairs))
-
-
-def swapped_total_correlation(w: PairCodes) -> float:
-    return float(kl_table(np.outer(*w.margins).ravel(), w.aggregate.ravel()))
-
-
-def single_codes_to_prior(w: PairCodes) -> float:
-    """1/N sum_n sum_j KL(q(z_j | x_n) || p(z_j)): each code's own margins."""
-    return float(np.mean(kl_table(w.codes.sum(axis=2), w.first)) + np.mean(kl_table(w.codes.sum(axis=1), w.second)))
+    information = np.mean([kl_divergence(categorical(code), aggregate) for code in codes.probs])
+    return float(information + sum(kl_divergence(a, b) for a, b in pairs))
 
 
 K9 = (
@@ -931,50 +846,53 @@ K9 = (
         source="Chen et al. 2018, equation (2)",
     )
     .start(
-        given(
-            r"\tfrac1N \sum_n \mathrm{KL}(q(z \mid x_n) \,\Vert\, p(z))",
-            lambda w: np.mean(kl_table(flat(w.codes), w.prior.ravel())),
-        )
+        tex(r"\tfrac1N \sum_n \mathrm{KL}(q(z_1, z_2 \mid x_n) \,\Vert\, p(z_1, z_2))"),
+        why="the rate, here with two latents",
     )
     .eq(
-        given(
-            r"\tfrac1N \sum_n \mathbb{E}_{q(z \mid x_n)}\left[\log\tfrac{q(z \mid x_n)}{\bar q(z)} + \log\tfrac{\bar q(z)}{\prod_j \bar q(z_j)} + \log\tfrac{\prod_j \bar q(z_j)}{p(z)}\right]",
-            three_parts,
+        tex(
+            r"\tfrac1N \sum_n \mathbb{E}_{q(z_1, z_2 \mid x_n)}\left[\log\tfrac{q(z_1, z_2 \mid x_n)}{\bar q(z_1, z_2)} + \log\tfrac{\bar q(z_1, z_2)}{\bar q(z_1)\,\bar q(z_2)} + \log\tfrac{\bar q(z_1)\,\bar q(z_2)}{p(z_1)\,p(z_2)}\right]"
         ),
         "add and subtract log q̄(z) and log Π q̄(z_j)",
+        why="the mean code, and the product of its margins, come in",
+        needs="p(z) = Π p(z_j)",
     )
     .eq(
-        given(
-            r"I(n; z) + \mathrm{TC} + \sum_j \mathrm{KL}(\bar q(z_j) \,\Vert\, p(z_j)), \quad \mathrm{TC} = \sum_j \mathrm{H}(\bar q(z_j)) - \mathrm{H}(\bar q(z))",
-            lambda w: w.information + total_correlation(w) + margins_to_prior(w),
+        tex(
+            r"I(n; z) + \mathrm{TC} + \mathrm{KL}(\bar q(z_1) \,\Vert\, p(z_1)) + \mathrm{KL}(\bar q(z_2) \,\Vert\, p(z_2)), \quad I(n; z) = \mathrm{H}(\bar q(z_1, z_2)) - \tfrac1N \sum_n \mathrm{H}(q(z_1, z_2 \mid x_n)), \quad \mathrm{TC} = \mathrm{H}(\bar q(z_1)) + \mathrm{H}(\bar q(z_2)) - \mathrm{H}(\bar q(z_1, z_2))"
         ),
         "p factorizes: the last part needs margins only",
+        why="information, total correlation, and one term for each latent",
     )
     .slip(
         "no total correlation",
-        given(
-            r"I(n; z) + \sum_j \mathrm{KL}(\bar q(z_j) \,\Vert\, p(z_j))", lambda w: w.information + margins_to_prior(w)
-        ),
+        tex(r"I(n; z) + \mathrm{KL}(\bar q(z_1) \,\Vert\, p(z_1)) + \mathrm{KL}(\bar q(z_2) \,\Vert\, p(z_2))"),
         "the aggregate was taken to factorize: its latents depend on each other.",
     )
     .slip(
         "minus total correlation",
-        given("TODO", lambda w: w.information - total_correlation(w) + margins_to_prior(w)),
+        tex(
+            r"I(n; z) - \mathrm{TC} + \mathrm{KL}(\bar q(z_1) \,\Vert\, p(z_1)) + \mathrm{KL}(\bar q(z_2) \,\Vert\, p(z_2))"
+        ),
         "the total correlation is subtracted: dependence among the latents costs extra.",
     )
     .slip(
         "total correlation swapped",
-        given("TODO", lambda w: w.information + swapped_total_correlation(w) + margins_to_prior(w)),
+        tex(
+            r"I(n; z) + \mathrm{KL}(\bar q(z_1)\,\bar q(z_2) \,\Vert\, \bar q(z_1, z_2)) + \mathrm{KL}(\bar q(z_1) \,\Vert\, p(z_1)) + \mathrm{KL}(\bar q(z_2) \,\Vert\, p(z_2))"
+        ),
         "KL(product of margins || q̄): the mean is under the aggregate, so it comes first.",
     )
     .slip(
         "margins of single codes",
-        given("TODO", lambda w: w.information + total_correlation(w) + single_codes_to_prior(w)),
+        tex(
+            r"I(n; z) + \mathrm{TC} + \tfrac1N \sum_n \left[\mathrm{KL}(q(z_1 \mid x_n) \,\Vert\, p(z_1)) + \mathrm{KL}(q(z_2 \mid x_n) \,\Vert\, p(z_2))\right]"
+        ),
         "each code's own margins were compared with the prior: that counts the information twice.",
     )
     .eq(
         given(r"\text{as computed by } \mathtt{kl\_divergence}", parts_in_package),
-        "the three divergences in the package",
+        "all four divergences in the package",
     )
 )
 
@@ -984,16 +902,16 @@ K9 = (
 
 @dataclass(frozen=True)
 class GaussianSource:
-    """x ~ N(0, lambda), a mean squared error D below lambda, and the gain a of another code z = a x + noise."""
+    """x ~ N(0, lambda), a mean squared error Delta below lambda, and the gain a of another code z = a x + noise."""
 
     variance: float  # lambda
-    allowed: float  # D
-    gain: float  # a; with noise variance D - (1 - a)^2 lambda > 0 it makes the same error
+    allowed: float  # Delta
+    gain: float  # a; with noise variance Delta - (1 - a)^2 lambda > 0 it makes the same error
 
     @classmethod
     def draw(cls, rng: Rng) -> GaussianSource:
         variance = float(generic_scale(rng) ** 2)
-        share = float(rng.uniform(0.15, 0.7))  # D / lambda
+        share = float(rng.uniform(0.15, 0.7))  # Delta / lambda
         most = np.sqrt(share)  # |1 - a| must stay below
         gain = 1 - share + float(away_from_zero(rng, 0.15, 0.6)) * (most - share)
         return cls(variance, share * variance, gain)
@@ -1003,40 +921,17 @@ class GaussianSource:
         w = cls.draw(rng)
         return replace(w, gain=1 - w.allowed / w.variance)
 
-    @property
-    def forward(self) -> tuple[float, float]:
-        """Gain and noise variance of the best code: (1 - D/lambda, D (1 - D/lambda))."""
+    def scope(self) -> Scope:
+        """q(x, z) of the source and its best code, whose gain is 1 - Delta / lambda."""
         gain = 1 - self.allowed / self.variance
-        return gain, self.allowed * gain
-
-    @property
-    def other(self) -> tuple[float, float]:
-        return self.gain, self.allowed - (1 - self.gain) ** 2 * self.variance
-
-
-def rate_and_error(w: GaussianSource) -> Estimate:
-    """(E_x KL(q(z|x) || q(z)), E (x - z)^2) of the best code, by Gauss-Hermite over x."""
-    gain, noise = w.forward
-    marginal = Normal(0.0, np.sqrt(gain**2 * w.variance + noise))
-
-    def inside(x: Array) -> Array:
-        code = Normal(gain * x, np.full(x.shape, np.sqrt(noise)))
-        return np.stack([kl_divergence(code, marginal), (x - gain * x) ** 2 + noise], axis=1)
-
-    return gauss_hermite(inside, 0.0, np.sqrt(w.variance))
-
-
-def entropies_and_error(w: GaussianSource) -> Array:
-    """(h(z) - h(z|x), ...) from 1/2 log(2 pi e v)."""
-    gain, noise = w.forward
-    total = gain**2 * w.variance + noise
-    entropies = [0.5 * (LOG_2PI + 1 + np.log(v)) for v in (total, noise)]
-    return np.array([entropies[0] - entropies[1], (1 - gain) ** 2 * w.variance + noise])
-
-
-def other_code(w: GaussianSource) -> Array:
-    gain, noise = w.other
-    return np.array([0.5 * np.log1p(gain**2 * w.variance / noise), (1 - gain) ** 2 * w.variance + noise])
+        cross, total = gain * self.variance, gain**2 * self.variance + self.allowed * gain
+        return Scope(
+            worlds={
+                "q": JointGaussian({"x": 0, "z": 0}, np.zeros(2), np.array([[self.variance, cross], [cross, total]]))
+            },
+            values={r"\lambda": self.variance, r"\Delta": self.allowed, "a": self.gain},
+            laws={"x": "q(x)"},
+        )
 
 
 K10 = (
@@ -1044,57 +939,49 @@ K10 = (
         "K10",
         "rate and distortion of a Gaussian source",
         GaussianSource.draw,
-        assumptions="x ~ N(0, λ), squared error, 0 < D < λ",
+        assumptions="x ~ N(0, λ), squared error Δ, 0 < Δ < λ",
         source="Shannon 1959; Cover and Thomas 2006, theorem 10.3.2",
     )
     .start(
-        given(
-            r"\left(\mathbb{E}_x\,\mathrm{KL}(q(z \mid x) \,\Vert\, q(z)),\ \mathbb{E}(x - z)^2\right), \quad q(z \mid x) = N\left((1 - \tfrac{D}{\lambda})\,x,\ D(1 - \tfrac{D}{\lambda})\right)",
-            rate_and_error,
-        )
+        tex(
+            r"\left(\mathbb{E}_x\,\mathrm{KL}(q(z \mid x) \,\Vert\, q(z)),\ \mathbb{E}_{q(x, z)}[(x - z)^2]\right), \quad q(z \mid x) = N\left((1 - \tfrac{\Delta}{\lambda})\,x,\ \Delta\,(1 - \tfrac{\Delta}{\lambda})\right)"
+        ),
+        why="what a code spends and what it misses; it shrinks x first, then adds noise",
     )
     .eq(
-        given(
-            r"\left(\mathrm{h}(z) - \mathrm{h}(z \mid x),\ (\tfrac{D}{\lambda})^2 \lambda + D(1 - \tfrac{D}{\lambda})\right)",
-            entropies_and_error,
+        tex(
+            r"\left(\tfrac12 \log[2\pi e\,(\lambda - \Delta)] - \tfrac12 \log[2\pi e \Delta\,(1 - \tfrac{\Delta}{\lambda})],\ (\tfrac{\Delta}{\lambda})^2 \lambda + \Delta\,(1 - \tfrac{\Delta}{\lambda})\right)"
         ),
-        "z has variance λ - D; x and the noise are independent",
+        "z has variance λ - Δ; x and the noise are independent",
+        why="the mean KL is h(z) - h(z | x), two entropies of Gaussians",
     )
     .eq(
-        given(
-            r"\left(\tfrac12 \log\tfrac{\lambda}{D},\ D\right)",
-            lambda w: np.array([0.5 * np.log(w.variance / w.allowed), w.allowed]),
-        ),
-        "(λ - D) / (D (1 - D/λ)) = λ/D",
+        tex(r"\left(\tfrac12 \log\tfrac{\lambda}{\Delta},\ \Delta\right)"),
+        "(λ - Δ) / (Δ (1 - Δ/λ)) = λ/Δ",
+        why="Shannon's curve",
     )
     .slip(
         "no one half",
-        given(
-            r"\left(\log\tfrac{\lambda}{D},\ D\right)", lambda w: np.array([np.log(w.variance / w.allowed), w.allowed])
-        ),
+        tex(r"\left(\log\tfrac{\lambda}{\Delta},\ \Delta\right)"),
         "the 1/2 is missing: variances enter as squares of lengths.",
     )
     .slip(
         "in bits",
-        given(
-            r"\left(\tfrac12 \log_2\tfrac{\lambda}{D},\ D\right)",
-            lambda w: np.array([0.5 * np.log2(w.variance / w.allowed), w.allowed]),
-        ),
-        "log2 was taken: that is the rate in bits, all else is in nats.",
+        tex(r"\left(\tfrac12 \log_2\tfrac{\lambda}{\Delta},\ \Delta\right)"),
+        "log2 was taken: that is the rate in bits, everything here is in nats.",
     )
     .slip(
         "noise added to x",
-        given(
-            r"\left(\tfrac12 \log(1 + \tfrac{\lambda}{D}),\ D\right)",
-            lambda w: np.array([0.5 * np.log1p(w.variance / w.allowed), w.allowed]),
-        ),
-        "z = x + noise of variance D was used: shrinking x first needs fewer nats for the same error.",
+        tex(r"\left(\tfrac12 \log(1 + \tfrac{\lambda}{\Delta}),\ \Delta\right)"),
+        "z = x + noise of variance Δ was used: shrinking x first needs fewer nats for the same error.",
     )
     .le(
-        given(
-            r"\left(\tfrac12 \log(1 + \tfrac{a^2 \lambda}{v}),\ D\right), \quad v = D - (1 - a)^2 \lambda", other_code
+        tex(
+            r"\left(\tfrac12 \log(1 + \tfrac{a^2 \lambda}{v}),\ (1 - a)^2 \lambda + v\right), \quad v = \Delta - (1 - a)^2 \lambda"
         ),
         "z = a x + noise of the same error spends no less",
+        why="v is the variance of its noise",
+        needs="v > 0",
         equality=GaussianSource.draw_best,
     )
     .slip(

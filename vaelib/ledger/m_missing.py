@@ -7,24 +7,19 @@ rests on. The tables of M2 and M3 are small enough to write down the whole Marko
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from math import lgamma
-from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 from vaelib.derivation import derive
-from vaelib.distributions import MultivariateNormal, Normal, kl_divergence
-from vaelib.elbo import density_times, elbo
+from vaelib.distributions import Categorical, Normal
 from vaelib.estimate import Estimate
-from vaelib.formula import given, tex
-from vaelib.formula.scope import Scope
-from vaelib.formula.spaces import States
-from vaelib.formula.worlds import Either, JointGaussian, Mixture, Table
+from vaelib.formula import Scope, given, tex
+from vaelib.formula.spaces import Interval, States
+from vaelib.formula.worlds import Conditional, Decoder, Either, JointGaussian, Law, Mixture, Table
 from vaelib.models import CurvedGaussian, LinearGaussian
-from vaelib.quadrature import gauss_hermite_multivariate, gauss_legendre, trapezoid
 from vaelib.witnesses import (
     CurvedWitness,
     LinearWitness,
@@ -37,7 +32,6 @@ from vaelib.witnesses import (
 
 Array = np.ndarray
 Rng = np.random.Generator
-LOG_2PI = float(np.log(2 * np.pi))
 
 
 # ------------------------------------------------------------------------------------------------ noisy pixels, A11
@@ -60,72 +54,14 @@ class NoisyMixture:
             generic_probabilities(rng, (2,)), locs, generic_scale(rng, (2,)), generic_noise_variance(rng), away_from_zero(rng, 0.3, 2.5, (points,))
         )  # fmt: skip
 
-    def prior(self, z: Array) -> Array:
-        """p(z), shape of z."""
-        standard = (np.asarray(z)[..., None] - self.locs) / self.scales
-        return np.sum(self.weights * np.exp(-0.5 * standard**2) / (self.scales * np.sqrt(2 * np.pi)), axis=-1)
-
-    def log_evidence_parts(self, extra: float = 1.0) -> Array:
-        """log of weight times N(x; m_k, s_k^2 + extra c), shape (points, 2)."""
-        variance = self.scales**2 + extra * self.noise_variance
-        square = (self.x[:, None] - self.locs) ** 2 / variance
-        return np.log(self.weights) - 0.5 * (LOG_2PI + np.log(variance) + square)
-
-    def score(self, extra: float = 1.0) -> Array:
-        """d/dx log p(x) in closed form; with `extra` = 0 the score of p(z) at z = x."""
-        parts = self.log_evidence_parts(extra)
-        share = np.exp(parts - logsumexp(parts, axis=1, keepdims=True))
-        return np.sum(share * (self.locs - self.x[:, None]) / (self.scales**2 + extra * self.noise_variance), axis=1)
-
     def members(self) -> list[Scope]:
         """p(x, z) with a noise of variance c, at each observed x."""
         low, high = np.min(self.locs - 12 * self.scales), np.max(self.locs + 12 * self.scales)
         prior = Mixture("z", self.weights, Normal(self.locs, self.scales), low, high).marginal("z")
         spread = np.sqrt(self.scales**2 + self.noise_variance)
-        blurred = Mixture("x", self.weights, Normal(self.locs, spread), low - 20, high + 20).marginal("x")
-        return [
-            Scope(worlds={"p": Either(prior, blurred)}, observed={"x": x}, values={"c": self.noise_variance})
-            for x in self.x
-        ]
-
-
-def over_clean(w: NoisyMixture, f: Callable[[Array, Array], Array], rule: Any = trapezoid) -> Estimate:
-    """The integral of f(z, x) N(x; z, c) p(z) over z for each observed x."""
-
-    def integrand(z: Array) -> Array:
-        distance = w.x - z[:, None]
-        likelihood = np.exp(-0.5 * distance**2 / w.noise_variance) / np.sqrt(2 * np.pi * w.noise_variance)
-        return w.prior(z)[:, None] * likelihood * f(z[:, None], w.x)
-
-    return rule(integrand, -16.0, 16.0)
-
-
-def evidence_of_noisy(w: NoisyMixture) -> Array:
-    return np.exp(logsumexp(w.log_evidence_parts(), axis=1))
-
-
-def divided(w: NoisyMixture, numerator: Estimate, factor: float = 1.0) -> Estimate:
-    evidence = evidence_of_noisy(w)
-    return Estimate(factor * numerator.value / evidence, abs(factor) * numerator.error / evidence)
-
-
-def mean_of_clean(w: NoisyMixture) -> Array:
-    """Each component has a Gaussian posterior; its mean is weighted by the component's share at x."""
-    parts = w.log_evidence_parts()
-    share = np.exp(parts - logsumexp(parts, axis=1, keepdims=True))
-    precision = 1 / w.scales**2 + 1 / w.noise_variance
-    means = (w.locs / w.scales**2 + w.x[:, None] / w.noise_variance) / precision
-    return np.sum(share * means, axis=1)
-
-
-def evidence_slope(w: NoisyMixture, h: float) -> Array:
-    """dp/dx by the five-point rule, of order 4; p(x) by the trapezoid rule."""
-
-    def evidence(shift: float) -> Array:
-        moved = replace(w, x=w.x + shift)
-        return np.asarray(over_clean(moved, lambda z, x: np.ones_like(x + z)).value)
-
-    return (8 * (evidence(h) - evidence(-h)) - (evidence(2 * h) - evidence(-2 * h))) / (12 * h)
+        noisy = Mixture("x", self.weights, Normal(self.locs, spread), low - 20, high + 20)
+        values = {"c": self.noise_variance, r"\mu": self.locs, "s": self.scales}
+        return [Scope(worlds={"p": Either(prior, noisy)}, observed={"x": x}, values=values) for x in self.x]
 
 
 A11 = (
@@ -137,26 +73,26 @@ A11 = (
         source="Robbins 1956; Efron 2011, equation (1.4)",
     )
     .start(
-        given(
-            r"\mathbb{E}[z \mid x] = \frac{1}{p(x)} \int z\,N(x;\, z, c)\,p(z)\,dz",
-            lambda w: divided(w, over_clean(w, lambda z, x: z + 0 * x)),
-        )
+        tex(r"\frac{1}{p(x)} \int z\,N(x;\, z, c)\,p(z)\,dz"),
+        why="$\\mathbb{E}[z \\mid x]$, the best guess in squared error, by Bayes' rule",
+        needs="p(x) > 0",
     )
     .eq(
         tex(r"x + \frac{1}{p(x)} \int (z - x)\,N(x;\, z, c)\,p(z)\,dz"),
         "z = x + (z - x); the posterior integrates to one",
+        why="the correction alone",
     )
     .eq(
-        given(
-            r"x + \frac{c}{p(x)} \frac{d}{dx} \int N(x;\, z, c)\,p(z)\,dz",
-            lambda w, h: w.x + w.noise_variance * evidence_slope(w, h) / evidence_of_noisy(w),
-        ),
-        "(z - x) N(x; z, c) = c dN/dx; exchange d and integral",
-        step=0.04,
-        order=3,
-        resolution=1e-4,
+        tex(r"x + \frac{c}{p(x)} \frac{d}{dx} \left[\int N(x;\, z, c)\,p(z)\,dz\right]"),
+        "(z - x) N(x; z, c) = c dN/dx; swap d and integral",
+        why="z disappears outside the integral",
+        needs="Gaussian noise",
     )
-    .eq(tex(r"x + c\,\frac{d}{dx} \log p(x)"), "derivative of a logarithm; here p is a mixture")
+    .eq(
+        tex(r"x + c\,\frac{d}{dx} \log p(x)"),
+        "derivative of a logarithm; here p is a mixture",
+        why="Tweedie's formula: only the density of noisy pixels is left",
+    )
     .slip(
         "minus the slope",
         tex(r"x - c\,\frac{d}{dx} \log p(x)"),
@@ -165,7 +101,7 @@ A11 = (
     .slip(
         "standard deviation",
         tex(r"x + \sqrt{c}\,\frac{d}{dx} \log p(x)"),
-        "the standard deviation of the noise stands where its variance belongs.",
+        "the standard deviation of the noise was written where its variance belongs.",
     )
     .slip(
         "no noise variance",
@@ -174,24 +110,17 @@ A11 = (
     )
     .slip(
         "slope of the clean density",
-        given(
-            r"x + c\,\frac{d}{dz} \log p(z) \text{ at } z = x", lambda w: w.x + w.noise_variance * w.score(extra=0.0)
-        ),
+        tex(r"x + c \left.\frac{d}{dz} \log p(z)\right|_{z = x}"),
         "the slope of log p(z) was taken: it is the slope of log p(x), the density of noisy pixels.",
     )
     .eq(
-        given(r"\sum_k p(k \mid x)\,\mathbb{E}[z \mid x, k]", mean_of_clean),
+        tex(r"\sum_k p(k \mid x)\,e_k, \quad e_k = \frac{\mu_k / s_k^2 + x / c}{1 / s_k^2 + 1 / c}"),
         "each component of the prior has a Gaussian posterior",
+        why="e_k is its mean, and k says which component z came from",
     )
     .slip(
         "prior weights",
-        given(
-            r"\sum_k p(k)\,\mathbb{E}[z \mid x, k]",
-            lambda w: (
-                ((w.locs / w.scales**2 + w.x[:, None] / w.noise_variance) / (1 / w.scales**2 + 1 / w.noise_variance))
-                @ w.weights
-            ),
-        ),
+        tex(r"\sum_k p(k)\,e_k"),
         "the components kept their prior weights: x itself says which one it came from.",
     )
 )
@@ -240,68 +169,17 @@ class HalfSeen:
             worlds={"p": JointGaussian(sizes, joint.loc[places], joint.covariance[np.ix_(places, places)])},
             observed={"x_o": self.x[o]},
             spaces={"x_m": States(self.values)},
-            values={"W_m": m.loading[u], "b_m": m.offset[u], "b_o": m.offset[o], "c": m.noise_variance}
+            values={
+                "W_o": m.loading[o],
+                "W_m": m.loading[u],
+                "b_m": m.offset[u],
+                "b_o": m.offset[o],
+                "c": m.noise_variance,
+            }
             | {"m_o": posterior.loc, "S_o": posterior.covariance}
             | {r"\Sigma_{mo}": spread[np.ix_(u, o)], r"\Sigma_{oo}": spread[np.ix_(o, o)]}
             | {r"\Sigma_{mm}": spread[np.ix_(u, u)], r"\Sigma_{om}": spread[np.ix_(o, u)]},
         )
-
-
-def log_normal_density(x: Array, loc: Array, covariance: Array) -> Array:
-    """log N(x; loc, covariance) for rows of x, spelled out."""
-    residual = x - loc
-    log_det = np.linalg.slogdet(2 * np.pi * covariance)[1]
-    return -0.5 * (log_det + np.sum(residual * np.linalg.solve(covariance, residual.T).T, axis=-1))
-
-
-def log_mean_over_codes(w: HalfSeen) -> Estimate:
-    """log of the integral of p(x_m | z) p(z | x_o), for each value of x_m.
-
-    Gauss-Hermite under a Gaussian 1.2 times as wide as p(z | x_o, x_m): under p(z | x_o) the nodes would miss it.
-    """
-    code, part = w.part(w.seen).posterior(w.x[w.seen]), w.part(w.missing)
-
-    def one(full: Array, value: Array) -> Estimate:
-        center = w.model.posterior(full)
-        nodes = MultivariateNormal(center.loc, 1.44 * center.covariance)
-
-        def weighted(z: Array) -> Array:
-            return np.exp(part.log_likelihood(value, z) + code.log_prob(z) - nodes.log_prob(z))
-
-        return gauss_hermite_multivariate(weighted, nodes.loc, np.linalg.cholesky(nodes.covariance), n=12).log()
-
-    results = [one(full, value) for full, value in zip(w.completed, w.values, strict=True)]
-    return Estimate(np.array([r.value for r in results]), np.array([r.error for r in results]))
-
-
-def through_the_code(
-    w: HalfSeen, code: MultivariateNormal | None = None, spread: float = 1.0, noise: float = 1.0
-) -> Array:
-    """log N(x_m; W_m m + b_m, spread W_m S W_m^T + noise c I), with p(z | x_o) = N(m, S)."""
-    code = w.part(w.seen).posterior(w.x[w.seen]) if code is None else code
-    part = w.part(w.missing)
-    covariance = spread * part.loading @ code.covariance @ part.loading.T
-    covariance = covariance + noise * part.noise_variance * np.eye(len(w.missing))
-    return log_normal_density(w.values, part.loading @ code.loc + part.offset, covariance)
-
-
-def by_conditioning(w: HalfSeen, sign: float = -1.0, center: bool = True, use: bool = True) -> Array:
-    """log N(x_m; b_m + S_mo S_oo^-1 (x_o - b_o), S_mm + sign S_mo S_oo^-1 S_om) with S = W W^T + c I."""
-    loading, offset = w.model.loading, w.model.offset
-    covariance = loading @ loading.T + w.model.noise_variance * np.eye(w.model.data_dim)
-    cross = covariance[np.ix_(w.missing, w.seen)]
-    weights = np.linalg.solve(covariance[np.ix_(w.seen, w.seen)], cross.T).T  # S_mo S_oo^-1
-    residual = w.x[w.seen] - (offset[w.seen] if center else 0.0)
-    loc = offset[w.missing] + (weights @ residual if use else 0.0)
-    reduced = covariance[np.ix_(w.missing, w.missing)] + (sign * weights @ cross.T if use else 0.0)
-    return log_normal_density(w.values, loc, reduced)
-
-
-def filled_in(w: HalfSeen, value: Array | float) -> MultivariateNormal:
-    """The code of an image whose missing pixels were filled with a value, as if they had been seen."""
-    x = w.x.copy()
-    x[w.missing] = value
-    return w.model.posterior(x)
 
 
 M1 = (
@@ -313,63 +191,69 @@ M1 = (
         source="Tipping and Bishop 1999; Rezende, Mohamed and Wierstra 2014, section 6",
     )
     .start(
-        given(
-            r"\log p(x_m \mid x_o) = \log p(x_o, x_m) - \log p(x_o)",
-            lambda w: w.model.log_evidence(w.completed) - w.part(w.seen).log_evidence(w.x[w.seen]),
-        )
+        tex(r"\log p(x_o, x_m) - \log p(x_o) \quad \forall x_m"),
+        why="$\\log p(x_m \\mid x_o)$ by its definition",
+        needs="p(x_o) > 0",
     )
     .eq(
-        given(r"\log \int p(x_m \mid z)\,p(z \mid x_o)\,dz", log_mean_over_codes),
+        tex(r"\log \int p(x_m \mid z)\,p(z \mid x_o)\,dz"),
         "sum rule over z; given z, x_o says no more of x_m",
+        why="the way through the latents",
+        needs="x_m and x_o independent given z",
     )
     .eq(
-        given(
-            r"\log N(x_m;\ W_m m_o + b_m,\ W_m S_o W_m^\top + c I), \quad p(z \mid x_o) = N(m_o, S_o)", through_the_code
-        ),
+        tex(r"\log N(x_m;\ W_m m_o + b_m,\ W_m S_o W_m^\top + c I), \quad p(z \mid x_o) = N(m_o, S_o)"),
         "x_m = W_m z + b_m + noise: means and variances add",
+        why="m_o and S_o come from the seen rows of W alone",
     )
     .slip(
         "no pixel noise",
-        given(r"\log N(x_m;\ W_m m_o + b_m,\ W_m S_o W_m^\top)", lambda w: through_the_code(w, noise=1e-3)),
+        tex(r"\log N(x_m;\ W_m m_o + b_m,\ W_m S_o W_m^\top)"),
         "the noise of the missing pixels was left out: that is the law of their mean, not of pixels.",
     )
     .slip(
         "one z plugged in",
-        given(r"\log N(x_m;\ W_m m_o + b_m,\ c I)", lambda w: through_the_code(w, spread=0.0)),
+        tex(r"\log N(x_m;\ W_m m_o + b_m,\ c I)"),
         "z was set to its posterior mean: its own uncertainty widens the answer by the term with S.",
     )
     .slip(
         "zeros encoded",
-        given("TODO", lambda w: through_the_code(w, filled_in(w, 0.0))),
+        tex(
+            r"\log N(x_m;\ W_m \tilde m + b_m,\ c\,W_m M^{-1} W_m^\top + c I), \quad \tilde m = M^{-1} \left[W_o^\top (x_o - b_o) - W_m^\top b_m\right], \quad M = W_o^\top W_o + W_m^\top W_m + c I"
+        ),
         "the missing pixels were filled with zeros and encoded as if they had been seen.",
         real="common practice: the encoder is fed zeros",
     )
     .slip(
         "means encoded",
-        given("TODO", lambda w: through_the_code(w, filled_in(w, w.model.offset[w.missing]))),
+        tex(
+            r"\log N(x_m;\ W_m \tilde m + b_m,\ c\,W_m M^{-1} W_m^\top + c I), \quad \tilde m = M^{-1} W_o^\top (x_o - b_o), \quad M = W_o^\top W_o + W_m^\top W_m + c I"
+        ),
         "the missing pixels were filled with their means and encoded as if they had been seen.",
     )
     .eq(
-        given(
-            r"\log N(x_m;\ b_m + \Sigma_{mo} \Sigma_{oo}^{-1} (x_o - b_o),\ \Sigma_{mm} - \Sigma_{mo} \Sigma_{oo}^{-1} \Sigma_{om})",
-            by_conditioning,
+        tex(
+            r"\log N(x_m;\ b_m + \Sigma_{mo} \Sigma_{oo}^{-1} (x_o - b_o),\ \Sigma_{mm} - \Sigma_{mo} \Sigma_{oo}^{-1} \Sigma_{om})"
         ),
         "conditioning of a Gaussian; Σ = W Wᵀ + c I",
+        why="no latents are needed",
     )
     .slip(
         "the marginal",
-        given(r"\log N(x_m;\ b_m,\ \Sigma_{mm})", lambda w: by_conditioning(w, use=False)),
+        tex(r"\log N(x_m;\ b_m,\ \Sigma_{mm})"),
         "what was seen is not used: that is p(x_m), before looking.",
     )
     .slip(
         "covariance added",
-        given("TODO", lambda w: by_conditioning(w, sign=1.0)),
+        tex(
+            r"\log N(x_m;\ b_m + \Sigma_{mo} \Sigma_{oo}^{-1} (x_o - b_o),\ \Sigma_{mm} + \Sigma_{mo} \Sigma_{oo}^{-1} \Sigma_{om})"
+        ),
         "seeing x_o made the missing pixels more uncertain: the term is subtracted.",
     )
     .slip(
         "not centered",
-        given(
-            r"\log N(x_m;\ b_m + \Sigma_{mo} \Sigma_{oo}^{-1} x_o,\ \ldots)", lambda w: by_conditioning(w, center=False)
+        tex(
+            r"\log N(x_m;\ b_m + \Sigma_{mo} \Sigma_{oo}^{-1} x_o,\ \Sigma_{mm} - \Sigma_{mo} \Sigma_{oo}^{-1} \Sigma_{om})"
         ),
         "x_o was not centered: only its distance from the mean b_o is news.",
     )
@@ -414,16 +298,15 @@ class Chain:
         """p(z | x_o, x_m), (M, K), a row for each x_m."""
         return (self.joint / self.joint.sum(axis=0)).T
 
-    @property
-    def code_of_seen(self) -> Array:
-        """p(z | x_o), (K,), from the seen part alone."""
-        weights = self.prior * self.of_seen[:, self.seen]
-        return weights / weights.sum()
-
     def scope(self) -> Scope:
-        """p(z, x_o, x_m), and the x_o that is observed."""
+        """p(z, x_o, x_m), the encoder, and the x_o that is observed; u is another state of z."""
         joint = self.prior[:, None, None] * self.of_seen[:, :, None] * self.of_missing[:, None, :]
-        return Scope(worlds={"p": Table(("z", "x_o", "x_m"), joint)}, observed={"x_o": self.seen})
+        encoder = Conditional("z", ("x_o", "x_m"), lambda _, x_m: Categorical(np.log(self.encoder[x_m])))
+        return Scope(
+            worlds={"p": Table(("z", "x_o", "x_m"), joint), "q": encoder},
+            observed={"x_o": self.seen},
+            spaces={"u": States.count(len(self.prior))},
+        )
 
 
 def transition(w: Chain, code: Array | None = None) -> Array:
@@ -444,25 +327,29 @@ M2 = (
         assumptions="x_m and x_o independent given z; z is drawn from the exact posterior; every entry of T is > 0",
         source="Geman and Geman 1984; Rezende, Mohamed and Wierstra 2014, appendix F",
     )
-    .start(tex(r"p(x_m' \mid x_o) \quad \forall x_m'"))
-    .eq(tex(r"\sum_z p(z \mid x_o)\,p(x_m' \mid z)"), "sum and product rule; given z, x_o says no more")
+    .start(tex(r"p(x_m' \mid x_o) \quad \forall x_m'"), why="the law that we want")
+    .eq(
+        tex(r"\sum_z p(z \mid x_o)\,p(x_m' \mid z)"),
+        "sum and product rule; given z, x_o says no more",
+        why="decoding is the last step",
+        needs="x_m and x_o independent given z",
+    )
     .eq(
         tex(r"\sum_z \left[\sum_{x_m} p(x_m \mid x_o)\,p(z \mid x_o, x_m)\right] p(x_m' \mid z)"),
         "sum rule: average the posterior over x_m",
+        why="encoding comes before it",
+        needs="the exact posterior",
     )
     .eq(
-        given(
-            r"\sum_{x_m} p(x_m \mid x_o)\,T(x_m \to x_m'), \quad T = \sum_z p(z \mid x_o, x_m)\,p(x_m' \mid z)",
-            lambda w: w.target.sum(axis=0) @ transition(w),
+        tex(
+            r"\sum_{x_m} p(x_m \mid x_o)\,T(x_m, x_m'), \quad T(x_m, x_m') = \sum_z p(z \mid x_o, x_m)\,p(x_m' \mid z)"
         ),
-        "exchange the sums: one sweep, z then x_m",
+        "swap the sums: T is one sweep, z then x_m",
+        why="one sweep changes nothing",
     )
     .slip(
         "pseudo-Gibbs",
-        given(
-            r"\sum_{x_m} p(x_m \mid x_o) \sum_z q(z \mid x_o, x_m)\,p(x_m' \mid z)",
-            lambda w: w.target.sum(axis=0) @ transition(w, w.encoder),
-        ),
+        tex(r"\sum_{x_m} p(x_m \mid x_o) \left[\sum_z q(z \mid x_o, x_m)\,p(x_m' \mid z)\right]"),
         "z was drawn from the encoder, which is only near the posterior: then another law stays.",
     )
     .slip(
@@ -476,18 +363,23 @@ M2 = (
         "z was drawn from the prior: then nothing that is seen matters.",
     )
     .eq(
-        given(r"\lim_{n \to \infty} T^n(x_m \to x_m')", lambda w: long_run(transition(w))),
+        given(r"\lim_{n \to \infty} T^n(x_m, x_m')", lambda w: long_run(transition(w))),
         "T > 0 forgets its start: one stationary law",
+        why="so run it",
+        needs="every entry of T > 0",
     )
     .slip(
         "pseudo-Gibbs in the long run",
-        given("TODO", lambda w: long_run(transition(w, w.encoder))),
-        "the encoder drives the chain: it settles, but on a law of its own.",
+        given(
+            r"\lim_{n \to \infty} T^n(x_m, x_m') \text{ where } T(x_m, x_m') = \sum_z q(z \mid x_o, x_m)\,p(x_m' \mid z)",
+            lambda w: long_run(transition(w, w.encoder)),
+        ),
+        "the encoder drives the chain: it settles, but on another law than the model's.",
         real="completions by an encoder, called samples of p(x_m|x_o)",
     )
     .slip(
         "one sweep is enough",
-        given(r"T(x_m \to x_m') \text{ from one start}", lambda w: transition(w)[0]),
+        tex(r"\sum_z p(z \mid x_o, x_m)\,p(x_m' \mid z), \quad x_m = 0"),
         "one sweep was taken for the long run: after it, the start still shows.",
     )
 )
@@ -516,11 +408,6 @@ def metropolis(parts: Array) -> Array:
     return new * q_old / (old * q_new)
 
 
-def target_times(kernel: Array, w: Chain) -> Array:
-    """sum_z p(z, x_m | x_o) A(z -> z' | x_m), (K, M)."""
-    return np.einsum("zm,mzu->um", w.target, kernel)
-
-
 def sweep(w: Chain, kernel: Array) -> Array:
     """One sweep of the pair (z, x_m): move z by A, then draw x_m' from p(x_m' | z'); (K M, K M)."""
     full = np.einsum("mzu,un->zmun", kernel, w.of_missing)
@@ -540,58 +427,62 @@ M3 = (
         assumptions="q(z | x) > 0 wherever p(z | x) > 0; a rejected proposal counts as a step",
         source="Metropolis et al. 1953; Hastings 1970; Mattei and Frellsen 2018, section 3",
     )
-    .start(tex(r"p(z', x_m \mid x_o) \quad \forall z', x_m"))
+    .start(tex(r"p(z', x_m \mid x_o) \quad \forall z', x_m"), why="the joint law of the latent and what is missing")
     .eq(
-        given(
-            r"\sum_z p(z', x_m \mid x_o)\,A(z' \to z \mid x_m)", lambda w: np.einsum("um,muz->um", w.target, move(w))
+        tex(
+            r"\sum_z p(z', x_m \mid x_o)\,A(z', z), \quad A(z, z') = a(z, z') + \mathbb{1}[z = z']\,(1 - \sum_u a(z, u)), \quad a(z, z') = q(z' \mid x_o, x_m)\,\min(1, r(z, z')), \quad r(z, z') = \tfrac{p(x_o, x_m, z')\,q(z \mid x_o, x_m)}{p(x_o, x_m, z)\,q(z' \mid x_o, x_m)}"
         ),
         "from z' the chain goes somewhere: A sums to one",
+        why="all that flows out of z'; the move a proposes from q, what is rejected stays",
     )
     .eq(
-        given(
-            r"\sum_z p(z, x_m \mid x_o)\,A(z \to z' \mid x_m), \quad A = q(z')\,\min\left(1, \tfrac{p(x, z')\,q(z)}{p(x, z)\,q(z')}\right)",
-            lambda w: target_times(move(w), w),
-        ),
+        tex(r"\sum_z p(z, x_m \mid x_o)\,A(z, z')"),
         "detailed balance: as much flows back as forth",
+        why="p(x, z) q(z') min(1, r) is the lesser of p(x, z) q(z') and p(x, z') q(z): the same from z' to z",
+        needs="q > 0 wherever the posterior is",
     )
     .slip(
         "no proposal ratio",
-        given(
-            r"\sum_z p(z, x_m \mid x_o)\,q(z')\,\min\left(1, \tfrac{p(x, z')}{p(x, z)}\right) + \ldots",
-            lambda w: target_times(move(w, lambda a: a[0] / a[1]), w),
-        ),
+        tex(r"\sum_z p(z, x_m \mid x_o)\,A(z, z'), \quad r(z, z') = \tfrac{p(x_o, x_m, z')}{p(x_o, x_m, z)}"),
         "q was left out of the acceptance: that is right only for proposals as likely back as forth.",
     )
     .slip(
         "accept always",
-        given(
-            r"\sum_z p(z, x_m \mid x_o)\,q(z' \mid x)", lambda w: target_times(move(w, lambda a: np.ones_like(a[0])), w)
-        ),
-        "every proposal was accepted: that is pseudo-Gibbs, with a law of its own.",
+        tex(r"\sum_z p(z, x_m \mid x_o)\,q(z' \mid x_o, x_m)"),
+        "every proposal was accepted: that is pseudo-Gibbs, and another law stays.",
     )
     .slip(
         "ratio upside down",
-        given("TODO", lambda w: target_times(move(w, lambda a: 1 / metropolis(a)), w)),
+        tex(
+            r"\sum_z p(z, x_m \mid x_o)\,A(z, z'), \quad r(z, z') = \tfrac{p(x_o, x_m, z)\,q(z' \mid x_o, x_m)}{p(x_o, x_m, z')\,q(z \mid x_o, x_m)}"
+        ),
         "the ratio is upside down: it favors the less probable z.",
     )
     .slip(
         "rejected steps not counted",
-        given("TODO", lambda w: target_times(move(w, reject=False), w)),
+        tex(r"\sum_z p(z, x_m \mid x_o)\,A(z, z'), \quad A(z, z') = \frac{a(z, z')}{\sum_u a(z, u)}"),
         "only accepted moves were kept: after a rejection, the old state counts once more.",
     )
     .eq(
-        given(
-            r"p(z' \mid x_o)\,p(x_m' \mid z')", lambda w: target_times(move(w), w).sum(axis=1)[:, None] * w.of_missing
-        ),
-        "then draw x_m' given z': independent of x_o",
+        tex(r"p(z' \mid x_o)\,p(x_m \mid z')"),
+        "then x_m is drawn again, given z': independent of x_o",
+        why="the second half of the sweep changes nothing either",
+        needs="x_m and x_o independent given z",
     )
     .eq(
-        given(r"\lim_{n \to \infty} \text{of the pair } (z, x_m)", lambda w: settled(w, move(w))),
+        given(
+            r"\lim_{n \to \infty} \text{of the law of } (z', x_m) \text{ after } n \text{ sweeps}",
+            lambda w: settled(w, move(w)),
+        ),
         "all states can be reached: one stationary law",
+        why="so run it",
     )
     .slip(
         "pseudo-Gibbs in the long run",
-        given("TODO", lambda w: settled(w, move(w, lambda a: np.ones_like(a[0])))),
+        given(
+            r"\lim_{n \to \infty} \text{of the law of } (z', x_m) \text{ after } n \text{ sweeps with } A(z, z') = q(z' \mid x_o, x_m)",
+            lambda w: settled(w, move(w, lambda a: np.ones_like(a[0]))),
+        ),
         "every proposal was accepted: the chain settles on the encoder's law, not the model's.",
     )
 )
@@ -623,92 +514,47 @@ class PartSeen:
         m, o = self.model, self.seen
         return CurvedGaussian(m.loading[o], m.curvature[o], m.offset[o], m.noise_variance)
 
-    def pixel(self, j: int, value: Array, z: Array) -> Array:
-        """log p(x_j | z) at a value, spelled out; broadcast over value and z."""
-        m = self.model
-        mean = m.offset[j] + m.loading[j] * z + m.curvature[j] * z**2 / 2
-        return -0.5 * (LOG_2PI + np.log(m.noise_variance) + (value - mean) ** 2 / m.noise_variance)
+    def scope(self) -> Scope:
+        """p(z), p_j(x_j | z) of each pixel j, p_m of the missing one; o: the seen pixels, and their model p_o; q(z)."""
+        m, missing = self.model, self.missing
 
-    def log_seen(self, z: Array) -> Array:
-        return sum((self.pixel(j, self.x[j], z) for j in self.seen), np.zeros_like(z))
+        def pixel(j: Array) -> Conditional:
+            def law(z: Array) -> Normal:
+                return Normal(m.offset[j] + m.loading[j] * z + m.curvature[j] * z**2 / 2, np.sqrt(m.noise_variance))
 
+            return Conditional("x", ("z",), law)
 
-def log_prior(z: Array) -> Array:
-    return -0.5 * (LOG_2PI + z**2)
+        reach = self.reach
+        return Scope(
+            worlds={
+                "p": Law("z", m.prior),
+                "p_": pixel,
+                "p_m": Conditional(
+                    "x_m", ("z",), lambda z: Normal(m.decoder(z)[..., missing], np.sqrt(m.noise_variance))
+                ),
+                "p_o": Decoder(self.seen_model, "x_o"),
+                "q": Law("z", self.q),
+            },
+            observed={"x_o": self.x[self.seen]},
+            values={
+                "x": self.x,
+                "d": self.x.size,
+                "n_o": len(self.seen),
+                "a_m": m.curvature[missing],
+                "b_m": m.offset[missing],
+            },
+            ranges={"o": [j + 1 for j in self.seen]},
+            spaces={"z": Interval(*m.latent_range), "x_m": Interval(*reach)},
+        )
 
-
-def integral_over_missing(w: PartSeen) -> Estimate:
-    """log of the double integral of p(z) p(x_o, x_m | z): x_m outside, by panels; z inside, by the trapezoid rule.
-
-    The range of x_m reaches eight noise scales beyond the decoder's on the z that p(z) p(x_o | z) leaves.
-    """
-    z = np.linspace(-9.0, 9.0, 241)
-    inner = log_prior(z) + w.log_seen(z)
-    kept = z[inner > inner.max() - 45]
-    m, j = w.model, w.missing
-    path = m.offset[j] + m.loading[j] * kept + m.curvature[j] * kept**2 / 2
-    reach = 8 * np.sqrt(m.noise_variance)
-
-    def log_joint(x_m: Array) -> Array:
-        both = inner + w.pixel(j, x_m[:, None], z)
-        return np.exp(logsumexp(both, axis=1) + np.log(z[1] - z[0]))
-
-    return gauss_legendre(log_joint, float(path.min() - reach), float(path.max() + reach), panels=8, n=16).log()
-
-
-def log_over_codes(w: PartSeen, extra: Callable[[Array], Array]) -> Estimate:
-    """log of the integral of p(z) p(x_o | z) exp(extra(z)), by Gauss-Legendre panels."""
-    low, high = w.model.latent_range
-    return gauss_legendre(lambda z: np.exp(log_prior(z) + w.log_seen(z) + extra(z)), low, high).log()
-
-
-def mass_of_missing(w: PartSeen, z: Array) -> Array:
-    """log of the integral of p(x_m | z) over x_m, for each z: zero, and here computed."""
-    m = w.model
-    mean = m.offset[w.missing] + m.loading[w.missing] * z + m.curvature[w.missing] * z**2 / 2
-    steps = np.linspace(-9, 9, 61) * np.sqrt(m.noise_variance)
-    density = np.exp(w.pixel(w.missing, mean[:, None] + steps, z[:, None]))
-    return np.log(density.sum(axis=1) * (steps[1] - steps[0]))
-
-
-def seen_bound(w: PartSeen, share: float = 1.0) -> Estimate:
-    """E_q[sum over the seen j of log p(x_j | z)] - KL(q || p(z)), by the trapezoid rule and the package's functions."""
-
-    def integrand(z: Array) -> Array:
-        return density_times(w.q.log_prob(z), w.log_seen(z))
-
-    log_likelihood = trapezoid(integrand, *w.model.latent_range)
-    return elbo(share * log_likelihood, kl_divergence(w.q, w.model.prior))
-
-
-def seen_gap(w: PartSeen) -> Estimate:
-    """KL(q || p(z | x_o))."""
-    m = w.seen_model
-
-    def integrand(z: Array) -> Array:
-        return density_times(w.q.log_prob(z), w.q.log_prob(z) - m.log_posterior(w.x[w.seen], z))
-
-    return m.integrate(integrand)
-
-
-def filled(w: PartSeen, value: float) -> Estimate:
-    x = w.x.copy()
-    x[w.missing] = value
-    return w.model.log_evidence(x)
-
-
-def mean_of_missing(w: PartSeen) -> float:
-    """The prior mean of the missing pixel: E[b + w z + a z^2 / 2] = b + a / 2."""
-    return float(w.model.offset[w.missing] + w.model.curvature[w.missing] / 2)
-
-
-def bound_with_filled(w: PartSeen) -> Estimate:
-    """The bound with a zero in the place of the missing pixel, counted as if it had been seen."""
-
-    def integrand(z: Array) -> Array:
-        return density_times(w.q.log_prob(z), w.log_seen(z) + w.pixel(w.missing, np.zeros(1), z))
-
-    return elbo(trapezoid(integrand, *w.model.latent_range), kl_divergence(w.q, w.model.prior))
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Where x_m lies: eight noise scales beyond the decoder's on the z that p(z) p(x_o | z) leaves."""
+        z = np.linspace(-9.0, 9.0, 241)
+        log_weight = self.seen_model.log_joint(self.x[self.seen], z)
+        path = self.model.decoder(z[log_weight > log_weight.max() - 45])[..., self.missing]
+        beyond = 8 * np.sqrt(self.model.noise_variance)
+        return float(path.min() - beyond), float(path.max() + beyond)
 
 
 M4 = (
@@ -719,35 +565,35 @@ M4 = (
         assumptions="pixels independent given z; missing at random: why a pixel is missing does not depend on its value",
         source="Rubin 1976; Mattei and Frellsen 2019, section 2; Nazabal et al. 2020",
     )
-    .start(given(r"\log p(x_o) = \log \int p(x_o, x_m)\,dx_m", integral_over_missing))
-    .eq(
-        given(
-            r"\log \int p(z) \prod_{j \in o} p(x_j \mid z) \left[\int p(x_m \mid z)\,dx_m\right] dz",
-            lambda w: log_over_codes(w, lambda z: mass_of_missing(w, z)),
-        ),
-        "sum rule over z; exchange the integrals; factorize",
+    .start(
+        tex(r"\log \int \left[\int p(z)\,p_m(x_m \mid z) \prod_{j \in o} p_j(x_j \mid z)\,dz\right] dx_m"),
+        why="$\\log p(x_o)$: the sum rule over x_m defines the evidence of a part",
+        needs="pixels independent given z",
     )
     .eq(
-        given(r"\log \int p(z) \prod_{j \in o} p(x_j \mid z)\,dz", lambda w: log_over_codes(w, np.zeros_like)),
+        tex(r"\log \int p(z) \left[\int p_m(x_m \mid z)\,dx_m\right] \prod_{j \in o} p_j(x_j \mid z)\,dz"),
+        "swap the integrals; the seen pixels do not depend on x_m",
+        why="nothing is negative, so the integrals may be swapped",
+    )
+    .eq(
+        tex(r"\log \int p(z) \prod_{j \in o} p_j(x_j \mid z)\,dz"),
         "the bracket is one: a density integrates to one",
+        why="x_m has dropped out",
     )
     .slip(
         "filled with zero",
-        given(r"\log p(x_o, x_m = 0)", lambda w: filled(w, 0.0)),
+        tex(r"\log \int p(z)\,p_m(0 \mid z) \prod_{j \in o} p_j(x_j \mid z)\,dz"),
         "the missing pixel was set to zero and counted: it was not seen, so it has no density to pay.",
         real="common practice: zeros in the data, and in the loss",
     )
     .slip(
         "filled with the mean",
-        given(r"\log p(x_o, x_m = \bar x_m)", lambda w: filled(w, mean_of_missing(w))),
+        tex(r"\log \int p(z)\,p_m(b_m + \tfrac12 a_m \mid z) \prod_{j \in o} p_j(x_j \mid z)\,dz"),
         "the missing pixel was set to its mean and counted as if it had been seen.",
     )
     .slip(
         "scaled up",
-        given(
-            r"\log \int p(z) \prod_{j \in o} p(x_j \mid z)^{d / |o|}\,dz",
-            lambda w: log_over_codes(w, lambda z: w.log_seen(z) / len(w.seen)),
-        ),
+        tex(r"\log \int p(z) \prod_{j \in o} p_j(x_j \mid z)^{d / n_o}\,dz"),
         "the sum over seen pixels was scaled to all pixels: missing pixels say nothing, not the same again.",
     )
     .eq(
@@ -758,25 +604,23 @@ M4 = (
         "the model without the rows of the missing pixels",
     )
     .ge(
-        given(
-            r"\mathbb{E}_q\left[\sum_{j \in o} \log p(x_j \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))", seen_bound
-        ),
-        "the bound, with x_o for x: it trains on what is seen",
-        gap=seen_gap,
+        tex(r"\mathbb{E}_q\left[\sum_{j \in o} \log p_j(x_j \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))"),
+        "the bound, with x_o for x",
+        why="it trains on what is seen",
+        needs="q = 0 wherever p(z | x_o) = 0",
+        gap=tex(r"\mathrm{KL}(q \,\Vert\, p_o(z \mid x_o))"),
     )
     .slip(
         "zeros in the loss",
-        given(
-            r"\mathbb{E}_q\left[\sum_{j} \log p(x_j \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z)), \quad x_m = 0",
-            bound_with_filled,
+        tex(
+            r"\mathbb{E}_q\left[\sum_{j \in o} \log p_j(x_j \mid z) + \log p_m(0 \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))"
         ),
         "the missing pixel stayed in the sum, as a zero: leave it out of the log-likelihood.",
     )
     .slip(
         "loss scaled up",
-        given(
-            r"\tfrac{d}{|o|}\,\mathbb{E}_q\left[\sum_{j \in o} \log p(x_j \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))",
-            lambda w: seen_bound(w, share=w.x.size / len(w.seen)),
+        tex(
+            r"\tfrac{d}{n_o}\,\mathbb{E}_q\left[\sum_{j \in o} \log p_j(x_j \mid z)\right] - \mathrm{KL}(q \,\Vert\, p(z))"
         ),
         "the log-likelihood of the seen pixels was scaled to all pixels, but the KL was not.",
     )
@@ -797,6 +641,9 @@ class Resampling:
     def draw(cls, rng: Rng) -> Resampling:
         mild = [0.5 / 3 + 0.5 * generic_probabilities(rng, (3,)) for _ in range(2)]  # weights between 0.3 and 3
         return cls(mild[0], mild[1])
+
+    def scope(self) -> Scope:
+        return Scope(worlds={"p": Table(("z",), self.target), "q": Table(("z",), self.proposal)})
 
     @property
     def weights(self) -> Array:
@@ -870,6 +717,7 @@ M5 = (
             limit(resampled),
         ),
         resolution=1e-3,
+        why="the error of the law of the kept draw, magnified",
     )
     .eq(
         given(
@@ -877,6 +725,8 @@ M5 = (
             limit(first_draw_kept),
         ),
         "all draws are alike: K times the first; q w = p",
+        why="1 + u is the mean weight when the first draw is z",
+        needs="independent draws",
         resolution=1e-3,
     )
     .eq(
@@ -885,37 +735,33 @@ M5 = (
             limit(squares_kept),
         ),
         "1/(1 + u) = 1 - u + u²/(1 + u); E[u] = (w(z) - 1)/K",
+        why="the first order has a mean that is known",
         resolution=1e-3,
     )
     .eq(
-        given(
-            r"p(z) \left(1 - w(z) + \chi^2(p \,\Vert\, q)\right)", lambda w: w.target * (w.chi_square + 1 - w.weights)
-        ),
+        tex(r"p(z) \left[1 - w(z) + \chi^2(p \,\Vert\, q)\right] \quad \forall z, \quad w(z) = \tfrac{p(z)}{q(z)}"),
         "K E[u²] tends to the variance of a weight, and u to 0",
+        needs="bounded weights",
         resolution=1e-3,
     )
     .slip(
         "no error",
-        given("0", lambda w: 0 * w.target),
+        tex(r"0"),
         "resampling was taken to be exact: for finite K the largest weights come too seldom.",
     )
     .slip(
         "sign turned",
-        given(
-            r"p(z) \left(w(z) - 1 - \chi^2(p \,\Vert\, q)\right)", lambda w: -w.target * (w.chi_square + 1 - w.weights)
-        ),
+        tex(r"p(z) \left[w(z) - 1 - \chi^2(p \,\Vert\, q)\right]"),
         "large weights were thought to come too often: their own draw raises the sum they are divided by.",
     )
     .slip(
         "own weight left out",
-        given(r"p(z)\,\chi^2(p \,\Vert\, q)", lambda w: w.target * w.chi_square),
+        tex(r"p(z)\,\chi^2(p \,\Vert\, q)"),
         "the state's own draw was left out of the sum: then the errors do not add up to zero.",
     )
     .slip(
         "error under the proposal",
-        given(
-            r"q(z) \left(\chi^2(p \,\Vert\, q) + 1 - w(z)\right)", lambda w: w.proposal * (w.chi_square + 1 - w.weights)
-        ),
+        tex(r"q(z) \left[1 - w(z) + \chi^2(p \,\Vert\, q)\right]"),
         "the error was weighted by q: what is resampled follows p up to order 1/K.",
     )
 )
