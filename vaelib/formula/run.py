@@ -12,6 +12,7 @@ from scipy.special import expit, softmax
 
 from vaelib.formula import typed
 from vaelib.formula.binders import (
+    At,
     Big,
     Derivative,
     Divergence,
@@ -20,6 +21,7 @@ from vaelib.formula.binders import (
     Indicator,
     Integral,
     Mark,
+    Relation,
 )
 from vaelib.formula.cursor import FONTS
 from vaelib.formula.environment import Env
@@ -117,6 +119,8 @@ class Run(Sums):
                 return self._indicator(node.condition, env)
             case Derivative():
                 return derivative(self, node, env)
+            case At():
+                return self._at(node, env)
         raise IllTyped(f"Expected something with a value, but {node.plain} has none here.")
 
     # ------------------------------------------------------------------------------------------------------- names
@@ -298,6 +302,9 @@ class Run(Sums):
             return exponential(self.log(node, env))
         if name.key in self.scope.maps:
             return self._mapped(self.scope.maps[name.key], [self.value(argument, env) for argument in node.targets])
+        if name.sub is not None and name.stem.key in self.scope.maps and self._has_indices([name.sub], env):
+            whole = self._mapped(self.scope.maps[name.stem.key], [self.value(a, env) for a in node.targets])
+            return typed.entry(whole, self.indices(name.sub, env), name.plain)
         slope = name.marks == "'" and Name(name.base, name.sub, "", name.accents, name.upper)
         if slope and slope.key in self.scope.maps and len(node.targets) == 1:
             return derivative(self, Derivative(Call(slope, node.targets), ()), env)
@@ -305,6 +312,20 @@ class Run(Sums):
             return typed.multiply(self.value(name, env), self.value(node.targets[0], env))
         known = ", ".join([*self.scope.worlds, *self.scope.maps])
         raise IllTyped(f"Expected a density or a function that the scope knows ({known}), but got {node.plain}.")
+
+    def _at(self, node: At, env: Env) -> Typed:
+        """A formula at a place: a variable gets a value, or a parameter is moved and the scope built again."""
+        place = node.condition
+        if not (isinstance(place, Relation) and place.signs == ("=",) and isinstance(place.sides[0], Name)):
+            raise IllTyped(f"Expected a place such as z = 1 below the bar, but got {place.plain}.")
+        key, value = place.sides[0].key, self.value(place.sides[1], env)
+        if key not in self.scope.parameters:
+            return self.value(node.body, env.replace(key, value))
+        there = type(self)(self.scope.parameters[key].rebuild(value.data[()]), self.rule)
+        there.approximate = False
+        found = there.value(node.body, env)
+        self.approximate = self.approximate or there.approximate
+        return found
 
     def _mapped(self, function: Map, arguments: list[Typed]) -> Typed:
         arguments = typed.same_depth(*arguments)
@@ -314,7 +335,10 @@ class Run(Sums):
 
 def is_known_function(run: Run, call: Call) -> bool:
     name = call.name
-    return isinstance(name, Name) and (run.is_density(name) or name.key in run.scope.maps or run.logish(call))
+    if not isinstance(name, Name):
+        return False
+    maps = run.scope.maps
+    return run.is_density(name) or name.key in maps or name.stem.key in maps or run.logish(call)
 
 
 def _product(factors: list[Node]) -> Node:

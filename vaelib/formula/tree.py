@@ -255,7 +255,8 @@ class ByRule:
         return self.whole.value(witness, self.rule)
 
     def for_line(self, index: int, said: tuple[Node, ...] = ()) -> ByRule:
-        return self.formula.for_line(index, said)
+        """In a chain of which a line was replaced, what the old line said of the names is still known."""
+        return self.formula.for_line(index, (*said, *(clause for clause in self.also if clause not in said)))
 
 
 # ------------------------------------------------------------------------------------------------------- arithmetic

@@ -206,9 +206,12 @@ def trace(a: Typed) -> Typed:
 
 
 def diagonal(a: Typed) -> Typed:
-    """A diagonal matrix of a vector; the diagonal of a matrix as a matrix."""
+    """A diagonal matrix of a vector; of a matrix, what is left when all off its diagonal is set to 0."""
+    if a.rank == 2 and not a.identity:
+        _square(a, "given to diag")
+        return Typed(a.data * np.eye(a.data.shape[-1]), 2)
     if a.rank != 1:
-        raise IllTyped(f"Expected diag of a vector, but got {a.kind}.")
+        raise IllTyped(f"Expected diag of a vector or a matrix, but got {a.kind}.")
     return Typed(a.data[..., :, None] * np.eye(a.data.shape[-1]), 2)
 
 
