@@ -11,7 +11,8 @@ from scipy import stats
 from vaelib.derivation import IllTyped, derive
 from vaelib.distributions import DiagonalNormal
 from vaelib.formula import Map, Parameter, Scope, tex
-from vaelib.formula.worlds import Mixture
+from vaelib.formula.spaces import States
+from vaelib.formula.worlds import Conditional, Mixture
 
 
 def number(latex: str, scope: Scope) -> float:
@@ -87,3 +88,20 @@ def test_lines_below_a_replaced_line_still_know_what_it_said() -> None:
     assert report.broken == (1,)
     assert "no value" not in str(report)
     assert chain.with_line(1, tex(r"2 m,\ m = \tfrac12 a")).check().broken == (2,)  # its own words hold below it
+
+
+def test_sum_over_a_set_that_is_drawn() -> None:
+    batches = np.array([[1, 2], [1, 3], [2, 3]])
+    law = Conditional("B", (), lambda: Uniform())
+    scope = Scope(
+        values={"a": np.array([1.0, 10.0, 100.0])}, worlds={"u": law}, spaces={"B": States(batches)}, laws={"B": "u(B)"}
+    )
+    assert number(r"\mathbb{E}_{B}\left[\sum_{i \in B} a_i\right]", scope) == pytest.approx(111 * 2 / 3, rel=1e-14)
+    assert number(r"\mathbb{E}_{B}\left[\left(\sum_{i \in B} a_i\right)^2\right]", scope) == pytest.approx(
+        (11**2 + 101**2 + 110**2) / 3, rel=1e-14
+    )
+
+
+class Uniform:
+    def log_prob(self, value: np.ndarray) -> np.ndarray:
+        return np.full(value.shape[:-1], -np.log(3))
