@@ -341,7 +341,7 @@ class BernoulliWitness:
         return Scope(
             worlds={"p": Decoder(model), "q": Law("z", q)},
             observed={"x": self.x},
-            values=moment_names(q),
+            values={**moment_names(q), "d": len(self.x)},
             ranges={"j": len(self.x)},
             maps={"a": Map(model.logits, rank=1)},
             laws={"": "q", **STANDARD_NOISE},
