@@ -76,7 +76,7 @@ def test_identity_holds_and_every_slip_is_rejected(derivation: Derivation) -> No
 @pytest.mark.parametrize("derivation", ALL, ids=lambda d: d.id)
 def test_table_is_readable(derivation: Derivation) -> None:
     report = derivation.check(witnesses=1)
-    bars = {line.count("|") for line in report._repr_markdown_().splitlines() if line.startswith("|")}
+    bars = {line.count("|") for line in report.table._repr_markdown_().splitlines() if line.startswith("|")}
     assert bars == {8}
     assert all(len(line.reason) <= 60 for line in derivation.lines)
     assert all(slip.says.startswith("It looks like ") and len(slip.says) < 150 for slip in derivation.slips)

@@ -116,8 +116,8 @@ EXPECTATION_MAXIMIZATION = [
     ("em", "second_moment = centered_m.T @ centered_m / len(x) + covariance", "second_moment = centered_m.T @ centered_m / len(x)", "G7"),
     ("em", "noise_variance = float(values[:-latent_dim].mean())", "noise_variance = float(values.mean())", "G7"),
     ("ledger.g_em", "return np.log(self.joint) @ self.q_2", "return np.log(self.joint @ self.q_2)", "F14"),
-    ("ledger.f_beyond", "return np.log(1 + 3 * self.bend * u**2)", "return np.log(1 + self.bend * u**2)", "F17"),
-    ("ledger.f_beyond", "residual = (x - self.model.offset) @ self.model.loading", "residual = x @ self.model.loading", "F22"),
+    ("ledger.f_beyond", "return 1 + 3 * self.bend * u**2", "return 1 + self.bend * u**2", "F17"),
+    ("ledger.f_beyond", "constant = -self.slope @ self.model.offset", "constant = self.slope @ self.model.offset", "F22"),
 ]
 RATE_AND_MISSING = [
     ("ledger.k_rate", "return self.codes / (self.size * self.aggregate)", "return self.codes / self.codes.sum(axis=1, keepdims=True)", "K1"),
