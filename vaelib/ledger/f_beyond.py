@@ -239,7 +239,7 @@ F17 = (
     )
     .eq(
         tex(r"\int q_u(u) \log p(x \mid g(u))\,du - \mathrm{KL}(q(z) \,\Vert\, p(z))"),
-        "E under q_u of log p(x|g(u)), less the KL in z",
+        "the joint is decoder times prior, as in F2",
         why="so the KL too is the same in z and in u",
     )
 )
