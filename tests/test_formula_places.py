@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 
 from vaelib.derivation import IllTyped, derive
-from vaelib.distributions import DiagonalNormal
+from vaelib.distributions import DiagonalNormal, Normal
 from vaelib.formula import Map, Parameter, Scope, tex
 from vaelib.formula.spaces import States
-from vaelib.formula.worlds import Conditional, Mixture
+from vaelib.formula.worlds import Conditional, Law, Mixture
 
 
 def number(latex: str, scope: Scope) -> float:
@@ -105,3 +105,15 @@ def test_sum_over_a_set_that_is_drawn() -> None:
 class Uniform:
     def log_prob(self, value: np.ndarray) -> np.ndarray:
         return np.full(value.shape[:-1], -np.log(3))
+
+
+def test_density_times_a_gradient_is_integrated_as_a_vector() -> None:
+    law = Normal(0.5, 2.0)
+    parameters = {r"\theta": Parameter(np.array([1.0, 3.0]), lambda theta: gradient_scope(theta, law))}
+    scope = Scope(worlds={"q": Law("z", law)}, values={r"\theta": np.array([1.0, 3.0])}, parameters=parameters)
+    found = tex(r"\int q(z)\,\nabla_\theta (\theta_1 z + \theta_2 z^2)\,dz").value(scope)
+    np.testing.assert_allclose(found.value, [0.5, 4.25], rtol=1e-9)
+
+
+def gradient_scope(theta: np.ndarray, law: Normal) -> Scope:
+    return Scope(worlds={"q": Law("z", law)}, values={r"\theta": theta})

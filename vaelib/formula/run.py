@@ -105,7 +105,7 @@ class Run(Sums):
                 return self._call(node, env)
             case Big():
                 return self._big(node, env)
-            case Integral() if self.logish(node.body):
+            case Integral() if self.logish(node):
                 return self._from_log(node, env)
             case Integral():
                 return self._contract(self.integral_nodes(node, env), node.body)

@@ -196,7 +196,7 @@ class Sums(Logs):
         return self._contract(steps, body)
 
     def _expectation(self, node: Expectation, env: Env) -> Typed:
-        if node.kind == "E" and self.logish(node.body):
+        if self.logish(node):
             return self._from_log(node, env)
         if node.kind == "E":
             return self.mean(node.law, node.body, env)
