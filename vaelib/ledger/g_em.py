@@ -14,7 +14,6 @@ from scipy.special import logsumexp, softmax
 
 from vaelib.derivation import derive
 from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, kl_divergence
-from vaelib.elbo import density_times
 from vaelib.em import (
     GaussianMixture,
     mixture_bound,
@@ -72,13 +71,6 @@ class DiscreteFamily:
         return [DiscreteWitness(self.model, self.x, q) for q in self.qs]
 
 
-def at_likelihood(w: DiscreteFamily) -> Array:
-    """F(q) at q proportional to p(x | z), the posterior under a flat prior."""
-    explains = w.model.likelihood[:, w.x]
-    q = explains / explains.sum()
-    return np.full(len(w.qs), q @ (np.log(w.model.joint[:, w.x]) - np.log(q)))
-
-
 FREE = E(q, log_joint) + H(q)  # F(q, theta)
 
 G1 = (
@@ -89,13 +81,19 @@ G1 = (
         assumptions="theta fixed; q is any distribution over z",
         source="Neal and Hinton 1998, lemma 1; Dempster, Laird and Rubin 1977",
     )
-    .start(FREE)
-    .eq(log_evidence - KL(q, post), "F1: the evidence is the bound + its gap")
+    .start(FREE, why="no posterior in it")
+    .eq(
+        log_evidence - KL(q, post),
+        "F1: the evidence is the bound + its gap",
+        why="only the KL has a q",
+        needs="q = 0 where the posterior is 0",
+    )
     .slip("plus the gap", log_evidence + KL(q, post), "the gap is added: the bound lies below.")
     .slip("gap swapped", log_evidence - KL(post, q), "the gap is KL(p(z|x) || q): the mean is under q.")
     .le(
         log_evidence,
-        "KL is never negative, and zero at the posterior",
+        "KL is never negative",
+        why="a ceiling that no q moves",
         gap=KL(q, post),
         equality=DiscreteFamily.at_posterior,
     )
@@ -106,11 +104,16 @@ G1 = (
         real="a published note: the E step given by E ln p = E E_q ln p",
     )
     .slip("an upper bound", says="the bound was put above the evidence.", relation=">=")
-    .eq(E(post, log_joint) + H(post), "so F is largest at the posterior; there it touches")
+    .eq(
+        E(post, log_joint) + H(post),
+        "KL is zero at the posterior only",
+        why="the best q, found without a search: there F touches",
+        needs="a posterior that can be computed",
+    )
     .slip("prior as the E step", E(prior, log_joint) + H(prior), "q was set to the prior: the E step looks at x.")
     .slip(
         "likelihood, normalized",
-        given("TODO", at_likelihood),
+        tex(r"\sum_z r(z)\left[\log p(x, z) - \log r(z)\right],\ r(z) = \frac{p(x \mid z)}{\sum_{z'} p(x \mid z')}"),
         "q was set to p(x|z) over its sum: Bayes' rule multiplies by the prior first.",
     )
     .slip("no entropy", E(post, log_joint), "the entropy is missing: F = E[log p(x,z)] + H(q).")
@@ -133,36 +136,17 @@ class TwoModels:
         old, new = DiscreteWitness.draw(rng).model, DiscreteWitness.draw(rng).model
         return cls(old, new, int(rng.integers(3)))
 
-    @property
-    def old_posterior(self) -> Array:
-        """p_old(z | x), off the joint table; shape (K,)."""
-        column = self.old.joint[:, self.x]
-        return column / column.sum()
-
-    @property
-    def new_posterior(self) -> Array:
-        column = self.new.joint[:, self.x]
-        return column / column.sum()
-
-    def expected_log_joint(self, model: DiscreteLatent, under: Array | None = None) -> float:
-        """Q(model | old) = E_old[log p_model(x, z)]; `under` replaces the old posterior."""
-        return float((self.old_posterior if under is None else under) @ np.log(model.joint[:, self.x]))
-
-    @property
-    def gain(self) -> float:
-        """Q(new | old) - Q(old | old)."""
-        return self.expected_log_joint(self.new) - self.expected_log_joint(self.old)
-
-    @property
-    def kl(self) -> float:
-        """KL(p_old(z|x) || p_new(z|x)), by the package."""
-        return float(kl_divergence(self.old.posterior(self.x), self.new.posterior(self.x)))
-
     def scope(self) -> Scope:
         """p(x, z) under theta, the old model, and under theta', the new one."""
         old, new = (Table(("z", "x"), model.joint) for model in (self.old, self.new))
         return Scope(worlds={r"p_\theta": old, r"p_{\theta'}": new}, observed={"x": self.x})
 
+
+Q_RISES = r"Q(\theta' \mid \theta) - Q(\theta \mid \theta)"
+WHAT_Q_IS = (
+    r",\ Q(\theta' \mid \theta) = \mathbb{E}_{p_\theta(z \mid x)}[\log p_{\theta'}(x, z)]"
+    r",\ Q(\theta \mid \theta) = \mathbb{E}_{p_\theta(z \mid x)}[\log p_\theta(x, z)]"
+)
 
 G2 = (
     derive(
@@ -172,175 +156,105 @@ G2 = (
         assumptions="p_new(z|x) > 0 wherever p_old(z|x) > 0; Q(theta' | theta) = E[log p_theta'(x,z)] under p_theta(z|x)",
         source="Dempster, Laird and Rubin 1977, theorem 1",
     )
-    .start(tex(r"\log p_{\theta'}(x) - \log p_\theta(x)"))
+    .start(tex(r"\log p_{\theta'}(x) - \log p_\theta(x)"), why="what we want to rise")
     .eq(
         tex(
             r"\mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_{\theta'}(x, z)}{p_{\theta'}(z \mid x)} - \log\tfrac{p_\theta(x, z)}{p_\theta(z \mid x)}\right]"
         ),
         "means of constants; Bayes' rule at every z, twice",
+        why="brings in the joints",
+        needs="the new posterior > 0 wherever the old one is",
     )
     .slip(
         "mean under the new posterior",
-        given(
-            "TODO",
-            lambda w: (
-                w.expected_log_joint(w.new, w.new_posterior)
-                - w.expected_log_joint(w.old, w.new_posterior)
-                + w.old_posterior @ np.log(w.old_posterior / w.new_posterior)
-            ),
+        tex(
+            r"\mathbb{E}_{p_{\theta'}(z \mid x)}\left[\log\tfrac{p_{\theta'}(x, z)}{p_\theta(x, z)}\right] + \mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_\theta(z \mid x)}{p_{\theta'}(z \mid x)}\right]"
         ),
         "only the joints are averaged under the new posterior: q is the old one until the next E step.",
     )
     .eq(
-        given(
-            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta) + \mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_\theta(z \mid x)}{p_{\theta'}(z \mid x)}\right]",
-            lambda w: w.gain + w.old_posterior @ np.log(w.old_posterior / w.new_posterior),
+        tex(
+            rf"{Q_RISES} + \mathbb{{E}}_{{p_\theta(z \mid x)}}\left[\log\tfrac{{p_\theta(z \mid x)}}{{p_{{\theta'}}(z \mid x)}}\right]{WHAT_Q_IS}"
         ),
-        "sort: joints to joints, posteriors to posteriors",
+        "sort",
+        why="joints to joints, posteriors to posteriors",
+        needs="finite means",
     )
     .eq(
-        given(
-            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta) + \mathrm{KL}(p_\theta(z \mid x) \,\Vert\, p_{\theta'}(z \mid x))",
-            lambda w: w.gain + w.kl,
-        ),
+        tex(rf"{Q_RISES} + \mathrm{{KL}}(p_\theta(z \mid x) \,\Vert\, p_{{\theta'}}(z \mid x))"),
         "definition of KL",
+        why="it has a sign",
     )
     .slip(
         "minus KL",
-        given("TODO", lambda w: w.gain - w.kl),
+        tex(rf"{Q_RISES} - \mathrm{{KL}}(p_\theta(z \mid x) \,\Vert\, p_{{\theta'}}(z \mid x))"),
         "the KL is subtracted; then raising Q could lower the evidence.",
     )
     .slip(
         "KL swapped",
-        given("TODO", lambda w: w.gain + float(kl_divergence(w.new.posterior(w.x), w.old.posterior(w.x)))),
+        tex(rf"{Q_RISES} + \mathrm{{KL}}(p_{{\theta'}}(z \mid x) \,\Vert\, p_\theta(z \mid x))"),
         "KL(new || old): the mean is under the old posterior.",
     )
     .ge(
-        given(r"Q(\theta' \mid \theta) - Q(\theta \mid \theta)", lambda w: w.gain),
-        "KL is never negative: raising Q raises log p(x)",
-        gap=lambda w: w.kl,
+        tex(Q_RISES),
+        "KL is never negative",
+        why="raising Q is enough to raise log p(x)",
+        gap=tex(r"\mathrm{KL}(p_\theta(z \mid x) \,\Vert\, p_{\theta'}(z \mid x))"),
     )
     .slip(
         "KL dropped under =",
         says="the KL was dropped under an equals sign: the evidence rises by more than Q.",
         relation="=",
     )
-    .slip("at most as much", says="the inequality is turned around.", relation="<=")
+    .slip("at most as much", says="the inequality points the wrong way.", relation="<=")
 )
-
-
-def with_theta(w: CurvedWitness, offset: Array, log_noise: float) -> CurvedWitness:
-    return replace(w, model=replace(w.model, offset=offset, noise_variance=float(np.exp(log_noise))))
-
-
-def slope_in_theta(f: Any) -> Any:
-    """Central differences of f(moved witness, witness) in theta = (offset b, log c), as a function of the step."""
-
-    def value(w: CurvedWitness, h: float) -> Array:
-        theta = np.append(w.model.offset, np.log(w.model.noise_variance))
-        ends = [(theta + h * e, theta - h * e) for e in np.eye(theta.size)]
-        moved = [tuple(with_theta(w, end[:-1], end[-1]) for end in pair) for pair in ends]
-        return np.array([(f(up, w) - f(down, w)) / (2 * h) for up, down in moved])
-
-    return value
-
-
-def score(w: CurvedWitness, z: Array, half: float = 0.5) -> Array:
-    """Gradient of log p(x, z) in (b, log c): (residual / c, |residual|^2 / (2 c) - d / 2), shape (n, d + 1)."""
-    residual, c = w.x - w.model.decoder(z), w.model.noise_variance
-    return np.column_stack([residual / c, half * (np.sum(residual**2, axis=1) / c - w.model.data_dim)])
-
-
-def mean_score(log_density: Any, half: float = 0.5) -> Any:
-    """E[score] under exp(log_density(w, z)), by Gauss-Legendre panels."""
-
-    def value(w: CurvedWitness) -> Estimate:
-        return gauss_legendre(
-            lambda z: density_times(log_density(w, z)[:, None], score(w, z, half)), *w.model.latent_range
-        )
-
-    return value
-
-
-def log_posterior(w: CurvedWitness, z: Array) -> Array:
-    return w.model.log_posterior(w.x, z)
-
-
-def slope_of_q(w: CurvedWitness, h: float) -> Estimate:
-    """Gradient of Q(theta' | theta) at theta' = theta: differences of log p_theta'(x, z) under the fixed posterior."""
-    c, d = w.model.noise_variance, w.model.data_dim
-    theta = np.append(w.model.offset, np.log(c))
-    ends = [[with_theta(w, t[:-1], t[-1]).model for t in (theta + h * e, theta - h * e)] for e in np.eye(d + 1)]
-
-    def integrand(z: Array) -> Array:
-        slopes = [(up.log_joint(w.x, z) - down.log_joint(w.x, z)) / (2 * h) for up, down in ends]
-        return density_times(log_posterior(w, z)[:, None], np.stack(slopes, axis=1))
-
-    return w.model.integrate(integrand)
-
-
-def mean_log_joint(moved: CurvedWitness, _: CurvedWitness) -> float:
-    """E[log p_theta'(x, z)] under the posterior of theta' itself (a slip: in Q it is that of theta)."""
-    return float(
-        moved.model.integrate(
-            lambda z: density_times(moved.model.log_posterior(moved.x, z), moved.model.log_joint(moved.x, z))
-        ).value
-    )
 
 
 G4 = (
     derive(
         "G4",
         "Fisher's identity: evidence and Q have the same slope",
-        lambda rng: CurvedWitness.draw(rng),
+        lambda rng: CurvedWitness.draw(rng),  # generic ones alone: the steps suit parameters of order one
         assumptions="differentiation under the integral; theta = (offset b, log of the noise variance c)",
         source="Fisher 1925; Dempster, Laird and Rubin 1977, discussion",
     )
-    .start(
-        given(r"\nabla_\theta \log p_\theta(x)", slope_in_theta(lambda moved, w: moved.model.log_evidence(w.x).value)),
-        step=4e-3,
-        resolution=1e-4,
-    )
+    .start(tex(r"\nabla_\theta \log p_\theta(x)"), needs="p_theta(x) > 0")
     .eq(
-        given(
-            r"\frac{1}{p_\theta(x)} \int p_\theta(x, z)\,\nabla_\theta \log p_\theta(x, z)\,dz",
-            lambda w: (
-                w.model.integrate(lambda z: np.exp(w.model.log_joint(w.x, z))[:, None] * score(w, z))
-                / float(np.exp(w.model.log_evidence(w.x).value))
-            ),
-        ),
+        tex(r"\frac{1}{p_\theta(x)} \int p_\theta(x, z)\,\nabla_\theta \log p_\theta(x, z)\,dz"),
         "differentiate under the integral; dp = p d log p",
-        resolution=1e-4,
+        needs="the integrand's slope has an integrable bound",
     )
     .eq(
         tex(r"\mathbb{E}_{p_\theta(z \mid x)}\left[\nabla_\theta \log p_\theta(x, z)\right]"),
         "Bayes' rule: p(x,z) / p(x) is the posterior",
-        resolution=1e-4,
     )
     .slip(
         "mean under q",
-        given("TODO", mean_score(lambda w, z: w.q.log_prob(z))),
+        tex(r"\mathbb{E}_{q}\left[\nabla_\theta \log p_\theta(x, z)\right]"),
         "the score is averaged under an inexact q: then it is the slope of the bound.",
     )
     .slip(
         "mean under the prior",
-        given("TODO", mean_score(lambda w, z: w.model.log_prior(z))),
+        tex(r"\mathbb{E}_{p_\theta(z)}\left[\nabla_\theta \log p_\theta(x, z)\right]"),
         "z is drawn from the prior: it is what x says about z that counts.",
     )
     .slip(
         "no one half",
-        given("TODO", mean_score(log_posterior, half=1.0)),
+        tex(
+            r"\mathbb{E}_{p_\theta(z \mid x)}\left[\tfrac1c (x - f(z))\right],\ \mathbb{E}_{p_\theta(z \mid x)}\left[\tfrac1c \|x - f(z)\|^2 - d\right]"
+        ),
         "the 1/2 of the exponent is missing in the slope in log c.",
     )
     .eq(
-        given(r"\nabla_{\theta'}\,Q(\theta' \mid \theta)\ \text{at}\ \theta' = \theta", slope_of_q),
-        "the posterior is held fixed: bound and evidence touch",
-        step=4e-3,
-        resolution=1e-4,
+        tex(
+            r"\left. \nabla_{\theta'} \mathbb{E}_{p_\theta(z \mid x)}\left[\log p_{\theta'}(x, z)\right] \right|_{\theta' = \theta}"
+        ),
+        "the posterior is held fixed: this is the slope of Q",
+        why="where bound and evidence touch, they share their slope",
     )
     .slip(
         "posterior differentiated, too",
-        given("TODO", slope_in_theta(mean_log_joint)),
+        tex(r"\nabla_\theta\,\mathbb{E}_{p_\theta(z \mid x)}\left[\log p_\theta(x, z)\right]"),
         "the posterior moved along with theta: in Q it is held fixed.",
     )
 )
