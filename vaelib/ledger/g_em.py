@@ -6,6 +6,7 @@ an M step moves theta with q fixed. What a step gains is always written down as 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,9 +25,9 @@ from vaelib.em import (
     ppca_maximum,
 )
 from vaelib.estimate import Estimate
-from vaelib.formula import given, tex
+from vaelib.formula import Node, given, tex
 from vaelib.formula.scope import Scope
-from vaelib.formula.worlds import Table
+from vaelib.formula.worlds import Law, Mixture, Table
 from vaelib.models import LOG_2PI, DiscreteLatent, LinearGaussian
 from vaelib.quadrature import gauss_legendre
 from vaelib.terms import KL, E, H, log_evidence, log_joint, post, prior, q
@@ -285,62 +286,60 @@ class MixtureData:
     def model(self) -> GaussianMixture:
         return GaussianMixture(self.weights, self.loc, self.scale)
 
-    # shares N_k / N, means and mean squared distances of the points, weighted by the responsibilities
-
-    @property
-    def shares(self) -> Array:
-        return self.responsibilities.mean(axis=0)
-
     @property
     def means(self) -> Array:
+        """The means of the points, weighted by the responsibilities, shape (K, d)."""
         return np.stack([np.average(self.x, axis=0, weights=r) for r in self.responsibilities.T])
 
-    def variances(self, around: Array) -> Array:
-        """sum_i r_ik |x_i - around_k|^2 / (d N_k), shape (K,)."""
-        pairs = zip(self.responsibilities.T, around, strict=True)
-        return np.array([np.average(np.mean((self.x - center) ** 2, axis=1), weights=r) for r, center in pairs])
+    def scope(self) -> Scope:
+        """Points x_i with responsibilities r_ik, which q_i has as a law of z; q*_i and theta' are the package's steps.
+
+        theta = (pi, mu, v) is the model, theta' what one round of EM makes of it; mu^- is mu, also where mu is updated.
+        """
+        (n, d), steps = self.x.shape, mixture_e_step(self.model, self.x)
+        later = mixture_m_step(self.x, steps)
+        return Scope(
+            worlds={r"p_\theta": labelled(self.model), r"p_{\theta'}": labelled(later)}
+            | {"q_": rows(self.responsibilities), "q^*_": rows(steps)},
+            values={"x": self.x, "r": self.responsibilities, "N": n, "d": d, "K": len(self.weights)}
+            | {r"w": self.weights, r"\mu": self.loc, r"\mu^-": self.loc, "v": self.scale**2},
+            definitions={r"\pi_k": "w_k"},  # pi without an index is the number
+            ranges={"i": n, "k": len(self.weights)},
+        )
 
 
-def mixture_q(w: MixtureData, weights: Array, loc: Array, variance: Array) -> float:
-    """(1/N) sum_ik r_ik [log weights_k + log N(x_i; loc_k, variance_k I)], example by example."""
-    total = 0.0
-    for x, r in zip(w.x, w.responsibilities, strict=True):
-        square = np.sum((x - loc) ** 2, axis=1)
-        total += float(r @ (np.log(weights) - np.log(2 * np.pi * variance) * x.size / 2 - square / (2 * variance)))
-    return total / len(w.x)
+def labelled(model: GaussianMixture) -> Mixture:
+    """p(x, z) of a mixture: z names the cluster."""
+    parts = DiagonalNormal(model.loc, np.broadcast_to(model.scale[:, None], model.loc.shape))
+    return Mixture("x", model.weights, parts, label="z")
 
 
-def by_statistics(w: MixtureData) -> float:
-    """The same from three numbers a cluster: its share, its mean, its spread (Steiner's shift of the center)."""
-    variance, d = w.scale**2, w.x.shape[1]
-    square = d * w.variances(w.means) + np.sum((w.means - w.loc) ** 2, axis=1)
-    return float(w.shares @ (np.log(w.weights) - d / 2 * np.log(2 * np.pi * variance) - square / (2 * variance)))
+def rows(table: Array) -> Callable[[Array], Law]:
+    """q_i(z) for a table with one row for each i."""
+    return lambda i: Law("z", Categorical(np.log(table)[i]))
 
 
-def updated(loc: Any = None, variance: Any = None, weights: Any = None) -> Any:
-    """Q after an update; the arguments, functions of the witness, replace parts of the right one (slips)."""
-
-    def value(w: MixtureData) -> float:
-        new_loc = w.means if loc is None else loc(w)
-        new_variance = w.variances(w.means) if variance is None else variance(w)
-        return mixture_q(w, w.shares if weights is None else weights(w), new_loc, new_variance)
-
-    return value
+Q = r"\tfrac1N \sum_{i,k} r_{ik}\left[\log\pi_k + \log N(x_i; \mu_k, v_k I)\right]"
+STATISTICS = (
+    r"s_k = \tfrac{1}{d N_k}\sum_i r_{ik}\|x_i - \bar x_k\|^2,\ \bar x_k = \tfrac{1}{N_k}\sum_i r_{ik} x_i,"
+    r"\ N_k = \sum_i r_{ik}"
+)
 
 
-def packaged_update(w: MixtureData, responsibilities: Array | None = None) -> float:
-    new = mixture_m_step(w.x, w.responsibilities if responsibilities is None else responsibilities)
-    return mixture_q(w, new.weights, new.loc, new.scale**2)
+def updated(mean: str = r"\bar x_k", variance: str = "s_k", weight: str = r"\tfrac{1}{N} N_k") -> Node:
+    """Q with the parameters of the next model."""
+    return tex(rf"{Q},\ \mu_k = {mean},\ v_k = {variance},\ \pi_k = {weight}")
 
 
-def variance_excess(w: MixtureData) -> float:
-    """sum_k share_k (d/2) (u_k - 1 - log u_k), u_k = new variance / old variance."""
-    u = w.variances(w.means) / w.scale**2
-    return float(w.shares @ (w.x.shape[1] / 2 * (u - 1 - np.log(u))))
+def q_of_package(w: MixtureData, responsibilities: Array) -> float:
+    """(1/N) sum_ik r_ik [log weights_k + log N(x_i; loc_k, variance_k I)] at what the package's M step returns."""
+    new = mixture_m_step(w.x, responsibilities)
+    return float(np.mean(np.sum(w.responsibilities * new.log_joint(w.x), axis=1)))
 
 
 def hard(responsibilities: Array) -> Array:
-    return np.eye(responsibilities.shape[1])[responsibilities.argmax(axis=1)]
+    """All but a trace of each point to its likeliest cluster."""
+    return 0.999 * np.eye(responsibilities.shape[1])[responsibilities.argmax(axis=1)] + 0.001 / 3
 
 
 G6 = (
@@ -351,218 +350,177 @@ G6 = (
         assumptions="responsibilities r fixed, N_k = sum_i r_ik > 0; x | z = k ~ N(mu_k, v_k I), x in d dimensions",
         source="Bishop 2006, section 9.2.2; Dempster, Laird and Rubin 1977, section 4.3",
     )
-    .start(
-        given(
-            r"Q = \tfrac1N \sum_{i,k} r_{ik}\left[\log\pi_k + \log N(x_i; \mu_k, v_k I)\right]",
-            lambda w: mixture_q(w, w.weights, w.loc, w.scale**2),
-        )
-    )
+    .start(tex(f"Q = {Q}"), why="a sum of logarithms, at last; per example", needs="r fixed")
     .eq(
-        given(
-            r"\sum_k \tfrac{N_k}{N}\left[\log\pi_k - \tfrac d2\log 2\pi v_k - \tfrac{1}{2 v_k}\left(d s_k + \|\bar x_k - \mu_k\|^2\right)\right]",
-            by_statistics,
+        tex(
+            r"\sum_k \tfrac{N_k}{N}\left[\log\pi_k - \tfrac d2\log 2\pi v_k - \tfrac{1}{2 v_k}\left(d s_k + \|\bar x_k - \mu_k\|^2\right)\right]"
+            rf",\ {STATISTICS}"
         ),
-        "three statistics of a cluster: share, mean, spread s",
+        "spread around mu = spread around the mean + shift^2",
+        why="three statistics of a cluster; mu_k is in one term only",
+        needs="N_k > 0",
     )
     .slip(
         "no shift of the center",
-        given("TODO", lambda w: by_statistics(replace(w, loc=w.means))),
-        "the spread around the mean stands for the spread around mu: Steiner adds |mean - mu|^2.",
+        tex(
+            r"\sum_k \tfrac{N_k}{N}\left[\log\pi_k - \tfrac d2\log 2\pi v_k - \tfrac{1}{2 v_k}\,d s_k\right]"
+            rf",\ {STATISTICS}"
+        ),
+        "the spread around the mean was taken for the spread around mu: Steiner adds |mean - mu|^2.",
     )
     .le(
-        given(
-            r"Q\ \text{at}\ \mu_k = \bar x_k = \tfrac{1}{N_k}\sum_i r_{ik} x_i",
-            lambda w: mixture_q(w, w.weights, w.means, w.scale**2),
-        ),
+        tex(rf"{Q},\ \mu_k = \bar x_k"),
         "a square is smallest at zero",
-        gap=lambda w: float(w.shares @ (np.sum((w.means - w.loc) ** 2, axis=1) / (2 * w.scale**2))),
+        why="the best mean is the weighted mean",
+        gap=tex(rf"\sum_k \tfrac{{N_k}}{{N}} \tfrac{{1}}{{2 v_k}} \|\bar x_k - \mu_k\|^2,\ {STATISTICS}"),
     )
     .le(
-        given(
-            r"Q\ \text{at}\ v_k = s_k = \tfrac{1}{d N_k}\sum_i r_{ik}\|x_i - \bar x_k\|^2\ \text{also}",
-            lambda w: mixture_q(w, w.weights, w.means, w.variances(w.means)),
-        ),
+        tex(rf"{Q},\ \mu_k = \bar x_k,\ v_k = s_k"),
         "u - 1 - log u is never negative, zero at u = s/v = 1",
-        gap=variance_excess,
+        why="the best variance is the weighted variance",
+        needs="s_k > 0",
+        gap=tex(
+            r"\sum_k \tfrac{N_k}{N} \tfrac d2 \left(u_k - 1 - \log u_k\right),\ u_k = \tfrac{1}{v_k} s_k"
+            rf",\ {STATISTICS}"
+        ),
     )
     .le(
-        given(r"Q\ \text{at}\ \pi_k = N_k / N\ \text{also}", updated()),
+        updated(),
         "a KL between weights is never negative",
-        gap=lambda w: kl_divergence(Categorical(np.log(w.shares)), Categorical(np.log(w.weights))),
+        why="the best weights are the shares",
+        needs="the weights sum to one",
+        gap=tex(rf"\sum_k \tfrac{{N_k}}{{N}} \log\tfrac{{N_k}}{{N \pi_k}},\ {STATISTICS}"),
     )
     .slip(
         "divided by N, not by N_k",
-        given("TODO", updated(loc=lambda w: w.responsibilities.T @ w.x / len(w.x))),
+        updated(mean=r"\tfrac1N \sum_i r_{ik} x_i"),
         "the mean of a cluster was divided by all points, not by the cluster's own.",
     )
     .slip(
         "variance around the old mean",
-        given("TODO", updated(variance=lambda w: w.variances(w.loc))),
+        updated(variance=r"\tfrac{1}{d N_k}\sum_i r_{ik}\|x_i - \mu^-_k\|^2"),
         "the variance was taken around the old mean.",
     )
     .slip(
         "variance not divided by d",
-        given("TODO", updated(variance=lambda w: w.x.shape[1] * w.variances(w.means))),
+        updated(variance="d s_k"),
         "the squared distance was summed over d but not divided by d.",
     )
     .slip(
         "scale for variance",
-        given("TODO", updated(variance=lambda w: np.sqrt(w.variances(w.means)))),
+        updated(variance=r"\sqrt{s_k}"),
         "the standard deviation was put where the variance belongs.",
     )
-    .eq(given(r"\text{as updated by } \mathtt{mixture\_m\_step}", packaged_update), "the same in the package")
+    .eq(
+        given(
+            rf"{Q} \text{{ as updated by }} \mathtt{{mixture\_m\_step}}", lambda w: q_of_package(w, w.responsibilities)
+        ),
+        "the same in the package",
+    )
     .slip(
         "hard assignments",
-        given("TODO", lambda w: packaged_update(w, 0.999 * hard(w.responsibilities) + 0.001 / 3)),
+        given(
+            rf"{Q} \text{{ as updated by }} \mathtt{{mixture\_m\_step}} \text{{ of }} \mathtt{{argmax}}_k\, r_{{ik}}",
+            lambda w: q_of_package(w, hard(w.responsibilities)),
+        ),
         "each point was counted for its likeliest cluster alone: that is k-means.",
     )
     .slip(
         "equal weights",
-        given("TODO", updated(weights=lambda w: np.full(3, 1 / 3))),
+        updated(weight=r"\tfrac{1}{K}"),
         "the weights stayed equal: they are the shares N_k / N.",
     )
     .slip(
         "unbiased variance",
-        given("TODO", updated(variance=lambda w: w.variances(w.means) / (1 - 1 / (len(w.x) * w.shares)))),
-        "N_k - 1 stands for N_k: unbiased, but not the maximum.",
+        updated(variance=r"\tfrac{N_k}{N_k - 1} s_k"),
+        "N_k - 1 was put for N_k: unbiased, but not the maximum.",
     )
 )
 
 
-def mean_kl(first: Array, second: Array) -> float:
-    """(1/N) sum_i KL between the rows of two tables, by the package."""
-    return float(np.mean(kl_divergence(Categorical(np.log(first)), Categorical(np.log(second)))))
+def free(law: str, model: str) -> str:
+    """F for a law of each z_i and a model, per example."""
+    return rf"\tfrac1N \sum_i \left(\mathbb{{E}}_{{{law}}}\left[\log p_{{{model}}}(x_i, z)\right] + \mathrm{{H}}({law})\right)"
 
 
-def mixture_posterior(model: GaussianMixture, x: Array) -> Array:
-    """p(k | x_i) from densities and their sum, not from logarithms: the wide clusters of the witness allow it."""
-    square = np.sum((x[:, None, :] - model.loc) ** 2, axis=2)
-    densities = model.weights * np.exp(-square / (2 * model.scale**2)) / (2 * np.pi * model.scale**2)
-    return densities / densities.sum(axis=1, keepdims=True)
+def free_of_package(w: MixtureData) -> float:
+    return float(np.mean(mixture_bound(w.model, w.x, w.responsibilities)))
 
 
-def mixture_free(w: MixtureData, model: GaussianMixture, r: Array, entropy: float = 1.0) -> float:
-    """(1/N) sum_i E_r[log p(x_i, k)] + H(r_i), spelled out."""
-    return float(np.mean(np.sum(r * model.log_joint(w.x), axis=1) - entropy * np.sum(r * np.log(r), axis=1)))
-
-
-def next_model(w: MixtureData) -> GaussianMixture:
-    return mixture_m_step(w.x, mixture_e_step(w.model, w.x))
-
-
-def mean_log_evidence(model: GaussianMixture, x: Array) -> float:
-    """(1/N) sum_i log sum_k weights_k N(x_i; ...), from densities."""
-    square = np.sum((x[:, None, :] - model.loc) ** 2, axis=2)
-    densities = model.weights * np.exp(-square / (2 * model.scale**2)) / (2 * np.pi * model.scale**2)
-    return float(np.mean(np.log(densities.sum(axis=1))))
-
-
-def q_gain(w: MixtureData) -> float:
-    """Q(theta' | theta) - Q(theta | theta) per example, by the spelled Q with r the exact posterior."""
-    given = replace(w, responsibilities=mixture_posterior(w.model, w.x))
-    new = next_model(w)
-    return mixture_q(given, new.weights, new.loc, new.scale**2) - mixture_q(given, w.weights, w.loc, w.scale**2)
-
+evidence, later_evidence = (rf"\tfrac1N \sum_i \log p_{{{theta}}}(x_i)" for theta in (r"\theta", r"\theta'"))
 
 G9 = (
     derive(
         "G9",
         "one round of EM: two half-steps up the same bound",
         MixtureData.draw,
-        assumptions="r is any table of responsibilities; exact E and M steps; all values per example",
+        assumptions="q is any table of responsibilities; exact E and M steps; all values per example",
         source="Neal and Hinton 1998, theorem 2",
     )
-    .start(
-        given(
-            r"F(r, \theta) = \tfrac1N \sum_i \left(\mathbb{E}_{r_i}[\log p_\theta(x_i, z)] + \mathrm{H}(r_i)\right)",
-            lambda w: mixture_free(w, w.model, w.responsibilities),
-        )
-    )
-    .eq(
-        given(
-            r"\text{as computed by } \mathtt{mixture\_bound}",
-            lambda w: float(np.mean(mixture_bound(w.model, w.x, w.responsibilities))),
-        ),
-        "the same in the package",
-    )
+    .start(tex(r"F(q, \theta) = " + free("q_i", r"\theta")), why="one function of q and theta")
+    .eq(given(r"\text{as computed by } \mathtt{mixture\_bound}", free_of_package), "the same in the package")
     .slip(
         "minus the entropy",
-        given("TODO", lambda w: mixture_free(w, w.model, w.responsibilities, entropy=-1)),
-        "the entropy is subtracted: F = E[log p(x,z)] + H(r).",
+        tex(free("q_i", r"\theta").replace("+", "-")),
+        "the entropy is subtracted: F = E[log p(x,z)] + H(q).",
     )
     .eq(
-        given(
-            r"\tfrac1N \sum_i \left[\log p_\theta(x_i) - \mathrm{KL}(r_i \,\Vert\, p_\theta(z \mid x_i))\right]",
-            lambda w: mean_log_evidence(w.model, w.x) - mean_kl(w.responsibilities, mixture_posterior(w.model, w.x)),
-        ),
+        tex(r"\tfrac1N \sum_i \left(\log p_\theta(x_i) - \mathrm{KL}(q_i(z) \,\Vert\, p_\theta(z \mid x_i))\right)"),
         "F1 for each example",
+        why="only the KL has a q",
     )
     .slip(
         "KL summed, evidence averaged",
-        given(
-            "TODO",
-            lambda w: (
-                mean_log_evidence(w.model, w.x)
-                - len(w.x) * mean_kl(w.responsibilities, mixture_posterior(w.model, w.x))
-            ),
-        ),
+        tex(rf"{evidence} - \sum_i \mathrm{{KL}}(q_i(z) \,\Vert\, p_\theta(z \mid x_i))"),
         "the KL is summed over the examples and the evidence averaged.",
     )
     .slip(
         "KL swapped",
-        given(
-            "TODO",
-            lambda w: mean_log_evidence(w.model, w.x) - mean_kl(mixture_posterior(w.model, w.x), w.responsibilities),
-        ),
-        "KL(p(z|x) || r): the mean is under r.",
+        tex(r"\tfrac1N \sum_i \left(\log p_\theta(x_i) - \mathrm{KL}(p_\theta(z \mid x_i) \,\Vert\, q_i(z))\right)"),
+        "KL(p(z|x) || q): the mean is under q.",
     )
     .le(
-        given(
-            r"F(r^{*}, \theta),\ r^{*}_i = p_\theta(z \mid x_i)",
-            lambda w: mixture_free(w, w.model, mixture_e_step(w.model, w.x)),
-        ),
-        "E step: the gap closes",
-        gap=lambda w: mean_kl(w.responsibilities, mixture_posterior(w.model, w.x)),
+        tex(r"F(q^*, \theta) = " + free("q^*_i", r"\theta")),
+        "E step: q* is the posterior under theta",
+        why="the bound rises by the gap, which closes",
+        needs="a posterior that can be computed",
+        gap=tex(r"\tfrac1N \sum_i \mathrm{KL}(q_i(z) \,\Vert\, p_\theta(z \mid x_i))"),
     )
     .slip(
         "weights left out of the E step",
-        given(
-            "TODO",
-            lambda w: mixture_free(w, w.model, mixture_posterior(replace(w, weights=np.full(3, 1 / 3)).model, w.x)),
+        tex(
+            r"\tfrac1N \sum_i \sum_z t_i(z)\left[\log p_\theta(x_i, z) - \log t_i(z)\right],\ t_i(z) = \frac{p_\theta(x_i \mid z)}{\sum_{z'} p_\theta(x_i \mid z')}"
         ),
         "the responsibilities lack the weights: the posterior is prior times likelihood.",
     )
     .eq(
-        given(r"\tfrac1N \sum_i \log p_\theta(x_i)", lambda w: float(np.mean(w.model.log_evidence(w.x)))),
+        tex(evidence),
         "G1: after an E step bound and evidence touch",
+        why="the evidence stayed: theta did not move",
     )
     .slip(
         "touching without an E step",
-        given("TODO", lambda w: mean_log_evidence(next_model(w), w.x)),
+        tex(later_evidence),
         "the evidence is that of the updated theta: they touch before the M step.",
     )
     .le(
-        given(
-            r"F(r^{*}, \theta'),\ \theta'\ \text{from the M step}",
-            lambda w: mixture_free(w, next_model(w), mixture_posterior(w.model, w.x)),
-        ),
-        "M step: Q rises, H(r*) stays (G6)",
-        gap=q_gain,
+        tex(r"F(q^*, \theta') = " + free("q^*_i", r"\theta'")),
+        "M step: theta' maximizes Q, and H(q*) stays (G6)",
+        why="the floor rises",
+        gap=tex(r"\tfrac1N \sum_i \mathbb{E}_{q^*_i}\left[\log p_{\theta'}(x_i, z) - \log p_\theta(x_i, z)\right]"),
     )
     .slip(
         "M step without responsibilities",
-        given(
-            "TODO",
-            lambda w: mixture_free(
-                w, mixture_m_step(w.x, np.full((len(w.x), 3), 1 / 3)), mixture_posterior(w.model, w.x)
-            ),
+        tex(
+            r"\tfrac1N \sum_i \left(\log\tfrac1K N(x_i; m, s I) + \mathrm{H}(q^*_i)\right),\ s = \tfrac{1}{d N}\sum_i \|x_i - m\|^2,\ m = \tfrac1N \sum_i x_i"
         ),
         "every cluster was fitted to all points alike.",
     )
     .le(
-        given(r"\tfrac1N \sum_i \log p_{\theta'}(x_i)", lambda w: mean_log_evidence(next_model(w), w.x)),
-        "a gap opens: r* is the posterior of the old theta",
-        gap=lambda w: mean_kl(mixture_posterior(w.model, w.x), mixture_posterior(next_model(w), w.x)),
+        tex(later_evidence),
+        "a gap opens: q* is the posterior of the old theta",
+        why="the ceiling rises by more than the floor",
+        gap=tex(r"\tfrac1N \sum_i \mathrm{KL}(p_\theta(z \mid x_i) \,\Vert\, p_{\theta'}(z \mid x_i))"),
     )
     .slip(
         "touching after the M step",
