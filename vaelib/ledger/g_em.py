@@ -28,7 +28,7 @@ from vaelib.estimate import Estimate
 from vaelib.formula import Node, given, tex
 from vaelib.formula.scope import Scope
 from vaelib.formula.worlds import Law, Mixture, Table
-from vaelib.models import LOG_2PI, DiscreteLatent, LinearGaussian
+from vaelib.models import DiscreteLatent, LinearGaussian
 from vaelib.quadrature import gauss_legendre
 from vaelib.terms import KL, E, H, log_evidence, log_joint, post, prior, q
 from vaelib.witnesses import (
@@ -41,6 +41,7 @@ from vaelib.witnesses import (
     generic_noise_variance,
     generic_probabilities,
     generic_scale,
+    linear_world,
 )
 
 Array = np.ndarray
@@ -550,13 +551,18 @@ class Clusters:
     def square(self) -> Array:
         return np.sum((self.x[:, None] - self.loc) ** 2, axis=2)
 
+    def scope(self) -> Scope:
+        """Points x_i, centers mu_k; one entry for each point and each center."""
+        n, k = self.square.shape
+        return Scope(values={"x": self.x, r"\mu": self.loc}, ranges={"i": n, "k": k, "j": k}, every=("i", "k"))
 
-def nearest(square: Array) -> Array:
-    """One row for each point, a one at the nearest center."""
-    return (square == square.min(axis=1, keepdims=True)).astype(float)
+
+def at_scale(w: Clusters, c: float) -> Array:
+    """The responsibilities at scale c, from logarithms."""
+    return np.asarray(softmax(np.log(w.weights) - w.square / (2 * c**2), axis=1))
 
 
-def naive_responsibilities(w: Clusters, c: float) -> Array:
+def from_densities(w: Clusters, c: float) -> Array:
     density = w.weights * np.exp(-w.square / (2 * c**2))
     return density / density.sum(axis=1, keepdims=True)
 
@@ -569,28 +575,35 @@ G12 = (
         assumptions="one scale c for all clusters; no point has two nearest centers",
         source="Bishop 2006, section 9.3.2; MacQueen 1967",
     )
-    .start(given(r"\mathbb{1}\left[k = \arg\min_j \|x_i - \mu_j\|^2\right]", lambda w: nearest(w.square)))
+    .start(
+        tex(r"\mathbb{1}\left[\|x_i - \mu_k\|^2 \le \min_j \|x_i - \mu_j\|^2\right]"), why="k-means: all to the nearest"
+    )
     .eq(
-        given(
-            r"\lim_{c \to 0} \mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2c^2\right)",
-            lambda w, c: softmax(np.log(w.weights) - w.square / (2 * c**2), axis=1),
-        ),
+        given(r"\lim_{c \to 0} \mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2c^2\right)", at_scale),
         "differences of squares, over c^2, outgrow log weights",
+        why="the E step of a mixture whose clusters have the scale c",
+        needs="no ties",
         step=0.1,
     )
     .slip(
         "scale one",
-        given("TODO", lambda w, c: softmax(np.log(w.weights) - w.square / 2, axis=1)),
+        given(r"\mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2\right)", lambda w, c: at_scale(w, 1.0)),
         "the scale stayed at one: then the points near a border are shared.",
     )
     .slip(
         "farthest center",
-        given("TODO", lambda w, c: softmax(np.log(w.weights) + w.square / (2 * c**2), axis=1)),
+        given(
+            r"\lim_{c \to 0} \mathrm{softmax}_k\left(\log\pi_k + \|x_i - \mu_k\|^2 / 2c^2\right)",
+            lambda w, c: softmax(np.log(w.weights) + w.square / (2 * c**2), axis=1),
+        ),
         "a sign is lost: the nearest center has the largest exponent.",
     )
     .slip(
         "weights for distances",
-        given("TODO", lambda w, c: np.tile(nearest(-np.log(w.weights)[None]), (len(w.x), 1))),
+        given(
+            r"\mathbb{1}\left[\pi_k = \max_j \pi_j\right]",
+            lambda w, c: np.tile((w.weights == w.weights.max()).astype(float), (len(w.x), 1)),
+        ),
         "the largest cluster takes all: in the limit the weights do not count.",
     )
     .eq(
@@ -598,12 +611,16 @@ G12 = (
             r"\lim_{c \to 0} r_{ik}\ \text{as computed by } \mathtt{mixture\_e\_step}",
             lambda w, c: mixture_e_step(GaussianMixture(w.weights, w.loc, np.full(len(w.loc), c)), w.x),
         ),
-        "the same in the package, from logarithms",
+        "the same in the package",
+        needs="logarithms, since densities become 0/0",
         step=0.1,
     )
     .slip(
         "densities instead of logarithms",
-        given("TODO", lambda w, c: naive_responsibilities(w, c / 20)),
+        given(
+            r"\lim_{c \to 0} \frac{\pi_k N(x_i; \mu_k, c^2 I)}{\sum_j \pi_j N(x_i; \mu_j, c^2 I)}\ \text{from densities, } c = 0.0025",
+            lambda w, c: from_densities(w, c / 20),
+        ),
         "densities were divided: far from every center that is 0/0.",
     )
 )
@@ -637,50 +654,49 @@ class PCAData:
     def model(self) -> LinearGaussian:
         return LinearGaussian(self.loading, np.zeros(4), self.noise_variance)
 
+    def scope(self) -> Scope:
+        """theta = (W, c), q_i by the package's E step; lambda are the eigenvalues of S, the largest first."""
+        q = ppca_e_step(self.model, self.x)
+        (n, d), k = self.x.shape, self.loading.shape[1]
+        return Scope(
+            worlds={
+                r"p_\theta": linear_world(self.model),
+                "q_": lambda i: Law("z", MultivariateNormal(q.loc[i], q.covariance[i])),
+            },
+            values={"x": self.x, "W": self.loading, "c": self.noise_variance, "S": self.covariance}
+            | {"M": self.loading.T @ self.loading + self.noise_variance * np.eye(k), "N": n, "d": d, "k": k}
+            | {r"\lambda": np.linalg.eigvalsh(self.covariance)[::-1]},
+            ranges={"i": n, "j": d},
+        )
+
+
+def compact_step(loading: Array, c: float, s: Array) -> tuple[Array, float]:
+    """W' and c' after one round of EM, from the covariance S alone: no example is looked at."""
+    k = loading.shape[1]
+    m = loading.T @ loading + c * np.eye(k)
+    new = s @ loading @ np.linalg.inv(c * np.eye(k) + np.linalg.solve(m, loading.T @ s @ loading))
+    return new, float(np.trace(s - s @ loading @ np.linalg.solve(m, new.T)) / len(s))
+
+
+def climbed(w: PCAData, rounds: int = 80, step: Callable[..., tuple[Array, float]] = compact_step) -> float:
+    """Mean log-evidence after many rounds, each from S alone."""
+    loading, c = w.loading, w.noise_variance
+    for _ in range(rounds):
+        loading, c = step(loading, c, w.covariance)
+    return mean_evidence(LinearGaussian(loading, np.zeros(len(loading)), c), w.x)
+
 
 def mean_evidence(model: LinearGaussian, x: Array) -> float:
     return float(np.mean(model.log_evidence(x)))
 
 
-def q_of(w: PCAData) -> MultivariateNormal:
-    return w.model.posterior(w.x)
+def later_model(w: PCAData) -> LinearGaussian:
+    return ppca_m_step(w.x, ppca_e_step(w.model, w.x))
 
 
-def compact_step(w: PCAData, noise: str = "right") -> LinearGaussian:
-    """One round of EM with the covariance S alone: no example is looked at; `noise` makes the slips."""
-    loading, c, s = w.loading, w.noise_variance, w.covariance
-    m = loading.T @ loading + c * np.eye(2)
-    new = s @ loading @ np.linalg.inv(c * np.eye(2) + np.linalg.solve(m, loading.T @ s @ loading))
-    last = {"new loading twice": new, "right": loading, "over k": loading, "fixed": loading}[noise]
-    variance = np.trace(s - s @ last @ np.linalg.solve(m, new.T)) / (2 if noise == "over k" else 4)
-    return LinearGaussian(new, np.zeros(4), float(c if noise == "fixed" else variance))
-
-
-def bound_after(w: PCAData, new: LinearGaussian) -> float:
-    """F(q, new) per example with q the posterior of the start."""
-    return float(np.mean(new.elbo(w.x, q_of(w))))
-
-
-def without_posterior_covariance(w: PCAData) -> LinearGaussian:
-    """Least squares on the posterior means, as if z had been seen."""
-    m = q_of(w).loc
-    loading = np.linalg.lstsq(m, w.x, rcond=None)[0].T
-    return LinearGaussian(loading, np.zeros(4), float(np.mean((w.x - m @ loading.T) ** 2)))
-
-
-def climbed(w: PCAData, rounds: int = 80, noise: str = "right") -> float:
-    """Mean log-evidence after many rounds, each from S alone."""
-    for _ in range(rounds):
-        new = compact_step(w, noise)
-        w = replace(w, loading=new.loading, noise_variance=new.noise_variance)
-    return mean_evidence(w.model, w.x)
-
-
-def by_eigenvalues(w: PCAData, discarded: slice = slice(None, 2)) -> float:
-    """-1/2 [d log 2 pi + sum of logs of the kept eigenvalues + (d - k) log c + d], c the mean of the discarded."""
-    values = np.linalg.eigvalsh(w.covariance)
-    c = values[discarded].mean()
-    return -0.5 * float(4 * LOG_2PI + np.log(values[2:]).sum() + 2 * np.log(c) + 4)
+def opened(w: PCAData) -> float:
+    """The gap that the M step opens: mean of KL(old posterior || new posterior)."""
+    return float(np.mean(kl_divergence(w.model.posterior(w.x), later_model(w).posterior(w.x))))
 
 
 def at_the_top(rng: Rng) -> PCAData:
@@ -689,9 +705,27 @@ def at_the_top(rng: Rng) -> PCAData:
     return replace(w, loading=best.loading, noise_variance=best.noise_variance)
 
 
-def kl_after(w: PCAData) -> float:
-    """Mean of KL(old posterior || new posterior)."""
-    return float(np.mean(kl_divergence(q_of(w), ppca_m_step(w.x, q_of(w)).posterior(w.x))))
+NEW_LOADING = r"W' = S W (c I + M^{-1} W^\top S W)^{-1}"
+NEW_NOISE = r"c' = \tfrac1d \mathrm{tr}(S - S W M^{-1} W'^\top)"
+
+
+MOMENTS = r"A = S W M^{-1},\ B = c M^{-1} + M^{-1} W^\top S W M^{-1}"  # means of x m^T and of E[z z^T]
+
+
+def inserted(noise: str = NEW_NOISE, loading: str = NEW_LOADING) -> Node:
+    """F at the old posterior and the new parameters, from S alone."""
+    square = r"\mathrm{tr}(S - 2 A W'^\top + W' B W'^\top)"  # of the error of W' z
+    return tex(
+        rf"-\tfrac12\left[d \log 2\pi c' + \tfrac{{1}}{{c'}} {square} + \mathrm{{tr}}(B) - k - \log|c M^{{-1}}|\right]"
+        rf",\ {noise},\ {loading},\ {MOMENTS}"
+    )
+
+
+def at_best_loading(noise: str) -> Node:
+    """The log-evidence where W has the k largest eigenvalues, and what c is there."""
+    return tex(
+        rf"-\tfrac12\left[d \log 2\pi + \sum_{{j \le k}} \log\lambda_j + (d - k) \log c^* + d\right],\ c^* = {noise}"
+    )
 
 
 G7 = (
@@ -702,65 +736,62 @@ G7 = (
         assumptions="x centered, S its covariance (over N); M = W^T W + c I; eigenvalues of S distinct",
         source="Tipping and Bishop 1999, section 3 and appendix B",
     )
-    .start(given(r"\tfrac1N \sum_i \log p_\theta(x_i),\ \theta = (W, c)", lambda w: mean_evidence(w.model, w.x)))
+    .start(tex(evidence), why="where we stand; theta = (W, c)")
     .eq(
-        given(
-            r"F(q, \theta),\ q_i = p_\theta(z \mid x_i)",
-            lambda w: float(np.mean(w.model.elbo(w.x, ppca_e_step(w.model, w.x)))),
-        ),
-        "E step: at the posterior the bound touches",
+        tex(r"F(q, \theta) = " + free("q_i", r"\theta")),
+        "E step, G1: q_i = N(M^-1 W^T x_i, c M^-1)",
+        why="the gap closes",
     )
     .le(
         given(
-            r"F(q, \theta'),\ \theta'\ \text{by } \mathtt{ppca\_m\_step}",
-            lambda w: bound_after(w, ppca_m_step(w.x, ppca_e_step(w.model, w.x))),
+            r"F(q, \theta'),\ \theta' \text{ by } \mathtt{ppca\_m\_step}",
+            lambda w: float(np.mean(later_model(w).elbo(w.x, ppca_e_step(w.model, w.x)))),
         ),
         "M step: a regression of x on an uncertain z",
-        gap=lambda w: mean_evidence(compact_step(w), w.x) - mean_evidence(w.model, w.x) - kl_after(w),
+        why="least squares, with E[z z^T] = m m^T + c M^-1",
+        gap=lambda w: mean_evidence(later_model(w), w.x) - mean_evidence(w.model, w.x) - opened(w),
     )
     .eq(
-        given(
-            r"W' = S W (c I + M^{-1} W^\top S W)^{-1},\ c' = \tfrac1d \mathrm{tr}(S - S W M^{-1} W'^\top)",
-            lambda w: bound_after(w, compact_step(w)),
-        ),
+        inserted(),
         "both steps in one: the posterior moments, inserted",
+        why="no example is looked at, only S",
     )
     .slip(
         "noise over k",
-        given("TODO", lambda w: bound_after(w, compact_step(w, "over k"))),
+        inserted(noise=NEW_NOISE.replace("d", "k")),
         "the noise variance was divided by k: it belongs to the d dimensions of x.",
     )
     .slip(
         "new loading twice",
-        given("TODO", lambda w: bound_after(w, compact_step(w, "new loading twice"))),
-        "the new loading stands where the old one belongs: M and the moments are those of the E step.",
+        inserted(noise=NEW_NOISE.replace("S W M", "S W' M")),
+        "the new loading was put where the old one belongs: M and the moments are those of the E step.",
     )
     .slip(
         "posterior covariance dropped",
-        given("TODO", lambda w: bound_after(w, without_posterior_covariance(w))),
-        "the posterior mean was taken for z itself: its uncertainty belongs into E[z z^T].",
+        inserted(loading=NEW_LOADING.replace("c I + ", "")),
+        "the posterior mean was taken for z itself: its uncertainty, c I, belongs into E[z z^T].",
     )
     .le(
-        given(r"\tfrac1N \sum_i \log p_{\theta'}(x_i)", lambda w: mean_evidence(compact_step(w), w.x)),
+        tex(rf"\tfrac1N \sum_i \log N(x_i; 0, W' W'^\top + c' I),\ {NEW_NOISE},\ {NEW_LOADING}"),
         "KL is never negative: next E step",
-        gap=kl_after,
+        why="the evidence never falls",
+        gap=opened,
     )
     .le(
-        given(
-            r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log\lambda_j + (d - k) \log c^{*} + d\right],\ c^{*} = \tfrac{1}{d-k} \sum_{j \gt k} \lambda_j",
-            by_eigenvalues,
-        ),
+        at_best_loading(r"\tfrac{1}{d-k} \sum_{j > k} \lambda_j"),
         "no theta does better than the eigenvalue solution",
+        why="log s + l/s >= log l + 1 for each eigenvalue l of S and s of the model",
+        needs="positive eigenvalues",
         equality=at_the_top,
     )
     .slip(
         "noise from all eigenvalues",
-        given("TODO", lambda w: by_eigenvalues(w, slice(None))),
+        at_best_loading(r"\tfrac1d \sum_j \lambda_j"),
         "c is the mean of all eigenvalues: only the discarded ones are noise.",
     )
     .slip(
         "noise from the smallest eigenvalue",
-        given("TODO", lambda w: by_eigenvalues(w, slice(None, 1))),
+        at_best_loading(r"\min_j \lambda_j"),
         "c is the smallest eigenvalue: it is the mean of all that are discarded.",
     )
     .eq(
@@ -774,10 +805,17 @@ G7 = (
         given(r"\tfrac1N \sum_i \log p(x_i)\ \text{after 80 rounds of EM}", climbed),
         "EM goes on until nothing is left to gain",
     )
-    .slip("one round only", given("TODO", lambda w: climbed(w, 1)), "EM was stopped after one round.")
+    .slip(
+        "one round only",
+        given(r"\tfrac1N \sum_i \log p(x_i)\ \text{after one round of EM}", lambda w: climbed(w, 1)),
+        "EM was stopped after one round.",
+    )
     .slip(
         "noise never updated",
-        given("TODO", lambda w: climbed(w, noise="fixed")),
+        given(
+            r"\tfrac1N \sum_i \log p(x_i)\ \text{after 80 rounds with } c' = c",
+            lambda w: climbed(w, step=lambda loading, c, s: (compact_step(loading, c, s)[0], c)),
+        ),
         "the noise variance was kept: then EM climbs to another, lower top.",
     )
 )
