@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 from vaelib.derivation import derive
 from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, kl_divergence
@@ -26,7 +26,7 @@ from vaelib.em import (
 )
 from vaelib.estimate import Estimate
 from vaelib.formula import Node, given, tex
-from vaelib.formula.scope import Scope
+from vaelib.formula.scope import Map, Scope
 from vaelib.formula.worlds import Law, Mixture, Table
 from vaelib.models import DiscreteLatent, LinearGaussian
 from vaelib.quadrature import gauss_legendre
@@ -867,6 +867,47 @@ class Amortized:
         """Mean of L(x_i), by the package's closed form."""
         return float(np.mean(self.model.elbo(self.x, self.encoder)))
 
+    @property
+    def theta(self) -> Array:
+        """(W, b) in a row."""
+        return np.append(self.loading, self.offset)
+
+    @property
+    def phi(self) -> Array:
+        """(A, a, log s) in a row."""
+        return np.concatenate([self.a_matrix.ravel(), self.a, self.log_scale])
+
+    def at(self, theta: Array, phi: Array) -> Amortized:
+        """With these parameters."""
+        (d, k), n = self.loading.shape, self.a_matrix.size
+        return replace(
+            self,
+            loading=theta[: d * k].reshape(d, k),
+            offset=theta[d * k :],
+            a_matrix=phi[:n].reshape(k, d),
+            a=phi[n : n + k],
+            log_scale=phi[n + k :],
+        )
+
+    def scope(self) -> Scope:
+        """The bound L(theta, phi), its gradients g in both, and the evidence l(theta), as means over the data."""
+
+        def of_both(f: Callable[[Amortized], Any], signature: str) -> Any:
+            return np.vectorize(lambda theta, phi: f(self.at(theta, phi)), signature=signature)
+
+        maps = {
+            r"\mathcal{L}": Map(of_both(lambda w: w.bound, "(n),(m)->()"), of=(r"\theta", r"\varphi")),
+            r"g_\varphi": Map(of_both(lambda w: flat(encoder_gradient(w)), "(n),(m)->(m)"), rank=1),
+            r"g_\theta": Map(of_both(lambda w: flat(decoder_gradient(w)), "(n),(m)->(n)"), rank=1),
+            r"\ell": Map(np.vectorize(lambda theta: self.at(theta, self.phi).evidence, signature="(n)->()")),
+        }
+        return Scope(values={r"\theta": self.theta, r"\varphi": self.phi, r"\eta": self.rate}, maps=maps)
+
+    @property
+    def evidence(self) -> float:
+        """Mean of log p(x_i)."""
+        return float(np.mean(self.model.log_evidence(self.x)))
+
 
 def encoder_gradient(w: Amortized) -> tuple[Array, Array, Array]:
     """Of the mean bound in (A, a, log s)."""
@@ -884,112 +925,100 @@ def decoder_gradient(w: Amortized) -> tuple[Array, Array]:
     return slope / w.noise_variance, residual.mean(axis=0) / w.noise_variance
 
 
-def encoder_step(w: Amortized, rate: float | None = None) -> Amortized:
+def flat(parts: tuple[Array, ...]) -> Array:
+    return np.concatenate([part.ravel() for part in parts])
+
+
+def encoder_step(w: Amortized) -> Amortized:
     """A partial E step: all q move at once, through the encoder they share."""
-    rate = w.rate if rate is None else rate
-    matrix, shift, log_scale = encoder_gradient(w)
-    return replace(
-        w,
-        a_matrix=w.a_matrix + rate * matrix,
-        a=w.a + rate * shift,
-        log_scale=w.log_scale + rate * log_scale,
-    )
+    return w.at(w.theta, w.phi + w.rate * flat(encoder_gradient(w)))
 
 
-def decoder_step(w: Amortized, rate: float | None = None) -> Amortized:
+def decoder_step(w: Amortized) -> Amortized:
     """A partial M step."""
-    rate = w.rate if rate is None else rate
-    loading, offset = decoder_gradient(w)
-    return replace(w, loading=w.loading + rate * loading, offset=w.offset + rate * offset)
-
-
-def dot(first: tuple[Array, ...], second: tuple[Array, ...]) -> float:
-    return float(sum(np.sum(a * b) for a, b in zip(first, second, strict=True)))
-
-
-def along(step: Any, gradient: Any) -> Any:
-    """What a step gains: the integral of the slope along it, from rate 0 to the rate of the witness."""
-
-    def value(w: Amortized) -> Estimate:
-        start = gradient(w)
-        return gauss_legendre(
-            lambda rates: np.array([dot(gradient(step(w, rate)), start) for rate in rates]), 0.0, w.rate, 1, 6
-        )
-
-    return value
-
-
-def after_encoder(then: Any) -> Any:
-    return lambda w: then(encoder_step(w))
+    return w.at(w.theta + w.rate * flat(decoder_gradient(w)), w.phi)
 
 
 def both_steps(w: Amortized) -> Amortized:
     return decoder_step(encoder_step(w))
 
 
-def decoder_step_with(w: Amortized, moved: Amortized) -> Amortized:
-    """The decoder's step from the gradient at `w`, made on `moved`."""
-    loading, offset = decoder_gradient(w)
-    return replace(moved, loading=moved.loading + w.rate * loading, offset=moved.offset + w.rate * offset)
+def gained_by_encoder(w: Amortized) -> Estimate:
+    """The integral of the slope along the encoder's step."""
+    g = flat(encoder_gradient(w))
+    return uphill(w.rate, lambda t: flat(encoder_gradient(w.at(w.theta, w.phi + t * g))) @ g)
+
+
+def gained_by_decoder(w: Amortized) -> Estimate:
+    g = flat(decoder_gradient(w))
+    return uphill(w.rate, lambda t: flat(decoder_gradient(w.at(w.theta + t * g, w.phi))) @ g)
+
+
+def uphill(rate: float, slope: Callable[[float], float]) -> Estimate:
+    """Six points are enough for a slope that hardly bends."""
+    return gauss_legendre(lambda ts: np.array([slope(t) for t in ts]), 0.0, rate, 1, 6)
 
 
 def amortized_gap(w: Amortized) -> float:
     return float(np.mean(kl_divergence(w.encoder, w.model.posterior(w.x))))
 
 
+NEW_PHI = r"\varphi' = \varphi + \eta\,g_\varphi(\theta, \varphi)"
+NEW_THETA = r"\theta' = \theta + \eta\,g_\theta(\theta, \varphi')"
+
 G11 = (
     derive(
         "G11",
         "the VAE as partial EM: the bound rises, the evidence need not",
         Amortized.draw,
-        assumptions="steps small enough; exact expectations; q(z|x) = N(A x + a, s^2); theta starts at maximum likelihood",
+        assumptions="steps small enough; exact expectations; q(z|x) = N(A x + a, s^2); theta starts at maximum likelihood; "
+        "g_phi and g_theta are the gradients of L",
         source="Neal and Hinton 1998, section 3 (partial steps); Kingma and Welling 2014 (a shared encoder)",
     )
-    .start(given(r"\mathcal{L}(\theta, \varphi)", lambda w: w.bound))
+    .start(tex(r"\mathcal{L}(\theta, \varphi)"), why="the mean bound, with one encoder for all x")
     .le(
-        given(
-            r"\mathcal{L}(\theta, \varphi'),\ \varphi' = \varphi + \eta\,\nabla_\varphi \mathcal{L}",
-            lambda w: encoder_step(w).bound,
-        ),
+        tex(rf"\mathcal{{L}}(\theta, \varphi'),\ {NEW_PHI}"),
         "partial E step: uphill in the encoder",
-        gap=along(encoder_step, encoder_gradient),
+        why="the gain is the integral of the slope along the step",
+        needs="a step too short to overshoot",
+        gap=gained_by_encoder,
     )
     .slip(
         "downhill in the encoder",
-        given("TODO", lambda w: encoder_step(w, -w.rate).bound),
+        tex(r"\mathcal{L}(\theta, \varphi'),\ \varphi' = \varphi - \eta\,g_\varphi(\theta, \varphi)"),
         "the sign of the encoder's step is lost: the bound is maximized, its negative minimized.",
     )
     .le(
-        given(
-            r"\mathcal{L}(\theta', \varphi'),\ \theta' = \theta + \eta\,\nabla_\theta \mathcal{L}",
-            lambda w: both_steps(w).bound,
-        ),
+        tex(rf"\mathcal{{L}}(\theta', \varphi'),\ {NEW_THETA},\ {NEW_PHI}"),
         "partial M step: uphill in the decoder",
-        gap=after_encoder(along(decoder_step, decoder_gradient)),
+        why="the decoder comes after the encoder",
+        needs="a step too short to overshoot",
+        gap=lambda w: gained_by_decoder(encoder_step(w)),
     )
     .slip(
         "downhill in the decoder",
-        given("TODO", lambda w: decoder_step(encoder_step(w), -w.rate).bound),
+        tex(rf"\mathcal{{L}}(\theta', \varphi'),\ {NEW_THETA.replace('+', '-')},\ {NEW_PHI}"),
         "the sign of the decoder's step is lost.",
     )
     .slip(
         "decoder's gradient at the old encoder",
-        given("TODO", lambda w: decoder_step_with(w, encoder_step(w)).bound),
+        tex(rf"\mathcal{{L}}(\theta', \varphi'),\ \theta' = \theta + \eta\,g_\theta(\theta, \varphi),\ {NEW_PHI}"),
         "both steps were taken from the same point; here the decoder's comes after the encoder's.",
     )
     .le(
-        given(
-            r"\tfrac1N \sum_i \log p_{\theta'}(x_i)", lambda w: float(np.mean(both_steps(w).model.log_evidence(w.x)))
-        ),
-        "F1: a gap stays open, since q is not exact",
+        tex(rf"\ell(\theta'),\ {NEW_THETA},\ {NEW_PHI}"),
+        "F1: l is the mean evidence",
+        why="a gap stays open, since q is not exact",
         gap=lambda w: amortized_gap(both_steps(w)),
     )
     .slip(
         "no gap left", says="the bound was taken for the evidence: only an exact E step closes the gap.", relation="="
     )
     .lt(
-        given(r"\tfrac1N \sum_i \log p_\theta(x_i)", lambda w: float(np.mean(w.model.log_evidence(w.x)))),
+        tex(r"\ell(\theta)"),
         "theta was best: the evidence has fallen",
+        why="only the bound is sure to rise",
+        needs="theta starts at maximum likelihood",
     )
     .slip(
         "the evidence rises, too",
@@ -1030,9 +1059,22 @@ class TwoFactors:
         """q1 proportional to exp E_{q2}[log p(x, z1, z2)]."""
         return np.asarray(softmax(self.mean_log_joint))
 
-    @property
-    def entropy_2(self) -> float:
-        return float(-np.sum(self.q_2 * np.log(self.q_2)))
+    def members(self) -> list[Scope]:
+        """For each candidate q_1: p(x, z_1, z_2), of which only the x at hand matters, the factors, and the best q_1."""
+        rest = np.full_like(self.joint, (1 - self.joint.sum()) / self.joint.size)
+        worlds = {
+            "p": Table(("x", "z_1", "z_2"), np.stack([self.joint, rest])),
+            "q_2": Law("z_2", Categorical(np.log(self.q_2))),
+            "q_1^*": Law("z_1", Categorical(np.log(self.best))),
+        }
+        return [
+            Scope(
+                worlds={**worlds, "q_1": Law("z_1", Categorical(np.log(candidate)))},
+                observed={"x": 0},
+                values={r"\hat z_2": int(self.q_2.argmax())},
+            )
+            for candidate in self.candidates
+        ]
 
     def bound(self, q_1: Array) -> float:
         """F(q1 q2) over all pairs of states."""
@@ -1040,16 +1082,13 @@ class TwoFactors:
         return float(np.sum(q * (np.log(self.joint) - np.log(q))))
 
 
-def log_normalizer(w: TwoFactors) -> float:
-    return float(logsumexp(w.mean_log_joint))
+MEAN_LOG = r"\mathbb{E}_{q_2}[\log p(x, z_1, z_2)]"
+NORMALIZER = rf",\ C = \sum_{{z_1}} \exp {MEAN_LOG}"
 
 
-def kl_to_best(w: TwoFactors) -> Array:
-    return kl_divergence(Categorical(np.log(w.candidates)), Categorical(w.mean_log_joint))
-
-
-def normalized(p: Array) -> Array:
-    return p / p.sum()
+def at_factor(q_1: str, density: str) -> Node:
+    """F where the first factor is this law."""
+    return tex(rf"\mathbb{{E}}_{{{q_1}}}\left[{MEAN_LOG} - \log {density}\right] + \mathrm{{H}}(q_2)")
 
 
 F14 = (
@@ -1061,54 +1100,52 @@ F14 = (
         source="Blei, Kucukelbir and McAuliffe 2017, equation (17); Bishop 2006, equation (10.9)",
     )
     .start(
-        given(
-            r"F(q_1 q_2) = \mathbb{E}_{q_1 q_2}\left[\log p(x, z_1, z_2) - \log q_1 - \log q_2\right]",
-            lambda w: np.array([w.bound(q_1) for q_1 in w.candidates]),
-        )
+        tex(r"F(q_1 q_2) = \mathbb{E}_{q_1 q_2}\left[\log p(x, z_1, z_2) - \log q_1(z_1) - \log q_2(z_2)\right]"),
+        why="the bound; q2 is fixed",
     )
     .eq(
-        given(
-            r"\mathbb{E}_{q_1}\left[\mathbb{E}_{q_2}[\log p(x, z_1, z_2)] - \log q_1(z_1)\right] + \mathrm{H}(q_2)",
-            lambda w: np.sum(w.candidates * (w.mean_log_joint - np.log(w.candidates)), axis=1) + w.entropy_2,
-        ),
-        "z2 first: the inner mean is a function of z1",
+        at_factor("q_1", "q_1(z_1)"),
+        "average over z2 first",
+        why="the inner mean is a function of z1",
     )
     .eq(
-        given(
-            r"-\mathrm{KL}(q_1 \,\Vert\, q_1^{*}) + \log C + \mathrm{H}(q_2),\ q_1^{*} = \tfrac1C \exp \mathbb{E}_{q_2}[\log p(x, z_1, z_2)]",
-            lambda w: -kl_to_best(w) + log_normalizer(w) + w.entropy_2,
-        ),
-        "that function is log q1* up to its normalizer C",
+        tex(r"-\mathrm{KL}(q_1 \,\Vert\, q_1^{*}) + \log C + \mathrm{H}(q_2)" + NORMALIZER),
+        "that function is log (C q1*); C makes q1* sum to one",
+        why="a KL appears",
     )
     .slip(
         "normalizer dropped",
-        given("TODO", lambda w: -kl_to_best(w) + w.entropy_2),
+        tex(r"-\mathrm{KL}(q_1 \,\Vert\, q_1^{*}) + \mathrm{H}(q_2)"),
         "log C was dropped under an equals sign: exp E[log p] does not sum to one.",
     )
     .slip(
         "KL with a plus",
-        given("TODO", lambda w: kl_to_best(w) + log_normalizer(w) + w.entropy_2),
+        tex(r"\mathrm{KL}(q_1 \,\Vert\, q_1^{*}) + \log C + \mathrm{H}(q_2)" + NORMALIZER),
         "the KL is added: a q1 away from q1* lowers the bound.",
     )
     .le(
-        given(r"F(q_1^{*} q_2)", lambda w: np.full(len(w.candidates), w.bound(w.best))),
+        at_factor("q_1^*", "q_1^*(z_1)"),
         "KL is never negative, and zero at q1*",
-        gap=kl_to_best,
+        why="the best factor",
+        gap=tex(r"\mathrm{KL}(q_1 \,\Vert\, q_1^*)"),
         equality=TwoFactors.at_best,
     )
     .slip(
         "logarithm of the mean",
-        given("TODO", lambda w: np.full(6, w.bound(normalized(w.joint @ w.q_2)))),
-        "log E[p] stands for E[log p]: the marginal is not the best factor.",
+        tex(
+            rf"\sum_{{z_1}} t(z_1)\left[{MEAN_LOG} - \log t(z_1)\right] + \mathrm{{H}}(q_2)"
+            r",\ t(z_1) = \frac{\mathbb{E}_{q_2}[p(x, z_1, z_2)]}{\sum_{z_1'} \mathbb{E}_{q_2}[p(x, z_1', z_2)]}"
+        ),
+        "log E[p] was put for E[log p]: the marginal is not the best factor.",
     )
     .slip(
         "marginal of the posterior",
-        given("TODO", lambda w: np.full(6, w.bound(normalized(w.joint.sum(axis=1))))),
+        at_factor(r"p(z_1 \mid x)", r"p(z_1 \mid x)"),
         "q1 was set to p(z1|x): the best factor depends on q2.",
     )
     .slip(
         "most probable z2 inserted",
-        given("TODO", lambda w: np.full(6, w.bound(normalized(w.joint[:, w.q_2.argmax()])))),
+        at_factor(r"p(z_1 \mid x, \hat z_2)", r"p(z_1 \mid x, \hat z_2)"),
         "z2 was put at its most probable value instead of averaged.",
     )
 )
@@ -1129,24 +1166,36 @@ class Target:
         loc = away_from_zero(rng, 0.3, 1.5, (3,))
         return cls(loc, covariance, loc + away_from_zero(rng, 0.5, 1.5, (3,)))
 
+    @property
+    def precision(self) -> Array:
+        return np.linalg.inv(self.covariance)
 
-def sweeps(w: Target, rounds: int = 120, sign: float = -1.0) -> Array:
+    def scope(self) -> Scope:
+        """Mean mu, covariance Sigma, precision L, coordinate by coordinate."""
+        return Scope(
+            values={r"\mu": self.loc, r"\Sigma": self.covariance, "L": self.precision},
+            ranges={"j": self.loc.size},
+            every=("j",),
+        )
+
+
+def sweeps(w: Target, rounds: int = 120) -> Array:
     """Coordinate ascent: each factor in turn is set to N(mu_j - sum_i L_ji (m_i - mu_i) / L_jj, 1 / L_jj); (2, k)."""
-    precision, m = np.linalg.inv(w.covariance), w.start.copy()
+    precision, m = w.precision, w.start.copy()
     for _ in range(rounds):
         for j in range(m.size):
             others = np.delete(precision[j] * (m - w.loc), j).sum()
-            m[j] = w.loc[j] + sign * others / precision[j, j]
+            m[j] = w.loc[j] - others / precision[j, j]
     return np.stack([m, 1 / np.diag(precision)])
 
 
-def conditional_variances(w: Target) -> Array:
-    """Var(z_j | all others), by regression on them: Sigma_jj - c^T B^-1 c."""
-    return np.diag(w.covariance) - explained(w)
+def coupled_the_other_way(w: Target) -> Target:
+    """The target with the signs of all L_ji, j != i, changed."""
+    return replace(w, covariance=np.linalg.inv(2 * np.diag(np.diag(w.precision)) - w.precision))
 
 
 def explained(w: Target) -> Array:
-    """c^T B^-1 c for each j: the part of Var(z_j) that the other coordinates explain."""
+    """c^T B^-1 c for each j: the part of Var(z_j) that the other coordinates explain, by regression on them."""
     parts = []
     for j in range(w.loc.size):
         rest = np.delete(np.arange(w.loc.size), j)
@@ -1154,6 +1203,8 @@ def explained(w: Target) -> Array:
         parts.append(c @ np.linalg.solve(w.covariance[np.ix_(rest, rest)], c))
     return np.array(parts)
 
+
+AS_WIDE = tex(r"(\mu_j,\ \Sigma_{jj})")
 
 F15 = (
     derive(
@@ -1165,45 +1216,44 @@ F15 = (
     )
     .start(
         given(
-            r"(m, v)\ \text{after 120 sweeps of}\ m_j \leftarrow \mu_j - \tfrac{1}{L_{jj}} \sum_{i \ne j} L_{ji}(m_i - \mu_i)",
-            sweeps,
-        )
+            r"(m_j, v_j)\ \text{after 120 sweeps of}\ m_j \leftarrow \mu_j - \tfrac{1}{L_{jj}} \sum_{i \ne j} L_{ji}(m_i - \mu_i)",
+            lambda w: sweeps(w).T,
+        ),
+        why="F14 in each coordinate, in turn",
     )
     .eq(
-        given(r"(\mu_j,\ 1 / L_{jj})", lambda w: np.stack([w.loc, 1 / np.diag(np.linalg.inv(w.covariance))])),
+        tex(r"(\mu_j,\ 1 / L_{jj})"),
         "at rest L (m - mu) = 0; L is invertible, so m = mu",
+        why="the right mean",
+        needs="L positive definite, so that the sweeps come to rest",
     )
-    .slip(
-        "marginal variances",
-        given("TODO", lambda w: np.stack([w.loc, np.diag(w.covariance)])),
-        "the factors have the marginal variances: each is narrower, 1/L_jj.",
-    )
+    .slip("marginal variances", AS_WIDE, "the factors have the marginal variances: each is narrower, 1/L_jj.")
     .slip(
         "stopped after one sweep",
-        given("TODO", lambda w: sweeps(w, 1)),
+        given(r"(m_j, v_j)\ \text{after one sweep}", lambda w: sweeps(w, 1).T),
         "the sweeps were stopped after one: each factor then waits for the others.",
     )
     .slip(
         "sign of the coupling",
-        given("TODO", lambda w: sweeps(w, 3, sign=1.0)),
+        given(
+            r"(m_j, v_j)\ \text{after 3 sweeps of}\ m_j \leftarrow \mu_j + \tfrac{1}{L_{jj}} \sum_{i \ne j} L_{ji}(m_i - \mu_i)",
+            lambda w: sweeps(coupled_the_other_way(w), 3).T,
+        ),
         "the coupling has the wrong sign: it is minus L_ji (m_i - mu_i).",
     )
     .eq(
         given(
             r"(\mu_j,\ \Sigma_{jj} - \Sigma_{j,-j} \Sigma_{-j,-j}^{-1} \Sigma_{-j,j})",
-            lambda w: np.stack([w.loc, conditional_variances(w)]),
+            lambda w: np.stack([w.loc, np.diag(w.covariance) - explained(w)], axis=1),
         ),
         "1/L_jj is the variance of z_j given all others",
     )
-    .slip(
-        "nothing lost",
-        given("TODO", lambda w: np.stack([w.loc, np.diag(w.covariance)])),
-        "q is as wide as the posterior.",
-    )
+    .slip("nothing lost", AS_WIDE, "q is as wide as the posterior.")
     .le(
-        given(r"(\mu_j,\ \Sigma_{jj})", lambda w: np.stack([w.loc, np.diag(w.covariance)])),
+        AS_WIDE,
         "knowing the others can only narrow z_j",
-        gap=lambda w: np.stack([0 * w.loc, explained(w)]),
+        why="correlations are lost, so q is too narrow",
+        gap=lambda w: np.stack([0 * w.loc, explained(w)], axis=1),
     )
     .slip(
         "as wide as the posterior", says="the widths are taken for equal: correlations make q narrower.", relation="="
