@@ -138,7 +138,7 @@ F22 = (
     .le(
         mean_gap(r"\bar m", after=r",\ \bar m = \tfrac1N \sum_i (A x_i + a)"),
         "the best encoder that ignores x is worse",
-        why="the best constant is the mean of the means: what is lost is the encoder's fault",
+        why=r"the best constant is the mean of the means $m_i$; lost, by the encoder: $\frac12 \mathrm{tr}(\Lambda\,\mathrm{Cov}(m_i))$",
         gap=tex(
             r"\tfrac{1}{2N} \sum_i (A x_i + a - \bar m)^\top \Lambda (A x_i + a - \bar m),\ \bar m = \tfrac1N \sum_i (A x_i + a)"
         ),

@@ -372,13 +372,13 @@ G6 = (
     .le(
         tex(rf"{Q},\ \mu_k = \bar x_k"),
         "a square is smallest at zero",
-        why="the best mean is the weighted mean",
+        why=r"the best mean is the weighted mean; gained: $\sum_k \frac{N_k}{N} \frac{\Vert\bar x_k - \mu_k\Vert^2}{2 v_k}$",
         gap=tex(rf"\sum_k \tfrac{{N_k}}{{N}} \tfrac{{1}}{{2 v_k}} \|\bar x_k - \mu_k\|^2,\ {STATISTICS}"),
     )
     .le(
         tex(rf"{Q},\ \mu_k = \bar x_k,\ v_k = s_k"),
         "u - 1 - log u is never negative, zero at u = s/v = 1",
-        why="the best variance is the weighted variance",
+        why=r"the best variance is the weighted one; gained: $\sum_k \frac{N_k}{N} \frac d2 (u_k - 1 - \log u_k)$",
         needs="s_k > 0",
         gap=tex(
             r"\sum_k \tfrac{N_k}{N} \tfrac d2 \left(u_k - 1 - \log u_k\right),\ u_k = \tfrac{1}{v_k} s_k"
@@ -388,7 +388,7 @@ G6 = (
     .le(
         updated(),
         "a KL between weights is never negative",
-        why="the best weights are the shares",
+        why=r"the best weights are the shares; gained: $\mathrm{KL}(N_k / N \,\Vert\, \pi_k)$",
         needs="the weights sum to one",
         gap=tex(rf"\sum_k \tfrac{{N_k}}{{N}} \log\tfrac{{N_k}}{{N \pi_k}},\ {STATISTICS}"),
     )
@@ -772,7 +772,7 @@ G7 = (
         "the posterior mean was taken for z itself: its uncertainty, c I, belongs into E[z z^T].",
     )
     .le(
-        tex(rf"\tfrac1N \sum_i \log N(x_i; 0, W' W'^\top + c' I),\ {NEW_NOISE},\ {NEW_LOADING}"),
+        tex(r"\tfrac1N \sum_i \log N(x_i; 0, W' W'^\top + c' I)"),
         "KL is never negative: next E step",
         why="the evidence never falls",
         gap=opened,
