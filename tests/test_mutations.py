@@ -54,9 +54,9 @@ QUADRATURE = [
     ("quadrature", "weights = np.full(nodes.size, width)", "weights = np.full(nodes.size, 1.001 * width)", "F1"),
     ("quadrature", "(centers[:, None] + half_width * x)", "(centers[:, None] + 0.9 * half_width * x)", "F1"),
     ("quadrature", "np.tile(half_width * w, panels)", "np.tile(half_width * w[::-1] * 1.001, panels)", "F1"),
-    ("quadrature", "return _frozen(nodes, weights / weights.sum())", "return _frozen(nodes, weights)", "F8 E4"),
+    ("quadrature", "return _frozen(nodes, weights / weights.sum())", "return _frozen(nodes, weights)", "H7"),
     ("quadrature", "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril.T))",
-     "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril))", "F8"),
+     "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril))", "M1"),
     ("quadrature", "return Estimate(values.sum(axis=0)", "return Estimate(values.mean(axis=0)", "F3"),
     ("quadrature", "error = np.where(fine == coarse, 0.0, np.abs(fine - coarse))", "error = 1e-3 + 0 * np.abs(fine - coarse)", "F1"),
 ]

@@ -1,7 +1,7 @@
 r"""Chapter G: expectation maximization as coordinate ascent on the bound, and mean-field coordinate ascent (F14, F15).
 
 Throughout, F(q, theta) = E_q[log p(x, z)] + H(q) is the bound as a function of both. An E step moves q with theta fixed,
-an M step moves theta with q fixed. What a step gains is always written down as a `gap` of its own.
+an M step moves theta with q fixed. What a step gains is always written down as its `gap`.
 """
 
 from __future__ import annotations
