@@ -319,6 +319,11 @@ class Run(Sums):
         if not (isinstance(place, Relation) and place.signs == ("=",) and isinstance(place.sides[0], Name)):
             raise IllTyped(f"Expected a place such as z = 1 below the bar, but got {place.plain}.")
         key, value = place.sides[0].key, self.value(place.sides[1], env)
+        if key in self.scope.values and key not in self.scope.parameters:
+            raise IllTyped(
+                f"Expected a variable or a parameter below the bar, but got {place.sides[0].plain}: laws that depend on "
+                "it would not move with it."
+            )
         if key not in self.scope.parameters:
             return self.value(node.body, env.replace(key, value))
         there = type(self)(self.scope.parameters[key].rebuild(value.data[()]), self.rule)
