@@ -357,6 +357,7 @@ def test_caret_stands_in_the_right_row_of_a_long_source() -> None:
         (r"v^2", "squared norm"),
         (r"\mathbb{E}_p[h]", "write p(x)"),
         (r"\left. a \right|_{a > 1}", "a place such as"),
+        (r"\left. a \right|_{a = 1}", "below the bar, but got a"),
     ],
 )
 def test_what_has_no_meaning_is_refused_in_words(latex: str, says: str) -> None:

@@ -54,9 +54,9 @@ QUADRATURE = [
     ("quadrature", "weights = np.full(nodes.size, width)", "weights = np.full(nodes.size, 1.001 * width)", "F1"),
     ("quadrature", "(centers[:, None] + half_width * x)", "(centers[:, None] + 0.9 * half_width * x)", "F1"),
     ("quadrature", "np.tile(half_width * w, panels)", "np.tile(half_width * w[::-1] * 1.001, panels)", "F1"),
-    ("quadrature", "return _frozen(nodes, weights / weights.sum())", "return _frozen(nodes, weights)", "F8 E4"),
+    ("quadrature", "return _frozen(nodes, weights / weights.sum())", "return _frozen(nodes, weights)", "H7"),
     ("quadrature", "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril.T))",
-     "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril))", "F8"),
+     "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril))", "M1"),
     ("quadrature", "return Estimate(values.sum(axis=0)", "return Estimate(values.mean(axis=0)", "F3"),
     ("quadrature", "error = np.where(fine == coarse, 0.0, np.abs(fine - coarse))", "error = 1e-3 + 0 * np.abs(fine - coarse)", "F1"),
 ]
@@ -116,8 +116,8 @@ EXPECTATION_MAXIMIZATION = [
     ("em", "second_moment = centered_m.T @ centered_m / len(x) + covariance", "second_moment = centered_m.T @ centered_m / len(x)", "G7"),
     ("em", "noise_variance = float(values[:-latent_dim].mean())", "noise_variance = float(values.mean())", "G7"),
     ("ledger.g_em", "return np.log(self.joint) @ self.q_2", "return np.log(self.joint @ self.q_2)", "F14"),
-    ("ledger.f_beyond", "return np.log(1 + 3 * self.bend * u**2)", "return np.log(1 + self.bend * u**2)", "F17"),
-    ("ledger.f_beyond", "residual = (x - self.model.offset) @ self.model.loading", "residual = x @ self.model.loading", "F22"),
+    ("ledger.f_beyond", "return 1 + 3 * self.bend * u**2", "return 1 + self.bend * u**2", "F17"),
+    ("ledger.f_beyond", "constant = -self.slope @ self.model.offset", "constant = self.slope @ self.model.offset", "F22"),
 ]
 RATE_AND_MISSING = [
     ("ledger.k_rate", r"\mathrm{H}(\bar q(z_1)) + \mathrm{H}(\bar q(z_2)) - \mathrm{H}(\bar q(z_1, z_2))",

@@ -273,27 +273,33 @@ class CurvedWitness:
         return cls(model, x[0], _scalar_q(rng, kind))
 
     def scope(self) -> Scope:
-        """p(x, z) with a curved decoder f, and q = N(mu, sigma^2)."""
+        """p(x, z) with a curved decoder f, and q = N(mu, sigma^2); theta' is a second theta, at first the same."""
+        return self._scope(self.model)
+
+    def _scope(self, later: CurvedGaussian) -> Scope:
         model, q = self.model, self.q
+        theta = np.append(model.offset, np.log(model.noise_variance))
         return Scope(
-            worlds={"p": Decoder(model), r"p_\theta": Decoder(model), "q": Law("z", q)},
+            worlds={"p": Decoder(model), r"p_\theta": Decoder(model), r"p_{\theta'}": Decoder(later), "q": Law("z", q)},
             observed={"x": self.x},
             values={**moment_names(q), "m": q.loc, "s": q.scale, "w": model.loading, "a": model.curvature}
-            | {"b": model.offset, "c": model.noise_variance, "d": model.data_dim},
+            | {"b": model.offset, "c": model.noise_variance, "d": model.data_dim, r"\theta": theta},
             maps={"f": Map(model.decoder, rank=1), "C": Map(self._covariance, rank=2)},
             laws={"": "q", **STANDARD_NOISE},
             parameters=moment_parameters(q, lambda moved: replace(self, q=moved).scope())
-            | {r"\theta": Parameter(np.append(model.offset, np.log(model.noise_variance)), self._with)},
+            | {
+                r"\theta": Parameter(theta, lambda moved: replace(self, model=self._model(moved))._scope(later)),
+                r"\theta'": Parameter(theta, lambda moved: self._scope(self._model(moved))),
+            },
         )
 
     def _covariance(self, z: Array) -> Array:
         """Cov(x | z), shape (..., d, d)."""
         return np.asarray(self.model.likelihood(z).variance[..., None] * np.eye(self.model.data_dim))
 
-    def _with(self, theta: Array) -> Scope:
-        """The scope with theta = (offset, log of the noise variance)."""
-        model = replace(self.model, offset=theta[:-1], noise_variance=float(np.exp(theta[-1])))
-        return replace(self, model=model).scope()
+    def _model(self, theta: Array) -> CurvedGaussian:
+        """The model with theta = (offset, log of the noise variance)."""
+        return replace(self.model, offset=theta[:-1], noise_variance=float(np.exp(theta[-1])))
 
 
 @dataclass(frozen=True)
@@ -345,7 +351,7 @@ class BernoulliWitness:
         return Scope(
             worlds={"p": Decoder(model), "q": Law("z", q)},
             observed={"x": self.x},
-            values=moment_names(q),
+            values={**moment_names(q), "d": len(self.x)},
             ranges={"j": len(self.x)},
             maps={"a": Map(model.logits, rank=1)},
             laws={"": "q", **STANDARD_NOISE},

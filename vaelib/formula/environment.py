@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.formula.binders import At, Big, Divergence, Entropy, Expectation, Integral
+from vaelib.formula.binders import At, Big, Derivative, Divergence, Entropy, Expectation, Integral
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import Rule
 from vaelib.formula.scope import Scope, family
-from vaelib.formula.tree import Call, Function, Name, Node, Power
+from vaelib.formula.tree import Call, Function, Name, Node, Power, Product
 from vaelib.formula.typed import Typed
 from vaelib.lines import IllTyped
 from vaelib.quadrature import DoesNotConverge
@@ -231,8 +231,10 @@ class Base:
             case Power():
                 return self.logish(node.base)
             case Expectation():
-                return node.kind == "E" and self.logish(node.body)
-            case Integral() | Big():
+                return node.kind == "E" and self.logish(node.body) and not _has_slope(node.body)
+            case Integral():
+                return self.logish(node.body) and not _has_slope(node.body)
+            case Big():
                 return self.logish(node.body)
             case Divergence() | Entropy():
                 return False
@@ -240,6 +242,11 @@ class Base:
 
 
 _THROUGH = {"Sum", "Negative", "Product", "Quotient", "Root", "Bracket", "Mark"}
+
+
+def _has_slope(node: Node) -> bool:
+    """Whether a product has a derivative for a factor, p grad log p: it may be a vector, which has no logarithm."""
+    return isinstance(node, Product) and any(isinstance(factor, Derivative) for factor in node.factors)
 
 
 def is_normal(node: Node) -> bool:

@@ -107,7 +107,7 @@ class Run(Sums):
                 return self._call(node, env)
             case Big():
                 return self._big(node, env)
-            case Integral() if self.logish(node.body) and (found := self._from_log(node, env)) is not None:
+            case Integral() if self.logish(node) and (found := self._from_log(node, env)) is not None:
                 return found
             case Integral():
                 return self._contract(self.integral_nodes(node, env), node.body)
@@ -122,8 +122,7 @@ class Run(Sums):
             case Derivative():
                 return derivative(self, node, env)
             case At():
-                name, place = node.place()
-                return self.value(node.body, env.replace(name.key, self.value(place, env)))
+                return self._at(node, env)
         raise IllTyped(f"Expected something with a value, but {node.plain} has none here.")
 
     # ------------------------------------------------------------------------------------------------------- names
@@ -307,6 +306,9 @@ class Run(Sums):
             return exponential(self.log(node, env))
         if name.key in self.scope.maps:
             return self._mapped(self.scope.maps[name.key], [self.value(part, env) for part in self._arguments(node)])
+        if name.sub is not None and name.stem.key in self.scope.maps and self._has_indices([name.sub], env):
+            whole = self._mapped(self.scope.maps[name.stem.key], [self.value(a, env) for a in node.targets])
+            return typed.entry(whole, self.indices(name.sub, env), name.plain)
         slope = name.marks == "'" and Name(name.base, name.sub, "", name.accents, name.upper)
         if slope and slope.key in self.scope.maps and len(node.targets) == 1:
             return derivative(self, Derivative(Call(slope, node.targets), ()), env)
@@ -320,6 +322,23 @@ class Run(Sums):
         function = self.scope.maps[node.name.key]  # type: ignore[attr-defined]
         every = tuple(part for argument in (*node.targets, *node.parameters) for part in moments_of(argument))
         return every if len(every) == len(function.of) else node.targets
+
+    def _at(self, node: At, env: Env) -> Typed:
+        """A formula at a place: a variable gets a value, or a parameter is moved and the scope built again."""
+        name, place = node.place()
+        key, value = name.key, self.value(place, env)
+        if key in self.scope.values and key not in self.scope.parameters:
+            raise IllTyped(
+                f"Expected a variable or a parameter below the bar, but got {name.plain}: laws that depend on it would "
+                "not move with it."
+            )
+        if key not in self.scope.parameters:
+            return self.value(node.body, env.replace(key, value))
+        there = type(self)(self.scope.parameters[key].rebuild(value.data[()]), self.rule)
+        there.approximate = False
+        found = there.value(node.body, env)
+        self.approximate = self.approximate or there.approximate
+        return found
 
     def _mapped(self, function: Map, arguments: list[Typed]) -> Typed:
         arguments = typed.same_depth(*arguments)
@@ -335,7 +354,10 @@ def moments_of(node: Node) -> tuple[Node, ...]:
 
 def is_known_function(run: Run, call: Call) -> bool:
     name = call.name
-    return isinstance(name, Name) and (run.is_density(name) or name.key in run.scope.maps or run.logish(call))
+    if not isinstance(name, Name):
+        return False
+    maps = run.scope.maps
+    return run.is_density(name) or name.key in maps or name.stem.key in maps or run.logish(call)
 
 
 def _product(factors: list[Node]) -> Node:

@@ -106,14 +106,28 @@ class Sums(Logs):
         steps: list[tuple[Env, Array]] = []
         over = node.over
         for i, name in enumerate(over.names):
-            values, from_zero = self._range(over, name, env)
             depth = env.depth
-            env = env.bind(name.key, Typed(values.reshape((*[1] * depth, *values.shape)), values.ndim - 1), from_zero)
-            mask = np.ones((*[1] * depth, len(values)))
+            drawn = self._drawn(over, env)
+            if drawn is not None:
+                env = env.bind(name.key, number(drawn.data))
+                mask = np.ones((*[1] * depth, drawn.data.shape[-1]))
+            else:
+                values, from_zero = self._range(over, name, env)
+                at = values.reshape((*[1] * depth, *values.shape))
+                env = env.bind(name.key, Typed(at, values.ndim - 1), from_zero)
+                mask = np.ones((*[1] * depth, len(values)))
             if i == len(over.names) - 1 and isinstance(over.condition, Relation) and over.condition.signs != ("in",):
                 mask = typed.number(self._indicator(over.condition, env).data).lift(env.depth).data.astype(float)
             steps.append((env, mask))
         return steps
+
+    def _drawn(self, over: Over, env: Env) -> Typed | None:
+        """The numbers below a sum over i in B, where B is a variable that has them as its entries: a batch."""
+        condition = over.condition
+        if not (isinstance(condition, Relation) and condition.signs == ("in",)):
+            return None
+        binding = env.bindings.get(condition.sides[1].latex)
+        return binding.value.lift(env.depth) if binding is not None and binding.value.rank == 1 else None
 
     def _range(self, over: Over, name: Name, env: Env) -> tuple[Array, bool]:
         ranges = self.scope.ranges
@@ -190,7 +204,7 @@ class Sums(Logs):
         return self._contract(steps, body)
 
     def _expectation(self, node: Expectation, env: Env) -> Typed:
-        if node.kind == "E" and self.logish(node.body):
+        if node.kind == "E" and self.logish(node):
             found = self._from_log(node, env)
             return self.mean(node.law, node.body, env) if found is None else found
         if node.kind == "E":

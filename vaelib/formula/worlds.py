@@ -251,18 +251,18 @@ class Decoder:
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """A label k = 0, ..., K-1 with weights, and a number drawn from the part that it names.
+    """A label k = 0, ..., K-1 with weights, and a number or a vector drawn from the part that it names.
 
     Args:
-        weights: shape (K,). parts: a batch of K distributions of one number.
-        low, high: where the number lies.
+        weights: shape (K,). parts: a batch of K distributions.
+        low, high: where a number lies, for integrals over it.
     """
 
     variable: str
     weights: Array
     parts: Any
-    low: float
-    high: float
+    low: float = -np.inf
+    high: float = np.inf
     label: str = "k"
 
     def marginal(self, variable: str) -> Marginal:
@@ -282,14 +282,18 @@ class Mixture:
         label = np.asarray(known[self.label].data).astype(int) if self.label in known else None
         if self.variable not in known:
             return np.asarray(log_weights[label])
-        every = np.asarray(self.parts.log_prob(known[self.variable].data[..., None])) + log_weights
+        drawn = known[self.variable]
+        data = drawn.data[..., None, :] if drawn.rank else drawn.data[..., None]
+        every = np.asarray(self.parts.log_prob(data)) + log_weights
         if label is None:
             return np.asarray(logsumexp(every, axis=-1))
         every, label = np.broadcast_arrays(every, label[..., None])
         return np.take_along_axis(every, label[..., :1], axis=-1)[..., 0]
 
     def space(self, target: str, givens: Values) -> Space | None:
-        return States.count(len(self.weights)) if target == self.label else Interval(self.low, self.high)
+        if target == self.label:
+            return States.count(len(self.weights))
+        return Interval(self.low, self.high) if np.isfinite(self.low) and np.isfinite(self.high) else None
 
 
 @dataclass(frozen=True, eq=False)

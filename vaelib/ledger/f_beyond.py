@@ -6,25 +6,19 @@ One encoder for many x (F22), the data set instead of one x (F18, F19), other co
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from vaelib.derivation import derive
-from vaelib.distributions import Categorical, DiagonalNormal, Normal, kl_divergence
-from vaelib.elbo import bound_terms, density_times
-from vaelib.estimate import Estimate
-from vaelib.formula import given, tex
+from vaelib.distributions import Categorical, Normal
+from vaelib.elbo import bound_terms
+from vaelib.formula import Node, given, tex
 from vaelib.formula.scope import Map, Scope
-from vaelib.formula.worlds import Conditional, Table
+from vaelib.formula.spaces import Interval
+from vaelib.formula.worlds import Conditional, Decoder, Law, Table
 from vaelib.models import CurvedGaussian, DiscreteLatent, LinearGaussian
-from vaelib.quadrature import gauss_legendre, trapezoid
 from vaelib.terms import E, log_joint, log_q, q
-from vaelib.witnesses import (
-    CurvedWitness,
-    LinearWitness,
-    generic_probabilities,
-)
+from vaelib.witnesses import CurvedWitness, LinearWitness, generic_probabilities, linear_world
 
 Array = np.ndarray
 Rng = np.random.Generator
@@ -57,16 +51,20 @@ class Encoders:
         """Lambda = I + W^T W / c, the precision of the posterior, the same for every x; shape (k, k)."""
         return np.eye(self.model.latent_dim) + self.model.loading.T @ self.model.loading / self.model.noise_variance
 
-    def encode(self, x: Array) -> Array:
-        """The posterior mean as a linear function of x, Lambda^-1 W^T (x - b) / c; shape (N, k)."""
-        residual = (x - self.model.offset) @ self.model.loading / self.model.noise_variance
-        return np.linalg.solve(self.precision, residual.T).T
+    @property
+    def slope(self) -> Array:
+        """A = Lambda^-1 W^T / c, so that A (x - b) is the posterior mean; shape (k, d)."""
+        return np.linalg.solve(self.precision, self.model.loading.T) / self.model.noise_variance
 
-
-def mean_gap(w: Encoders, loc: Array, variance: Any) -> float:
-    """(1/N) sum_i KL(N(loc_i, diag(variance)) || p(z | x_i))."""
-    loc = np.broadcast_to(loc, (len(w.x), w.model.latent_dim))
-    return float(np.mean(kl_divergence(DiagonalNormal(loc, np.sqrt(variance) + 0 * loc), w.model.posterior(w.x))))
+    def scope(self) -> Scope:
+        """p(x, z), the posterior's precision, its mean A x + a, and the data; x' is the batch in another order."""
+        constant = -self.slope @ self.model.offset
+        return Scope(
+            worlds={"p": linear_world(self.model)},
+            values={r"\Lambda": self.precision, "A": self.slope, "a": constant}
+            | {"x": self.x, "x'": np.roll(self.x, 1, axis=0), "N": len(self.x)},
+            ranges={"i": len(self.x), "j": self.model.latent_dim},
+        )
 
 
 def smallest_gaps(w: Encoders) -> float:
@@ -87,15 +85,9 @@ def smallest_gaps(w: Encoders) -> float:
     return float(np.mean(gaps))
 
 
-def of_the_family(w: Encoders) -> float:
-    """1/2 [sum_j log Lambda_jj - log |Lambda|]: what independent coordinates cost (Hadamard's inequality: >= 0)."""
-    return 0.5 * float(np.sum(np.log(np.diag(w.precision))) - np.linalg.slogdet(w.precision)[1])
-
-
-def of_the_constant(w: Encoders) -> float:
-    """1/2 tr(Lambda Cov(m_i)): the spread of the posterior means, which an encoder that ignores x cannot follow."""
-    centered = w.encode(w.x) - w.encode(w.x).mean(axis=0)
-    return 0.5 * float(np.trace(w.precision @ centered.T @ centered) / len(w.x))
+def mean_gap(loc: str, variance: str = r"\mathrm{diag}(\Lambda)^{-1}", after: str = "") -> Node:
+    """The mean over the data of the KL to the posterior from q = N(loc, variance)."""
+    return tex(rf"\tfrac1N \sum_i \mathrm{{KL}}\left(N(z; {loc}, {variance}) \,\Vert\, p(z \mid x_i)\right){after}")
 
 
 F22 = (
@@ -107,52 +99,49 @@ F22 = (
         source="Cremer, Li and Duvenaud 2018; Gershman and Goodman 2014",
     )
     .start(
-        given(r"\tfrac1N \sum_i \min_{m, s} \mathrm{KL}\left(N(m, s^2) \,\Vert\, p(z \mid x_i)\right)", smallest_gaps)
+        given(r"\tfrac1N \sum_i \min_{m, s} \mathrm{KL}\left(N(m, s^2) \,\Vert\, p(z \mid x_i)\right)", smallest_gaps),
+        why="a search for each x",
     )
     .eq(
-        given(
-            r"\tfrac1N \sum_i \mathrm{KL}\left(N(A x_i + a, s^2) \,\Vert\, p(z \mid x_i)\right),\ s_j^2 = 1/\Lambda_{jj}",
-            lambda w: mean_gap(w, w.encode(w.x), 1 / np.diag(w.precision)),
-        ),
+        mean_gap("A x_i + a"),
         "one linear encoder gives each x its own best q",
+        why="the posterior mean is linear in x; the best variances are 1/Lambda_jj, the same for every x",
+        needs="an encoder that contains this function",
     )
-    .slip(
-        "no bias",
-        given("TODO", lambda w: mean_gap(w, w.encode(w.x + w.model.offset), 1 / np.diag(w.precision))),
-        "the encoder has no bias: it must take off the offset b of the data.",
-    )
+    .slip("no bias", mean_gap("A x_i"), "the encoder has no bias: it must take off the offset b of the data.")
     .slip(
         "scale of the prior",
-        given("TODO", lambda w: mean_gap(w, w.encode(w.x), 1.0)),
+        mean_gap("A x_i + a", "I"),
         "q kept the prior's scale 1; the observation narrows it.",
     )
     .slip(
         "marginal variances",
-        given("TODO", lambda w: mean_gap(w, w.encode(w.x), np.diag(np.linalg.inv(w.precision)))),
+        mean_gap("A x_i + a", r"\mathrm{diag}(\Lambda^{-1})"),
         "q has the posterior's marginal variances; the nearest independent q is narrower, 1/Lambda_jj.",
     )
     .slip(
         "shuffled batch",
-        given("TODO", lambda w: mean_gap(w, np.roll(w.encode(w.x), 1, axis=0), 1 / np.diag(w.precision))),
+        mean_gap("A x'_i + a"),
         "encoder and loss saw the batch in different orders: q of one x, posterior of another.",
         real="a published note: E under q(z|x) of an integrand at x(i)",
     )
     .eq(
-        given(r"\tfrac12\left[\sum_j \log\Lambda_{jj} - \log|\Lambda|\right]", of_the_family),
-        "the means agree; what is left no encoder can mend",
+        tex(r"\tfrac12\left[\sum_j \log\Lambda_{jj} - \log|\Lambda|\right]"),
+        "the means agree; insert the variances",
+        why="what is left no encoder can mend: it is the family's fault",
     )
     .slip(
         "no gap at all",
-        given("TODO", lambda w: 0.0),
+        tex("0"),
         "the best encoder is taken for exact: a diagonal q cannot follow correlations.",
     )
     .le(
-        given(
-            r"\tfrac1N \sum_i \mathrm{KL}\left(N(\bar m, s^2) \,\Vert\, p(z \mid x_i)\right)",
-            lambda w: mean_gap(w, w.encode(w.x).mean(axis=0), 1 / np.diag(w.precision)),
-        ),
+        mean_gap(r"\bar m", after=r",\ \bar m = \tfrac1N \sum_i (A x_i + a)"),
         "the best encoder that ignores x is worse",
-        gap=of_the_constant,
+        why=r"the best constant is the mean of the means $m_i$; lost, by the encoder: $\frac12 \mathrm{tr}(\Lambda\,\mathrm{Cov}(m_i))$",
+        gap=tex(
+            r"\tfrac{1}{2N} \sum_i (A x_i + a - \bar m)^\top \Lambda (A x_i + a - \bar m),\ \bar m = \tfrac1N \sum_i (A x_i + a)"
+        ),
         equality=Encoders.one_x,
     )
     .slip(
@@ -163,7 +152,7 @@ F22 = (
     )
     .slip(
         "tuned to the first x",
-        given("TODO", lambda w: mean_gap(w, w.encode(w.x[:1]), 1 / np.diag(w.precision))),
+        mean_gap("A x_1 + a"),
         "the constant was fitted to one example and used for all.",
     )
 )
@@ -189,36 +178,21 @@ class Bent:
     def z(self, u: Array) -> Array:
         return u + self.bend * u**3
 
-    def log_slope(self, u: Array) -> Array:
-        """log g'(u)."""
-        return np.log(1 + 3 * self.bend * u**2)
+    def slope(self, u: Array) -> Array:
+        """g'(u)."""
+        return 1 + 3 * self.bend * u**2
+
+    def scope(self) -> Scope:
+        """p(x, z) and q, and the new coordinates with their slope; g(4.5) > 22 is far beyond q and the prior."""
+        return Scope(
+            worlds={"p": Decoder(self.model), "q": Law("z", self.q)},
+            observed={"x": self.x},
+            maps={"g": Map(self.z, of=("u",)), "g'": Map(self.slope, of=("u",))},
+            spaces={"u": Interval(-4.5, 4.5)},
+        )
 
 
-U_RANGE = (-4.5, 4.5)  # g(4.5) > 22: far beyond q and the prior
-
-
-def in_new_coordinates(joint: float = 1.0, density: float = 1.0, measure: float = 1.0, rule: Any = trapezoid) -> Any:
-    r"""\int q_u [log p_u(x, u) - log q_u] du; the exponents of g' in the joint, in the logarithm of q, in the measure."""
-
-    def value(w: Bent) -> Estimate:
-        def integrand(u: Array) -> Array:
-            z, log_slope = w.z(u), w.log_slope(u)
-            log_p = w.model.log_joint(w.x, z) + joint * log_slope
-            return density_times(w.q.log_prob(z) + measure * log_slope, log_p - (w.q.log_prob(z) + density * log_slope))
-
-        return rule(integrand, *U_RANGE)
-
-    return value
-
-
-def split_in_new_coordinates(w: Bent) -> Estimate:
-    """E_{q_u}[log p(x | g(u))] by quadrature in u, minus the closed form of KL(q || p(z)) in z."""
-
-    def integrand(u: Array) -> Array:
-        return density_times(w.q.log_prob(w.z(u)) + w.log_slope(u), w.model.log_likelihood(w.x, w.z(u)))
-
-    return gauss_legendre(integrand, *U_RANGE) - kl_divergence(w.q, w.model.prior)
-
+BOTH = r",\ q_u(u) = q(g(u))\,g'(u),\ p_u(x, u) = p(x, g(u))\,g'(u)"
 
 F17 = (
     derive(
@@ -230,49 +204,43 @@ F17 = (
     )
     .start(E(q, log_joint - log_q))
     .eq(
-        given(
-            r"\int q(g(u))\left[\log p(x, g(u)) - \log q(g(u))\right] g'(u)\,du", in_new_coordinates(joint=0, density=0)
-        ),
+        tex(r"\int q(g(u))\left[\log p(x, g(u)) - \log q(g(u))\right] g'(u)\,du"),
         "substitute z = g(u), dz = g'(u) du",
     )
     .slip(
         "no Jacobian in the measure",
-        given("TODO", in_new_coordinates(joint=0, density=0, measure=0)),
+        tex(r"\int q(g(u))\left[\log p(x, g(u)) - \log q(g(u))\right] du"),
         "dz became du: the factor g'(u) is missing.",
     )
     .slip(
         "Jacobian upside down",
-        given("TODO", in_new_coordinates(joint=0, density=0, measure=-1)),
+        tex(r"\int q(g(u))\left[\log p(x, g(u)) - \log q(g(u))\right] \frac{1}{g'(u)}\,du"),
         "dz = du / g'(u): it is dz = g'(u) du.",
     )
     .eq(
-        given(
-            r"\int q_u(u)\left[\log p_u(x, u) - \log q_u(u)\right] du,\ q_u = q\,g',\ p_u = p\,g'",
-            in_new_coordinates(rule=gauss_legendre),
-        ),
+        tex(r"\int q_u(u)\left[\log p_u(x, u) - \log q_u(u)\right] du" + BOTH),
         "both densities gain g'(u): it cancels in the difference",
+        needs="prior and q are both transformed",
     )
     .slip(
         "Jacobian on q only",
-        given("TODO", in_new_coordinates(joint=0, rule=gauss_legendre)),
+        tex(r"\int q_u(u)\left[\log p(x, g(u)) - \log q_u(u)\right] du" + BOTH),
         "only q was transformed: the prior is a density of z, too.",
     )
     .slip(
         "Jacobian on p only",
-        given("TODO", in_new_coordinates(density=0, rule=gauss_legendre)),
+        tex(r"\int q_u(u)\left[\log p_u(x, u) - \log q(g(u))\right] du" + BOTH),
         "only the model was transformed; log q(u) needs log g'(u), too.",
     )
     .slip(
         "Jacobians add",
-        given("TODO", in_new_coordinates(density=-1, rule=gauss_legendre)),
+        tex(r"\int q_u(u)\left[\log p_u(x, u) - \log\frac{q(g(u))}{g'(u)}\right] du" + BOTH),
         "log g' was added for p and subtracted for q: both densities are multiplied by g'.",
     )
     .eq(
-        given(
-            r"\mathbb{E}_{q_u}\left[\log p(x \mid g(u))\right] - \mathrm{KL}(q \,\Vert\, p(z))",
-            split_in_new_coordinates,
-        ),
-        "so the KL too is the same in z and in u",
+        tex(r"\int q_u(u) \log p(x \mid g(u))\,du - \mathrm{KL}(q(z) \,\Vert\, p(z))"),
+        "the joint is decoder times prior, as in F2",
+        why="so the KL too is the same in z and in u",
     )
 )
 
@@ -296,11 +264,6 @@ class Tables:
         )
 
     @property
-    def evidence(self) -> Array:
-        """p(x), shape (M,): column sums of the joint table."""
-        return self.model.joint.sum(axis=0)
-
-    @property
     def bounds(self) -> Array:
         """L(x) for each x, by the package's terms; shape (M,)."""
         return np.array([bound_terms(self.model, x, self.q(x)).elbo.value for x in range(self.data.size)])
@@ -320,20 +283,6 @@ class Tables:
         )
 
 
-def entropy(p: Array) -> float:
-    return float(-np.sum(p * np.log(p)))
-
-
-def four_logarithms(w: Tables) -> float:
-    log_ratio = np.log(w.data)[:, None] + np.log(w.encoder) - np.log(w.model.prior) - np.log(w.model.likelihood.T)
-    return float(np.sum(w.data[:, None] * w.encoder * log_ratio))
-
-
-def mean_gap_to_posterior(w: Tables) -> float:
-    """E_data KL(q(z|x) || p(z|x))."""
-    return float(w.data @ [kl_divergence(w.q(x), w.model.posterior(x)) for x in range(w.data.size)])
-
-
 F18 = (
     derive(
         "F18",
@@ -346,10 +295,11 @@ F18 = (
     .eq(
         tex(r"\mathbb{E}_{D\,q}\left[\log D(x) + \log q(z \mid x) - \log p(z) - \log p(x \mid z)\right]"),
         "definition of KL; the logarithm of a product",
+        why="a sum of four, of which one has no z",
     )
     .slip(
         "data left out",
-        given("TODO", lambda w: four_logarithms(w) + entropy(w.data)),
+        tex(r"\mathbb{E}_{D\,q}\left[\log q(z \mid x) - \log p(z) - \log p(x \mid z)\right]"),
         "log D(x) is missing: the joint of data and encoder has two factors.",
     )
     .eq(
@@ -358,17 +308,17 @@ F18 = (
     )
     .slip(
         "plus the entropy of the data",
-        given("TODO", lambda w: entropy(w.data) - w.data @ w.bounds),
+        tex(r"\mathrm{H}(D) - \mathbb{E}_{D}\left[\mathcal{L}(x)\right]"),
         "the entropy has the wrong sign: E[log D] is minus the entropy.",
     )
     .slip(
         "entropy of the data dropped under =",
-        given("TODO", lambda w: -(w.data @ w.bounds)),
+        tex(r"-\mathbb{E}_{D}\left[\mathcal{L}(x)\right]"),
         "H(D) was dropped under an equals sign; it moves no optimum, but it is not zero.",
     )
     .slip(
         "mean under the model",
-        given("TODO", lambda w: -entropy(w.data) - w.evidence @ w.bounds),
+        tex(r"-\mathrm{H}(D) - \mathbb{E}_{p(x)}\left[\mathcal{L}(x)\right]"),
         "x is averaged under the model p(x); the mean is over the data.",
         real="a published note, in five places",
     )
@@ -376,14 +326,21 @@ F18 = (
         tex(
             r"-\mathrm{H}(D) - \mathbb{E}_{D}\left[\log p(x)\right] + \mathbb{E}_{D}\,\mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))"
         ),
-        "F1 at each x: the evidence is the bound + its gap",
+        "F1 at each x: the bound is the evidence less its gap",
     )
     .slip(
         "minus the gap",
-        given("TODO", lambda w: -entropy(w.data) - w.data @ np.log(w.evidence) - mean_gap_to_posterior(w)),
+        tex(
+            r"-\mathrm{H}(D) - \mathbb{E}_{D}\left[\log p(x)\right] - \mathbb{E}_{D}\,\mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))"
+        ),
         "the gap is subtracted: the bound lies below the evidence, so its negative lies above.",
     )
-    .ge(tex(r"\mathrm{KL}(D(x) \,\Vert\, p(x))"), "F19; a KL is never negative", gap=mean_gap_to_posterior)
+    .ge(
+        tex(r"\mathrm{KL}(D(x) \,\Vert\, p(x))"),
+        "F19; a KL is never negative",
+        why="raising the bounds pulls the model to the data",
+        gap=tex(r"\mathbb{E}_{D}\,\mathrm{KL}(q(z \mid x) \,\Vert\, p(z \mid x))"),
+    )
     .slip("equal marginals", says="q is taken for the exact posterior at every x.", relation="=")
 )
 
@@ -412,11 +369,6 @@ class Candidates:
     def share(self) -> Array:
         return self.counts / self.counts.sum()
 
-    @property
-    def evidence(self) -> Array:
-        """p(x) under each model, shape (7, M)."""
-        return np.stack([model.joint.sum(axis=0) for model in self.models])
-
     def members(self) -> list[Scope]:
         """Each model p_theta(x, z), the law D(x) of the data, and the data themselves."""
         data = np.repeat(np.arange(self.counts.size), self.counts)
@@ -436,10 +388,6 @@ def around(rng: Rng, weights: Array) -> DiscreteLatent:
     return DiscreteLatent(generic_probabilities(rng, (3,)), rows / rows.sum(axis=1, keepdims=True))
 
 
-def kl_to_models(w: Candidates) -> Array:
-    return np.array([kl_divergence(Categorical(np.log(w.share)), Categorical(np.log(p))) for p in w.evidence])
-
-
 F19 = (
     derive(
         "F19",
@@ -452,33 +400,39 @@ F19 = (
     .eq(
         tex(r"\mathbb{E}_{D}\left[\log p_\theta(x)\right] = \sum_x D(x) \log p_\theta(x)"),
         "equal examples together: D(x) is the share of x",
+        why="a mean under a law of x",
     )
     .slip(
         "mean under the model",
-        given("TODO", lambda w: np.sum(w.evidence * np.log(w.evidence), axis=1)),
+        tex(r"\mathbb{E}_{p_\theta(x)}\left[\log p_\theta(x)\right]"),
         "x is drawn from the model: then this is minus the model's own entropy, and no data enter.",
         real="a published note, in five places",
     )
-    .eq(tex(r"\mathbb{E}_{D}\left[\log D(x) - \log \tfrac{D(x)}{p_\theta(x)}\right]"), "add and subtract log D(x)")
+    .eq(
+        tex(r"\mathbb{E}_{D}\left[\log D(x) - \log \tfrac{D(x)}{p_\theta(x)}\right]"),
+        "add and subtract log D(x)",
+        why="a KL can form",
+        needs="p_theta(x) > 0 wherever D(x) > 0",
+    )
     .eq(tex(r"-\mathrm{H}(D) - \mathrm{KL}(D \,\Vert\, p_\theta)"), "definitions of entropy and KL")
     .slip(
         "plus KL",
-        given("TODO", lambda w: -entropy(w.share) + kl_to_models(w)),
+        tex(r"-\mathrm{H}(D) + \mathrm{KL}(D \,\Vert\, p_\theta)"),
         "the KL is added: a model away from the data has less likelihood.",
     )
     .slip(
         "KL swapped",
-        given("TODO", lambda w: -entropy(w.share) - np.sum(w.evidence * np.log(w.evidence / w.share), axis=1)),
-        "KL(p || D): the mean is over the data, so D stands first.",
+        tex(r"-\mathrm{H}(D) - \mathrm{KL}(p_\theta(x) \,\Vert\, D(x))"),
+        "KL(p || D): the mean is over the data, so D comes first.",
     )
     .slip(
-        "entropy dropped under =", given("TODO", lambda w: -kl_to_models(w)), "H(D) was dropped under an equals sign."
+        "entropy dropped under =", tex(r"-\mathrm{KL}(D \,\Vert\, p_\theta)"), "H(D) was dropped under an equals sign."
     )
     .same_argmax(tex(r"-\mathrm{KL}(D \,\Vert\, p_\theta)"), "H(D) does not depend on theta: the same theta is best")
     .slip(
         "nearest in the other direction",
-        given("TODO", lambda w: -np.sum(w.evidence * np.log(w.evidence / w.share), axis=1)),
-        "KL(p || D) is minimized: that ranks the models otherwise.",
+        tex(r"-\mathrm{KL}(p_\theta(x) \,\Vert\, D(x))"),
+        "KL(p || D) is minimized: that ranks the models in another order.",
     )
 )
 
@@ -514,25 +468,6 @@ class TwoLayers:
         """p(z1, z2), shape (K2, K1)."""
         return self.prior_2[:, None] * self.prior_1
 
-    @property
-    def log_likelihood(self) -> float:
-        """E_q[log p(x | z1)]."""
-        return float(self.q.sum(axis=0) @ np.log(self.likelihood[:, self.x]))
-
-    @property
-    def flat(self) -> DiscreteLatent:
-        """The same model with the pair (z2, z1) as one latent variable."""
-        return DiscreteLatent(self.prior.ravel(), np.tile(self.likelihood, (self.prior_2.size, 1)))
-
-    @property
-    def kl_1(self) -> Array:
-        """KL(q(z1 | z2) || p(z1 | z2)) for each z2, by the package; shape (K2,)."""
-        return kl_divergence(Categorical(np.log(self.q_1)), Categorical(np.log(self.prior_1)))
-
-    @property
-    def kl_2(self) -> float:
-        return float(kl_divergence(Categorical(np.log(self.q_2)), Categorical(np.log(self.prior_2))))
-
     def scope(self) -> Scope:
         """p(x, z_1, z_2) and q(z_1, z_2 | x), at the x that is observed."""
         joint = self.prior[:, :, None] * self.likelihood
@@ -546,9 +481,9 @@ class TwoLayers:
         )
 
 
-def table_kl(q_table: Array, p_table: Array) -> float:
-    return float(np.sum(q_table * np.log(q_table / p_table)))
-
+explains = r"\mathbb{E}_{q}\left[\log p(x \mid z_1)\right]"
+upper = r"\mathrm{KL}(q(z_2 \mid x) \,\Vert\, p(z_2))"
+lower = r"\mathrm{KL}(q(z_1 \mid z_2, x) \,\Vert\, p(z_1 \mid z_2))"
 
 F21 = (
     derive(
@@ -560,58 +495,53 @@ F21 = (
     )
     .start(tex(r"\mathbb{E}_{q}\left[\log p(x, z_1, z_2) - \log q(z_1, z_2 \mid x)\right]"))
     .eq(
-        tex(
-            r"\mathbb{E}_{q}\left[\log p(x \mid z_1)\right] - \mathrm{KL}\left(q(z_1, z_2 \mid x) \,\Vert\, p(z_1, z_2)\right)"
-        ),
-        "x depends on z1 alone; the pair has one KL",
+        tex(rf"{explains} - \mathrm{{KL}}\left(q(z_1, z_2 \mid x) \,\Vert\, p(z_1, z_2)\right)"),
+        "F2 with the pair as z; x depends on z1 alone",
     )
     .eq(
         tex(
             r"\mathbb{E}_{q}\left[\log p(x \mid z_1) - \log\tfrac{q(z_2 \mid x)}{p(z_2)} - \log\tfrac{q(z_1 \mid z_2, x)}{p(z_1 \mid z_2)}\right]"
         ),
         "product rule, above and below",
+        why="each layer is compared with its own prior",
     )
     .slip(
         "z1 without its parent",
-        given(
-            "TODO",
-            lambda w: (
-                w.log_likelihood
-                - np.sum(w.q * (np.log(w.q_2 / w.prior_2)[:, None] + np.log(w.q_1 / (w.prior_2 @ w.prior_1))))
-            ),
+        tex(
+            r"\mathbb{E}_{q}\left[\log p(x \mid z_1) - \log\tfrac{q(z_2 \mid x)}{p(z_2)} - \log\tfrac{q(z_1 \mid z_2, x)}{p(z_1)}\right]"
         ),
         "p(z1|z2) became p(z1): then the second ratio compares with the wrong prior.",
     )
     .eq(
-        tex(
-            r"\mathbb{E}_{q}\left[\log p(x \mid z_1)\right] - \mathrm{KL}(q(z_2 \mid x) \,\Vert\, p(z_2)) - \mathbb{E}_{q(z_2 \mid x)}\,\mathrm{KL}(q(z_1 \mid z_2, x) \,\Vert\, p(z_1 \mid z_2))"
-        ),
+        tex(rf"{explains} - {upper} - \mathbb{{E}}_{{q(z_2 \mid x)}}\,{lower}"),
         "sum over z1 first, then over z2",
+        why="the KL of a pair is one KL and a mean of another",
     )
     .slip(
         "upper layer averaged under the prior",
-        given("TODO", lambda w: w.log_likelihood - w.kl_2 - w.prior_2 @ w.kl_1),
+        tex(rf"{explains} - {upper} - \mathbb{{E}}_{{p(z_2)}}\,{lower}"),
         "the inner KL is averaged over p(z2): z2 comes from q(z2|x).",
     )
     .slip(
         "inner KL not averaged",
-        given("TODO", lambda w: w.log_likelihood - w.kl_2 - np.sum(w.kl_1)),
+        tex(rf"{explains} - {upper} - \sum_{{z_2}} {lower}"),
         "the KL of z1 was summed over z2 without the weights q(z2|x).",
     )
     .slip(
         "marginals only",
-        given("TODO", lambda w: w.log_likelihood - w.kl_2 - table_kl(w.q.sum(axis=0), w.prior.sum(axis=0))),
+        tex(rf"{explains} - {upper} - \mathrm{{KL}}(q(z_1 \mid x) \,\Vert\, p(z_1))"),
         "z1 and z2 were taken for independent: KL of the marginals is less than the KL of the pair.",
     )
     .slip(
         "only the lower layer pays",
-        given("TODO", lambda w: w.log_likelihood - w.q_2 @ w.kl_1),
+        tex(rf"{explains} - \mathbb{{E}}_{{q(z_2 \mid x)}}\,{lower}"),
         "the KL of z2 is missing: each layer pays for leaving its prior.",
     )
     .le(
         tex(r"\log p(x)"),
-        "F1: missing is the KL to the joint posterior",
-        gap=lambda w: kl_divergence(Categorical(np.log(w.q.ravel())), w.flat.posterior(w.x)),
+        "F1 for the pair",
+        why="what is missing is the KL to the joint posterior",
+        gap=tex(r"\mathrm{KL}\left(q(z_1, z_2 \mid x) \,\Vert\, p(z_1, z_2 \mid x)\right)"),
     )
     .slip("an upper bound", says="the bound was put above the evidence.", relation=">=")
 )

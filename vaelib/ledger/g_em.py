@@ -1,20 +1,20 @@
 r"""Chapter G: expectation maximization as coordinate ascent on the bound, and mean-field coordinate ascent (F14, F15).
 
 Throughout, F(q, theta) = E_q[log p(x, z)] + H(q) is the bound as a function of both. An E step moves q with theta fixed,
-an M step moves theta with q fixed. What a step gains is always written down as a `gap` of its own.
+an M step moves theta with q fixed. What a step gains is always written down as its `gap`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 from vaelib.derivation import derive
 from vaelib.distributions import Categorical, DiagonalNormal, MultivariateNormal, kl_divergence
-from vaelib.elbo import density_times
 from vaelib.em import (
     GaussianMixture,
     mixture_bound,
@@ -25,10 +25,10 @@ from vaelib.em import (
     ppca_maximum,
 )
 from vaelib.estimate import Estimate
-from vaelib.formula import given, tex
-from vaelib.formula.scope import Scope
-from vaelib.formula.worlds import Table
-from vaelib.models import LOG_2PI, DiscreteLatent, LinearGaussian
+from vaelib.formula import Node, given, tex
+from vaelib.formula.scope import Map, Scope
+from vaelib.formula.worlds import Law, Mixture, Table
+from vaelib.models import DiscreteLatent, LinearGaussian
 from vaelib.quadrature import gauss_legendre
 from vaelib.terms import KL, E, H, log_evidence, log_joint, post, prior, q
 from vaelib.witnesses import (
@@ -41,6 +41,7 @@ from vaelib.witnesses import (
     generic_noise_variance,
     generic_probabilities,
     generic_scale,
+    linear_world,
 )
 
 Array = np.ndarray
@@ -72,13 +73,6 @@ class DiscreteFamily:
         return [DiscreteWitness(self.model, self.x, q) for q in self.qs]
 
 
-def at_likelihood(w: DiscreteFamily) -> Array:
-    """F(q) at q proportional to p(x | z), the posterior under a flat prior."""
-    explains = w.model.likelihood[:, w.x]
-    q = explains / explains.sum()
-    return np.full(len(w.qs), q @ (np.log(w.model.joint[:, w.x]) - np.log(q)))
-
-
 FREE = E(q, log_joint) + H(q)  # F(q, theta)
 
 G1 = (
@@ -89,13 +83,19 @@ G1 = (
         assumptions="theta fixed; q is any distribution over z",
         source="Neal and Hinton 1998, lemma 1; Dempster, Laird and Rubin 1977",
     )
-    .start(FREE)
-    .eq(log_evidence - KL(q, post), "F1: the evidence is the bound + its gap")
+    .start(FREE, why="no posterior in it")
+    .eq(
+        log_evidence - KL(q, post),
+        "F1: the evidence is the bound + its gap",
+        why="only the KL has a q",
+        needs="q = 0 where the posterior is 0",
+    )
     .slip("plus the gap", log_evidence + KL(q, post), "the gap is added: the bound lies below.")
     .slip("gap swapped", log_evidence - KL(post, q), "the gap is KL(p(z|x) || q): the mean is under q.")
     .le(
         log_evidence,
-        "KL is never negative, and zero at the posterior",
+        "KL is never negative",
+        why="a ceiling that no q moves",
         gap=KL(q, post),
         equality=DiscreteFamily.at_posterior,
     )
@@ -106,11 +106,16 @@ G1 = (
         real="a published note: the E step given by E ln p = E E_q ln p",
     )
     .slip("an upper bound", says="the bound was put above the evidence.", relation=">=")
-    .eq(E(post, log_joint) + H(post), "so F is largest at the posterior; there it touches")
+    .eq(
+        E(post, log_joint) + H(post),
+        "KL is zero at the posterior only",
+        why="the best q, found without a search: there F touches",
+        needs="a posterior that can be computed",
+    )
     .slip("prior as the E step", E(prior, log_joint) + H(prior), "q was set to the prior: the E step looks at x.")
     .slip(
         "likelihood, normalized",
-        given("TODO", at_likelihood),
+        tex(r"\sum_z r(z)\left[\log p(x, z) - \log r(z)\right],\ r(z) = \frac{p(x \mid z)}{\sum_{z'} p(x \mid z')}"),
         "q was set to p(x|z) over its sum: Bayes' rule multiplies by the prior first.",
     )
     .slip("no entropy", E(post, log_joint), "the entropy is missing: F = E[log p(x,z)] + H(q).")
@@ -133,36 +138,17 @@ class TwoModels:
         old, new = DiscreteWitness.draw(rng).model, DiscreteWitness.draw(rng).model
         return cls(old, new, int(rng.integers(3)))
 
-    @property
-    def old_posterior(self) -> Array:
-        """p_old(z | x), off the joint table; shape (K,)."""
-        column = self.old.joint[:, self.x]
-        return column / column.sum()
-
-    @property
-    def new_posterior(self) -> Array:
-        column = self.new.joint[:, self.x]
-        return column / column.sum()
-
-    def expected_log_joint(self, model: DiscreteLatent, under: Array | None = None) -> float:
-        """Q(model | old) = E_old[log p_model(x, z)]; `under` replaces the old posterior."""
-        return float((self.old_posterior if under is None else under) @ np.log(model.joint[:, self.x]))
-
-    @property
-    def gain(self) -> float:
-        """Q(new | old) - Q(old | old)."""
-        return self.expected_log_joint(self.new) - self.expected_log_joint(self.old)
-
-    @property
-    def kl(self) -> float:
-        """KL(p_old(z|x) || p_new(z|x)), by the package."""
-        return float(kl_divergence(self.old.posterior(self.x), self.new.posterior(self.x)))
-
     def scope(self) -> Scope:
         """p(x, z) under theta, the old model, and under theta', the new one."""
         old, new = (Table(("z", "x"), model.joint) for model in (self.old, self.new))
         return Scope(worlds={r"p_\theta": old, r"p_{\theta'}": new}, observed={"x": self.x})
 
+
+Q_RISES = r"Q(\theta' \mid \theta) - Q(\theta \mid \theta)"
+WHAT_Q_IS = (
+    r",\ Q(\theta' \mid \theta) = \mathbb{E}_{p_\theta(z \mid x)}[\log p_{\theta'}(x, z)]"
+    r",\ Q(\theta \mid \theta) = \mathbb{E}_{p_\theta(z \mid x)}[\log p_\theta(x, z)]"
+)
 
 G2 = (
     derive(
@@ -172,175 +158,105 @@ G2 = (
         assumptions="p_new(z|x) > 0 wherever p_old(z|x) > 0; Q(theta' | theta) = E[log p_theta'(x,z)] under p_theta(z|x)",
         source="Dempster, Laird and Rubin 1977, theorem 1",
     )
-    .start(tex(r"\log p_{\theta'}(x) - \log p_\theta(x)"))
+    .start(tex(r"\log p_{\theta'}(x) - \log p_\theta(x)"), why="what we want to rise")
     .eq(
         tex(
             r"\mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_{\theta'}(x, z)}{p_{\theta'}(z \mid x)} - \log\tfrac{p_\theta(x, z)}{p_\theta(z \mid x)}\right]"
         ),
         "means of constants; Bayes' rule at every z, twice",
+        why="brings in the joints",
+        needs="the new posterior > 0 wherever the old one is",
     )
     .slip(
         "mean under the new posterior",
-        given(
-            "TODO",
-            lambda w: (
-                w.expected_log_joint(w.new, w.new_posterior)
-                - w.expected_log_joint(w.old, w.new_posterior)
-                + w.old_posterior @ np.log(w.old_posterior / w.new_posterior)
-            ),
+        tex(
+            r"\mathbb{E}_{p_{\theta'}(z \mid x)}\left[\log\tfrac{p_{\theta'}(x, z)}{p_\theta(x, z)}\right] + \mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_\theta(z \mid x)}{p_{\theta'}(z \mid x)}\right]"
         ),
         "only the joints are averaged under the new posterior: q is the old one until the next E step.",
     )
     .eq(
-        given(
-            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta) + \mathbb{E}_{p_\theta(z \mid x)}\left[\log\tfrac{p_\theta(z \mid x)}{p_{\theta'}(z \mid x)}\right]",
-            lambda w: w.gain + w.old_posterior @ np.log(w.old_posterior / w.new_posterior),
+        tex(
+            rf"{Q_RISES} + \mathbb{{E}}_{{p_\theta(z \mid x)}}\left[\log\tfrac{{p_\theta(z \mid x)}}{{p_{{\theta'}}(z \mid x)}}\right]{WHAT_Q_IS}"
         ),
-        "sort: joints to joints, posteriors to posteriors",
+        "sort",
+        why="joints to joints, posteriors to posteriors",
+        needs="finite means",
     )
     .eq(
-        given(
-            r"Q(\theta' \mid \theta) - Q(\theta \mid \theta) + \mathrm{KL}(p_\theta(z \mid x) \,\Vert\, p_{\theta'}(z \mid x))",
-            lambda w: w.gain + w.kl,
-        ),
+        tex(rf"{Q_RISES} + \mathrm{{KL}}(p_\theta(z \mid x) \,\Vert\, p_{{\theta'}}(z \mid x))"),
         "definition of KL",
+        why="it has a sign",
     )
     .slip(
         "minus KL",
-        given("TODO", lambda w: w.gain - w.kl),
+        tex(rf"{Q_RISES} - \mathrm{{KL}}(p_\theta(z \mid x) \,\Vert\, p_{{\theta'}}(z \mid x))"),
         "the KL is subtracted; then raising Q could lower the evidence.",
     )
     .slip(
         "KL swapped",
-        given("TODO", lambda w: w.gain + float(kl_divergence(w.new.posterior(w.x), w.old.posterior(w.x)))),
+        tex(rf"{Q_RISES} + \mathrm{{KL}}(p_{{\theta'}}(z \mid x) \,\Vert\, p_\theta(z \mid x))"),
         "KL(new || old): the mean is under the old posterior.",
     )
     .ge(
-        given(r"Q(\theta' \mid \theta) - Q(\theta \mid \theta)", lambda w: w.gain),
-        "KL is never negative: raising Q raises log p(x)",
-        gap=lambda w: w.kl,
+        tex(Q_RISES),
+        "KL is never negative",
+        why="raising Q is enough to raise log p(x)",
+        gap=tex(r"\mathrm{KL}(p_\theta(z \mid x) \,\Vert\, p_{\theta'}(z \mid x))"),
     )
     .slip(
         "KL dropped under =",
         says="the KL was dropped under an equals sign: the evidence rises by more than Q.",
         relation="=",
     )
-    .slip("at most as much", says="the inequality is turned around.", relation="<=")
+    .slip("at most as much", says="the inequality points the wrong way.", relation="<=")
 )
-
-
-def with_theta(w: CurvedWitness, offset: Array, log_noise: float) -> CurvedWitness:
-    return replace(w, model=replace(w.model, offset=offset, noise_variance=float(np.exp(log_noise))))
-
-
-def slope_in_theta(f: Any) -> Any:
-    """Central differences of f(moved witness, witness) in theta = (offset b, log c), as a function of the step."""
-
-    def value(w: CurvedWitness, h: float) -> Array:
-        theta = np.append(w.model.offset, np.log(w.model.noise_variance))
-        ends = [(theta + h * e, theta - h * e) for e in np.eye(theta.size)]
-        moved = [tuple(with_theta(w, end[:-1], end[-1]) for end in pair) for pair in ends]
-        return np.array([(f(up, w) - f(down, w)) / (2 * h) for up, down in moved])
-
-    return value
-
-
-def score(w: CurvedWitness, z: Array, half: float = 0.5) -> Array:
-    """Gradient of log p(x, z) in (b, log c): (residual / c, |residual|^2 / (2 c) - d / 2), shape (n, d + 1)."""
-    residual, c = w.x - w.model.decoder(z), w.model.noise_variance
-    return np.column_stack([residual / c, half * (np.sum(residual**2, axis=1) / c - w.model.data_dim)])
-
-
-def mean_score(log_density: Any, half: float = 0.5) -> Any:
-    """E[score] under exp(log_density(w, z)), by Gauss-Legendre panels."""
-
-    def value(w: CurvedWitness) -> Estimate:
-        return gauss_legendre(
-            lambda z: density_times(log_density(w, z)[:, None], score(w, z, half)), *w.model.latent_range
-        )
-
-    return value
-
-
-def log_posterior(w: CurvedWitness, z: Array) -> Array:
-    return w.model.log_posterior(w.x, z)
-
-
-def slope_of_q(w: CurvedWitness, h: float) -> Estimate:
-    """Gradient of Q(theta' | theta) at theta' = theta: differences of log p_theta'(x, z) under the fixed posterior."""
-    c, d = w.model.noise_variance, w.model.data_dim
-    theta = np.append(w.model.offset, np.log(c))
-    ends = [[with_theta(w, t[:-1], t[-1]).model for t in (theta + h * e, theta - h * e)] for e in np.eye(d + 1)]
-
-    def integrand(z: Array) -> Array:
-        slopes = [(up.log_joint(w.x, z) - down.log_joint(w.x, z)) / (2 * h) for up, down in ends]
-        return density_times(log_posterior(w, z)[:, None], np.stack(slopes, axis=1))
-
-    return w.model.integrate(integrand)
-
-
-def mean_log_joint(moved: CurvedWitness, _: CurvedWitness) -> float:
-    """E[log p_theta'(x, z)] under the posterior of theta' itself (a slip: in Q it is that of theta)."""
-    return float(
-        moved.model.integrate(
-            lambda z: density_times(moved.model.log_posterior(moved.x, z), moved.model.log_joint(moved.x, z))
-        ).value
-    )
 
 
 G4 = (
     derive(
         "G4",
         "Fisher's identity: evidence and Q have the same slope",
-        lambda rng: CurvedWitness.draw(rng),
+        lambda rng: CurvedWitness.draw(rng),  # generic ones alone: the steps suit parameters of order one
         assumptions="differentiation under the integral; theta = (offset b, log of the noise variance c)",
         source="Fisher 1925; Dempster, Laird and Rubin 1977, discussion",
     )
-    .start(
-        given(r"\nabla_\theta \log p_\theta(x)", slope_in_theta(lambda moved, w: moved.model.log_evidence(w.x).value)),
-        step=4e-3,
-        resolution=1e-4,
-    )
+    .start(tex(r"\nabla_\theta \log p_\theta(x)"), needs="p_theta(x) > 0")
     .eq(
-        given(
-            r"\frac{1}{p_\theta(x)} \int p_\theta(x, z)\,\nabla_\theta \log p_\theta(x, z)\,dz",
-            lambda w: (
-                w.model.integrate(lambda z: np.exp(w.model.log_joint(w.x, z))[:, None] * score(w, z))
-                / float(np.exp(w.model.log_evidence(w.x).value))
-            ),
-        ),
+        tex(r"\frac{1}{p_\theta(x)} \int p_\theta(x, z)\,\nabla_\theta \log p_\theta(x, z)\,dz"),
         "differentiate under the integral; dp = p d log p",
-        resolution=1e-4,
+        needs="the integrand's slope has an integrable bound",
     )
     .eq(
         tex(r"\mathbb{E}_{p_\theta(z \mid x)}\left[\nabla_\theta \log p_\theta(x, z)\right]"),
         "Bayes' rule: p(x,z) / p(x) is the posterior",
-        resolution=1e-4,
     )
     .slip(
         "mean under q",
-        given("TODO", mean_score(lambda w, z: w.q.log_prob(z))),
+        tex(r"\mathbb{E}_{q}\left[\nabla_\theta \log p_\theta(x, z)\right]"),
         "the score is averaged under an inexact q: then it is the slope of the bound.",
     )
     .slip(
         "mean under the prior",
-        given("TODO", mean_score(lambda w, z: w.model.log_prior(z))),
+        tex(r"\mathbb{E}_{p_\theta(z)}\left[\nabla_\theta \log p_\theta(x, z)\right]"),
         "z is drawn from the prior: it is what x says about z that counts.",
     )
     .slip(
         "no one half",
-        given("TODO", mean_score(log_posterior, half=1.0)),
+        tex(
+            r"\mathbb{E}_{p_\theta(z \mid x)}\left[\tfrac1c (x - f(z))\right],\ \mathbb{E}_{p_\theta(z \mid x)}\left[\tfrac1c \|x - f(z)\|^2 - d\right]"
+        ),
         "the 1/2 of the exponent is missing in the slope in log c.",
     )
     .eq(
-        given(r"\nabla_{\theta'}\,Q(\theta' \mid \theta)\ \text{at}\ \theta' = \theta", slope_of_q),
-        "the posterior is held fixed: bound and evidence touch",
-        step=4e-3,
-        resolution=1e-4,
+        tex(
+            r"\left. \nabla_{\theta'} \mathbb{E}_{p_\theta(z \mid x)}\left[\log p_{\theta'}(x, z)\right] \right|_{\theta' = \theta}"
+        ),
+        "the posterior is held fixed: this is the slope of Q",
+        why="where bound and evidence touch, they share their slope",
     )
     .slip(
         "posterior differentiated, too",
-        given("TODO", slope_in_theta(mean_log_joint)),
+        tex(r"\nabla_\theta\,\mathbb{E}_{p_\theta(z \mid x)}\left[\log p_\theta(x, z)\right]"),
         "the posterior moved along with theta: in Q it is held fixed.",
     )
 )
@@ -371,62 +287,60 @@ class MixtureData:
     def model(self) -> GaussianMixture:
         return GaussianMixture(self.weights, self.loc, self.scale)
 
-    # shares N_k / N, means and mean squared distances of the points, weighted by the responsibilities
-
-    @property
-    def shares(self) -> Array:
-        return self.responsibilities.mean(axis=0)
-
     @property
     def means(self) -> Array:
+        """The means of the points, weighted by the responsibilities, shape (K, d)."""
         return np.stack([np.average(self.x, axis=0, weights=r) for r in self.responsibilities.T])
 
-    def variances(self, around: Array) -> Array:
-        """sum_i r_ik |x_i - around_k|^2 / (d N_k), shape (K,)."""
-        pairs = zip(self.responsibilities.T, around, strict=True)
-        return np.array([np.average(np.mean((self.x - center) ** 2, axis=1), weights=r) for r, center in pairs])
+    def scope(self) -> Scope:
+        """Points x_i with responsibilities r_ik, which q_i has as a law of z; q*_i and theta' are the package's steps.
+
+        theta = (pi, mu, v) is the model, theta' what one round of EM makes of it; mu^- is mu, also where mu is updated.
+        """
+        (n, d), steps = self.x.shape, mixture_e_step(self.model, self.x)
+        later = mixture_m_step(self.x, steps)
+        return Scope(
+            worlds={r"p_\theta": labelled(self.model), r"p_{\theta'}": labelled(later)}
+            | {"q_": rows(self.responsibilities), "q^*_": rows(steps)},
+            values={"x": self.x, "r": self.responsibilities, "N": n, "d": d, "K": len(self.weights)}
+            | {r"w": self.weights, r"\mu": self.loc, r"\mu^-": self.loc, "v": self.scale**2},
+            definitions={r"\pi_k": "w_k"},  # pi without an index is the number
+            ranges={"i": n, "k": len(self.weights)},
+        )
 
 
-def mixture_q(w: MixtureData, weights: Array, loc: Array, variance: Array) -> float:
-    """(1/N) sum_ik r_ik [log weights_k + log N(x_i; loc_k, variance_k I)], example by example."""
-    total = 0.0
-    for x, r in zip(w.x, w.responsibilities, strict=True):
-        square = np.sum((x - loc) ** 2, axis=1)
-        total += float(r @ (np.log(weights) - np.log(2 * np.pi * variance) * x.size / 2 - square / (2 * variance)))
-    return total / len(w.x)
+def labelled(model: GaussianMixture) -> Mixture:
+    """p(x, z) of a mixture: z names the cluster."""
+    parts = DiagonalNormal(model.loc, np.broadcast_to(model.scale[:, None], model.loc.shape))
+    return Mixture("x", model.weights, parts, label="z")
 
 
-def by_statistics(w: MixtureData) -> float:
-    """The same from three numbers a cluster: its share, its mean, its spread (Steiner's shift of the center)."""
-    variance, d = w.scale**2, w.x.shape[1]
-    square = d * w.variances(w.means) + np.sum((w.means - w.loc) ** 2, axis=1)
-    return float(w.shares @ (np.log(w.weights) - d / 2 * np.log(2 * np.pi * variance) - square / (2 * variance)))
+def rows(table: Array) -> Callable[[Array], Law]:
+    """q_i(z) for a table with one row for each i."""
+    return lambda i: Law("z", Categorical(np.log(table)[i]))
 
 
-def updated(loc: Any = None, variance: Any = None, weights: Any = None) -> Any:
-    """Q after an update; the arguments, functions of the witness, replace parts of the right one (slips)."""
-
-    def value(w: MixtureData) -> float:
-        new_loc = w.means if loc is None else loc(w)
-        new_variance = w.variances(w.means) if variance is None else variance(w)
-        return mixture_q(w, w.shares if weights is None else weights(w), new_loc, new_variance)
-
-    return value
+Q = r"\tfrac1N \sum_{i,k} r_{ik}\left[\log\pi_k + \log N(x_i; \mu_k, v_k I)\right]"
+STATISTICS = (
+    r"s_k = \tfrac{1}{d N_k}\sum_i r_{ik}\|x_i - \bar x_k\|^2,\ \bar x_k = \tfrac{1}{N_k}\sum_i r_{ik} x_i,"
+    r"\ N_k = \sum_i r_{ik}"
+)
 
 
-def packaged_update(w: MixtureData, responsibilities: Array | None = None) -> float:
-    new = mixture_m_step(w.x, w.responsibilities if responsibilities is None else responsibilities)
-    return mixture_q(w, new.weights, new.loc, new.scale**2)
+def updated(mean: str = r"\bar x_k", variance: str = "s_k", weight: str = r"\tfrac{1}{N} N_k") -> Node:
+    """Q with the parameters of the next model."""
+    return tex(rf"{Q},\ \mu_k = {mean},\ v_k = {variance},\ \pi_k = {weight}")
 
 
-def variance_excess(w: MixtureData) -> float:
-    """sum_k share_k (d/2) (u_k - 1 - log u_k), u_k = new variance / old variance."""
-    u = w.variances(w.means) / w.scale**2
-    return float(w.shares @ (w.x.shape[1] / 2 * (u - 1 - np.log(u))))
+def q_of_package(w: MixtureData, responsibilities: Array) -> float:
+    """(1/N) sum_ik r_ik [log weights_k + log N(x_i; loc_k, variance_k I)] at what the package's M step returns."""
+    new = mixture_m_step(w.x, responsibilities)
+    return float(np.mean(np.sum(w.responsibilities * new.log_joint(w.x), axis=1)))
 
 
 def hard(responsibilities: Array) -> Array:
-    return np.eye(responsibilities.shape[1])[responsibilities.argmax(axis=1)]
+    """All but a trace of each point to its likeliest cluster."""
+    return 0.999 * np.eye(responsibilities.shape[1])[responsibilities.argmax(axis=1)] + 0.001 / 3
 
 
 G6 = (
@@ -437,218 +351,177 @@ G6 = (
         assumptions="responsibilities r fixed, N_k = sum_i r_ik > 0; x | z = k ~ N(mu_k, v_k I), x in d dimensions",
         source="Bishop 2006, section 9.2.2; Dempster, Laird and Rubin 1977, section 4.3",
     )
-    .start(
-        given(
-            r"Q = \tfrac1N \sum_{i,k} r_{ik}\left[\log\pi_k + \log N(x_i; \mu_k, v_k I)\right]",
-            lambda w: mixture_q(w, w.weights, w.loc, w.scale**2),
-        )
-    )
+    .start(tex(f"Q = {Q}"), why="a sum of logarithms, at last; per example", needs="r fixed")
     .eq(
-        given(
-            r"\sum_k \tfrac{N_k}{N}\left[\log\pi_k - \tfrac d2\log 2\pi v_k - \tfrac{1}{2 v_k}\left(d s_k + \|\bar x_k - \mu_k\|^2\right)\right]",
-            by_statistics,
+        tex(
+            r"\sum_k \tfrac{N_k}{N}\left[\log\pi_k - \tfrac d2\log 2\pi v_k - \tfrac{1}{2 v_k}\left(d s_k + \|\bar x_k - \mu_k\|^2\right)\right]"
+            rf",\ {STATISTICS}"
         ),
-        "three statistics of a cluster: share, mean, spread s",
+        "spread around mu = spread around the mean + shift^2",
+        why="three statistics of a cluster; mu_k is in one term only",
+        needs="N_k > 0",
     )
     .slip(
         "no shift of the center",
-        given("TODO", lambda w: by_statistics(replace(w, loc=w.means))),
-        "the spread around the mean stands for the spread around mu: Steiner adds |mean - mu|^2.",
+        tex(
+            r"\sum_k \tfrac{N_k}{N}\left[\log\pi_k - \tfrac d2\log 2\pi v_k - \tfrac{1}{2 v_k}\,d s_k\right]"
+            rf",\ {STATISTICS}"
+        ),
+        "the spread around the mean was taken for the spread around mu: Steiner adds |mean - mu|^2.",
     )
     .le(
-        given(
-            r"Q\ \text{at}\ \mu_k = \bar x_k = \tfrac{1}{N_k}\sum_i r_{ik} x_i",
-            lambda w: mixture_q(w, w.weights, w.means, w.scale**2),
-        ),
+        tex(rf"{Q},\ \mu_k = \bar x_k"),
         "a square is smallest at zero",
-        gap=lambda w: float(w.shares @ (np.sum((w.means - w.loc) ** 2, axis=1) / (2 * w.scale**2))),
+        why=r"the best mean is the weighted mean; gained: $\sum_k \frac{N_k}{N} \frac{\Vert\bar x_k - \mu_k\Vert^2}{2 v_k}$",
+        gap=tex(rf"\sum_k \tfrac{{N_k}}{{N}} \tfrac{{1}}{{2 v_k}} \|\bar x_k - \mu_k\|^2,\ {STATISTICS}"),
     )
     .le(
-        given(
-            r"Q\ \text{at}\ v_k = s_k = \tfrac{1}{d N_k}\sum_i r_{ik}\|x_i - \bar x_k\|^2\ \text{also}",
-            lambda w: mixture_q(w, w.weights, w.means, w.variances(w.means)),
-        ),
+        tex(rf"{Q},\ \mu_k = \bar x_k,\ v_k = s_k"),
         "u - 1 - log u is never negative, zero at u = s/v = 1",
-        gap=variance_excess,
+        why=r"the best variance is the weighted one; gained: $\sum_k \frac{N_k}{N} \frac d2 (u_k - 1 - \log u_k)$",
+        needs="s_k > 0",
+        gap=tex(
+            r"\sum_k \tfrac{N_k}{N} \tfrac d2 \left(u_k - 1 - \log u_k\right),\ u_k = \tfrac{1}{v_k} s_k"
+            rf",\ {STATISTICS}"
+        ),
     )
     .le(
-        given(r"Q\ \text{at}\ \pi_k = N_k / N\ \text{also}", updated()),
+        updated(),
         "a KL between weights is never negative",
-        gap=lambda w: kl_divergence(Categorical(np.log(w.shares)), Categorical(np.log(w.weights))),
+        why=r"the best weights are the shares; gained: $\mathrm{KL}(N_k / N \,\Vert\, \pi_k)$",
+        needs="the weights sum to one",
+        gap=tex(rf"\sum_k \tfrac{{N_k}}{{N}} \log\tfrac{{N_k}}{{N \pi_k}},\ {STATISTICS}"),
     )
     .slip(
         "divided by N, not by N_k",
-        given("TODO", updated(loc=lambda w: w.responsibilities.T @ w.x / len(w.x))),
+        updated(mean=r"\tfrac1N \sum_i r_{ik} x_i"),
         "the mean of a cluster was divided by all points, not by the cluster's own.",
     )
     .slip(
         "variance around the old mean",
-        given("TODO", updated(variance=lambda w: w.variances(w.loc))),
+        updated(variance=r"\tfrac{1}{d N_k}\sum_i r_{ik}\|x_i - \mu^-_k\|^2"),
         "the variance was taken around the old mean.",
     )
     .slip(
         "variance not divided by d",
-        given("TODO", updated(variance=lambda w: w.x.shape[1] * w.variances(w.means))),
+        updated(variance="d s_k"),
         "the squared distance was summed over d but not divided by d.",
     )
     .slip(
         "scale for variance",
-        given("TODO", updated(variance=lambda w: np.sqrt(w.variances(w.means)))),
+        updated(variance=r"\sqrt{s_k}"),
         "the standard deviation was put where the variance belongs.",
     )
-    .eq(given(r"\text{as updated by } \mathtt{mixture\_m\_step}", packaged_update), "the same in the package")
+    .eq(
+        given(
+            rf"{Q} \text{{ as updated by }} \mathtt{{mixture\_m\_step}}", lambda w: q_of_package(w, w.responsibilities)
+        ),
+        "the same in the package",
+    )
     .slip(
         "hard assignments",
-        given("TODO", lambda w: packaged_update(w, 0.999 * hard(w.responsibilities) + 0.001 / 3)),
+        given(
+            rf"{Q} \text{{ as updated by }} \mathtt{{mixture\_m\_step}} \text{{ of }} \mathtt{{argmax}}_k\, r_{{ik}}",
+            lambda w: q_of_package(w, hard(w.responsibilities)),
+        ),
         "each point was counted for its likeliest cluster alone: that is k-means.",
     )
     .slip(
         "equal weights",
-        given("TODO", updated(weights=lambda w: np.full(3, 1 / 3))),
+        updated(weight=r"\tfrac{1}{K}"),
         "the weights stayed equal: they are the shares N_k / N.",
     )
     .slip(
         "unbiased variance",
-        given("TODO", updated(variance=lambda w: w.variances(w.means) / (1 - 1 / (len(w.x) * w.shares)))),
-        "N_k - 1 stands for N_k: unbiased, but not the maximum.",
+        updated(variance=r"\tfrac{N_k}{N_k - 1} s_k"),
+        "N_k - 1 was put for N_k: unbiased, but not the maximum.",
     )
 )
 
 
-def mean_kl(first: Array, second: Array) -> float:
-    """(1/N) sum_i KL between the rows of two tables, by the package."""
-    return float(np.mean(kl_divergence(Categorical(np.log(first)), Categorical(np.log(second)))))
+def free(law: str, model: str) -> str:
+    """F for a law of each z_i and a model, per example."""
+    return rf"\tfrac1N \sum_i \left(\mathbb{{E}}_{{{law}}}\left[\log p_{{{model}}}(x_i, z)\right] + \mathrm{{H}}({law})\right)"
 
 
-def mixture_posterior(model: GaussianMixture, x: Array) -> Array:
-    """p(k | x_i) from densities and their sum, not from logarithms: the wide clusters of the witness allow it."""
-    square = np.sum((x[:, None, :] - model.loc) ** 2, axis=2)
-    densities = model.weights * np.exp(-square / (2 * model.scale**2)) / (2 * np.pi * model.scale**2)
-    return densities / densities.sum(axis=1, keepdims=True)
+def free_of_package(w: MixtureData) -> float:
+    return float(np.mean(mixture_bound(w.model, w.x, w.responsibilities)))
 
 
-def mixture_free(w: MixtureData, model: GaussianMixture, r: Array, entropy: float = 1.0) -> float:
-    """(1/N) sum_i E_r[log p(x_i, k)] + H(r_i), spelled out."""
-    return float(np.mean(np.sum(r * model.log_joint(w.x), axis=1) - entropy * np.sum(r * np.log(r), axis=1)))
-
-
-def next_model(w: MixtureData) -> GaussianMixture:
-    return mixture_m_step(w.x, mixture_e_step(w.model, w.x))
-
-
-def mean_log_evidence(model: GaussianMixture, x: Array) -> float:
-    """(1/N) sum_i log sum_k weights_k N(x_i; ...), from densities."""
-    square = np.sum((x[:, None, :] - model.loc) ** 2, axis=2)
-    densities = model.weights * np.exp(-square / (2 * model.scale**2)) / (2 * np.pi * model.scale**2)
-    return float(np.mean(np.log(densities.sum(axis=1))))
-
-
-def q_gain(w: MixtureData) -> float:
-    """Q(theta' | theta) - Q(theta | theta) per example, by the spelled Q with r the exact posterior."""
-    given = replace(w, responsibilities=mixture_posterior(w.model, w.x))
-    new = next_model(w)
-    return mixture_q(given, new.weights, new.loc, new.scale**2) - mixture_q(given, w.weights, w.loc, w.scale**2)
-
+evidence, later_evidence = (rf"\tfrac1N \sum_i \log p_{{{theta}}}(x_i)" for theta in (r"\theta", r"\theta'"))
 
 G9 = (
     derive(
         "G9",
         "one round of EM: two half-steps up the same bound",
         MixtureData.draw,
-        assumptions="r is any table of responsibilities; exact E and M steps; all values per example",
+        assumptions="q is any table of responsibilities; exact E and M steps; all values per example",
         source="Neal and Hinton 1998, theorem 2",
     )
-    .start(
-        given(
-            r"F(r, \theta) = \tfrac1N \sum_i \left(\mathbb{E}_{r_i}[\log p_\theta(x_i, z)] + \mathrm{H}(r_i)\right)",
-            lambda w: mixture_free(w, w.model, w.responsibilities),
-        )
-    )
-    .eq(
-        given(
-            r"\text{as computed by } \mathtt{mixture\_bound}",
-            lambda w: float(np.mean(mixture_bound(w.model, w.x, w.responsibilities))),
-        ),
-        "the same in the package",
-    )
+    .start(tex(r"F(q, \theta) = " + free("q_i", r"\theta")), why="one function of q and theta")
+    .eq(given(r"\text{as computed by } \mathtt{mixture\_bound}", free_of_package), "the same in the package")
     .slip(
         "minus the entropy",
-        given("TODO", lambda w: mixture_free(w, w.model, w.responsibilities, entropy=-1)),
-        "the entropy is subtracted: F = E[log p(x,z)] + H(r).",
+        tex(free("q_i", r"\theta").replace("+", "-")),
+        "the entropy is subtracted: F = E[log p(x,z)] + H(q).",
     )
     .eq(
-        given(
-            r"\tfrac1N \sum_i \left[\log p_\theta(x_i) - \mathrm{KL}(r_i \,\Vert\, p_\theta(z \mid x_i))\right]",
-            lambda w: mean_log_evidence(w.model, w.x) - mean_kl(w.responsibilities, mixture_posterior(w.model, w.x)),
-        ),
+        tex(r"\tfrac1N \sum_i \left(\log p_\theta(x_i) - \mathrm{KL}(q_i(z) \,\Vert\, p_\theta(z \mid x_i))\right)"),
         "F1 for each example",
+        why="only the KL has a q",
     )
     .slip(
         "KL summed, evidence averaged",
-        given(
-            "TODO",
-            lambda w: (
-                mean_log_evidence(w.model, w.x)
-                - len(w.x) * mean_kl(w.responsibilities, mixture_posterior(w.model, w.x))
-            ),
-        ),
+        tex(rf"{evidence} - \sum_i \mathrm{{KL}}(q_i(z) \,\Vert\, p_\theta(z \mid x_i))"),
         "the KL is summed over the examples and the evidence averaged.",
     )
     .slip(
         "KL swapped",
-        given(
-            "TODO",
-            lambda w: mean_log_evidence(w.model, w.x) - mean_kl(mixture_posterior(w.model, w.x), w.responsibilities),
-        ),
-        "KL(p(z|x) || r): the mean is under r.",
+        tex(r"\tfrac1N \sum_i \left(\log p_\theta(x_i) - \mathrm{KL}(p_\theta(z \mid x_i) \,\Vert\, q_i(z))\right)"),
+        "KL(p(z|x) || q): the mean is under q.",
     )
     .le(
-        given(
-            r"F(r^{*}, \theta),\ r^{*}_i = p_\theta(z \mid x_i)",
-            lambda w: mixture_free(w, w.model, mixture_e_step(w.model, w.x)),
-        ),
-        "E step: the gap closes",
-        gap=lambda w: mean_kl(w.responsibilities, mixture_posterior(w.model, w.x)),
+        tex(r"F(q^*, \theta) = " + free("q^*_i", r"\theta")),
+        "E step: q* is the posterior under theta",
+        why="the bound rises by the gap, which closes",
+        needs="a posterior that can be computed",
+        gap=tex(r"\tfrac1N \sum_i \mathrm{KL}(q_i(z) \,\Vert\, p_\theta(z \mid x_i))"),
     )
     .slip(
         "weights left out of the E step",
-        given(
-            "TODO",
-            lambda w: mixture_free(w, w.model, mixture_posterior(replace(w, weights=np.full(3, 1 / 3)).model, w.x)),
+        tex(
+            r"\tfrac1N \sum_i \sum_z t_i(z)\left[\log p_\theta(x_i, z) - \log t_i(z)\right],\ t_i(z) = \frac{p_\theta(x_i \mid z)}{\sum_{z'} p_\theta(x_i \mid z')}"
         ),
         "the responsibilities lack the weights: the posterior is prior times likelihood.",
     )
     .eq(
-        given(r"\tfrac1N \sum_i \log p_\theta(x_i)", lambda w: float(np.mean(w.model.log_evidence(w.x)))),
+        tex(evidence),
         "G1: after an E step bound and evidence touch",
+        why="the evidence stayed: theta did not move",
     )
     .slip(
         "touching without an E step",
-        given("TODO", lambda w: mean_log_evidence(next_model(w), w.x)),
+        tex(later_evidence),
         "the evidence is that of the updated theta: they touch before the M step.",
     )
     .le(
-        given(
-            r"F(r^{*}, \theta'),\ \theta'\ \text{from the M step}",
-            lambda w: mixture_free(w, next_model(w), mixture_posterior(w.model, w.x)),
-        ),
-        "M step: Q rises, H(r*) stays (G6)",
-        gap=q_gain,
+        tex(r"F(q^*, \theta') = " + free("q^*_i", r"\theta'")),
+        "M step: theta' maximizes Q, and H(q*) stays (G6)",
+        why="the floor rises",
+        gap=tex(r"\tfrac1N \sum_i \mathbb{E}_{q^*_i}\left[\log p_{\theta'}(x_i, z) - \log p_\theta(x_i, z)\right]"),
     )
     .slip(
         "M step without responsibilities",
-        given(
-            "TODO",
-            lambda w: mixture_free(
-                w, mixture_m_step(w.x, np.full((len(w.x), 3), 1 / 3)), mixture_posterior(w.model, w.x)
-            ),
+        tex(
+            r"\tfrac1N \sum_i \left(\log\tfrac1K N(x_i; m, s I) + \mathrm{H}(q^*_i)\right),\ s = \tfrac{1}{d N}\sum_i \|x_i - m\|^2,\ m = \tfrac1N \sum_i x_i"
         ),
         "every cluster was fitted to all points alike.",
     )
     .le(
-        given(r"\tfrac1N \sum_i \log p_{\theta'}(x_i)", lambda w: mean_log_evidence(next_model(w), w.x)),
-        "a gap opens: r* is the posterior of the old theta",
-        gap=lambda w: mean_kl(mixture_posterior(w.model, w.x), mixture_posterior(next_model(w), w.x)),
+        tex(later_evidence),
+        "a gap opens: q* is the posterior of the old theta",
+        why="the ceiling rises by more than the floor",
+        gap=tex(r"\tfrac1N \sum_i \mathrm{KL}(p_\theta(z \mid x_i) \,\Vert\, p_{\theta'}(z \mid x_i))"),
     )
     .slip(
         "touching after the M step",
@@ -678,13 +551,18 @@ class Clusters:
     def square(self) -> Array:
         return np.sum((self.x[:, None] - self.loc) ** 2, axis=2)
 
+    def scope(self) -> Scope:
+        """Points x_i, centers mu_k; one entry for each point and each center."""
+        n, k = self.square.shape
+        return Scope(values={"x": self.x, r"\mu": self.loc}, ranges={"i": n, "k": k, "j": k}, every=("i", "k"))
 
-def nearest(square: Array) -> Array:
-    """One row for each point, a one at the nearest center."""
-    return (square == square.min(axis=1, keepdims=True)).astype(float)
+
+def at_scale(w: Clusters, c: float) -> Array:
+    """The responsibilities at scale c, from logarithms."""
+    return np.asarray(softmax(np.log(w.weights) - w.square / (2 * c**2), axis=1))
 
 
-def naive_responsibilities(w: Clusters, c: float) -> Array:
+def from_densities(w: Clusters, c: float) -> Array:
     density = w.weights * np.exp(-w.square / (2 * c**2))
     return density / density.sum(axis=1, keepdims=True)
 
@@ -697,28 +575,35 @@ G12 = (
         assumptions="one scale c for all clusters; no point has two nearest centers",
         source="Bishop 2006, section 9.3.2; MacQueen 1967",
     )
-    .start(given(r"\mathbb{1}\left[k = \arg\min_j \|x_i - \mu_j\|^2\right]", lambda w: nearest(w.square)))
+    .start(
+        tex(r"\mathbb{1}\left[\|x_i - \mu_k\|^2 \le \min_j \|x_i - \mu_j\|^2\right]"), why="k-means: all to the nearest"
+    )
     .eq(
-        given(
-            r"\lim_{c \to 0} \mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2c^2\right)",
-            lambda w, c: softmax(np.log(w.weights) - w.square / (2 * c**2), axis=1),
-        ),
+        given(r"\lim_{c \to 0} \mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2c^2\right)", at_scale),
         "differences of squares, over c^2, outgrow log weights",
+        why="the E step of a mixture whose clusters have the scale c",
+        needs="no ties",
         step=0.1,
     )
     .slip(
         "scale one",
-        given("TODO", lambda w, c: softmax(np.log(w.weights) - w.square / 2, axis=1)),
+        given(r"\mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2\right)", lambda w, c: at_scale(w, 1.0)),
         "the scale stayed at one: then the points near a border are shared.",
     )
     .slip(
         "farthest center",
-        given("TODO", lambda w, c: softmax(np.log(w.weights) + w.square / (2 * c**2), axis=1)),
+        given(
+            r"\lim_{c \to 0} \mathrm{softmax}_k\left(\log\pi_k + \|x_i - \mu_k\|^2 / 2c^2\right)",
+            lambda w, c: softmax(np.log(w.weights) + w.square / (2 * c**2), axis=1),
+        ),
         "a sign is lost: the nearest center has the largest exponent.",
     )
     .slip(
         "weights for distances",
-        given("TODO", lambda w, c: np.tile(nearest(-np.log(w.weights)[None]), (len(w.x), 1))),
+        given(
+            r"\mathbb{1}\left[\pi_k = \max_j \pi_j\right]",
+            lambda w, c: np.tile((w.weights == w.weights.max()).astype(float), (len(w.x), 1)),
+        ),
         "the largest cluster takes all: in the limit the weights do not count.",
     )
     .eq(
@@ -726,12 +611,16 @@ G12 = (
             r"\lim_{c \to 0} r_{ik}\ \text{as computed by } \mathtt{mixture\_e\_step}",
             lambda w, c: mixture_e_step(GaussianMixture(w.weights, w.loc, np.full(len(w.loc), c)), w.x),
         ),
-        "the same in the package, from logarithms",
+        "the same in the package",
+        needs="logarithms, since densities become 0/0",
         step=0.1,
     )
     .slip(
         "densities instead of logarithms",
-        given("TODO", lambda w, c: naive_responsibilities(w, c / 20)),
+        given(
+            r"\lim_{c \to 0} \frac{\pi_k N(x_i; \mu_k, c^2 I)}{\sum_j \pi_j N(x_i; \mu_j, c^2 I)}\ \text{from densities, } c = 0.0025",
+            lambda w, c: from_densities(w, c / 20),
+        ),
         "densities were divided: far from every center that is 0/0.",
     )
 )
@@ -765,50 +654,49 @@ class PCAData:
     def model(self) -> LinearGaussian:
         return LinearGaussian(self.loading, np.zeros(4), self.noise_variance)
 
+    def scope(self) -> Scope:
+        """theta = (W, c), q_i by the package's E step; lambda are the eigenvalues of S, the largest first."""
+        q = ppca_e_step(self.model, self.x)
+        (n, d), k = self.x.shape, self.loading.shape[1]
+        return Scope(
+            worlds={
+                r"p_\theta": linear_world(self.model),
+                "q_": lambda i: Law("z", MultivariateNormal(q.loc[i], q.covariance[i])),
+            },
+            values={"x": self.x, "W": self.loading, "c": self.noise_variance, "S": self.covariance}
+            | {"M": self.loading.T @ self.loading + self.noise_variance * np.eye(k), "N": n, "d": d, "k": k}
+            | {r"\lambda": np.linalg.eigvalsh(self.covariance)[::-1]},
+            ranges={"i": n, "j": d},
+        )
+
+
+def compact_step(loading: Array, c: float, s: Array) -> tuple[Array, float]:
+    """W' and c' after one round of EM, from the covariance S alone: no example is looked at."""
+    k = loading.shape[1]
+    m = loading.T @ loading + c * np.eye(k)
+    new = s @ loading @ np.linalg.inv(c * np.eye(k) + np.linalg.solve(m, loading.T @ s @ loading))
+    return new, float(np.trace(s - s @ loading @ np.linalg.solve(m, new.T)) / len(s))
+
+
+def climbed(w: PCAData, rounds: int = 80, step: Callable[..., tuple[Array, float]] = compact_step) -> float:
+    """Mean log-evidence after many rounds, each from S alone."""
+    loading, c = w.loading, w.noise_variance
+    for _ in range(rounds):
+        loading, c = step(loading, c, w.covariance)
+    return mean_evidence(LinearGaussian(loading, np.zeros(len(loading)), c), w.x)
+
 
 def mean_evidence(model: LinearGaussian, x: Array) -> float:
     return float(np.mean(model.log_evidence(x)))
 
 
-def q_of(w: PCAData) -> MultivariateNormal:
-    return w.model.posterior(w.x)
+def later_model(w: PCAData) -> LinearGaussian:
+    return ppca_m_step(w.x, ppca_e_step(w.model, w.x))
 
 
-def compact_step(w: PCAData, noise: str = "right") -> LinearGaussian:
-    """One round of EM with the covariance S alone: no example is looked at; `noise` makes the slips."""
-    loading, c, s = w.loading, w.noise_variance, w.covariance
-    m = loading.T @ loading + c * np.eye(2)
-    new = s @ loading @ np.linalg.inv(c * np.eye(2) + np.linalg.solve(m, loading.T @ s @ loading))
-    last = {"new loading twice": new, "right": loading, "over k": loading, "fixed": loading}[noise]
-    variance = np.trace(s - s @ last @ np.linalg.solve(m, new.T)) / (2 if noise == "over k" else 4)
-    return LinearGaussian(new, np.zeros(4), float(c if noise == "fixed" else variance))
-
-
-def bound_after(w: PCAData, new: LinearGaussian) -> float:
-    """F(q, new) per example with q the posterior of the start."""
-    return float(np.mean(new.elbo(w.x, q_of(w))))
-
-
-def without_posterior_covariance(w: PCAData) -> LinearGaussian:
-    """Least squares on the posterior means, as if z had been seen."""
-    m = q_of(w).loc
-    loading = np.linalg.lstsq(m, w.x, rcond=None)[0].T
-    return LinearGaussian(loading, np.zeros(4), float(np.mean((w.x - m @ loading.T) ** 2)))
-
-
-def climbed(w: PCAData, rounds: int = 80, noise: str = "right") -> float:
-    """Mean log-evidence after many rounds, each from S alone."""
-    for _ in range(rounds):
-        new = compact_step(w, noise)
-        w = replace(w, loading=new.loading, noise_variance=new.noise_variance)
-    return mean_evidence(w.model, w.x)
-
-
-def by_eigenvalues(w: PCAData, discarded: slice = slice(None, 2)) -> float:
-    """-1/2 [d log 2 pi + sum of logs of the kept eigenvalues + (d - k) log c + d], c the mean of the discarded."""
-    values = np.linalg.eigvalsh(w.covariance)
-    c = values[discarded].mean()
-    return -0.5 * float(4 * LOG_2PI + np.log(values[2:]).sum() + 2 * np.log(c) + 4)
+def opened(w: PCAData) -> float:
+    """The gap that the M step opens: mean of KL(old posterior || new posterior)."""
+    return float(np.mean(kl_divergence(w.model.posterior(w.x), later_model(w).posterior(w.x))))
 
 
 def at_the_top(rng: Rng) -> PCAData:
@@ -817,9 +705,27 @@ def at_the_top(rng: Rng) -> PCAData:
     return replace(w, loading=best.loading, noise_variance=best.noise_variance)
 
 
-def kl_after(w: PCAData) -> float:
-    """Mean of KL(old posterior || new posterior)."""
-    return float(np.mean(kl_divergence(q_of(w), ppca_m_step(w.x, q_of(w)).posterior(w.x))))
+NEW_LOADING = r"W' = S W (c I + M^{-1} W^\top S W)^{-1}"
+NEW_NOISE = r"c' = \tfrac1d \mathrm{tr}(S - S W M^{-1} W'^\top)"
+
+
+MOMENTS = r"A = S W M^{-1},\ B = c M^{-1} + M^{-1} W^\top S W M^{-1}"  # means of x m^T and of E[z z^T]
+
+
+def inserted(noise: str = NEW_NOISE, loading: str = NEW_LOADING) -> Node:
+    """F at the old posterior and the new parameters, from S alone."""
+    square = r"\mathrm{tr}(S - 2 A W'^\top + W' B W'^\top)"  # of the error of W' z
+    return tex(
+        rf"-\tfrac12\left[d \log 2\pi c' + \tfrac{{1}}{{c'}} {square} + \mathrm{{tr}}(B) - k - \log|c M^{{-1}}|\right]"
+        rf",\ {noise},\ {loading},\ {MOMENTS}"
+    )
+
+
+def at_best_loading(noise: str) -> Node:
+    """The log-evidence where W has the k largest eigenvalues, and what c is there."""
+    return tex(
+        rf"-\tfrac12\left[d \log 2\pi + \sum_{{j \le k}} \log\lambda_j + (d - k) \log c^* + d\right],\ c^* = {noise}"
+    )
 
 
 G7 = (
@@ -830,65 +736,62 @@ G7 = (
         assumptions="x centered, S its covariance (over N); M = W^T W + c I; eigenvalues of S distinct",
         source="Tipping and Bishop 1999, section 3 and appendix B",
     )
-    .start(given(r"\tfrac1N \sum_i \log p_\theta(x_i),\ \theta = (W, c)", lambda w: mean_evidence(w.model, w.x)))
+    .start(tex(evidence), why="where we stand; theta = (W, c)")
     .eq(
-        given(
-            r"F(q, \theta),\ q_i = p_\theta(z \mid x_i)",
-            lambda w: float(np.mean(w.model.elbo(w.x, ppca_e_step(w.model, w.x)))),
-        ),
-        "E step: at the posterior the bound touches",
+        tex(r"F(q, \theta) = " + free("q_i", r"\theta")),
+        "E step, G1: q_i = N(M^-1 W^T x_i, c M^-1)",
+        why="the gap closes",
     )
     .le(
         given(
-            r"F(q, \theta'),\ \theta'\ \text{by } \mathtt{ppca\_m\_step}",
-            lambda w: bound_after(w, ppca_m_step(w.x, ppca_e_step(w.model, w.x))),
+            r"F(q, \theta'),\ \theta' \text{ by } \mathtt{ppca\_m\_step}",
+            lambda w: float(np.mean(later_model(w).elbo(w.x, ppca_e_step(w.model, w.x)))),
         ),
         "M step: a regression of x on an uncertain z",
-        gap=lambda w: mean_evidence(compact_step(w), w.x) - mean_evidence(w.model, w.x) - kl_after(w),
+        why="least squares, with E[z z^T] = m m^T + c M^-1",
+        gap=lambda w: mean_evidence(later_model(w), w.x) - mean_evidence(w.model, w.x) - opened(w),
     )
     .eq(
-        given(
-            r"W' = S W (c I + M^{-1} W^\top S W)^{-1},\ c' = \tfrac1d \mathrm{tr}(S - S W M^{-1} W'^\top)",
-            lambda w: bound_after(w, compact_step(w)),
-        ),
+        inserted(),
         "both steps in one: the posterior moments, inserted",
+        why="no example is looked at, only S",
     )
     .slip(
         "noise over k",
-        given("TODO", lambda w: bound_after(w, compact_step(w, "over k"))),
+        inserted(noise=NEW_NOISE.replace("d", "k")),
         "the noise variance was divided by k: it belongs to the d dimensions of x.",
     )
     .slip(
         "new loading twice",
-        given("TODO", lambda w: bound_after(w, compact_step(w, "new loading twice"))),
-        "the new loading stands where the old one belongs: M and the moments are those of the E step.",
+        inserted(noise=NEW_NOISE.replace("S W M", "S W' M")),
+        "the new loading was put where the old one belongs: M and the moments are those of the E step.",
     )
     .slip(
         "posterior covariance dropped",
-        given("TODO", lambda w: bound_after(w, without_posterior_covariance(w))),
-        "the posterior mean was taken for z itself: its uncertainty belongs into E[z z^T].",
+        inserted(loading=NEW_LOADING.replace("c I + ", "")),
+        "the posterior mean was taken for z itself: its uncertainty, c I, belongs into E[z z^T].",
     )
     .le(
-        given(r"\tfrac1N \sum_i \log p_{\theta'}(x_i)", lambda w: mean_evidence(compact_step(w), w.x)),
+        tex(r"\tfrac1N \sum_i \log N(x_i; 0, W' W'^\top + c' I)"),
         "KL is never negative: next E step",
-        gap=kl_after,
+        why="the evidence never falls",
+        gap=opened,
     )
     .le(
-        given(
-            r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log\lambda_j + (d - k) \log c^{*} + d\right],\ c^{*} = \tfrac{1}{d-k} \sum_{j \gt k} \lambda_j",
-            by_eigenvalues,
-        ),
+        at_best_loading(r"\tfrac{1}{d-k} \sum_{j > k} \lambda_j"),
         "no theta does better than the eigenvalue solution",
+        why="log s + l/s >= log l + 1 for each eigenvalue l of S and s of the model",
+        needs="positive eigenvalues",
         equality=at_the_top,
     )
     .slip(
         "noise from all eigenvalues",
-        given("TODO", lambda w: by_eigenvalues(w, slice(None))),
+        at_best_loading(r"\tfrac1d \sum_j \lambda_j"),
         "c is the mean of all eigenvalues: only the discarded ones are noise.",
     )
     .slip(
         "noise from the smallest eigenvalue",
-        given("TODO", lambda w: by_eigenvalues(w, slice(None, 1))),
+        at_best_loading(r"\min_j \lambda_j"),
         "c is the smallest eigenvalue: it is the mean of all that are discarded.",
     )
     .eq(
@@ -902,10 +805,17 @@ G7 = (
         given(r"\tfrac1N \sum_i \log p(x_i)\ \text{after 80 rounds of EM}", climbed),
         "EM goes on until nothing is left to gain",
     )
-    .slip("one round only", given("TODO", lambda w: climbed(w, 1)), "EM was stopped after one round.")
+    .slip(
+        "one round only",
+        given(r"\tfrac1N \sum_i \log p(x_i)\ \text{after one round of EM}", lambda w: climbed(w, 1)),
+        "EM was stopped after one round.",
+    )
     .slip(
         "noise never updated",
-        given("TODO", lambda w: climbed(w, noise="fixed")),
+        given(
+            r"\tfrac1N \sum_i \log p(x_i)\ \text{after 80 rounds with } c' = c",
+            lambda w: climbed(w, step=lambda loading, c, s: (compact_step(loading, c, s)[0], c)),
+        ),
         "the noise variance was kept: then EM climbs to another, lower top.",
     )
 )
@@ -957,6 +867,47 @@ class Amortized:
         """Mean of L(x_i), by the package's closed form."""
         return float(np.mean(self.model.elbo(self.x, self.encoder)))
 
+    @property
+    def theta(self) -> Array:
+        """(W, b) in a row."""
+        return np.append(self.loading, self.offset)
+
+    @property
+    def phi(self) -> Array:
+        """(A, a, log s) in a row."""
+        return np.concatenate([self.a_matrix.ravel(), self.a, self.log_scale])
+
+    def at(self, theta: Array, phi: Array) -> Amortized:
+        """With these parameters."""
+        (d, k), n = self.loading.shape, self.a_matrix.size
+        return replace(
+            self,
+            loading=theta[: d * k].reshape(d, k),
+            offset=theta[d * k :],
+            a_matrix=phi[:n].reshape(k, d),
+            a=phi[n : n + k],
+            log_scale=phi[n + k :],
+        )
+
+    def scope(self) -> Scope:
+        """The bound L(theta, phi), its gradients g in both, and the evidence l(theta), as means over the data."""
+
+        def of_both(f: Callable[[Amortized], Any], signature: str) -> Any:
+            return np.vectorize(lambda theta, phi: f(self.at(theta, phi)), signature=signature)
+
+        maps = {
+            r"\mathcal{L}": Map(of_both(lambda w: w.bound, "(n),(m)->()"), of=(r"\theta", r"\varphi")),
+            r"g_\varphi": Map(of_both(lambda w: flat(encoder_gradient(w)), "(n),(m)->(m)"), rank=1),
+            r"g_\theta": Map(of_both(lambda w: flat(decoder_gradient(w)), "(n),(m)->(n)"), rank=1),
+            r"\ell": Map(np.vectorize(lambda theta: self.at(theta, self.phi).evidence, signature="(n)->()")),
+        }
+        return Scope(values={r"\theta": self.theta, r"\varphi": self.phi, r"\eta": self.rate}, maps=maps)
+
+    @property
+    def evidence(self) -> float:
+        """Mean of log p(x_i)."""
+        return float(np.mean(self.model.log_evidence(self.x)))
+
 
 def encoder_gradient(w: Amortized) -> tuple[Array, Array, Array]:
     """Of the mean bound in (A, a, log s)."""
@@ -974,112 +925,100 @@ def decoder_gradient(w: Amortized) -> tuple[Array, Array]:
     return slope / w.noise_variance, residual.mean(axis=0) / w.noise_variance
 
 
-def encoder_step(w: Amortized, rate: float | None = None) -> Amortized:
+def flat(parts: tuple[Array, ...]) -> Array:
+    return np.concatenate([part.ravel() for part in parts])
+
+
+def encoder_step(w: Amortized) -> Amortized:
     """A partial E step: all q move at once, through the encoder they share."""
-    rate = w.rate if rate is None else rate
-    matrix, shift, log_scale = encoder_gradient(w)
-    return replace(
-        w,
-        a_matrix=w.a_matrix + rate * matrix,
-        a=w.a + rate * shift,
-        log_scale=w.log_scale + rate * log_scale,
-    )
+    return w.at(w.theta, w.phi + w.rate * flat(encoder_gradient(w)))
 
 
-def decoder_step(w: Amortized, rate: float | None = None) -> Amortized:
+def decoder_step(w: Amortized) -> Amortized:
     """A partial M step."""
-    rate = w.rate if rate is None else rate
-    loading, offset = decoder_gradient(w)
-    return replace(w, loading=w.loading + rate * loading, offset=w.offset + rate * offset)
-
-
-def dot(first: tuple[Array, ...], second: tuple[Array, ...]) -> float:
-    return float(sum(np.sum(a * b) for a, b in zip(first, second, strict=True)))
-
-
-def along(step: Any, gradient: Any) -> Any:
-    """What a step gains: the integral of the slope along it, from rate 0 to the rate of the witness."""
-
-    def value(w: Amortized) -> Estimate:
-        start = gradient(w)
-        return gauss_legendre(
-            lambda rates: np.array([dot(gradient(step(w, rate)), start) for rate in rates]), 0.0, w.rate, 1, 6
-        )
-
-    return value
-
-
-def after_encoder(then: Any) -> Any:
-    return lambda w: then(encoder_step(w))
+    return w.at(w.theta + w.rate * flat(decoder_gradient(w)), w.phi)
 
 
 def both_steps(w: Amortized) -> Amortized:
     return decoder_step(encoder_step(w))
 
 
-def decoder_step_with(w: Amortized, moved: Amortized) -> Amortized:
-    """The decoder's step from the gradient at `w`, made on `moved`."""
-    loading, offset = decoder_gradient(w)
-    return replace(moved, loading=moved.loading + w.rate * loading, offset=moved.offset + w.rate * offset)
+def gained_by_encoder(w: Amortized) -> Estimate:
+    """The integral of the slope along the encoder's step."""
+    g = flat(encoder_gradient(w))
+    return uphill(w.rate, lambda t: flat(encoder_gradient(w.at(w.theta, w.phi + t * g))) @ g)
+
+
+def gained_by_decoder(w: Amortized) -> Estimate:
+    g = flat(decoder_gradient(w))
+    return uphill(w.rate, lambda t: flat(decoder_gradient(w.at(w.theta + t * g, w.phi))) @ g)
+
+
+def uphill(rate: float, slope: Callable[[float], float]) -> Estimate:
+    """Six points are enough for a slope that hardly bends."""
+    return gauss_legendre(lambda ts: np.array([slope(t) for t in ts]), 0.0, rate, 1, 6)
 
 
 def amortized_gap(w: Amortized) -> float:
     return float(np.mean(kl_divergence(w.encoder, w.model.posterior(w.x))))
 
 
+NEW_PHI = r"\varphi' = \varphi + \eta\,g_\varphi(\theta, \varphi)"
+NEW_THETA = r"\theta' = \theta + \eta\,g_\theta(\theta, \varphi')"
+
 G11 = (
     derive(
         "G11",
         "the VAE as partial EM: the bound rises, the evidence need not",
         Amortized.draw,
-        assumptions="steps small enough; exact expectations; q(z|x) = N(A x + a, s^2); theta starts at maximum likelihood",
+        assumptions="steps small enough; exact expectations; q(z|x) = N(A x + a, s^2); theta starts at maximum likelihood; "
+        "g_phi and g_theta are the gradients of L",
         source="Neal and Hinton 1998, section 3 (partial steps); Kingma and Welling 2014 (a shared encoder)",
     )
-    .start(given(r"\mathcal{L}(\theta, \varphi)", lambda w: w.bound))
+    .start(tex(r"\mathcal{L}(\theta, \varphi)"), why="the mean bound, with one encoder for all x")
     .le(
-        given(
-            r"\mathcal{L}(\theta, \varphi'),\ \varphi' = \varphi + \eta\,\nabla_\varphi \mathcal{L}",
-            lambda w: encoder_step(w).bound,
-        ),
+        tex(rf"\mathcal{{L}}(\theta, \varphi'),\ {NEW_PHI}"),
         "partial E step: uphill in the encoder",
-        gap=along(encoder_step, encoder_gradient),
+        why="the gain is the integral of the slope along the step",
+        needs="a step too short to overshoot",
+        gap=gained_by_encoder,
     )
     .slip(
         "downhill in the encoder",
-        given("TODO", lambda w: encoder_step(w, -w.rate).bound),
+        tex(r"\mathcal{L}(\theta, \varphi'),\ \varphi' = \varphi - \eta\,g_\varphi(\theta, \varphi)"),
         "the sign of the encoder's step is lost: the bound is maximized, its negative minimized.",
     )
     .le(
-        given(
-            r"\mathcal{L}(\theta', \varphi'),\ \theta' = \theta + \eta\,\nabla_\theta \mathcal{L}",
-            lambda w: both_steps(w).bound,
-        ),
+        tex(rf"\mathcal{{L}}(\theta', \varphi'),\ {NEW_THETA},\ {NEW_PHI}"),
         "partial M step: uphill in the decoder",
-        gap=after_encoder(along(decoder_step, decoder_gradient)),
+        why="the decoder comes after the encoder",
+        needs="a step too short to overshoot",
+        gap=lambda w: gained_by_decoder(encoder_step(w)),
     )
     .slip(
         "downhill in the decoder",
-        given("TODO", lambda w: decoder_step(encoder_step(w), -w.rate).bound),
+        tex(rf"\mathcal{{L}}(\theta', \varphi'),\ {NEW_THETA.replace('+', '-')},\ {NEW_PHI}"),
         "the sign of the decoder's step is lost.",
     )
     .slip(
         "decoder's gradient at the old encoder",
-        given("TODO", lambda w: decoder_step_with(w, encoder_step(w)).bound),
+        tex(rf"\mathcal{{L}}(\theta', \varphi'),\ \theta' = \theta + \eta\,g_\theta(\theta, \varphi),\ {NEW_PHI}"),
         "both steps were taken from the same point; here the decoder's comes after the encoder's.",
     )
     .le(
-        given(
-            r"\tfrac1N \sum_i \log p_{\theta'}(x_i)", lambda w: float(np.mean(both_steps(w).model.log_evidence(w.x)))
-        ),
-        "F1: a gap stays open, since q is not exact",
+        tex(rf"\ell(\theta'),\ {NEW_THETA},\ {NEW_PHI}"),
+        "F1: l is the mean evidence",
+        why="a gap stays open, since q is not exact",
         gap=lambda w: amortized_gap(both_steps(w)),
     )
     .slip(
         "no gap left", says="the bound was taken for the evidence: only an exact E step closes the gap.", relation="="
     )
     .lt(
-        given(r"\tfrac1N \sum_i \log p_\theta(x_i)", lambda w: float(np.mean(w.model.log_evidence(w.x)))),
+        tex(r"\ell(\theta)"),
         "theta was best: the evidence has fallen",
+        why="only the bound is sure to rise",
+        needs="theta starts at maximum likelihood",
     )
     .slip(
         "the evidence rises, too",
@@ -1120,9 +1059,22 @@ class TwoFactors:
         """q1 proportional to exp E_{q2}[log p(x, z1, z2)]."""
         return np.asarray(softmax(self.mean_log_joint))
 
-    @property
-    def entropy_2(self) -> float:
-        return float(-np.sum(self.q_2 * np.log(self.q_2)))
+    def members(self) -> list[Scope]:
+        """For each candidate q_1: p(x, z_1, z_2), of which only the x at hand matters, the factors, and the best q_1."""
+        rest = np.full_like(self.joint, (1 - self.joint.sum()) / self.joint.size)
+        worlds = {
+            "p": Table(("x", "z_1", "z_2"), np.stack([self.joint, rest])),
+            "q_2": Law("z_2", Categorical(np.log(self.q_2))),
+            "q_1^*": Law("z_1", Categorical(np.log(self.best))),
+        }
+        return [
+            Scope(
+                worlds={**worlds, "q_1": Law("z_1", Categorical(np.log(candidate)))},
+                observed={"x": 0},
+                values={r"\hat z_2": int(self.q_2.argmax())},
+            )
+            for candidate in self.candidates
+        ]
 
     def bound(self, q_1: Array) -> float:
         """F(q1 q2) over all pairs of states."""
@@ -1130,16 +1082,13 @@ class TwoFactors:
         return float(np.sum(q * (np.log(self.joint) - np.log(q))))
 
 
-def log_normalizer(w: TwoFactors) -> float:
-    return float(logsumexp(w.mean_log_joint))
+MEAN_LOG = r"\mathbb{E}_{q_2}[\log p(x, z_1, z_2)]"
+NORMALIZER = rf",\ C = \sum_{{z_1}} \exp {MEAN_LOG}"
 
 
-def kl_to_best(w: TwoFactors) -> Array:
-    return kl_divergence(Categorical(np.log(w.candidates)), Categorical(w.mean_log_joint))
-
-
-def normalized(p: Array) -> Array:
-    return p / p.sum()
+def at_factor(q_1: str, density: str) -> Node:
+    """F where the first factor is this law."""
+    return tex(rf"\mathbb{{E}}_{{{q_1}}}\left[{MEAN_LOG} - \log {density}\right] + \mathrm{{H}}(q_2)")
 
 
 F14 = (
@@ -1151,54 +1100,52 @@ F14 = (
         source="Blei, Kucukelbir and McAuliffe 2017, equation (17); Bishop 2006, equation (10.9)",
     )
     .start(
-        given(
-            r"F(q_1 q_2) = \mathbb{E}_{q_1 q_2}\left[\log p(x, z_1, z_2) - \log q_1 - \log q_2\right]",
-            lambda w: np.array([w.bound(q_1) for q_1 in w.candidates]),
-        )
+        tex(r"F(q_1 q_2) = \mathbb{E}_{q_1 q_2}\left[\log p(x, z_1, z_2) - \log q_1(z_1) - \log q_2(z_2)\right]"),
+        why="the bound; q2 is fixed",
     )
     .eq(
-        given(
-            r"\mathbb{E}_{q_1}\left[\mathbb{E}_{q_2}[\log p(x, z_1, z_2)] - \log q_1(z_1)\right] + \mathrm{H}(q_2)",
-            lambda w: np.sum(w.candidates * (w.mean_log_joint - np.log(w.candidates)), axis=1) + w.entropy_2,
-        ),
-        "z2 first: the inner mean is a function of z1",
+        at_factor("q_1", "q_1(z_1)"),
+        "average over z2 first",
+        why="the inner mean is a function of z1",
     )
     .eq(
-        given(
-            r"-\mathrm{KL}(q_1 \,\Vert\, q_1^{*}) + \log C + \mathrm{H}(q_2),\ q_1^{*} = \tfrac1C \exp \mathbb{E}_{q_2}[\log p(x, z_1, z_2)]",
-            lambda w: -kl_to_best(w) + log_normalizer(w) + w.entropy_2,
-        ),
-        "that function is log q1* up to its normalizer C",
+        tex(r"-\mathrm{KL}(q_1 \,\Vert\, q_1^{*}) + \log C + \mathrm{H}(q_2)" + NORMALIZER),
+        "that function is log (C q1*); C makes q1* sum to one",
+        why="a KL appears",
     )
     .slip(
         "normalizer dropped",
-        given("TODO", lambda w: -kl_to_best(w) + w.entropy_2),
+        tex(r"-\mathrm{KL}(q_1 \,\Vert\, q_1^{*}) + \mathrm{H}(q_2)"),
         "log C was dropped under an equals sign: exp E[log p] does not sum to one.",
     )
     .slip(
         "KL with a plus",
-        given("TODO", lambda w: kl_to_best(w) + log_normalizer(w) + w.entropy_2),
+        tex(r"\mathrm{KL}(q_1 \,\Vert\, q_1^{*}) + \log C + \mathrm{H}(q_2)" + NORMALIZER),
         "the KL is added: a q1 away from q1* lowers the bound.",
     )
     .le(
-        given(r"F(q_1^{*} q_2)", lambda w: np.full(len(w.candidates), w.bound(w.best))),
+        at_factor("q_1^*", "q_1^*(z_1)"),
         "KL is never negative, and zero at q1*",
-        gap=kl_to_best,
+        why="the best factor",
+        gap=tex(r"\mathrm{KL}(q_1 \,\Vert\, q_1^*)"),
         equality=TwoFactors.at_best,
     )
     .slip(
         "logarithm of the mean",
-        given("TODO", lambda w: np.full(6, w.bound(normalized(w.joint @ w.q_2)))),
-        "log E[p] stands for E[log p]: the marginal is not the best factor.",
+        tex(
+            rf"\sum_{{z_1}} t(z_1)\left[{MEAN_LOG} - \log t(z_1)\right] + \mathrm{{H}}(q_2)"
+            r",\ t(z_1) = \frac{\mathbb{E}_{q_2}[p(x, z_1, z_2)]}{\sum_{z_1'} \mathbb{E}_{q_2}[p(x, z_1', z_2)]}"
+        ),
+        "log E[p] was put for E[log p]: the marginal is not the best factor.",
     )
     .slip(
         "marginal of the posterior",
-        given("TODO", lambda w: np.full(6, w.bound(normalized(w.joint.sum(axis=1))))),
+        at_factor(r"p(z_1 \mid x)", r"p(z_1 \mid x)"),
         "q1 was set to p(z1|x): the best factor depends on q2.",
     )
     .slip(
         "most probable z2 inserted",
-        given("TODO", lambda w: np.full(6, w.bound(normalized(w.joint[:, w.q_2.argmax()])))),
+        at_factor(r"p(z_1 \mid x, \hat z_2)", r"p(z_1 \mid x, \hat z_2)"),
         "z2 was put at its most probable value instead of averaged.",
     )
 )
@@ -1219,24 +1166,36 @@ class Target:
         loc = away_from_zero(rng, 0.3, 1.5, (3,))
         return cls(loc, covariance, loc + away_from_zero(rng, 0.5, 1.5, (3,)))
 
+    @property
+    def precision(self) -> Array:
+        return np.linalg.inv(self.covariance)
 
-def sweeps(w: Target, rounds: int = 120, sign: float = -1.0) -> Array:
+    def scope(self) -> Scope:
+        """Mean mu, covariance Sigma, precision L, coordinate by coordinate."""
+        return Scope(
+            values={r"\mu": self.loc, r"\Sigma": self.covariance, "L": self.precision},
+            ranges={"j": self.loc.size},
+            every=("j",),
+        )
+
+
+def sweeps(w: Target, rounds: int = 120) -> Array:
     """Coordinate ascent: each factor in turn is set to N(mu_j - sum_i L_ji (m_i - mu_i) / L_jj, 1 / L_jj); (2, k)."""
-    precision, m = np.linalg.inv(w.covariance), w.start.copy()
+    precision, m = w.precision, w.start.copy()
     for _ in range(rounds):
         for j in range(m.size):
             others = np.delete(precision[j] * (m - w.loc), j).sum()
-            m[j] = w.loc[j] + sign * others / precision[j, j]
+            m[j] = w.loc[j] - others / precision[j, j]
     return np.stack([m, 1 / np.diag(precision)])
 
 
-def conditional_variances(w: Target) -> Array:
-    """Var(z_j | all others), by regression on them: Sigma_jj - c^T B^-1 c."""
-    return np.diag(w.covariance) - explained(w)
+def coupled_the_other_way(w: Target) -> Target:
+    """The target with the signs of all L_ji, j != i, changed."""
+    return replace(w, covariance=np.linalg.inv(2 * np.diag(np.diag(w.precision)) - w.precision))
 
 
 def explained(w: Target) -> Array:
-    """c^T B^-1 c for each j: the part of Var(z_j) that the other coordinates explain."""
+    """c^T B^-1 c for each j: the part of Var(z_j) that the other coordinates explain, by regression on them."""
     parts = []
     for j in range(w.loc.size):
         rest = np.delete(np.arange(w.loc.size), j)
@@ -1244,6 +1203,8 @@ def explained(w: Target) -> Array:
         parts.append(c @ np.linalg.solve(w.covariance[np.ix_(rest, rest)], c))
     return np.array(parts)
 
+
+AS_WIDE = tex(r"(\mu_j,\ \Sigma_{jj})")
 
 F15 = (
     derive(
@@ -1255,45 +1216,44 @@ F15 = (
     )
     .start(
         given(
-            r"(m, v)\ \text{after 120 sweeps of}\ m_j \leftarrow \mu_j - \tfrac{1}{L_{jj}} \sum_{i \ne j} L_{ji}(m_i - \mu_i)",
-            sweeps,
-        )
+            r"(m_j, v_j)\ \text{after 120 sweeps of}\ m_j \leftarrow \mu_j - \tfrac{1}{L_{jj}} \sum_{i \ne j} L_{ji}(m_i - \mu_i)",
+            lambda w: sweeps(w).T,
+        ),
+        why="F14 in each coordinate, in turn",
     )
     .eq(
-        given(r"(\mu_j,\ 1 / L_{jj})", lambda w: np.stack([w.loc, 1 / np.diag(np.linalg.inv(w.covariance))])),
+        tex(r"(\mu_j,\ 1 / L_{jj})"),
         "at rest L (m - mu) = 0; L is invertible, so m = mu",
+        why="the right mean",
+        needs="L positive definite, so that the sweeps come to rest",
     )
-    .slip(
-        "marginal variances",
-        given("TODO", lambda w: np.stack([w.loc, np.diag(w.covariance)])),
-        "the factors have the marginal variances: each is narrower, 1/L_jj.",
-    )
+    .slip("marginal variances", AS_WIDE, "the factors have the marginal variances: each is narrower, 1/L_jj.")
     .slip(
         "stopped after one sweep",
-        given("TODO", lambda w: sweeps(w, 1)),
+        given(r"(m_j, v_j)\ \text{after one sweep}", lambda w: sweeps(w, 1).T),
         "the sweeps were stopped after one: each factor then waits for the others.",
     )
     .slip(
         "sign of the coupling",
-        given("TODO", lambda w: sweeps(w, 3, sign=1.0)),
+        given(
+            r"(m_j, v_j)\ \text{after 3 sweeps of}\ m_j \leftarrow \mu_j + \tfrac{1}{L_{jj}} \sum_{i \ne j} L_{ji}(m_i - \mu_i)",
+            lambda w: sweeps(coupled_the_other_way(w), 3).T,
+        ),
         "the coupling has the wrong sign: it is minus L_ji (m_i - mu_i).",
     )
     .eq(
         given(
             r"(\mu_j,\ \Sigma_{jj} - \Sigma_{j,-j} \Sigma_{-j,-j}^{-1} \Sigma_{-j,j})",
-            lambda w: np.stack([w.loc, conditional_variances(w)]),
+            lambda w: np.stack([w.loc, np.diag(w.covariance) - explained(w)], axis=1),
         ),
         "1/L_jj is the variance of z_j given all others",
     )
-    .slip(
-        "nothing lost",
-        given("TODO", lambda w: np.stack([w.loc, np.diag(w.covariance)])),
-        "q is as wide as the posterior.",
-    )
+    .slip("nothing lost", AS_WIDE, "q is as wide as the posterior.")
     .le(
-        given(r"(\mu_j,\ \Sigma_{jj})", lambda w: np.stack([w.loc, np.diag(w.covariance)])),
+        AS_WIDE,
         "knowing the others can only narrow z_j",
-        gap=lambda w: np.stack([0 * w.loc, explained(w)]),
+        why="correlations are lost, so q is too narrow",
+        gap=lambda w: np.stack([0 * w.loc, explained(w)], axis=1),
     )
     .slip(
         "as wide as the posterior", says="the widths are taken for equal: correlations make q narrower.", relation="="
