@@ -2,7 +2,8 @@
 
 A kernel reads the files in its startup folder before the first cell. That folder, and the notes, are temporary.
 
-With `pytest -n 2 --dist loadfile` files of tests run side by side, in processes that share the notes.
+With `pytest -n 2 --dist loadfile --no-loadscope-reorder` files of tests run side by side, in processes that share the
+notes, and in the order that is given here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest_plugins = ("forms", "pytester")  # tests/forms.py: the short form of the tests, and the rest
 
 ROOT = Path(__file__).resolve().parent
 AFTER_THE_NOTEBOOKS = "what_ran"  # tests with this fixture need the notebooks run before them
