@@ -1,10 +1,11 @@
-"""Two forms of the tests: the short one, which `make test` runs, and the rest, which `make test-all` runs after it.
+"""Two forms of the tests: the short one, which `make test` runs, and the rest; `make test-all` runs both.
 
-    @pytest.mark.long                  # left to the rest; pytest.param(..., marks=pytest.mark.long) for one of many cases
+    @pytest.mark.long                  # left to the rest
     @pytest.mark.seeds(20, short=4)    # seeds 0 to 3 in the short form, 4 to 19 in the rest
+    some(CASES, every=3)               # for parametrize: every third case in the short form, the others are long
 
-A test that has the second mark takes `seed`, and is then run once for each, or `seeds`, a range to loop over. So the two
-forms together run everything once. `pytest --form=all` runs it in one go. A file that is named on the command line
+A test with the second mark takes `seed`, and is run once for each, or `seeds`, a range to loop over. So the two forms
+together run everything once. `pytest --form=all` runs it in one go. A file that is named on the command line
 (`pytest notebooks/09_vae.ipynb`) is run whatever its marks say, on the seeds of the form.
 """
 
@@ -45,8 +46,9 @@ def part(count: int, short: int, form: str) -> range:
 
 
 def some(cases: Iterable[Any], every: int) -> list[Any]:
-    """Cases of one argument for `parametrize`: every so many is in the short form, the others are long."""
-    return [case if i % every == 0 else pytest.param(case, marks=pytest.mark.long) for i, case in enumerate(cases)]
+    """Cases for `parametrize`: every so many, the first among them, is in the short form, the others are long."""
+    values = [case if isinstance(case, tuple) else (case,) for case in cases]
+    return [pytest.param(*value, marks=[pytest.mark.long] if i % every else []) for i, value in enumerate(values)]
 
 
 @pytest.hookimpl(trylast=True)  # after the other arguments: their ids come first
