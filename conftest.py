@@ -28,7 +28,11 @@ Record = list[dict[str, Any]]
 
 NOTES = pytest.StashKey[Path]()
 SHARED = "VAELIB_TEST_NOTES"  # where the processes of one run find the notes
-LONGEST_FIRST = ("test_mutations.py", ".ipynb", "test_tasks.py", "test_instructor.py")  # the short ones fill the gaps
+# Of the files; the short ones fill the gaps at the end.
+LONGEST_FIRST = (
+    *("test_mutations.py", ".ipynb", "test_cli.py", "test_instructor.py", "test_grade_attacks.py", "test_faults.py"),
+    *("test_grade_forbidden.py", "test_grade.py", "test_fair.py", "test_tasks.py", "test_exercise_notebooks.py"),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
