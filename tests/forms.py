@@ -20,7 +20,7 @@ import pytest
 SHORT, REST, ALL = "short", "rest", "all"
 # Run in the short form: together they go through the set-up of a notebook without and with PyTorch, widgets, pictures
 # and a verdict of each kind. Every notebook is run in the rest.
-QUICK_NOTEBOOKS = ("00_start", "03_kl_and_jensen", "12_missing_pixels")
+QUICK_NOTEBOOKS = ("00_start", "03_kl_and_jensen", "07_gradients")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
