@@ -401,10 +401,13 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
         [*command, "--epochs", "100000"], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     deadline = time.monotonic() + 60
-    while not (tmp_path / "r" / "checkpoint.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        while not (tmp_path / "r" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()  # or it trains on after a test that failed
     assert process.returncode == 130 and "Traceback" not in errors
     assert f"Saved. Go on with: vaelib train --out {tmp_path / 'r'} --resume" in errors
     assert checkpoint.load(tmp_path / "r")["step"] > 0
