@@ -284,7 +284,7 @@ for semicolon, words in itertools.groupby(sys.argv[1:], ";".__eq__):
 """
 
 
-@pytest.mark.parametrize("settings", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+@pytest.mark.parametrize("settings", some([{"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "ascii"}], every=2))
 def test_terminal_without_unicode_gets_what_it_can_show(tmp_path: Path, settings: dict[str, str]) -> None:
     """The name of the file, and the signs of the ledger, are not in ASCII. Four commands share a process."""
     bits = (np.random.default_rng(0).random((40, 5, 4)) < 0.4).astype(np.uint8)

@@ -192,7 +192,7 @@ FALSE = [
 ]
 
 
-@pytest.mark.seeds(20, short=4)
+@pytest.mark.seeds(20, short=3)
 @pytest.mark.parametrize("derivation", FALSE)
 def test_false_line_is_rejected_on_every_seed(derivation: Derivation, seeds: range) -> None:
     assert [seed for seed in seeds if not rejected(derivation, seed)] == []
@@ -253,7 +253,7 @@ POWERLESS = {
 }
 
 
-@pytest.mark.seeds(20, short=4)
+@pytest.mark.seeds(20, short=3)
 @pytest.mark.parametrize("name", POWERLESS)
 def test_line_that_proves_nothing_is_inconclusive_with_the_reason(name: str, seeds: range) -> None:
     for seed in seeds:
@@ -552,7 +552,7 @@ TRUE = {
 }
 
 
-@pytest.mark.seeds(20, short=4)
+@pytest.mark.seeds(20, short=3)
 @pytest.mark.parametrize("name", TRUE)
 def test_true_line_is_never_called_broken(name: str, seeds: range) -> None:
     tried = seeds[:2] if any(word in name for word in TAKES_LONG) else seeds

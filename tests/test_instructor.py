@@ -80,6 +80,7 @@ def test_nbgrader_accepts_the_metadata_of_every_cell(written: Path, name: str) -
 
 
 @by_pip
+@pytest.mark.long  # short: the same steps without the commands, in the next test
 @pytest.mark.slow
 def test_commands_shown_run_without_an_activated_environment(course: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What `make instructor` tells people to type, typed; the shell's own PATH has nothing of the environment."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -117,8 +118,8 @@ def threads_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "SMALL_STEP", 1e6)
 
 
-@pytest.mark.parametrize("around", SURROUNDINGS)
-@pytest.mark.parametrize("name", RUNS)
+# In the short form the first run only, in all surroundings.
+@pytest.mark.parametrize(("around", "name"), some(itertools.product(SURROUNDINGS, RUNS), every=len(RUNS)))
 def test_what_the_process_has_set_does_not_change_a_run(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, name: str, around: str
 ) -> None:
