@@ -8,7 +8,7 @@ READY := .venv/installed
 .PHONY: help lab course
 
 help: # each target with the text behind its ##
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 lab: $(READY) ## open your own copies of the notebooks (in work/) in JupyterLab; begin here
 	@$(PY) tools/lab.py $(ARGS)
@@ -25,13 +25,21 @@ $(READY): pyproject.toml constraints.txt
 
 TOOLS := .venv/installed-tools
 
-.PHONY: test teach exercises instructor student bench
+.PHONY: test test-rest test-all teach exercises instructor student bench
 
-test: $(TOOLS) ## lint, types, tests and notebooks
+# A file of tests stays in one process; the long files come first, in the order that conftest.py gives them.
+PYTEST := $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+test: $(TOOLS) ## lint, types, and the short form of the tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest -n auto --dist loadfile
+	$(PYTEST)
+
+test-rest: $(TOOLS) ## what `make test` leaves out: the other seeds, cases and notebooks
+	$(PYTEST) --form=rest
+
+test-all: test test-rest ## every test, once
 
 teach: $(READY) ## like make lab, with the session plans in work/notebooks/teach
 	@$(PY) tools/lab.py --teach $(ARGS)

@@ -2,7 +2,8 @@
 
 A kernel reads the files in its startup folder before the first cell. That folder, and the notes, are temporary.
 
-With `pytest -n 2 --dist loadfile` files of tests run side by side, in processes that share the notes.
+With `pytest -n 2 --dist loadfile --no-loadscope-reorder` files of tests run side by side, in processes that share the
+notes, and in the order that is given here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ("forms", "pytester")  # tests/forms.py: the short form of the tests, and the rest
+
 ROOT = Path(__file__).resolve().parent
 AFTER_THE_NOTEBOOKS = "what_ran"  # tests with this fixture need the notebooks run before them
 Record = list[dict[str, Any]]
@@ -25,7 +28,11 @@ Record = list[dict[str, Any]]
 
 NOTES = pytest.StashKey[Path]()
 SHARED = "VAELIB_TEST_NOTES"  # where the processes of one run find the notes
-LONGEST_FIRST = ("test_mutations.py", ".ipynb", "test_tasks.py", "test_instructor.py")  # the short ones fill the gaps
+# Of the files; the short ones fill the gaps at the end.
+LONGEST_FIRST = (
+    *("test_mutations.py", ".ipynb", "test_cli.py", "test_instructor.py", "test_grade_attacks.py", "test_faults.py"),
+    *("test_grade_forbidden.py", "test_grade.py", "test_fair.py", "test_tasks.py", "test_exercise_notebooks.py"),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

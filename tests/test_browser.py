@@ -28,6 +28,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 TOKEN = secrets.token_hex(8)
 
 pytestmark = [
+    pytest.mark.long,  # nothing else needs what these need, and the other tests have the same pages without a browser
     pytest.mark.slow,
     pytest.mark.skipif(
         CHROMIUM is None or shutil.which("node") is None or not (BROWSER / "node_modules" / "playwright-core").exists(),

@@ -753,7 +753,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[s
     def start(answer: Answer) -> list[str]:
         asked: list[str] = []
         server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Mirror, answer, asked))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         monkeypatch.setattr(idx, "MIRRORS", (*idx.MIRRORS, f"http://127.0.0.1:{server.server_port}/"))
         return asked

@@ -171,6 +171,7 @@ def test_first_bad_step_is_counted_on_the_device() -> None:
 # ---------------------------------------------------------------------------------------------------------- compiled
 
 
+@pytest.mark.long  # short: that the loss is traced into one graph with the same gradient, in test_objectives
 @pytest.mark.slow
 def test_compiled_gradient_equals_the_eager_one() -> None:
     changes: dict[str, Any] = {"dtype": "float64", "objective": "dreg", "importance_samples": 3}

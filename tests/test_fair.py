@@ -33,7 +33,7 @@ from vaelib.witnesses import (
     NormalPair,
 )
 
-SEEDS = range(20)
+TAKES_LONG = ("million", "terms", "argmin")  # in the name of a true line: two seeds in each form
 HOLDS, BROKEN, INCONCLUSIVE = Verdict.HOLDS, Verdict.BROKEN, Verdict.INCONCLUSIVE
 BOUND = E(q, log_joint) - E(q, log_q)
 
@@ -192,9 +192,10 @@ FALSE = [
 ]
 
 
+@pytest.mark.seeds(20, short=3)
 @pytest.mark.parametrize("derivation", FALSE)
-def test_false_line_is_rejected_on_every_seed(derivation: Derivation) -> None:
-    assert [seed for seed in SEEDS if not rejected(derivation, seed)] == []
+def test_false_line_is_rejected_on_every_seed(derivation: Derivation, seeds: range) -> None:
+    assert [seed for seed in seeds if not rejected(derivation, seed)] == []
 
 
 def test_without_special_witnesses_false_inequalities_hold() -> None:
@@ -252,9 +253,10 @@ POWERLESS = {
 }
 
 
+@pytest.mark.seeds(20, short=3)
 @pytest.mark.parametrize("name", POWERLESS)
-def test_line_that_proves_nothing_is_inconclusive_with_the_reason(name: str) -> None:
-    for seed in SEEDS:
+def test_line_that_proves_nothing_is_inconclusive_with_the_reason(name: str, seeds: range) -> None:
+    for seed in seeds:
         report = POWERLESS[name].check(8, seed)
         if report.verdicts[1] is BROKEN and "off by" in name:
             continue  # found after all, by luck
@@ -550,10 +552,11 @@ TRUE = {
 }
 
 
+@pytest.mark.seeds(20, short=3)
 @pytest.mark.parametrize("name", TRUE)
-def test_true_line_is_never_called_broken(name: str) -> None:
-    seeds = range(3) if any(word in name for word in ("million", "terms", "argmin")) else SEEDS  # these take long
-    assert [seed for seed in seeds if verdict(TRUE[name], seed) is BROKEN] == []
+def test_true_line_is_never_called_broken(name: str, seeds: range) -> None:
+    tried = seeds[:2] if any(word in name for word in TAKES_LONG) else seeds
+    assert [seed for seed in tried if verdict(TRUE[name], seed) is BROKEN] == []
 
 
 def report_of(name: str) -> Report:

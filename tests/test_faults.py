@@ -22,15 +22,18 @@ from vaelib.train import RunError, fit
 
 UNIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 SLOW = pytest.mark.slow
+LONG = pytest.mark.long
 
 
 @pytest.mark.parametrize(
     ("name", "times"),
     [
-        pytest.param("killed at a random moment", 30, marks=[UNIX, SLOW]),
-        pytest.param("killed while saving", 15, marks=[UNIX, SLOW]),
-        pytest.param("the command killed", 5, marks=[UNIX, SLOW]),
-        pytest.param("the command interrupted", 1, marks=[UNIX, SLOW]),
+        pytest.param("killed at a random moment", 5, marks=[UNIX, SLOW]),
+        pytest.param("killed at a random moment", 30, marks=[UNIX, SLOW, LONG]),
+        pytest.param("killed while saving", 3, marks=[UNIX, SLOW]),
+        pytest.param("killed while saving", 15, marks=[UNIX, SLOW, LONG]),
+        pytest.param("the command killed", 5, marks=[UNIX, SLOW, LONG]),  # short: killed in the process of the tests
+        pytest.param("the command interrupted", 1, marks=[UNIX, SLOW, LONG]),  # short: in test_cli
         pytest.param("interrupted or terminated", 3, marks=[UNIX, SLOW]),
         pytest.param("full disk", 4, marks=[UNIX, SLOW]),
         ("checkpoint with a flipped byte", 50),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import make_exercises as exercises
 import pytest
+from forms import some
 from grading import HONEST, handed_in, reply, submission
 
 from vaelib.grade import isolation, pool
@@ -18,13 +19,15 @@ def cells_of(notebook: exercises.nbformat.NotebookNode) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def marks() -> dict[str, Marks]:
-    solved = [handed_in(cells_of(exercises.with_solutions(s)), s.stem, s.name[:2]) for s in SOURCES]
+def marks(request: pytest.FixtureRequest) -> dict[str, Marks]:
+    """Of the sources that the tests of this run ask for, graded side by side."""
+    asked = {item.callspec.params.get("source") for item in request.session.items if hasattr(item, "callspec")}
+    solved = [handed_in(cells_of(exercises.with_solutions(s)), s.stem, s.name[:2]) for s in SOURCES if s in asked]
     return {mark.student: mark for mark in grade_all(solved, 5, Limits())}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+@pytest.mark.parametrize("source", some(SOURCES, every=4), ids=lambda source: source.stem)
 def test_solutions_are_right_and_look_honest(source: exercises.Path, marks: dict[str, Marks]) -> None:
     mark = marks[source.stem]
     assert {id: feedback.state for id, feedback in mark.feedback.items() if not feedback.right} == {}

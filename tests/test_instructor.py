@@ -41,17 +41,25 @@ def hand_in(course: Path, name: str) -> None:
         shutil.copy(course / folder / name / f"{name}.ipynb", target)
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make instructor` writes; for reading."""
+    folder = tmp_path_factory.mktemp("written")
+    instructor.main(folder)
+    return folder / instructor.FOLDER
+
+
 @pytest.fixture
-def course(tmp_path: Path) -> Path:
-    instructor.main(tmp_path)
-    return tmp_path / instructor.FOLDER
+def course(written: Path, tmp_path: Path) -> Path:
+    """A copy of it to work in."""
+    return Path(shutil.copytree(written, tmp_path / instructor.FOLDER))
 
 
-def test_there_is_one_notebook_with_solutions_for_each_set(course: Path) -> None:
-    found = {path.relative_to(course).as_posix() for path in course.rglob("*.ipynb")}
+def test_there_is_one_notebook_with_solutions_for_each_set(written: Path) -> None:
+    found = {path.relative_to(written).as_posix() for path in written.rglob("*.ipynb")}
     assert found == {f"source/{name}/{name}.ipynb" for name in SETS} and len(SETS) == 14
     for name in SETS:
-        assert "### BEGIN SOLUTION" in (course / "source" / name / f"{name}.ipynb").read_text(encoding="utf-8")
+        assert "### BEGIN SOLUTION" in (written / "source" / name / f"{name}.ipynb").read_text(encoding="utf-8")
 
 
 def test_edited_notebook_of_the_instructor_is_kept(course: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,8 +71,8 @@ def test_edited_notebook_of_the_instructor_is_kept(course: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_nbgrader_accepts_the_metadata_of_every_cell(course: Path, name: str) -> None:
-    reads((course / "source" / name / f"{name}.ipynb").read_text(encoding="utf-8"), as_version=4)
+def test_nbgrader_accepts_the_metadata_of_every_cell(written: Path, name: str) -> None:
+    reads((written / "source" / name / f"{name}.ipynb").read_text(encoding="utf-8"), as_version=4)
     students = (make_exercises.ROOT / "exercises" / f"{name}.ipynb").read_text(encoding="utf-8")
     reads(students, as_version=4)
     with pytest.raises(ValidationError):  # what was wrong once: a dot in an id
@@ -72,6 +80,7 @@ def test_nbgrader_accepts_the_metadata_of_every_cell(course: Path, name: str) ->
 
 
 @by_pip
+@pytest.mark.long  # short: the same steps without the commands, in the next test
 @pytest.mark.slow
 def test_commands_shown_run_without_an_activated_environment(course: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What `make instructor` tells people to type, typed; the shell's own PATH has nothing of the environment."""
@@ -94,8 +103,11 @@ def test_commands_shown_run_without_an_activated_environment(course: Path, capsy
 
 @by_pip
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "names", [SETS[2:3], pytest.param([*SETS[:2], *SETS[3:]], marks=pytest.mark.long)], ids=["one set", "the others"]
+)
 def test_nbgrader_gives_full_points_for_solutions_and_none_for_what_was_given_out(
-    course: Path, monkeypatch: pytest.MonkeyPatch
+    names: list[str], course: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", os.pathsep.join([str(SCRIPTS), os.environ["PATH"]]))
     settings = Config()
@@ -105,7 +117,7 @@ def test_nbgrader_gives_full_points_for_solutions_and_none_for_what_was_given_ou
     settings.CourseDirectory.root = str(course)
     settings.CourseDirectory.db_url = f"sqlite:///{course / 'gradebook.db'}"
     api = NbGraderAPI(CourseDirectory(config=settings), config=settings)
-    for name in SETS:
+    for name in names:
         assert api.generate_assignment(name)["success"], name
         hand_in(course, name)
         for student, points in (("all", possible(name)), ("nothing", 0)):

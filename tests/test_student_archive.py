@@ -14,6 +14,7 @@ import beginner
 import nbformat
 import pytest
 import student
+from forms import some
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = [
@@ -158,8 +159,9 @@ def test_installation_by_hand_works_and_make_does_not_repeat_it(unpacked: Path) 
 
 
 @pytest.mark.slow
-def test_colab_cell_installs_from_a_folder_and_from_the_zip_and_may_run_twice(
-    unpacked: Path, readme: str, tmp_path: Path
+@pytest.mark.parametrize("given", some(["student.zip", "vaelib"], every=2))
+def test_colab_cell_installs_from_a_folder_or_from_the_zip_and_may_run_twice(
+    given: str, unpacked: Path, readme: str, tmp_path: Path
 ) -> None:
     """The cell, in IPython as on Colab, with a stand-in for Drive and the packages of this environment."""
     (cell,) = re.findall(r"```python\n(.*?google\.colab.*?)```", readme, re.DOTALL)
@@ -175,15 +177,14 @@ def test_colab_cell_installs_from_a_folder_and_from_the_zip_and_may_run_twice(
         "shell.run_cell('import vaelib, sympy; print(\"here:\", vaelib.__file__)').raise_error()\n",
         encoding="utf-8",
     )
-    for given in ("student.zip", "vaelib"):
-        drive.mkdir(parents=True, exist_ok=True)
-        (drive / given).symlink_to(unpacked.parent / given)
-        python = beginner.create_venv(tmp_path / f"venv for {given}")
-        env = beginner.environment() | {"PYTHONPATH": str(tmp_path), "IPYTHONDIR": str(tmp_path / "ipython")}
-        for _ in range(2):
-            done = subprocess.run([python, script], env=env, cwd=tmp_path, capture_output=True, text=True)
-            assert done.returncode == 0, done.stdout + done.stderr
-            assert f"here: {python.parent.parent}" in done.stdout, done.stdout  # installed, not found by chance
-        (drive / given).unlink()
+    drive.mkdir(parents=True)
+    (drive / given).symlink_to(unpacked.parent / given)
+    python = beginner.create_venv(tmp_path / "venv with a space")
+    env = beginner.environment() | {"PYTHONPATH": str(tmp_path), "IPYTHONDIR": str(tmp_path / "ipython")}
+    for _ in range(2):
+        done = subprocess.run([python, script], env=env, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"here: {python.parent.parent}" in done.stdout, done.stdout  # installed, not found by chance
+    (drive / given).unlink()
     empty = subprocess.run([python, script], env=env, cwd=tmp_path, capture_output=True, text=True)
     assert empty.returncode != 0 and "Upload the folder vaelib, or student.zip" in empty.stdout + empty.stderr

@@ -50,7 +50,7 @@ def test_stub_is_not_attempted(each: Task) -> None:
         assert judge(each, Answer(blank)).state == NOT_ATTEMPTED
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.seeds(20, short=2)
 @pytest.mark.parametrize("each", [t for t in TASKS if isinstance(t, Compute)], ids=lambda each: each.id)
 def test_truth_is_right_on_every_seed(each: Compute, seed: int) -> None:
     feedback = judge(each, Answer(as_answer(each, each.truth)), seed)
@@ -67,10 +67,10 @@ def tried(each: Task, mistake: Mistake) -> Callable[[int], Any]:
     return lambda seed: judge(each, Answer([each.start, (each.relation, mistake.value)]), seed)
 
 
+@pytest.mark.seeds(20, short=2)
 @by_mistake
-def test_mistake_is_rejected_in_its_own_words_on_twenty_seeds(each: Task, mistake: Mistake) -> None:
-    seeds = range(20) if not isinstance(each, Sample) else range(3)
-    for seed in seeds:
+def test_mistake_is_rejected_in_its_own_words_on_every_seed(each: Task, mistake: Mistake, seeds: range) -> None:
+    for seed in seeds if not isinstance(each, Sample) else seeds[:3]:  # a sample takes longer
         feedback = tried(each, mistake)(seed)
         assert feedback.state == NOT_YET, str(feedback)
         assert feedback.mistake == mistake.name and mistake.says in feedback.lines, str(feedback)
