@@ -33,6 +33,11 @@ def _as_stated(line: Line, value: Value) -> Value:
     return replace(value, resolution=resolution, infinite=line.infinite)
 
 
+def _latest_last(clauses: Iterable[Any]) -> tuple[Any, ...]:
+    """Each clause once, where it was said last: a name that is defined twice has its latest meaning."""
+    return tuple(reversed(dict.fromkeys(reversed(tuple(clauses)))))
+
+
 @dataclass(frozen=True)
 class SlipResult:
     """Whether a slip was rejected, on how many of the witnesses tried; `error` if it raised instead."""
@@ -74,9 +79,9 @@ class Derivation(Board):
 
     def __post_init__(self) -> None:
         said = [said_by(line.formula) for line in self.lines]  # what a line says of its names holds below it, too
-        above = [tuple(dict.fromkeys(chain.from_iterable(said[i::-1]))) for i in range(len(said))]  # the last one first
+        above = [_latest_last(chain.from_iterable(said[: i + 1])) for i in range(len(said))]
         lines = tuple(
-            replace(line, formula=for_line(line.formula, i, above[i]), gap=for_line(line.gap, i, above[i]))
+            replace(line, formula=for_line(line.formula, i, above[i]), gap=for_line(line.gap, i, above[max(i - 1, 0)]))
             for i, line in enumerate(self.lines)
         )
         object.__setattr__(self, "lines", lines)

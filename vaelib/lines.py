@@ -136,7 +136,8 @@ def call(source: Any, *args: Any) -> Any:
 def measured(source: Any, witness: Any, copies: Sequence[Any], *args: float) -> Value:
     """A source on a witness; on copies, where its own error is not asked, a formula need not compute it."""
     bare = getattr(source, "bare_value", None)
-    return measure(lambda w: call(source, w, *args), witness, copies, bare, hasty=True)
+    short = None if bare is None else lambda w: bare(w, *args)
+    return measure(lambda w: call(source, w, *args), witness, copies, short, hasty=True)
 
 
 def for_line(formula: Any, index: int, said: tuple[Any, ...] = ()) -> Any:

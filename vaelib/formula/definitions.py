@@ -79,7 +79,7 @@ def _each(node: Node, f: Callable[[Node], Node]) -> Node:
 def _applied(call: Call, name: Call, meaning: Node) -> Node:
     """a(u, v) where a(z, z') = ... was said: its arguments are put in for z and z', all at once."""
     shape = [(len(side.targets), len(side.givens), len(side.parameters)) for side in (call, name)]
-    says, asked = (tuple(child for child in side.children() if child is not side.name) for side in (name, call))
+    says, asked = ((*side.targets, *side.givens, *side.parameters) for side in (name, call))
     if shape[0] != shape[1] or not all(isinstance(argument, Name) for argument in says):
         return call
     table = {old: new for old, new in zip(says, asked, strict=True) if old != new}

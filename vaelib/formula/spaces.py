@@ -134,11 +134,11 @@ class HalfLine:
     exact = False
 
     def nodes(self, rule: Rule, depth: int) -> tuple[Typed, Array]:
-        unit, weights = rule.unit()
+        unit, log_weights = rule.unit()
         reach = 5.0 * (1 + (rule.wide - 1) / 6)  # so the range of log y widens as other ranges do
         t = (reach * (2 * unit - 1)).reshape((*[1] * depth, -1))
         log_y = np.pi / 2 * np.sinh(t)
-        return Typed(np.exp(log_y)), np.log(2 * reach * weights * np.pi / 2 * np.cosh(t)) + log_y
+        return Typed(np.exp(log_y)), log_weights + np.log(np.pi * reach * np.cosh(t)) + log_y
 
 
 UNLIKE = 3.0  # scales that differ by more than this need pieces of their own

@@ -258,13 +258,13 @@ class ByRule:
         """The value on a witness; of a limit at a step, where `witness.at(step)` says what the names mean."""
         return self.whole.value(witness if step is None else witness.at(step), self.rule)
 
-    def bare_value(self, witness: Any) -> Any:
+    def bare_value(self, witness: Any, step: float | None = None) -> Any:
         """The value without its error, in a third of the time."""
-        return Node.engine(self.whole, witness, self.rule, bare=True)
+        return Node.engine(self.whole, witness if step is None else witness.at(step), self.rule, bare=True)
 
     def for_line(self, index: int, said: tuple[Node, ...] = ()) -> ByRule:
         """In a chain of which a line was replaced, what the old line said of the names is still known."""
-        return self.formula.for_line(index, (*said, *(clause for clause in self.also if clause not in said)))
+        return self.formula.for_line(index, (*(clause for clause in self.also if clause not in said), *said))
 
 
 # ------------------------------------------------------------------------------------------------------- arithmetic

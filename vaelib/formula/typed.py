@@ -58,7 +58,7 @@ class Typed:
             return self
         shape = self.data.shape
         lifted = self.data.reshape((*shape[: self.depth], *[1] * missing, *shape[self.depth :]))
-        return Typed(lifted, self.rank, self.row, self.identity)
+        return Typed(lifted, self.rank, self.row, self.identity, self.first)
 
 
 def constant(value: Any) -> Typed:

@@ -336,6 +336,10 @@ class NearPosterior:
     def g(self) -> Array:
         return self.direction - self.posterior @ self.direction
 
+    def scope(self) -> Scope:
+        """Where the limit is: q is the posterior."""
+        return self.at(0.0)
+
     def at(self, step: float) -> Scope:
         """p(x, z), the direction g, and q at this step."""
         q = Categorical(np.log(self.posterior * (1 + step * self.g)))
