@@ -154,6 +154,37 @@ DECODERS = [
     ("ledger.i_gaps", r'of_the_scale = tex(r"\tfrac12 \sum_j', r'of_the_scale = tex(r"\sum_j', "I1"),
     ("ledger.l_linear", r'tex(r"\frac{\lambda_j - c}{c^2}")', r'tex(r"\frac{\lambda_j + c}{c^2}")', "L5"),
 ]
+READER_AND_TREE = [  # what is read and how it is computed: the formulas themselves are right
+    ("formula.reader", 'if sign and sign.text == "-" else term)', 'if sign and sign.text == "*" else term)', "E4"),
+    ("formula.reader", "above = factors[0] if len(factors) == 1 else Product(tuple(factors), tuple(spaces))",
+     "above = factors[-1]", "H1 L5 J3"),
+    ("formula.reader", "return Quotient(self.argument(), self.argument(), token.text[1:]",
+     "return Quotient(*(self.argument(), self.argument())[::-1], token.text[1:]", "E2 E4"),
+    ("formula.reader", "parts[part].append(self.relation())", "parts[min(part, 1)].append(self.relation())", "E4 L3 G6"),
+    ("formula.tree", "return Sum((*_terms(self), -node(other)))", "return Sum((*_terms(self), node(other)))", "E1"),
+    ("formula.typed", "return _with(a, -a.data)", "return _with(a, a.data)", "E1"),
+    ("formula.typed", "return _with(a, np.add(a.data, b.data))", "return _with(a, np.maximum(a.data, b.data))", "E4"),
+    ("formula.typed", "(np.broadcast_to(p, batch).astype(int) - a.first for p in positions)",
+     "(np.broadcast_to(p, batch).astype(int) - 2 * a.first for p in positions)", "E2 L3"),
+    ("formula.run", "return number(np.sum(inside.data**2, axis=-1))", "return number(np.sum(np.abs(inside.data), axis=-1))", "F8 G6"),
+    ("formula.typed", "return Typed(np.trace(a.data, axis1=-2, axis2=-1))", "return Typed(np.sum(a.data, axis=(-2, -1)))", "E4"),
+    ("formula.typed", "return _with(a, np.swapaxes(a.data, -1, -2))", "return a", "A7 L3"),
+    ("formula.typed", "return _with(a, np.linalg.matrix_power(a.data, int(n)))", "return _with(a, a.data ** int(n))", "E4 A7"),
+    ("formula.sums", "np.subtract(self.law_log(first, inside), self.law_log(second, inside))",
+     "np.subtract(self.law_log(second, inside), self.law_log(first, inside))", "C4 K1"),
+    ("formula.sums", "result = number(-self.law_log(second, steps[-1][0]))", "result = number(self.law_log(second, steps[-1][0]))", "C17 K1"),
+    ("formula.sums", "return np.arange(1, known + 1)", "return np.arange(1, known)", "E2 J1"),
+    ("formula.sums", "gap = typed.add(self.value(node.body, steps[-1][0]), typed.negative(mean))",
+     "gap = self.value(node.body, steps[-1][0])", "J3 H7"),
+    ("formula.logs", "return Log(-np.logaddexp(0.0, -self.scalar(node.body, env)))", "return Log(-np.logaddexp(0.0, self.scalar(node.body, env)))", "F11"),
+    ("formula.logs", "total = weights + log", "total = log", "B1 A1 B5"),
+    ("formula.logs", "return _add([self.log(term, env) for term in node.terms])", "return _add([self.log(term, env) for term in node.terms[:1]])", "K10 F20 D8 C17"),
+    ("formula.worlds", "result = result - self._marginal(givens)", "result = result + self._marginal(givens)", "A1 A2"),
+    ("formula.worlds", "rest = s[np.ix_(t, t)] - slope @ s[np.ix_(g, t)]", "rest = s[np.ix_(t, t)]", "A5 E11 M2"),
+    ("formula.slopes", "term = typed.multiply(typed.number(weight / step**order), f(moved))",
+     "term = typed.multiply(typed.number(weight / step), f(moved))", "H5 L8"),
+    ("formula.definitions", "return wrapped(substitute(meaning, name.sub, node.sub))", "return wrapped(meaning)", "J3 J1 G6"),
+]
 # fmt: on
 MUTATIONS = [
     *FORMULAS,
@@ -167,6 +198,7 @@ MUTATIONS = [
     *EXPECTATION_MAXIMIZATION,
     *GEOMETRY,
     *RATE_AND_MISSING,
+    *READER_AND_TREE,
 ]
 
 

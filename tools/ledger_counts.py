@@ -13,13 +13,14 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from vaelib.derivation import Derivation, Line
 from vaelib.formula import tex
+from vaelib.formula.arithmetic import Computed
 from vaelib.formula.tree import ByRule
 from vaelib.ledger import LEDGER
 from vaelib.terms import Term
@@ -44,7 +45,7 @@ def kind(line: Line) -> str:
     """formula, term, or why it is none: samples, limit, package, algorithm."""
     if line.samples is not None:
         return "samples"
-    if line.value is None and isinstance(line.formula, ByRule):
+    if line.value is None and isinstance(line.formula, ByRule | Computed):
         return FORMULA
     if line.value is None and isinstance(line.formula, Term):
         return TERM
@@ -71,15 +72,16 @@ def entries(derivations: Iterable[Derivation]) -> Iterator[Entry]:
 def misread(entry: Entry, witnesses: Iterable[Any]) -> str:
     """How the LaTeX of a formula, read again, differs from the formula; empty if it does not."""
     formula = entry.line.formula
-    if not isinstance(formula, ByRule):
+    if not isinstance(formula, ByRule | Computed):
         return ""
-    again = tex(formula.latex)
+    again = tex(formula.formula.latex)
     if again == formula.formula:
         return ""
     for witness in witnesses:
         with np.errstate(all="ignore"):
-            ours = _value(formula.value(witness))
-            theirs = _value(ByRule(again, formula.rule, formula.also).value(witness))
+            step = () if entry.line.step is None else (entry.line.step,)
+            ours = _value(formula.value(witness, *step))
+            theirs = _value(replace(formula, formula=again).value(witness, *step))
         if not np.allclose(ours, theirs, rtol=1e-9, atol=1e-12, equal_nan=True):
             return f"{formula.latex} is read as {again!r}: {theirs} for {ours}"
     return ""

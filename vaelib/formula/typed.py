@@ -89,7 +89,7 @@ def same_depth(*values: Typed) -> list[Typed]:
 
 def _with(a: Typed, data: Array) -> Typed:
     """Other numbers of the same kind."""
-    return Typed(data, a.rank, a.row, a.identity)
+    return Typed(data, a.rank, a.row, a.identity, a.first)
 
 
 def add(a: Typed, b: Typed) -> Typed:
