@@ -52,7 +52,7 @@ QUADRATURE = [
     ("quadrature", "np.tile(half_width * w, panels)", "np.tile(half_width * w[::-1] * 1.001, panels)", "F1"),
     ("quadrature", "return _frozen(nodes, weights / weights.sum())", "return _frozen(nodes, weights)", "H7"),
     ("quadrature", "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril.T))",
-     "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril))", "M1"),
+     "return _weighted(grid_weights, _values(f, loc + grid @ scale_tril))", "I4"),
     ("quadrature", "return Estimate(values.sum(axis=0)", "return Estimate(values.mean(axis=0)", "F3"),
     ("quadrature", "error = np.where(fine == coarse, 0.0, np.abs(fine - coarse))", "error = 1e-3 + 0 * np.abs(fine - coarse)", "F1"),
 ]
