@@ -69,6 +69,42 @@ MATPLOTLIB = frozenset({"diagrams", "plots"})  # and floor 7, inside functions
 TOP_FLOOR = 7
 
 
+FLOOR_NAMES = {
+    0: "what every computation rests on",
+    1: "numbers that carry their error, distributions, lines",
+    2: "formulas, derivations, exact models",
+    3: "the words of the course",
+    4: "the ledger, pictures, the check of one's own derivation",
+    5: "exercises; the model and its data",
+    6: "training and evaluation",
+    7: "commands, grading",
+}
+
+
+def first_sentence(module: str) -> str:
+    """How a module's docstring begins."""
+    path = ROOT / PACKAGE / f"{module}.py"
+    path = path if path.exists() else ROOT / PACKAGE / module / "__init__.py"
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return re.split(r"(?<=[.:;!?])\s", " ".join(doc.split()))[0].rstrip(".:;")
+
+
+def floors() -> str:
+    """The modules by floor, one line each, as they stand in the docstring of the package."""
+    lines: list[str] = []
+    for floor, name in FLOOR_NAMES.items():
+        lines += ["", f"{floor}. {name}"]
+        modules = [module for level, row in FLOORS if level == floor for module in sorted(row)]
+        lines += [f"    {module:14} {first_sentence(module)}" for module in modules]
+    return "\n".join(lines).strip("\n")
+
+
+def test_the_docstring_of_the_package_names_every_module_by_floor() -> None:
+    """`python tests/test_architecture.py` prints what it should say."""
+    doc = ast.get_docstring(ast.parse((ROOT / PACKAGE / "__init__.py").read_text(encoding="utf-8")))
+    assert doc is not None and floors() in doc
+
+
 def entry(name: str) -> str:
     """The name by which FLOORS knows a module: vaelib.ledger.bound -> ledger; the package itself -> ''."""
     return name.split(".")[1] if "." in name else ""
@@ -354,3 +390,7 @@ def test_ordinary_passage_is_not_called_private(text: str) -> None:
 def test_no_placeholder_is_left_in_the_pages() -> None:
     for page in ("README.md", "CONTRIBUTING.md"):
         assert not re.findall(r"@[A-Z]+@|FILL IN|TODO", (ROOT / page).read_text(encoding="utf-8")), page
+
+
+if __name__ == "__main__":
+    print(floors())

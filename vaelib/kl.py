@@ -1,4 +1,4 @@
-"""Closed forms of KL(q || p), in nats, as functions of the parameters (numbers, lists, NumPy or torch arrays).
+"""Closed forms of KL(q || p), in nats, as functions of the parameters. These are numbers, lists, NumPy or torch arrays.
 
 Each is arranged so that it keeps its digits as q nears p, where the textbook form is a small difference of large
 numbers: as a sum of terms that are >= 0, or, for Gaussians in single precision, by taking the difference in double.
