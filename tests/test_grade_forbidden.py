@@ -203,6 +203,23 @@ BY_OTHER_NAMES = {
     "def kl_normal(*a):\n    return model.kl(model.encode(torch.zeros(1, 4)))",
 }
 
+BY_A_FORMULA = r"""from vaelib import Normal
+from vaelib.formula import Scope, tex
+from vaelib.formula.worlds import Law
+def kl_normal(a, b, c, d):
+    scope = Scope(worlds={"q": Law("z", Normal(a, b)), "p": Law("z", Normal(c, d))})
+    return float(tex(r"\mathrm{KL}(q \,\Vert\, p)").value(scope).value)
+"""
+
+
+def test_formula_has_no_value_where_something_is_forbidden() -> None:
+    """Otherwise tex("KL(q || p)").value(...) would be the package's own divergence under another name."""
+    with submission([IMPORTS, BY_A_FORMULA, CHECK_1], ("kl",)) as running:
+        feedback = judge(task("04.1"), Asked(running, task("04.1")), 3)
+    assert feedback.state == NOT_YET, str(feedback)
+    with submission([IMPORTS, BY_A_FORMULA, CHECK_1]) as running:
+        assert judge(task("04.1"), Asked(running, task("04.1")), 3).right
+
 
 @pytest.mark.parametrize("way", some(BY_OTHER_NAMES, every=2))
 def test_forbidden_function_is_refused_in_words(way: str) -> None:

@@ -41,7 +41,6 @@ from vaelib.formula.words import (
     where,
 )
 
-Node.engine = staticmethod(evaluate)
 Node.hearing = staticmethod(among)
 
 __all__ = [
@@ -62,6 +61,7 @@ __all__ = [
     "absolute",
     "chi2",
     "det",
+    "evaluate",
     "exp",
     "for_all",
     "function",

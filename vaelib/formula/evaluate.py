@@ -244,3 +244,6 @@ def _indices(key: str) -> frozenset[str]:
     name = tex(key)
     below = name.sub.mentioned if isinstance(name, Name) and name.sub is not None else frozenset()
     return frozenset({key}) | below
+
+
+Node.engine = staticmethod(evaluate)

@@ -18,6 +18,7 @@ from vaelib import forbidden
 PACKAGE = Path(__file__).resolve().parents[1]
 NAME = PACKAGE.name
 KNOWS_ANSWERS = ("tasks/", "judge.py", "exercise.py")
+NOT_NEEDED = ("check/", "nearest/")  # what reads people's documents
 OF_GRADING = ("__init__", "audit", "cells", "limits", "removal", "stand_in", "wire", "worker")  # the rest stays outside
 STAND_IN = b'"""What is checked is noted."""\n\nfrom vaelib.grade.stand_in import Text, case, check, hint, progress\n'
 
@@ -70,7 +71,7 @@ def write(files: dict[str, File], folder: Path) -> None:
 def _belongs(name: str) -> bool:
     if name.startswith("grade/"):
         return Path(name).stem in OF_GRADING
-    return not name.startswith(KNOWS_ANSWERS)
+    return not name.startswith((*KNOWS_ANSWERS, *NOT_NEEDED))
 
 
 def _compiled(path: Path) -> dict[str, File]:
