@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from vaelib.check.chains import Chain, Line
-from vaelib.check.defining import Defining
 from vaelib.check.latex import CannotRead
 from vaelib.check.options import Options
+from vaelib.check.repairing import Repairing
 from vaelib.check.terms import BEST_PLACES
 from vaelib.check.values import letters_in
 from vaelib.check.verdicts import Judged, Unfit, composed_with, sentence
@@ -21,7 +21,7 @@ from vaelib.derivation import IllTyped
 from vaelib.formula import Unreadable
 
 
-class Judge(Defining):
+class Judge(Repairing):
     """The lines of a document, one after the other."""
 
     def chain(self, chain: Chain) -> list[Judged]:
@@ -31,6 +31,8 @@ class Judge(Defining):
         for i, line in enumerate(chain.lines):
             try:
                 result = self._about_something(self.line(line, good, chain.lines, i))
+                if result.verdict == "does not follow":
+                    result = self.repaired(result, chain.lines)
             except Exception as error:  # no document may end a run
                 says = f"The checker itself failed at this line ({type(error).__name__}), which is its own fault."
                 result = Judged(line, "cannot be read", says)
@@ -40,6 +42,8 @@ class Judge(Defining):
             good = [(above, composed_with(relation, line.relation or "=")) for above, relation in good]
             if result.verdict == "does not follow":
                 self.wrong.add(id(line))
+            elif result.verdict in ("start", "definition", "follows"):
+                self.sound.append(line)
             if result.verdict != "cannot be read":
                 good.append((line, "="))
         return done
