@@ -189,7 +189,10 @@ class Comparing(Bench):
             raise Unfit(
                 f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold."
             )
-        return Judged(below, "does not follow", f"{symbol_of(relation)} does not hold: see the values.", values=pair)
+        says = f"{symbol_of(relation)} does not hold: see the values."
+        if arg & BEST_PLACES:
+            says, pair = f"{symbol_of(relation)} does not hold: the two are largest or least in different places.", None
+        return Judged(below, "does not follow", says, values=pair)
 
     def _sampled(self, line: Line, sides: Sequence[Side], options: Options) -> Judged | None:
         """An approximation by one sample: its mean is what it approximates; a term of the wrong sign is seen."""

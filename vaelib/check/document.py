@@ -22,11 +22,13 @@ class Checked:
     Args:
         name: of the file; "-" for standard input.
         reading: who is who, in one line.
+        document: what was read.
     """
 
     name: str
     reading: str
     lines: tuple[Judged, ...]
+    document: Document
 
     @property
     def total(self) -> int:
@@ -62,7 +64,8 @@ def check_text(text: str, kind: str = "", lets: Iterable[str] = ()) -> Checked:
 
 def checked(read: Document, lets: Iterable[str] = ()) -> Checked:
     judge, found = prepared(read, lets)
-    return Checked(read.name, judge.roles.spoken(), tuple(judged for chain in found for judged in judge.chain(chain)))
+    lines = tuple(judged for chain in found for judged in judge.chain(chain))
+    return Checked(read.name, judge.roles.spoken(), lines, read)
 
 
 def prepared(read: Document, lets: Iterable[str] = ()) -> tuple[Judge, list[Chain]]:

@@ -6,6 +6,7 @@ A line that does not follow is compared with the good lines above it, too, and t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -31,11 +32,12 @@ class Judge(Repairing):
         for i, line in enumerate(chain.lines):
             try:
                 result = self._about_something(self.line(line, good, chain.lines, i))
-                if result.verdict == "does not follow":
-                    result = self.repaired(result, chain.lines)
             except Exception as error:  # no document may end a run
                 says = f"The checker itself failed at this line ({type(error).__name__}), which is its own fault."
                 result = Judged(line, "cannot be read", says)
+            if result.verdict == "does not follow":
+                with suppress(Exception):  # then nothing is said, but the verdict stays
+                    result = self.repaired(result, chain.lines)
             done.append(result)
             for name, body in line.named:
                 self.define(name, body)

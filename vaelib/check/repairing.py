@@ -26,6 +26,7 @@ from vaelib.check.worlds import settings
 from vaelib.check.written import in_letters, typed
 from vaelib.derivation import IllTyped
 from vaelib.formula import Node, Unreadable
+from vaelib.formula.binders import WRITTEN
 from vaelib.nearest import sifted
 from vaelib.nearest.search import WEAK, Repairs
 from vaelib.quadrature import DoesNotConverge
@@ -33,7 +34,6 @@ from vaelib.quadrature import DoesNotConverge
 SECONDS = 2.0  # for one line
 FURTHER = 10  # settings on which a change must hold in the end
 TURNED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}
-SYMBOLS = {"<=": r"\le", ">=": r"\ge", "approx": r"\approx", "!=": r"\ne", "proportional": r"\propto"}
 NO_VALUE = (CannotRead, Unreadable, IllTyped, Unfit, DoesNotConverge, ArithmeticError)
 
 
@@ -101,7 +101,7 @@ class Repairing(Defining):
             relation = TURNED.get(result.relation, result.relation)
         else:
             line, other, side, relation = result.line, above, below, result.relation
-        sign = SYMBOLS.get(line.relation, line.relation)
+        sign = WRITTEN.get(line.relation, line.relation)
         for at in range(len(side)):
             yield Wrong(relation, sign, other, side, options, at, turned)
 
@@ -156,7 +156,7 @@ class Repairing(Defining):
         for other in [TURNED[wrong.relation]] if wrong.relation in TURNED else [">=", "<="]:
             if wrong.relation != "=" or self._is_met(wrong, wrong.side):
                 if self._holds(wrong, other, wrong.side, FURTHER):
-                    return SYMBOLS.get(other, other)
+                    return WRITTEN.get(other, other)
         return ""
 
     def _edits(self, wrong: Wrong, lines: Sequence[Line], until: float) -> Repairs:

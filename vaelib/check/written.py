@@ -61,6 +61,8 @@ def _renamed(node: Node, written: Mapping[str, str]) -> Node:
     changes: dict[str, Any] = {}
     for f in fields(node):
         part = getattr(node, f.name)
+        if f.name == "where":
+            continue
         if isinstance(part, tuple):
             changes[f.name] = tuple(_renamed(item, written) if isinstance(item, Node) else item for item in part)
         elif isinstance(part, Node):

@@ -149,6 +149,8 @@ def _swapped(node: Node, a: Node, b: Node) -> Node:
     changes: dict[str, Any] = {}
     for f in fields(node):
         part = getattr(node, f.name)
+        if f.name == "where":
+            continue
         if isinstance(part, tuple):
             changes[f.name] = tuple(_swapped(item, a, b) if isinstance(item, Node) else item for item in part)
         elif isinstance(part, Node):
