@@ -30,9 +30,8 @@ MARKS = {  # a sign and a word, so that no colour has to be seen
     "definition": ("≔", "definition"),
     "start": ("", ""),
 }
-UNSEEN = dict.fromkeys(
-    (*range(9), 11, 12, *range(14, 32), *range(127, 160), *range(0x202A, 0x202F)), "�"
-)  # control signs
+CONTROLS = (*range(9), 11, 12, *range(14, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+UNSEEN = dict.fromkeys(CONTROLS, "�")
 SPELLED = set(RELATIONS) - {r"\in"}  # relations, as they are typed
 _INLINE = re.compile(r"\$\$(?P<a>[^$\n]+)\$\$|(?<![\\$])\$(?P<b>[^$\n]+)\$|\\\((?P<c>.+?)\\\)")
 _ONLY_MARKS = re.compile(
@@ -56,9 +55,8 @@ def page(documents: Iterable[Checked]) -> str:
     documents = list(documents)
     title = "Derivations, checked" if len(documents) != 1 else f"{Path(documents[0].name).name}, checked"
     style = resources.files("vaelib.check").joinpath("page.css").read_text(encoding="utf-8")
-    body = "\n".join(
-        _Shown(checked, number, len(documents) > 1).html() for number, checked in enumerate(documents)
-    ).translate(UNSEEN)
+    shown = (_Shown(checked, number, len(documents) > 1) for number, checked in enumerate(documents))
+    body = "\n".join(each.html() for each in shown).translate(UNSEEN)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -239,7 +237,7 @@ def split(latex: str) -> list[str]:
 def _front_matter(rows: Sequence[str]) -> range:
     """The rows of a head in YAML, which is no part of what is read."""
     if rows[0].strip() != "---":
-        return range(0).translate(UNSEEN)
+        return range(0)
     return range(next((i + 1 for i, row in enumerate(rows) if i and row.strip() == "---"), 0))
 
 
