@@ -38,6 +38,7 @@ FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (3, frozenset({"em", "gradients", "terms"})),
     (4, frozenset({"diagrams", "ledger", "plots"})),
     (4, frozenset({"check", "verify"})),
+    (4, frozenset({"magic"})),
     (5, frozenset({"contained", "forbidden", "notes", "values"})),
     (5, frozenset({"reply", "task"})),
     (5, frozenset({"feedback", "tasks"})),

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from vaelib.check import check_text
 from vaelib.check.mathml import as_mathml
-from vaelib.check.page import page, split, write
+from vaelib.check.page import page, write
 from vaelib.cli import app
 
 TEXT = r"""# Notes
@@ -137,10 +137,6 @@ def test_letters_in_script_and_bold_are_letters() -> None:
     assert (
         "ℒ" in as_mathml(r"\mathcal{L}") and "𝐱" in as_mathml(r"\mathbf{x}") and "𝝁" in as_mathml(r"\boldsymbol{\mu}")
     )
-
-
-def test_a_row_is_cut_in_front_of_its_relations() -> None:
-    assert split(r"p(x) = \sum_{z=1}^2 p(x, z) \le f(a = b)") == ["p(x) ", r"= \sum_{z=1}^2 p(x, z) ", r"\le f(a = b)"]
 
 
 def test_a_page_of_several_documents_names_them(tmp_path: Path) -> None:

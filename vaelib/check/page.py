@@ -13,26 +13,17 @@ from pathlib import Path
 
 from vaelib.check.document import Checked
 from vaelib.check.documents import Block, cells
-from vaelib.check.latex import Macro, macros_of, signs
+from vaelib.check.latex import Macro, macros_of
 from vaelib.check.mathml import as_mathml
-from vaelib.check.report import coverage, named
+from vaelib.check.report import MARKED, coverage, named
 from vaelib.check.spellings import HOUSE
 from vaelib.check.verdicts import Judged
 from vaelib.check.written import typed
-from vaelib.formula.binders import RELATIONS, WRITTEN
+from vaelib.formula.binders import WRITTEN
+from vaelib.formula.rows import split
 
-MARKS = {  # a sign and a word, so that no colour has to be seen
-    "follows": ("✓", "follows"),
-    "does not follow": ("✗", "does not follow"),
-    "cannot be read": ("?", "not read"),
-    "no meaning": ("–", "no meaning here"),
-    "sloppy": ("≈", "follows, sloppily"),
-    "definition": ("≔", "definition"),
-    "start": ("", ""),
-}
 CONTROLS = (*range(9), 11, 12, *range(14, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 UNSEEN = dict.fromkeys(CONTROLS, "�")
-SPELLED = set(RELATIONS) - {r"\in"}  # relations, as they are typed
 _INLINE = re.compile(r"\$\$(?P<a>[^$\n]+)\$\$|(?<![\\$])\$(?P<b>[^$\n]+)\$|\\\((?P<c>.+?)\\\)")
 _ONLY_MARKS = re.compile(
     r"[\s>]*(?:\$\$|\\\\?[\[\]]|\\(?:begin|end)\{[a-zA-Z*]+\}(?:\{[^}]*\})?|```\w*|\{%[^%]*%\})?[\s.,;]*"
@@ -79,7 +70,7 @@ def _legend() -> str:
 
 
 def _mark(verdict: str) -> str:
-    sign, word = MARKS[verdict]
+    sign, word = MARKED[verdict]
     kind = verdict.replace(" ", "-")
     return f'<span class="mark {kind}"><span aria-hidden="true">{sign}</span> {word}</span>' if word else ""
 
@@ -219,19 +210,6 @@ class _Shown:
 
     def _set(self, latex: str) -> str:
         return as_mathml(latex, self.macros)
-
-
-def split(latex: str) -> list[str]:
-    """A row in front of each of its relations, those in brackets left out."""
-    parts, depth = [""], 0
-    for sign in signs(latex):
-        word = sign.text
-        depth += (word in ("{", "(", "[", r"\{")) - (word in ("}", ")", "]", r"\}"))
-        if word in SPELLED and depth == 0 and parts[-1].strip():
-            parts.append("")
-        glue = " " if re.search(r"\\[a-zA-Z]+$", parts[-1]) and word[:1].isalpha() else ""
-        parts[-1] += glue + word
-    return parts
 
 
 def _front_matter(rows: Sequence[str]) -> range:

@@ -12,6 +12,15 @@ MARKS = {
     **{"follows": "ok", "definition": "def", "start": "", "does not follow": "NO", "sloppy": "ok~"},
     **{"cannot be read": "??", "no meaning": "--"},
 }
+MARKED = {  # a sign and a word, where there is room for both
+    "follows": ("✓", "follows"),
+    "does not follow": ("✗", "does not follow"),
+    "cannot be read": ("?", "not read"),
+    "no meaning": ("–", "no meaning here"),
+    "sloppy": ("≈", "follows, sloppily"),
+    "definition": ("≔", "definition"),
+    "start": ("", ""),
+}
 WIDE = 68  # characters of a source that are shown
 
 
