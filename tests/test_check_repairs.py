@@ -130,3 +130,9 @@ def test_a_repair_is_in_the_report_and_in_the_table() -> None:
     assert as_dict(checked)["lines"][-1]["repair"] == SLIPS["a logarithm"][1]
     assert f"nearest right line: {SLIPS['a logarithm'][1]}" in "\n".join(lines(checked))
     assert [line["repair"] for line in as_dict(checked)["lines"][:-1]] == [None, None]
+
+
+def test_looking_for_repairs_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vaelib.check.repairing.TOTAL", 0.0)
+    wrong = broken(SLIPS["a logarithm"][0])
+    assert wrong.verdict == "does not follow" and wrong.repair == ""

@@ -31,7 +31,7 @@ from vaelib.nearest import sifted
 from vaelib.nearest.search import WEAK, Repairs
 from vaelib.quadrature import DoesNotConverge
 
-SECONDS = 2.0  # for one line
+SECONDS, TOTAL = 1.5, 4.0  # of the processor, for one line and for all lines of a document
 FURTHER = 10  # settings on which a change must hold in the end
 TURNED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}
 NO_VALUE = (CannotRead, Unreadable, IllTyped, Unfit, DoesNotConverge, ArithmeticError)
@@ -77,10 +77,17 @@ class Repairing(Defining):
             return replace(result, repair=self._measured(result))
         if result.repair or result.above is None or result.options is None:
             return result
-        until = time.monotonic() + SECONDS
+        start = time.process_time()
+        try:
+            return self._with_repair(result, lines, start + min(SECONDS, TOTAL - self.spent))
+        finally:
+            self.spent += time.process_time() - start
+
+    def _with_repair(self, result: Judged, lines: Sequence[Line], until: float) -> Judged:
+        assert result.above is not None and result.options is not None
         readings = dict.fromkeys((result.options, *self._options(result.above, result.line)))
         for options, turned in itertools.product(readings, (False, True)):
-            if time.monotonic() > until:
+            if time.process_time() > until:
                 break
             with suppress(*NO_VALUE):
                 for wrong in self._wrong(result, options, turned):
@@ -174,7 +181,7 @@ class Repairing(Defining):
         for count in (1, 0, FURTHER):
 
             def passes(node: Node, count: int = count) -> bool:
-                return time.monotonic() < until and self._holds(wrong, wrong.relation, wrong.changed(node), count)
+                return time.process_time() < until and self._holds(wrong, wrong.relation, wrong.changed(node), count)
 
             yield passes
         if wrong.relation != "=":

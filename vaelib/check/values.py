@@ -43,6 +43,7 @@ class Bench:
     reached: bool = False
     summed_only: bool = False
     settings: list[Setting] = field(default_factory=settings)
+    spent: float = 0.0  # seconds, on looking for repairs
     sound: list[Line] = field(default_factory=list)  # lines that follow, and starts
     written: dict[str, str] = field(default_factory=dict)  # how the document spells the names of the witnesses
 
