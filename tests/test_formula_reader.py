@@ -255,6 +255,7 @@ def test_forall_gives_one_entry_for_each_value() -> None:
         (r"(a + b]", 6, r"Expected ) to close the ("),
         (r"a + b)", 5, "closes nothing"),
         (r"\frac{a}{b", 10, "to close the {"),
+        (r"\frac{a}{", 9, "Expected"),
         (r"\foo{a}", 0, r"\foo, which is not known"),
         (r"a \text{ on average}", 2, "words"),
         (r"\text{as computed}", 0, "have no value"),

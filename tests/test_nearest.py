@@ -12,7 +12,7 @@ from vaelib.formula.tree import Node
 from vaelib.ledger import E1, F2
 from vaelib.lines import IllTyped
 from vaelib.nearest import Repairs, Vocabulary, edits, repairs
-from vaelib.nearest.edits import KINDS, places, put
+from vaelib.nearest.edits import KINDS, is_odd, places, put
 from vaelib.witnesses import CurvedWitness, NormalPair
 
 CLOSED = r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2} - \tfrac12"
@@ -122,3 +122,44 @@ def test_slips_of_the_ledger_are_found_without_their_list(derivation: Any) -> No
             others = [f for i, f in enumerate(chain) if isinstance(f, Node) and i != slip.line]
             named += repairs(formula, above.evaluate, drawn, others).only is not None
     assert named >= 3
+
+
+EVERYWHERE = r"\int q(z) \left(\log p(x \mid z) + \log\frac{p(z)}{q(z)} + \log\frac{q(z)}{p(z \mid x)}\right)\,dz"
+
+
+def test_a_quotient_is_one_of_densities_of_one_variable() -> None:
+    """Three densities could be put right; only one of the three leaves no p(x) / q(z) behind."""
+    wrong = EVERYWHERE.replace(r"\frac{p(z)}", r"\frac{p(x)}")
+    several = found(wrong, r"\log p(x)", CurvedWitness)
+    assert len(several.edits) > 1 and several.only is not None
+    assert several.only.formula == tex(EVERYWHERE)
+    assert is_odd(tex(r"\frac{p(x)}{q(z)}")) and not is_odd(tex(r"\frac{p(x, z)}{q(z)}"))
+
+
+def test_of_several_places_the_one_that_stands_elsewhere_is_meant() -> None:
+    wrong = tex(r"\mathrm{KL}(q \Vert p(z \mid x)) + \mathbb{E}_q[\log p(x \mid z) + \log p(x) - \log q(z)]")
+    goal = tex(r"\log p(x)").value
+    known = [tex(r"\mathbb{E}_q[\log p(x \mid z) + \log p(z) - \log q(z)]")]
+    assert repairs(wrong, goal, witnesses(CurvedWitness)).only is None
+    only = repairs(wrong, goal, witnesses(CurvedWitness), known).only
+    assert only is not None and only.formula == tex(known[0].latex).__radd__(wrong.terms[0])  # type: ignore[attr-defined]
+
+
+def test_a_bracket_that_should_be_multiplied_is_multiplied() -> None:
+    only = found(r"\mu_q - (\sigma_q + \mu_p)", r"-\mu_q (\sigma_q + \mu_p)", NormalPair).only
+    assert only is not None and only.kind == "brackets" and only.formula.plain == "-μ_q (σ_q + μ_p)"
+
+
+def test_a_density_may_be_an_importance_weight() -> None:
+    only = found(
+        r"\mathbb{E}_q[\log p(x \mid z)]", r"\mathbb{E}_q[\log \frac{p(x, z)}{q(z)}]", CurvedWitness, ("q(z)",)
+    ).only
+    assert only is not None and only.formula == tex(r"\mathbb{E}_q\left[\log \frac{p(x, z)}{q(z)}\right]")
+
+
+def test_a_swap_keeps_the_places_of_a_formula() -> None:
+    """A name that is swapped still knows where it was read, so that an error in it can be pointed at."""
+    words = Vocabulary.of([tex(CLOSED)])
+    for edit in edits(tex(CLOSED), words):
+        for part in edit.formula.walk():
+            assert part.where is None or part.where.caret()

@@ -18,6 +18,10 @@ from collections import Counter
 from pathlib import Path
 
 from vaelib.check import Checked, check
+from vaelib.check.chains import Line, chains
+from vaelib.check.document import prepared
+from vaelib.check.documents import document
+from vaelib.check.verdicts import Judged
 
 SHOWN = 100
 
@@ -60,7 +64,40 @@ def chained(checked: Checked) -> list[set[int]]:
     return found
 
 
-def compared(checked: Checked, listed: list[dict[str, str]], text: str) -> tuple[int, list[str]]:
+def corrected(text: str, repair: str, places: list[tuple[int, int]]) -> str:
+    """The text with a listed repair made in these rows: each `a` -> `b`, as often as "twice" says; "" if it is none."""
+    rows = text.split("\n")
+    changes = re.findall(r"`([^`]+)` -> `([^`]+)`", repair)
+    for first, last in places:
+        part = "\n".join(rows[first - 1 : last])
+        done = part
+        for old, new in changes:
+            pattern = r"\s*".join(re.escape(word) for word in re.findall(r"\\[a-zA-Z]+|\S", old))
+            done = re.sub(pattern, lambda match, new=new: f" {new} ", done, count=0 if "twice" in repair else 1)
+        if done != part:
+            return "\n".join([*rows[: first - 1], *done.split("\n"), *rows[last:]])
+    return ""
+
+
+def compared_repair(checked: Checked, hit: Judged, repair: str, text: str, places: list[tuple[int, int]]) -> str:
+    """Whether the repair of a line is worth the listed one, on all settings: both are put to the same judge."""
+    if not hit.repair:
+        return "none"
+    right = corrected(text, repair, places)
+    if not right:
+        return "not compared: the listed repair is in words"
+    judge, found = prepared(document("-", right, "markdown"))
+    lines: list[Line] = []
+    for chain in found:
+        judge.chain(chain)
+        lines += chain.lines
+    at = checked.lines.index(hit)
+    mine = chains(document("-", f"$${hit.repair}$$", "markdown"))[0].lines[0]
+    same = any(judge.pair(line, "=", mine).verdict in ("follows", "sloppy") for line in lines[max(0, at - 1) : at + 1])
+    return "equal to the listed one" if same else "another one"
+
+
+def compared(checked: Checked, listed: list[dict[str, str]], text: str, repairs: Counter[str]) -> tuple[int, list[str]]:
     """How many of the listed errors were found, and the accusations that belong to none."""
     accused = [judged for judged in checked.lines if judged.verdict == "does not follow"]
     found, said = 0, []
@@ -71,6 +108,9 @@ def compared(checked: Checked, listed: list[dict[str, str]], text: str) -> tuple
             row for chain in chained(checked) if any(f <= r <= la for r in chain for f, la in places) for row in chain
         }
         hit = next((a for a in accused if a.line.row in rows), None)
+        if hit is not None and wrong["kind"] == "error":
+            repairs[compared_repair(checked, hit, wrong["repair"], text, places)] += 1
+            said.append(f"  row {hit.line.row}, listed: {wrong['repair'][:SHOWN]}; repair: {hit.repair or 'none'}")
         if wrong["kind"] == "error":
             found += hit is not None
             if hit is None:
@@ -87,6 +127,7 @@ def main(arguments: list[str]) -> int:
     folder, names = Path(arguments[0]), [a for a in arguments[1:] if not a.startswith("--")]
     notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
     total: Counter[str] = Counter()
+    repairs: Counter[str] = Counter()
     print(f"{'file':8}{'lines':>6}{'judged':>7}{'unread':>7}{'none':>6}{'errors':>10}{'time':>8}")
     for note in notes:
         name = note["file"]
@@ -99,7 +140,7 @@ def main(arguments: list[str]) -> int:
         kinds = Counter(judged.verdict for judged in checked.lines)
         errors = sum(wrong["kind"] == "error" for wrong in note["wrong"])
         wrong = sorted(note["wrong"], key=lambda entry: entry["kind"])
-        found, said = compared(checked, wrong, text)
+        found, said = compared(checked, wrong, text, repairs)
         total.update(lines=checked.total, judged=checked.judged, errors=errors, found=found, ms=int(1000 * seconds))
         total.update(unread=kinds["cannot be read"], none=kinds["no meaning"])
         total.update(
@@ -121,6 +162,7 @@ def main(arguments: list[str]) -> int:
         f"errors found; {total['unlisted']} accusations not listed, {total['sloppy']} listed as sloppy; "
         f"{total['ms'] / 1000:.1f} s"
     )
+    print("repairs of the errors found:", ", ".join(f"{count} {kind}" for kind, count in repairs.most_common()))
     return 0
 
 

@@ -175,6 +175,11 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """%load_ext vaelib: makes %%check known, which checks a cell of LaTeX line by line."""
+    importlib.import_module("vaelib.magic").load(shell)
+
+
 def __dir__() -> list[str]:
     """What a user means by `vaelib.<tab>`: the public names and modules, and none of the machinery."""
     return sorted({*__all__, *_MODULES})

@@ -115,6 +115,9 @@ def check(
         list[str], typer.Argument(metavar="FILE...", help=".md, .tex, .ipynb, .py, or - for standard input")
     ],
     let: Annotated[list[str] | None, typer.Option(help="What a letter is, such as t=latent")] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="Write a page there that shows your document with a mark at each line")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report there, too")] = None,
 ) -> None:
     """Read derivations in your own documents, and say which line does not follow. Exit status 0 only if all follow."""
@@ -122,9 +125,11 @@ def check(
 
     from vaelib.check import as_dict, lines
     from vaelib.check import check as check_file
+    from vaelib.check.page import page, write
 
-    if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
-        _fail(f"Expected a file in an existing folder to write the report to, but got {json_file}.")
+    for file_ in (html_file, json_file):
+        if file_ is not None and (file_.is_dir() or not file_.parent.is_dir()):
+            _fail(f"Expected a file in an existing folder to write the report to, but got {file_}.")
     done = []
     try:
         for file in files:
@@ -133,8 +138,12 @@ def check(
     except ValueError as error:  # no document, or a role that is not known
         _fail(str(error))
     if json_file is not None:
-        text = json.dumps({"files": [as_dict(checked) for checked in done]}, indent=2, ensure_ascii=False)
-        json_file.write_text(text + "\n", encoding="utf-8")
+        write(
+            json_file,
+            json.dumps({"files": [as_dict(checked) for checked in done]}, indent=2, ensure_ascii=False) + "\n",
+        )
+    if html_file is not None:
+        write(html_file, page(done))
     raise typer.Exit(0 if all(checked.follows and checked.judged for checked in done) else 1)
 
 

@@ -11,11 +11,13 @@ from vaelib._compare import Verdict, compose
 from vaelib.agreement import LOOKS_LIKE, close
 from vaelib.derivation import Derivation, Line
 from vaelib.feedback import UNDECIDED, Feedback, looks_like, not_yet, right
+from vaelib.formula import Node, Unreadable, tex
 from vaelib.quadrature import DoesNotConverge
 from vaelib.reply import Respondent
 from vaelib.report import Row
 from vaelib.task import Derive, Mistake
 from vaelib.terms import Term, parse, same_step
+from vaelib.typeset import collected, read
 from vaelib.values import one_line
 
 
@@ -27,7 +29,7 @@ def derived(task: Derive, answer: Respondent, seed: int) -> Feedback:
     lines = []
     for index, (relation, text) in enumerate(typed):
         try:
-            lines.append(Line(parse(text), relation=relation))
+            lines.append(Line(read(text[1:]) if text.startswith("$") else parse(text), relation=relation))
         except ValueError as error:
             return not_yet(f"Line {index} is not a term.", one_line(str(error), 400), then=task.next)
     return _on_the_way(task, lines, seed)
@@ -82,13 +84,25 @@ def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
     return right(task, f"{len(lines)} lines, each follows from the one above.")
 
 
-def _steps(task: Derive, lines: list[Line]) -> list[Term]:
+def _steps(task: Derive, lines: list[Line]) -> list[Term | Node]:
     """The lines between start and goal that say something new: neither reordered nor padded, `2 * a - a` for a."""
-    seen = [task.start, task.goal]
+    seen: list[Any] = [task.start, task.goal]
+    said = [_parts(term) for term in seen]
     for line in lines:
-        if isinstance(line.formula, Term) and not any(same_step(line.formula, earlier) for earlier in seen):
-            seen.append(line.formula)
+        formula: Any = line.formula
+        terms = [each for each in seen if isinstance(each, Term)] if isinstance(formula, Term) else []
+        if _parts(formula) not in said and not any(same_step(formula, each) for each in terms):
+            seen.append(formula)
+            said.append(_parts(formula))
     return seen[2:]
+
+
+def _parts(formula: Any) -> Any:
+    """What a line says, without order and padding, whether it is a term or LaTeX."""
+    try:
+        return collected(formula if isinstance(formula, Node) else tex(formula.latex))
+    except Unreadable:
+        return formula.latex
 
 
 def _values(rows: Sequence[Row], index: int) -> str:

@@ -48,6 +48,7 @@ from vaelib.feedback import (
 from vaelib.reply import Arguments, NoReply, Reply, Respondent
 from vaelib.sampling import agrees, sampled, z_scores
 from vaelib.task import Compute, Derive, Sample, Task
+from vaelib.typeset import Typeset
 from vaelib.values import TooSlow, kind_of, quoted
 
 __all__ = [
@@ -138,6 +139,7 @@ def our_fault(error: Exception) -> Feedback:
 def computed(task: Compute, answer: Respondent, seed: int) -> Feedback:
     """The verdict on a function, a number, an array or a word, compared with the truth on every question."""
     questions = task.asked(seed)
+    answer = Typeset(answer, task.typeset)
     replies = [ask(answer, question) for question in questions]
     truths = [expected(task.truth, question) for question in questions]
     if isinstance(truths[0], str):

@@ -22,8 +22,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vaelib.formula.rows import rows
 from vaelib.terms import Term
 from vaelib.values import (
+    LONGEST_FORMULA,
     NUMBERS,
     PRECISIONS,
     WORDS,
@@ -119,7 +121,7 @@ class Answer:
             with explained("The expression could not be evaluated"):
                 return evaluated(self.content, arguments)
         if not callable(self.content):
-            if arguments:
+            if arguments and not (type(self.content) in WORDS and "\\" in self.content):  # LaTeX is for the judge
                 raise NoReply("no number", _no_function(self.content, arguments))
             return self.content
         try:
@@ -138,10 +140,15 @@ class Answer:
         """(relation, term as typed) of each line of a derivation; the relation of the first line is "="."""
         content = self.content
         _require_answer(content, "the lines")
+        if type(content) in WORDS and "\\" in content:
+            content = [content]
         if type(content) not in (list, tuple):
             raise NoReply("no number", f"Expected a list of lines, but got a {kind_of(content)}.")
         with limited(self.seconds), explained("The lines could not be read"):
-            return [_line(item, number) for number, item in enumerate(content)]
+            found: list[tuple[str, str]] = []
+            for item in content:
+                found += _lines(item, len(found))
+            return found
 
 
 def _require_answer(content: Any, what: str) -> None:
@@ -169,6 +176,28 @@ def _no_function(content: Any, arguments: Arguments) -> str:
         f"Expected a function{or_expression} but got {got}. "
         "Hand over the function itself, its name without brackets, not the value that it returns."
     )
+
+
+def _lines(item: Any, number: int) -> list[tuple[str, str]]:
+    """The line that an item is; of LaTeX, the lines: it may hold several, and crosses as text that begins with a $."""
+    parts = [item] if type(item) in WORDS else list(item) if type(item) in (list, tuple) else []
+    typed = [str(part) for part in parts if type(part) in WORDS and "\\" in part]
+    if not typed or any(type(part) not in WORDS for part in parts):
+        return [_line(item, number)]
+    sign = parts[0].strip() if len(parts) > 1 and parts[0].strip() in RELATIONS else ""
+    try:
+        found = rows(typed[0])
+    except ValueError as error:
+        raise NoReply("no number", f"Line {number}: {error}") from None
+    for offset, (relation, latex) in enumerate(found):
+        if len(latex) >= LONGEST_FORMULA:
+            most = f"Expected lines of fewer than {LONGEST_FORMULA} letters"
+            raise NoReply("no number", f"{most}, but line {number + offset} has {len(latex)}.")
+        if relation and relation not in RELATIONS.values():
+            expected = ", ".join(dict.fromkeys(RELATIONS.values()))
+            raise NoReply("no number", f"Line {number + offset}: expected one of {expected}, but got {relation!r}.")
+    signs = [RELATIONS[sign] if sign and i == 0 else relation or "=" for i, (relation, _) in enumerate(found)]
+    return [(relation, f"${latex}") for relation, (_, latex) in zip(signs, found, strict=True)]
 
 
 def _line(item: Any, number: int) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from vaelib.derivation import Derivation
 from vaelib.forbidden import KINDS
+from vaelib.formula import Scope
 from vaelib.lines import looks_like
 from vaelib.terms import Term
 from vaelib.values import quoted
@@ -125,6 +126,7 @@ class Compute(Task):
         secret: what is expected is not shown, since it is what is asked.
         rough: the last digits are not the point: those of float32, or of a numerical search, are enough.
         choices: what there is to choose from, words or numbers; or the letters of an order, such as "ebcad".
+        typeset: arguments -> what the names of a formula in LaTeX mean, one Scope or one for each number of the answer.
     """
 
     truth: Any
@@ -136,6 +138,7 @@ class Compute(Task):
     secret: bool = False
     rough: bool = False
     choices: tuple[Any, ...] = ()
+    typeset: Callable[..., Scope | list[Scope]] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

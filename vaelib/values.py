@@ -23,6 +23,7 @@ PRECISIONS = {"float64": 0, "float32": 1}  # the larger the coarser
 LARGEST = 10**6  # numbers in one value
 DEEPEST = 8  # lists in lists
 LONGEST = 200  # letters of something that is quoted
+LONGEST_FORMULA = 2000  # letters of a formula in LaTeX
 WORDS = (str, np.str_)
 SEQUENCES = (list, tuple, range)
 NUMBERS = (bool, int, float, Fraction, Decimal)
@@ -107,7 +108,7 @@ def as_reply(value: Any, arguments: Arguments | None = None) -> Reply:
     with explained("The value could not be read"):
         word = _as_word(value)
         if word is not None:
-            return Reply(one_line(word))
+            return Reply(one_line(word, LONGEST_FORMULA if "\\" in word else LONGEST))
         if type(value) is Estimate:
             return Reply(_array(value.value, arguments)[0], "float64", _array(value.error, arguments)[0])
         return Reply(*_array(value, arguments))

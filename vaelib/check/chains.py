@@ -48,6 +48,7 @@ class Line:
         named: what braces gave names to: (name, meaning).
         mended: what was mended on the way.
         fault: why it cannot be read, or nothing.
+        block: which block of the document it is from, counted from 0.
         premise: whether an arrow follows in its row: then it may be a condition.
     """
 
@@ -60,6 +61,7 @@ class Line:
     mended: tuple[str, ...] = ()
     fault: str = ""
     premise: bool = False
+    block: int = -1
 
 
 @dataclass
@@ -73,9 +75,9 @@ def chains(document: Document) -> list[Chain]:
     """The chains of a document, in order. What cannot be taken apart is a line with a fault."""
     macros = {**HOUSE, **macros_of(document.text)}
     found: list[Chain] = []
-    for block in document.blocks:
+    for number, block in enumerate(document.blocks):
         rows = rows_of(block, macros)
-        parts = [part for row in rows for part in _cut(row)]
+        parts = [replace(part, block=number) for row in rows for part in _cut(row)]
         if not block.display and not _says_something(parts):
             continue
         for i, part in enumerate(parts):

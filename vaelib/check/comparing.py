@@ -18,6 +18,7 @@ from vaelib.check.spellings import UNSEEN_OPEN
 from vaelib.check.terms import BEST_PLACES
 from vaelib.check.values import Bench, Side, as_value, exponentiates, letters_in, text_of_side, typed, used_in
 from vaelib.check.verdicts import Judged, Unfit, sentence, severity, symbol_of
+from vaelib.check.written import in_letters
 from vaelib.derivation import IllTyped
 from vaelib.formula import Unreadable, tex
 
@@ -39,7 +40,8 @@ class Comparing(Bench):
                 result = Judged(below, "cannot be read", sentence(error))
             except (IllTyped, Unfit) as error:
                 result = Judged(below, "no meaning", sentence(error))
-            result.compared_with = above.source
+            result.compared_with, result.above, result.options = above.source, above, options
+            result.relation = relation
             if result.verdict in ("follows", "sloppy"):
                 return result
             if worst is None or severity(result) < severity(worst):
@@ -187,13 +189,18 @@ class Comparing(Bench):
             raise Unfit(
                 f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold."
             )
-        return Judged(below, "does not follow", f"{symbol_of(relation)} does not hold: see the values.", values=pair)
+        says = f"{symbol_of(relation)} does not hold: see the values."
+        if arg & BEST_PLACES:
+            says, pair = f"{symbol_of(relation)} does not hold: the two are largest or least in different places.", None
+        return Judged(below, "does not follow", says, values=pair)
 
     def _sampled(self, line: Line, sides: Sequence[Side], options: Options) -> Judged | None:
         """An approximation by one sample: its mean is what it approximates; a term of the wrong sign is seen."""
         formula = sides[1][0][1]
         if len(sides[1]) != 1 or sides[1][0][0].over or not re.search(rf"\b{LATENT}\b", formula.latex):
             return None
+
+        written = {**self.written, **formula.facts.written}
 
         def equal(latex: str) -> bool:
             term = sides[1][0][0]
@@ -205,6 +212,11 @@ class Comparing(Bench):
             return Judged(line, "follows")
         for i, word in enumerate(words := formula.latex.split(" ")):
             depth = sum((w in "([{") - (w in ")]}") for w in words[:i])
-            if word in ("+", "-") and depth == 0 and equal(" ".join([*words[:i], "-+"[word == "-"], *words[i + 1 :]])):
-                return Judged(line, "does not follow", "Its mean is not what it approximates: look at a sign.")
+            if word not in ("+", "-") or depth:
+                continue
+            turned = " ".join([*words[:i], "-+"[word == "-"], *words[i + 1 :]])
+            if equal(turned):
+                repair = rf"\approx {in_letters(tex(turned), written, self.roles)}"
+                says = "Its mean is not what it approximates: look at a sign."
+                return Judged(line, "does not follow", says, repair=repair)
         return None

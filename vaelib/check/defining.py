@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from vaelib.check.chains import Chain, Line
@@ -10,13 +11,15 @@ from vaelib.check.comparing import Comparing
 from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import GAUSSIAN, name_at
-from vaelib.check.options import USUAL, Definition, Options
+from vaelib.check.options import USUAL, Definition, Formula, Options
 from vaelib.check.reading import read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Roles, call_at, letter_of
 from vaelib.check.values import letters_in, moments, number_of
 from vaelib.check.verdicts import Judged, Unfit, sentence
+from vaelib.check.written import in_letters, key, typed
 from vaelib.derivation import IllTyped
-from vaelib.formula import Unreadable, tex
+from vaelib.formula import Node, Scope, Unreadable, tex
+from vaelib.nearest import sifted
 
 LAWS = {rf"\word.{name}" for name in ("Bernoulli", "Bern", "Categorical", "Cat", "Gaussian", "Normal", "Multinomial")}
 
@@ -172,9 +175,8 @@ class Defining(Comparing):
             and (call := call_at(meaning.items, 0))
             and call.end == len(meaning.items)
         ):
-            return Judged(
-                meaning, "does not follow", "A value is drawn here, but the right side is a density.", name.source
-            )
+            says = "A value is drawn here, but the right side is a density."
+            return Judged(meaning, "does not follow", says, name.source, repair=f"= {typed(['g', *meaning.items[1:]])}")
         if len(noise) != 1 or not letters & {r"\sigma", r"\Sigma"}:
             return said
         try:
@@ -194,8 +196,25 @@ class Defining(Comparing):
             return Judged(meaning, "follows", compared_with=name.source)
         if abs(values[0] - mean) < 1e-9 and abs(slope - variance) < 1e-9:
             says = "The noise is multiplied by the variance; then the variance of the result is its square."
-            return Judged(meaning, "does not follow", says, name.source, (variance, slope**2))
+            repair = self._rescaled(formula, node, where, (mean, variance))
+            return Judged(meaning, "does not follow", says, name.source, (variance, slope**2), repair)
         return said
+
+    def _rescaled(self, formula: Formula, node: Node, where: Scope, moments_: tuple[float, float]) -> str:
+        """A draw with the variance that it should have."""
+        mean, variance = moments_
+
+        def passes(changed: Node) -> bool:
+            with suppress(IllTyped, Unfit, ArithmeticError, ValueError):
+                low, high = (number_of(changed, replace(where, observed={LATENT: value})) for value in (0.0, 1.0))
+                return abs(low - mean) < 1e-9 and abs((high - low) ** 2 - variance) < 1e-9 and high > low
+            return False
+
+        only = sifted(node, [], [passes]).only
+        if only is None:
+            return ""
+        noise = {key(LATENT): next((letter for letter in NOISE if letter in formula.facts.letters), r"\epsilon")}
+        return f"= {in_letters(only.formula, {**formula.facts.written, **noise}, self.roles)}"
 
 
 def names_a_law(items: Items) -> bool:

@@ -8,6 +8,7 @@ from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import SCRIPTS, leaves, mark_of, parameters_of, shown
 from vaelib.check.options import DATA, Bound, Definition, Facts, Marks, Options
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Called, Roles, call_at, letter_of, text_of
+from vaelib.check.written import key, spelled, typed
 
 
 class Densities:
@@ -124,7 +125,11 @@ class Densities:
         self.facts.variables |= {v[7] for v in (*targets, *givens) if v.startswith(r"\tilde")}
         if kind == GUIDE and targets != [LATENT] and not targets[0].startswith(r"\tilde{z"):
             self.facts.used.add("joint")
-        return [name, "(", ",".join(targets), *([r"\mid", ",".join(givens)] if givens else []), ")"]
+        words = [name, "(", ",".join(targets), *([r"\mid", ",".join(givens)] if givens else []), ")"]
+        if not marks and not NOISE & {sign for part in (call.targets, call.givens) for sign in leaves(part)}:
+            self.facts.written.setdefault(key("".join(words)), spelled(call))
+            self.facts.written.setdefault(key(name) + "(", typed([call.letter, *call.scripts]))
+        return words
 
     def entry(self, entry: Items, bound: Bound) -> str:
         if entry == [r"\cdot"]:
@@ -138,6 +143,11 @@ class Densities:
         return self.spelled(letter, sub, entry, bound)
 
     def spelled(self, letter: str, sub: str, entry: Items, bound: Bound) -> str:
+        spelling = self._spelled(letter, sub, entry, bound)
+        self.facts.written.setdefault(key(spelling), typed(entry))
+        return spelling
+
+    def _spelled(self, letter: str, sub: str, entry: Items, bound: Bound) -> str:
         name = self.roles.variables[letter]
         if letter in self.roles.apart and sub:
             digits = "".join(c if c.isalnum() else {"-": "m", "+": "p"}.get(c, "") for c in sub)

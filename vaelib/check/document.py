@@ -22,11 +22,13 @@ class Checked:
     Args:
         name: of the file; "-" for standard input.
         reading: who is who, in one line.
+        document: what was read.
     """
 
     name: str
     reading: str
     lines: tuple[Judged, ...]
+    document: Document
 
     @property
     def total(self) -> int:
@@ -61,6 +63,13 @@ def check_text(text: str, kind: str = "", lets: Iterable[str] = ()) -> Checked:
 
 
 def checked(read: Document, lets: Iterable[str] = ()) -> Checked:
+    judge, found = prepared(read, lets)
+    lines = tuple(judged for chain in found for judged in judge.chain(chain))
+    return Checked(read.name, judge.roles.spoken(), lines, read)
+
+
+def prepared(read: Document, lets: Iterable[str] = ()) -> tuple[Judge, list[Chain]]:
+    """The chains of a document, and a judge who has looked through all of it."""
     found = chains(read)
     formulas = [line.items for chain in found for line in chain.lines]
     roles = roles_of(formulas, told([*_stated(read.text), *lets]))
@@ -70,7 +79,7 @@ def checked(read: Document, lets: Iterable[str] = ()) -> Checked:
     judge.reached = _reaches(found, roles)
     signs = {sign for items in formulas for sign in _leaves(items)}
     judge.summed_only = r"\int" not in signs and r"\sum" in signs
-    return Checked(read.name, roles.spoken(), tuple(judged for chain in found for judged in judge.chain(chain)))
+    return judge, found
 
 
 def _stated(text: str) -> list[str]:

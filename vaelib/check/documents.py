@@ -101,6 +101,13 @@ def document(name: str, text: str, kind: str = "") -> Document:
     return Document(name, kind, text, tuple(found))
 
 
+def cells(read: Document) -> list[tuple[int, str]]:
+    """The text that a person reads, with the number of its cell: that of a notebook cell by cell, any other as 0."""
+    if read.kind != "notebook":
+        return [(0, _spoken(read.text) if read.kind == "percent" else read.text)]
+    return [(number, source) for number, kind, source in _of_notebook(read.text) if _has_mathematics(kind, source)]
+
+
 def kind_of(text: str) -> str:
     """The kind of a document by its content."""
     start = text.lstrip()[:400]
@@ -218,23 +225,38 @@ def latex_blocks(text: str) -> Iterator[Block]:
 
 def notebook_blocks(text: str) -> Iterator[Block]:
     """The Markdown cells of a notebook, and code cells that begin with %%check."""
-    try:
-        cells = json.loads(text)["cells"]
-        parts = [(str(cell.get("cell_type", "")), "".join(cell.get("source", ""))) for cell in cells]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise NotADocument("Expected a notebook, but its JSON cannot be read: it has no list of cells.") from None
-    for number, (kind, source) in enumerate(parts, 1):
+    for number, kind, source in _of_notebook(text):
         if kind == "markdown":
             blocks: Iterator[Block] = markdown_blocks(source)
-        elif kind == "code" and source.lstrip().startswith("%%check"):
+        elif _has_mathematics(kind, source):
             blocks = iter([Block(source.partition("\n")[2], 2)])
         else:
             continue
         yield from (replace(block, cell=number) for block in blocks)
 
 
+def _has_mathematics(kind: str, source: str) -> bool:
+    return kind == "markdown" or (kind == "code" and source.lstrip().startswith("%%check"))
+
+
+def _of_notebook(text: str) -> list[tuple[int, str, str]]:
+    """The number, the kind and the source of each cell."""
+    try:
+        found = json.loads(text)["cells"]
+        parts = [(str(cell.get("cell_type", "")), "".join(cell.get("source", ""))) for cell in found]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise NotADocument("Expected a notebook, but its JSON cannot be read: it has no list of cells.") from None
+    return [(number, kind, source) for number, (kind, source) in enumerate(parts, 1)]
+
+
 def percent_blocks(text: str) -> Iterator[Block]:
     """The Markdown cells of a script in percent format, and MathTex(...) of an animation."""
+    yield from markdown_blocks(_spoken(text))
+    yield from _spoken_by_manim(text, 1)
+
+
+def _spoken(text: str) -> str:
+    """What a script in percent format says in its Markdown cells, row by row."""
     inside, lines = False, []
     for line in text.split("\n"):
         if line.startswith("# %%"):
@@ -242,8 +264,7 @@ def percent_blocks(text: str) -> Iterator[Block]:
             lines.append("")
         else:
             lines.append(re.sub(r"^# ?", "", line) if inside and line.startswith("#") else "")
-    yield from markdown_blocks("\n".join(lines))
-    yield from _spoken_by_manim(text, 1)
+    return "\n".join(lines)
 
 
 _BLOCKS = {"markdown": markdown_blocks, "latex": latex_blocks, "notebook": notebook_blocks, "percent": percent_blocks}

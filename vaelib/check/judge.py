@@ -6,14 +6,15 @@ A line that does not follow is compared with the good lines above it, too, and t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from vaelib.check.chains import Chain, Line
-from vaelib.check.defining import Defining
 from vaelib.check.latex import CannotRead
 from vaelib.check.options import Options
+from vaelib.check.repairing import Repairing
 from vaelib.check.terms import BEST_PLACES
 from vaelib.check.values import letters_in
 from vaelib.check.verdicts import Judged, Unfit, composed_with, sentence
@@ -21,7 +22,7 @@ from vaelib.derivation import IllTyped
 from vaelib.formula import Unreadable
 
 
-class Judge(Defining):
+class Judge(Repairing):
     """The lines of a document, one after the other."""
 
     def chain(self, chain: Chain) -> list[Judged]:
@@ -34,12 +35,17 @@ class Judge(Defining):
             except Exception as error:  # no document may end a run
                 says = f"The checker itself failed at this line ({type(error).__name__}), which is its own fault."
                 result = Judged(line, "cannot be read", says)
+            if result.verdict == "does not follow":
+                with suppress(Exception):  # then nothing is said, but the verdict stays
+                    result = self.repaired(result, chain.lines)
             done.append(result)
             for name, body in line.named:
                 self.define(name, body)
             good = [(above, composed_with(relation, line.relation or "=")) for above, relation in good]
             if result.verdict == "does not follow":
                 self.wrong.add(id(line))
+            elif result.verdict in ("start", "definition", "follows"):
+                self.sound.append(line)
             if result.verdict != "cannot be read":
                 good.append((line, "="))
         return done

@@ -62,6 +62,7 @@ class Facts:
     variables: set[str] = field(default_factory=set)
     letters: set[str] = field(default_factory=set)
     labels: set[str] = field(default_factory=set)  # of Gaussians
+    written: dict[str, str] = field(default_factory=dict)  # how the document spells a name of the witnesses
     mended: list[str] = field(default_factory=list)
 
 

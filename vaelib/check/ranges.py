@@ -83,6 +83,7 @@ class Ranges(Laws):
         if r"\in" in below and letter in self.roles.variables and self.roles.variables[letter] != LATENT:
             bound[letter] = "data"
             self.facts.used.add("data")
+            self.facts.written["i"] = letter
             out += [operator, "_", "{", "i", "}"]
             return end
         if r"\in" in below:
@@ -92,6 +93,7 @@ class Ranges(Laws):
         kind = self.index_kind(name, items[end:])
         bound[name] = kind
         index = {"data": "i", "samples": "l", "parts": "j"}[kind]
+        self.facts.written[index] = name
         self.facts.used.add(kind)
         if above:
             self.facts.used.add(f"{kind}:{text_of(above)}")

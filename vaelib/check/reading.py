@@ -90,6 +90,7 @@ class _Reader(Symbols):
                 return close + 3
         if item in self.counts and self.counts[item] != "parts" and items[at + 1 : at + 2] != ["("]:
             out.append({"data": "N", "samples": "L"}[self.counts[item]])
+            self.facts.written[out[-1]] = item
             return at + 1
         if item in (r"\log", r"\exp") and at + 1 < len(items) and items[at + 1] == "_":
             return self.lost_letter(items, at, out, bound, marks)
@@ -106,6 +107,7 @@ class _Reader(Symbols):
                 self.waiting -= 1
         if bound.get(item) == "random":
             out += ["Y", "(", LATENT, ")"]
+            self.facts.written[f"Y({LATENT})"] = item
             self.facts.variables.add(LATENT)
             return at + 1
         if item in NOISE:

@@ -12,6 +12,15 @@ MARKS = {
     **{"follows": "ok", "definition": "def", "start": "", "does not follow": "NO", "sloppy": "ok~"},
     **{"cannot be read": "??", "no meaning": "--"},
 }
+MARKED = {  # a sign and a word, where there is room for both
+    "follows": ("✓", "follows"),
+    "does not follow": ("✗", "does not follow"),
+    "cannot be read": ("?", "not read"),
+    "no meaning": ("–", "no meaning here"),
+    "sloppy": ("≈", "follows, sloppily"),
+    "definition": ("≔", "definition"),
+    "start": ("", ""),
+}
 WIDE = 68  # characters of a source that are shown
 
 
@@ -57,9 +66,16 @@ def lines(checked: Checked) -> list[str]:
                 found.append(f"{'':13}compared with: {_short(judged.compared_with)}")
             if judged.values is not None:
                 found.append(f"{'':13}{judged.values[0]:.6g} there, {judged.values[1]:.6g} here")
+            if judged.repair:
+                found.append(f"{'':13}{named(judged)}: {judged.repair}")
         elif judged.verdict in ("cannot be read", "no meaning", "sloppy") and judged.says:
             found.append(f"{'':13}{judged.says}")
     return [*found, coverage(checked)]
+
+
+def named(judged: Judged) -> str:
+    """What is put in front of a repair."""
+    return "nearest right line, in place of the one above" if judged.repairs_above else "nearest right line"
 
 
 def coverage(checked: Checked) -> str:

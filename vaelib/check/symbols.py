@@ -10,6 +10,7 @@ from vaelib.check.names import leaves, moment_at, name_at, scripted, shown
 from vaelib.check.options import USUAL, Bound, Definition, Marks
 from vaelib.check.ranges import Ranges
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, call_at, text_of
+from vaelib.check.written import key, spelled
 
 
 class Symbols(Ranges):
@@ -65,6 +66,7 @@ class Symbols(Ranges):
             raise CannotRead(f"Expected N(m, S) with a mean that has a name, but got {shown(mean)}.")
         self.facts.used |= {"gauss", "normal"}
         out += [law_name(label), "(", LATENT, ")"]
+        self.facts.written.setdefault(key("".join(out[-4:])), spelled(call))
         return call.end
 
     def map_of(self, items: Items, at: int, out: list[str], bound: Bound, marks: Marks) -> int:

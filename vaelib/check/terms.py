@@ -2,7 +2,7 @@ r"""A side as terms, each with the \max_\theta or \argmax_q in front of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.roles import GUIDE, MODEL, Roles, text_of
@@ -18,6 +18,7 @@ class Term:
     items: Items
     over: str = ""
     by: frozenset[str] = frozenset()
+    head: Items = field(default_factory=list)  # the operator with what hangs on it
 
 
 def terms(items: Items, roles: Roles) -> list[Term]:
@@ -79,4 +80,4 @@ def _term(sign: float, items: Items, roles: Roles) -> Term:
             raise CannotRead("A largest of a least value is not judged yet.")
         by |= inner.by
         rest = inner.items
-    return Term(sign, rest, over, frozenset(by or {MODEL, GUIDE}))
+    return Term(sign, rest, over, frozenset(by or {MODEL, GUIDE}), items[:at])

@@ -11,6 +11,7 @@ import numpy as np
 
 from vaelib._compare import Value, Verdict
 from vaelib._judging import judge
+from vaelib.check.chains import Line
 from vaelib.check.gaussians import gaussian_scope
 from vaelib.check.latex import Items
 from vaelib.check.options import Definition, Formula, Options
@@ -42,6 +43,9 @@ class Bench:
     reached: bool = False
     summed_only: bool = False
     settings: list[Setting] = field(default_factory=settings)
+    spent: float = 0.0  # seconds, on looking for repairs
+    sound: list[Line] = field(default_factory=list)  # lines that follow, and starts
+    written: dict[str, str] = field(default_factory=dict)  # how the document spells the names of the witnesses
 
     def _formulas(self, items: Items, options: Options) -> list[Formula]:
         return [formula for _, formula, _ in self._terms(items, options)]
@@ -51,18 +55,21 @@ class Bench:
         items = resolved(items, options.brackets)
         for term in terms(items, self.roles):
             formula = read(term.items, self.roles, {**self.later, **self.definitions}, options)
+            self.written = {**formula.facts.written, **self.written}
             if formula.facts.unknown:
                 found.append((term, formula, tex("0")))
                 continue
             found.append((term, formula, tex(formula.latex)))
         return found
 
-    def _values(self, sides: Sequence[Side], options: Options, count: int = 0) -> list[np.ndarray]:
+    def _values(
+        self, sides: Sequence[Side], options: Options, count: int = 0, plan: Plan | None = None
+    ) -> list[np.ndarray]:
         """The values of both sides: one row for each setting, one column for each member of a family, if there is one.
 
         With a count, on so many settings only: most readings that do not fit are gone then.
         """
-        plan = self._plan(sides)
+        plan = plan or self._plan(sides)
         by = frozenset().union(*(term.by for side in sides for term, _, _ in side))
         extremes = any(term.over for side in sides for term, _, _ in side)
         chosen = [s for s in self.settings if not (self.summed_only and s.fine)] or self.settings

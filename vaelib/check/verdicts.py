@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vaelib._compare import compose
 from vaelib.check.chains import Line
+from vaelib.check.options import Options
 
 VERDICTS = ("start", "definition", "follows", "does not follow", "cannot be read", "no meaning", "sloppy")
 
@@ -19,7 +20,11 @@ class Judged:
         says: a sentence; empty where there is nothing to say.
         compared_with: the source of the line that it was compared with.
         values: of that line and of this one, on the first setting that tells them apart.
-        repair: the nearest right line, which another part looks for.
+        repair: the nearest right line, with its relation, in the letters of the document; empty if none was found.
+        above: the line that it was compared with.
+        relation: to that line: "=" and ">=" together are ">=".
+        options: under which reading.
+        repairs_above: whether the repair is one of the line above, after which this one follows.
     """
 
     line: Line
@@ -29,6 +34,10 @@ class Judged:
     values: tuple[float, float] | None = None
     repair: str = ""
     measure: str = ""  # the variable of an integral that should be another one
+    above: Line | None = None
+    options: Options | None = None
+    repairs_above: bool = False
+    relation: str = ""
 
     @property
     def judged(self) -> bool:

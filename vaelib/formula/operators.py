@@ -393,7 +393,7 @@ class Operators(Cursor):
         if braces and above not in self.closing:
             return False
         below = self.closing[above] + 1 if braces else above + 1
-        if below + 1 >= len(self.tokens) or self.tokens[below].text != "{":
+        if below + 2 >= len(self.tokens) or self.tokens[below].text != "{":
             return False
         d, e, variable = self.tokens[above + braces], self.tokens[below + 1], self.tokens[below + 2]
         named = variable.kind == "letter" or variable.text in GREEK or variable.text == "("

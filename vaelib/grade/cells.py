@@ -25,7 +25,7 @@ from vaelib.grade.removal import Removal
 AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 NO_EFFECT = (  # magics that install, show or measure something, and bind no name
     "matplotlib pip conda mamba micromamba uv debug pdb timeit pinfo pinfo2 pdoc psource pfile psearch prun lprun "
-    "mprun memit history bash sh script html HTML javascript js latex markdown svg SVG perl ruby system sx"
+    "mprun memit check history bash sh script html HTML javascript js latex markdown svg SVG perl ruby system sx"
 ).split()
 INSTALLERS = ("pip", "pip3", "conda", "mamba", "uv", "apt", "apt-get", "brew")
 SHELL_SECONDS = 10.0

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vaelib.reply import PRECISIONS, Arguments, NoReply, Reply, Seed, Tensor
+from vaelib.values import LONGEST_FORMULA
 
 LIMIT = 1 << 20  # bytes of one message from a submission
 TRUSTED = 64 << 20  # of one message to it, or between the grader's own processes
@@ -113,7 +114,7 @@ def unpacked_reply(header: dict[str, Any], payload: bytes) -> Reply:
         kind = next((kind for kind in KINDS if kind == header["problem"]), "raised")
         raise NoReply(kind, text(header.get("text", "")))
     if "word" in header:
-        return Reply(text(header["word"], 200))
+        return Reply(text(header["word"], LONGEST_FORMULA))
     try:
         shape = tuple(int(size) for size in header["shape"])
         numbers = np.frombuffer(payload, "<f8")

@@ -85,6 +85,7 @@ class Vocabulary:
     """What may be put into a formula: the densities, laws, names and terms of the chain that it belongs to."""
 
     densities: tuple[Call, ...]
+    ratios: tuple[Quotient, ...]
     laws: tuple[Node, ...]
     names: tuple[Name, ...]
     terms: tuple[Node, ...]
@@ -102,8 +103,10 @@ class Vocabulary:
         terms = [t for n in nodes if isinstance(n, Sum) for t in n.terms]
         terms += [n for n in nodes if isinstance(n, Divergence | Entropy)]
         terms += [Number("1"), HALF, *(name for name in names if name.base in ("k", "d", "n", "N", "K"))]
+        ratios = [n for n in nodes if isinstance(n, Quotient) and _is_ratio(n)]
         return cls(
             _unique([*calls, *_of_the_same_letters(calls)]),
+            _unique([*ratios, *_importance_weights(calls)]),
             _unique([*laws, *(_as_law(call) for call in calls)]),
             _unique(names),
             _unique([_positive(term) for term in terms]),
@@ -146,6 +149,8 @@ def _swapped(node: Node, a: Node, b: Node) -> Node:
     changes: dict[str, Any] = {}
     for f in fields(node):
         part = getattr(node, f.name)
+        if f.name == "where":
+            continue
         if isinstance(part, tuple):
             changes[f.name] = tuple(_swapped(item, a, b) if isinstance(item, Node) else item for item in part)
         elif isinstance(part, Node):
@@ -218,12 +223,14 @@ def _alternatives(node: Node, words: Vocabulary, inside: bool) -> Iterator[tuple
         yield "sign", -node
     if isinstance(node, Product):
         yield from _of_a_product(node, words)
+    if isinstance(node, Quotient):
+        yield "half or two", replace(node, below=_times(Number("2"), node.below))
     if not isinstance(node, Items | Bracket | Where | Number) and not _is_law(node):
         yield "half or two", _times(HALF, node)
         yield "half or two", _times(Number("2"), node)
     match node:
         case Call() if _is_density(node):
-            yield from (("density", other) for other in words.densities)
+            yield from (("density", other) for other in (*words.densities, *words.ratios))
             yield "logarithm", Function("log", node)
         case Divergence():
             yield "KL swapped", replace(node, first=node.second, second=node.first)
@@ -242,7 +249,6 @@ def _alternatives(node: Node, words: Vocabulary, inside: bool) -> Iterator[tuple
             yield "upside down", replace(node, above=node.below, below=node.above)
             yield "dropped", node.above
             yield "logarithm", Function("log", node)
-            yield "half or two", replace(node, below=_times(Number("2"), node.below))
         case Power():
             yield ("square" if node.exponent == Number("2") else "dropped"), node.base
         case Root():
@@ -273,6 +279,10 @@ def _of_a_sum(node: Sum, words: Vocabulary) -> Iterator[tuple[str, Node]]:
             for end in range(i + 2, len(terms) + 1):
                 inside = Bracket(Sum((term.body, *terms[i + 1 : end])))
                 yield "brackets", Sum((*terms[:i], Negative(inside), *terms[end:]))
+        if i and isinstance(_positive(term), Bracket):  # a - (b) for a(b)
+            whole = _times_bracket(terms[i - 1], _positive(term))
+            for joined in (whole, _turned(whole)):
+                yield "brackets", _sum((*terms[: i - 1], joined, *terms[i + 1 :]))
     yield from _with_a_term(node, words)
 
 
@@ -323,6 +333,7 @@ def _of_a_name(node: Name, words: Vocabulary) -> Iterator[tuple[str, Node]]:
         if name != node and alike:
             yield "name", name
     yield "square", Power(node, Number("2"))
+    yield "square", Root(node)
     yield "transposed", Power(node, Negative(Number("1")))
     yield "transposed", Transpose(node)
 
@@ -350,6 +361,28 @@ def _of_the_same_letters(calls: list[Call]) -> Iterator[Call]:
                 yield replace(call, targets=targets, givens=givens)
 
 
+def _is_ratio(node: Quotient) -> bool:
+    return all(isinstance(part, Call) and _is_density(part) for part in (node.above, node.below))
+
+
+def is_odd(node: Node) -> bool:
+    """A quotient of densities of different variables, which hardly anybody means: p(x) / q(z)."""
+    if not isinstance(node, Quotient):
+        return False
+    above, below = (part.body if isinstance(part, Bracket) else part for part in (node.above, node.below))
+    densities = all(isinstance(part, Call) and _is_density(part) for part in (above, below))
+    return densities and not set(above.targets) & set(below.targets)  # type: ignore[attr-defined]
+
+
+def _importance_weights(calls: list[Call]) -> Iterator[Quotient]:
+    """p(x, z) / q(z), for the densities of two letters."""
+    joints = [call for call in _of_the_same_letters(calls) if len(call.targets) == 2]
+    for joint in joints:
+        for law in calls:
+            if len(law.targets) == 1 and law.name != joint.name and law.targets[0] in joint.targets:
+                yield Quotient(joint, law)
+
+
 def _as_law(call: Call) -> Node:
     return call
 
@@ -372,6 +405,19 @@ def _times(number: Node, node: Node) -> Node:
     return Product(
         (number, *(node.factors if isinstance(node, Product) else (Bracket(node) if isinstance(node, Sum) else node,)))
     )
+
+
+def _times_bracket(node: Node, bracket: Node) -> Node:
+    """A product with a bracket; what takes in what follows it, an integral or a sum, takes it in."""
+    if isinstance(node, Negative):
+        return Negative(_times_bracket(node.body, bracket))
+    if isinstance(node, Big | Integral):
+        return replace(node, body=_times_bracket(node.body, bracket))
+    return Product((*(node.factors if isinstance(node, Product) else (node,)), bracket))
+
+
+def _sum(terms: tuple[Node, ...]) -> Node:
+    return terms[0] if len(terms) == 1 else Sum(terms)
 
 
 def _is_half_or_two(node: Node) -> bool:

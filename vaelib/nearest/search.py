@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from vaelib.formula.binders import among
 from vaelib.formula.rules import GAUSS, TRAPEZOID, Rule
-from vaelib.formula.tree import Node
+from vaelib.formula.tree import Bracket, Node
 from vaelib.lines import IllTyped
-from vaelib.nearest.edits import Edit, Path, Vocabulary, edits
+from vaelib.nearest.edits import Edit, Path, Vocabulary, edits, is_odd
 from vaelib.quadrature import DoesNotConverge
 
 ACCURACY = 1e-8  # relative to max(1, |value|), beside the errors of the two values
@@ -27,15 +28,40 @@ class Repairs:
 
     edits: tuple[Edit, ...]
     tried: int
+    known: frozenset[Node] = frozenset()  # the parts of the other lines
 
     @property
     def only(self) -> Edit | None:
-        """The edit that is meant: the one that fits, or the most plausible of several at one place."""
+        """The edit that is meant: the one that fits, or the most plausible of several at one place.
+
+        Of several places, it is the one where an edit leaves no quotient of densities of different variables, and makes
+        a larger part what it is in another line.
+        """
         strong = [edit for edit in self.edits if edit.kind not in WEAK] or list(self.edits)
         if not strong:
             return None
-        first = strong[0]
-        return first if all(_at_one_place(first.path, edit.path) for edit in strong) else None
+        first = max(strong, key=self._sense)  # the first of several
+        near = [edit for edit in strong if self._sense(edit) == self._sense(first)]
+        return first if all(_at_one_place(first.path, edit.path) for edit in near) else None
+
+    def _sense(self, edit: Edit) -> tuple[int, int]:
+        """How much sense the formula makes after an edit."""
+        return -sum(is_odd(part) for part in edit.formula.walk()), self._found_elsewhere(edit)
+
+    def _found_elsewhere(self, edit: Edit) -> int:
+        """The size of the largest part around an edit that is a part of another line, too."""
+        part: Any = edit.formula
+        sizes = [0]
+        for name, i in edit.path:
+            if part in self.known:
+                sizes.append(sum(1 for _ in part.walk()))
+            if isinstance(part, Bracket) and name != "body":  # which the edit put there
+                part = part.body
+            child = getattr(part, name, None)
+            part = child[min(i, len(child) - 1)] if isinstance(child, tuple) and child else child
+            if not isinstance(part, Node):
+                break
+        return max(sizes)
 
     @property
     def hint(self) -> str:
@@ -69,14 +95,32 @@ def repairs(
     goals = [_value(target, witness) for witness in witnesses]
     if len(goals) <= FIRST or any(goal is None for goal in goals) or not _varies(goals):
         return Repairs((), 0)
+    rules = (TRAPEZOID, GAUSS)
+    tests = [
+        partial(_agrees, said=said, witness=witness, rule=rules[i % 2], goal=goal)
+        for i, (witness, goal) in enumerate(zip(witnesses, goals, strict=True))
+    ]
+    return sifted(wrong, chain, tests)
+
+
+def sifted(
+    wrong: Node, chain: Iterable[Node], tests: Iterable[Callable[[Node], bool]], known: Iterable[Node] = ()
+) -> Repairs:
+    """The single edits of a formula that pass every test; the cheapest test is best the first.
+
+    Args:
+        chain: other lines, whose parts may be put in.
+        known: still other lines: of several places, the one is meant where a change makes a part what it is there.
+    """
+    chain = tuple(chain)
     candidates = edits(wrong, Vocabulary.of([wrong, *chain]))
     tried = len(candidates)
-    for i, (witness, goal) in enumerate(zip(witnesses, goals, strict=True)):
-        rule = GAUSS if i % 2 else TRAPEZOID
-        candidates = [edit for edit in candidates if _agrees(edit.formula, said, witness, rule, goal)]
+    for passes in tests:
+        candidates = [edit for edit in candidates if passes(edit.formula)]
         if not candidates:
             break
-    return Repairs(tuple(candidates), tried)
+    parts = frozenset(part for line in (*chain, *known) for part in line.walk() if line != wrong)
+    return Repairs(tuple(candidates), tried, parts)
 
 
 def _value(target: Callable[[Any], Any], witness: Any) -> tuple[np.ndarray, np.ndarray] | None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vaelib.distributions import MultivariateNormal, Normal, kl_divergence
+from vaelib.formula import Scope
 from vaelib.task import Compute, Mistake, Rule
 from vaelib.witnesses import MultivariatePair, NormalPair, away_from_zero, generic_scale
 
@@ -50,6 +51,9 @@ ONE_DIMENSION = Compute(
         {"loc_q": 0.0, "scale_q": 2.0, "loc_p": 0.0, "scale_p": 1.0},
     ),
     draw=_one_pair,
+    typeset=lambda loc_q, scale_q, loc_p, scale_p: Scope(
+        {r"\mu_q": loc_q, r"\sigma_q": scale_q, r"\mu_p": loc_p, r"\sigma_p": scale_p}
+    ),
     rules=(NEVER_NEGATIVE,),
     mistakes=(
         Mistake(
@@ -143,6 +147,10 @@ TO_THE_PRIOR = Compute(
         {"loc": np.array([[0.0, 0.0]]), "log_scale": np.array([[0.5, -0.5]])},
     ),
     draw=_encoder,
+    typeset=lambda loc, log_scale: [
+        Scope({r"\mu": m, r"\sigma": np.exp(s), "k": len(m)}, ranges={"j": len(m), "i": len(m)})
+        for m, s in zip(loc, log_scale, strict=True)
+    ],
     rules=(NEVER_NEGATIVE,),
     mistakes=(
         Mistake(
@@ -399,6 +407,12 @@ FULL_COVARIANCES = Compute(
         _many_narrow(),
     ),
     draw=_triangles,
+    typeset=lambda loc_q, tril_q, loc_p, tril_p: Scope(
+        {
+            **{r"\mu_q": loc_q, "L_q": tril_q, r"\Sigma_q": tril_q @ tril_q.T, "k": len(loc_q), "d": len(loc_q)},
+            **{r"\mu_p": loc_p, "L_p": tril_p, r"\Sigma_p": tril_p @ tril_p.T},
+        }
+    ),
     rules=(
         Rule(
             "It is not finite here, and every KL of two Gaussians is. Was a determinant 0 before its logarithm?",
