@@ -50,6 +50,7 @@ The house has floors, and a module imports from lower ones only:
     plots          Pictures
     check          People's derivations, checked
     verify         Run the ledger
+    magic          %%check, a cell of LaTeX
 
 5. exercises; the model and its data
     contained      What an answer may not leave behind in a notebook
@@ -60,6 +61,7 @@ The house has floors, and a module imports from lower ones only:
     task           An exercise
     feedback       What a student reads
     tasks          The exercises, one file a notebook
+    typeset        Answers in LaTeX
     agreement      Do a value and the truth agree?
     choices        Answers that are chosen
     deriving       The verdict on a derivation that a student typed

@@ -102,7 +102,9 @@ KINDS: dict[str, Kind] = {
 
 
 def names(kinds: tuple[str, ...]) -> tuple[str, ...]:
-    """Where everything of these kinds is defined. The ledger and the value of a formula, tex(...).value(...), compute all
-    of it: they are part of each kind."""
+    """Where everything of these kinds is defined.
+
+    The ledger and the value of a formula, tex(...).value(...), compute all of it: they are part of each kind.
+    """
     found = [name for kind in kinds for name in KINDS[kind].names]
     return tuple(dict.fromkeys([*found, "vaelib.ledger", "vaelib.formula.evaluate"])) if kinds else ()
