@@ -2,6 +2,7 @@ r"""Exercises to notebook 10: how good is the bound?"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log, pi, sqrt
 from typing import Any
 
@@ -24,9 +25,15 @@ SIZES = np.array([3.0, 140.0, 900.0])  # of log-weights: fine as weights, too sm
 
 
 def _log_weights(rng: Rng) -> dict[str, Any]:
-    """Seven samples for each of three examples, in single precision as in training."""
+    """Seven samples for each of three examples, in single precision as in training.
+
+    In the lowest column the first sample, the last one and two others lie far below the rest: only its largest is a
+    safe shift.
+    """
     level = -rng.permutation(SIZES) * rng.uniform(0.9, 1.1, 3)
-    return {"log_weights": Tensor((level + 2 * rng.standard_normal((7, 3))).astype(np.float32))}
+    found = level + 2 * rng.standard_normal((7, 3))
+    found[[0, 6, *rng.choice(np.arange(1, 6), 2, replace=False)], np.argmin(level)] -= rng.uniform(1500, 2500)
+    return {"log_weights": Tensor(found.astype(np.float32))}
 
 
 def _double(log_weights: Any) -> Array:
@@ -34,9 +41,21 @@ def _double(log_weights: Any) -> Array:
 
 
 def _exponentials_first(log_weights: Any, dtype: Any) -> Array:
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         return np.log(np.mean(np.exp(np.asarray(log_weights, dtype=dtype)), axis=0))
 
+
+def _shifted(by: Callable[[Array], Any], dtype: Any) -> Callable[[Any], Array]:
+    """The mean of exponentials with another shift than each column's largest."""
+
+    def bound(log_weights: Any) -> Array:
+        given = np.asarray(log_weights, dtype=dtype)
+        return np.asarray(by(given) + _exponentials_first(given - by(given), dtype))
+
+    return bound
+
+
+AT_MOST_ONE = "Which number makes every exponential of a column at most 1, and one of them 1?"
 
 BETWEEN = Rule(
     "The logarithm of a mean lies between the smallest and the largest log-weight. Yours does not, here.",
@@ -58,6 +77,7 @@ WEIGHTED_BOUND = Compute(
         {"log_weights": Tensor(np.array([[-2.0, -3.0]], dtype=np.float32))},
         {"log_weights": Tensor(np.array([[-2.0, -3.0], [-2.0, -3.0], [-2.0, -3.0]], dtype=np.float32))},
         {"log_weights": Tensor(np.array([[-1.0, -3.0], [-2.0, -3.0], [-4.0, -3.0]], dtype=np.float32))},
+        {"log_weights": Tensor(np.array([[-2900.0, -800.0], [-801.0, -2900.0]], dtype=np.float32))},
     ),
     draw=_log_weights,
     rules=(BETWEEN,),
@@ -77,6 +97,30 @@ WEIGHTED_BOUND = Compute(
             real="a public issue thread: log-sum-exp used as it is",
         ),
         Mistake(
+            "one largest for all, in single precision",
+            "one number was taken out of the whole table: each column needs its own largest.",
+            _shifted(lambda given: given.max(), np.float32),
+            next=AT_MOST_ONE,
+        ),
+        Mistake(
+            "one largest for all, in double precision",
+            "one number was taken out of the whole table: each column needs its own largest.",
+            _shifted(lambda given: given.max(), np.float64),
+            next=AT_MOST_ONE,
+        ),
+        Mistake(
+            "shifted by too little",
+            "a number far below the largest log-weight was taken out: then the largest still overflows.",
+            _shifted(lambda given: given.min(axis=0), np.float64),
+            next=AT_MOST_ONE,
+        ),
+        Mistake(
+            "shifted by the first",
+            "the first log-weight of a column was taken out: if a later one is far larger, that overflows.",
+            _shifted(lambda given: given[0], np.float64),
+            next=AT_MOST_ONE,
+        ),
+        Mistake(
             "exponentials first, in double precision",
             "the log-weights were exponentiated as they are: in double precision that is 0 below -745.",
             lambda log_weights: _exponentials_first(log_weights, np.float64),
@@ -85,7 +129,7 @@ WEIGHTED_BOUND = Compute(
         ),
         Mistake(
             "exponentials first, in single precision",
-            "the log-weights were exponentiated as they are: near -140 that is 0 in float32.",
+            "the log-weights were exponentiated as they are: in single precision that is 0 below -104.",
             lambda log_weights: _exponentials_first(log_weights, np.float32),
             next="Take the largest log-weight out before you exponentiate, or find the function that does.",
             real="a public repository: its test loss exponentiates raw log-weights",
