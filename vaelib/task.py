@@ -166,17 +166,19 @@ class Law:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Task):
-    """An estimator, a function whose last argument is a Generator; judged by the law of what it returns.
+    """An estimator, a function whose last argument is a Generator; judged draw by draw, or by the law of its values.
 
     Args:
         law: arguments -> the exact law of one value. A mistake's value is a law, too, as a function of the arguments.
         examples: the arguments, without the Generator.
-        repeats: how often it is called on each; fixed beforehand, so that every mistake is rejected with 99 % power.
+        repeats: how often an answer with draws of its own is called on each; `sampling.least` says what is found then.
+        made: a right estimator. An answer that makes the same draws, in the same order, must give the same values.
     """
 
     law: Callable[..., Law]
     examples: tuple[Arguments, ...]
     repeats: int = 400
+    made: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ Rng = np.random.Generator
 def _scores(rng: Rng) -> dict[str, Any]:
     """Log-weights of seven samples for three examples: two far too small for any float, one too large.
 
-    In one column the first sample, the last one and two others lie far below the rest: only its largest is a safe shift.
+    In one column the first, the last and two other samples lie far below the rest: only its largest is a safe shift.
     """
     tops = rng.permutation([-rng.uniform(8e2, 1e3), -rng.uniform(2e4, 4e4), rng.uniform(8e2, 1e3)])
     below = rng.uniform(0, 6, (7, 3))
@@ -245,7 +245,8 @@ ESTIMATE = Sample(
         {"x": 1.0, "loc": 0.5, "scale": 0.6, "num_samples": 20},
         {"x": -0.8, "loc": -0.1, "scale": 0.7, "num_samples": 12},
     ),
-    repeats=400,
+    repeats=2000,
+    made=_made(_log_weight),
     mistakes=(
         Mistake(
             "no prior in the weight",

@@ -286,8 +286,9 @@ JUMP = Sample(
     minutes=20,
     name="jump_gradient",
     law=lambda loc, scale: _law(loc, scale, _best_baseline(loc, scale)),
-    examples=({"loc": 0.56, "scale": 0.8}, {"loc": -2.85, "scale": 1.5}),
-    repeats=2500,
+    examples=({"loc": 0.56, "scale": 0.8}, {"loc": -0.6, "scale": 0.5}),
+    repeats=5000,
+    made=_weighed(_best_baseline),
     mistakes=(
         Mistake(
             "pathwise",

@@ -393,7 +393,8 @@ ANNEALED = Sample(
     name="annealed_log_weight",
     law=_law(_places),
     examples=({"loc": -0.3, "scale": 0.7, "steps": 2}, {"loc": 1.0, "scale": 0.4, "steps": 4}),
-    repeats=800,
+    repeats=3000,
+    made=_walk(_places),
     mistakes=(
         Mistake(
             "move before weighing",

@@ -269,7 +269,7 @@ def _near_a_step(about: Any, beyond: Any) -> Array:
 
 
 def _quiet_latents(rng: Rng, images: int = 4, latents: int = 3) -> dict[str, Any]:
-    """Most images with latents that say nearly nothing, |mean| and |log_var| about 1e-4; the last with ordinary ones."""
+    """Most images have latents that say nearly nothing, |mean| and |log_var| about 1e-4; the last has ordinary ones."""
     shape = (images, latents)
     mean = away_from_zero(rng, 0.5e-4, 2e-4, shape)
     log_var = _near_a_step(away_from_zero(rng, 0.5e-4, 2e-4, shape), away_from_zero(rng, 0.2, 0.4, shape))
