@@ -40,7 +40,7 @@ FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (4, frozenset({"check", "verify"})),
     (5, frozenset({"contained", "forbidden", "notes", "values"})),
     (5, frozenset({"reply", "task"})),
-    (5, frozenset({"feedback", "tasks"})),
+    (5, frozenset({"bans", "feedback", "tasks"})),
     (5, frozenset({"agreement"})),
     (5, frozenset({"choices", "deriving", "sampling"})),
     (5, frozenset({"judge"})),

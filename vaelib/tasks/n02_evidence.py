@@ -366,8 +366,8 @@ def _proposal(rng: Rng) -> dict[str, Any]:
     return {**law, "num_samples": int(rng.integers(20, 2000))}
 
 
-def _one_dimension(scale: float, gap: float = 0.0) -> dict[str, Any]:
-    law = {"loc_p": np.array([gap]), "covariance_p": np.array([[1.0]]), "loc_q": np.array([0.0])}
+def _one_dimension(scale: float, gap: float = 0.0, variance: float = 1.0) -> dict[str, Any]:
+    law = {"loc_p": np.array([gap]), "covariance_p": np.array([[variance]]), "loc_q": np.array([0.0])}
     return {**law, "scale_q": np.array([scale]), "num_samples": 100}
 
 
@@ -389,6 +389,7 @@ SIGNAL_TO_NOISE = Compute(
         _one_dimension(2.0),
         _one_dimension(0.8),
         _one_dimension(0.5),
+        _one_dimension(1.0, variance=2.0),  # 2 v_q = v_p: infinite just there
         _one_dimension(1.0, gap=1.0),
         _equally_correlated(2, 0.0, 0.5),
         _equally_correlated(2, 0.0, 0.68),
