@@ -125,6 +125,7 @@ class Compute(Task):
         secret: what is expected is not shown, since it is what is asked.
         rough: the last digits are not the point: those of float32, or of a numerical search, are enough.
         choices: what there is to choose from, words or numbers; or the letters of an order, such as "ebcad".
+        tip: the cases that `next` tells the student to try; every known mistake fails one of them.
     """
 
     truth: Any
@@ -136,6 +137,7 @@ class Compute(Task):
     secret: bool = False
     rough: bool = False
     choices: tuple[Any, ...] = ()
+    tip: tuple[Arguments, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

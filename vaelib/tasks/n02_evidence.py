@@ -118,7 +118,8 @@ TINY = Compute(
         "If the same number is taken from every score of a column, what happens to the logarithm of the mean?",
         "Which number makes every exponential at most 1, and one of them 1? Must it be the same for all columns?",
     ),
-    next="Take one column with scores 0 and 1, then the same with 1000 subtracted: how must the result change?",
+    next="Take the columns (0, 1) and (-3000, -2000): one must give log((1 + e)/2), the other -2000 - log 2.",
+    tip=({"scores": np.array([[0.0, -3000.0], [1.0, -2000.0]])},),
     forbidden=("importance",),
 )
 

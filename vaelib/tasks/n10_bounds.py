@@ -168,7 +168,8 @@ WEIGHTED_BOUND = Compute(
         "What is the logarithm of the mean of e^a, if every a is lowered by the same number m?",
         "Which PyTorch function adds up exponentials in the logarithm? What does a mean do that a sum does not?",
     ),
-    next="Take K = 1, then three equal log-weights, then one column near -900; each must come out by hand.",
+    next="Take the columns (-1, -2), (-2000, -900), (-800, -800): -1.38, -900 - log 2 and -800 must come out.",
+    tip=({"log_weights": Tensor(np.array([[-1.0, -2000.0, -800.0], [-2.0, -900.0, -800.0]], dtype=np.float32))},),
     forbidden=("importance",),
 )
 
@@ -304,7 +305,15 @@ TWO_GAPS = Compute(
         "Which q of the family would the encoder give for this x, if it made no error? What is its mean?",
         "Where does a variance v_j stand in KL(q || p)? What is the derivative of Lambda_jj v_j - log v_j?",
     ),
-    next="Take covariance = I: which of the two gaps must be zero? Then loc = mean: what is left?",
+    next="Take variances 1, correlation 0.8, loc one off in both, scale = (1, 2): what does Lambda look like?",
+    tip=(
+        {
+            "mean": np.zeros(2),
+            "covariance": np.array([[1.0, 0.8], [0.8, 1.0]]),
+            "loc": np.ones(2),
+            "scale": np.array([1.0, 2.0]),
+        },
+    ),
 )
 
 
@@ -398,7 +407,7 @@ ANNEALED = Sample(
     mistakes=(
         Mistake(
             "move before weighing",
-            "the chain moved first and was weighed at its new place: then nothing is bounded from below.",
+            "the chain moved first and was weighed at its new place: its mean is then no lower bound.",
             _law(_moved_first),
             next="Take T = 1: which z is weighed then, and which known bound is its mean?",
             made=_walk(_moved_first),
@@ -437,7 +446,7 @@ ANNEALED = Sample(
         ),
         Mistake(
             "minus the log-weight",
-            "the sign is turned: that is what a chain down the schedule sums up.",
+            "the sign is turned: each step adds log f_next - log f_b.",
             _law(_places, lambda steps: -1 / steps),
             made=_walk(_places, lambda steps: -1 / steps),
         ),

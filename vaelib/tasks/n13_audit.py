@@ -217,7 +217,8 @@ REPAIR = Compute(
         "Two lines leave out log(2 pi). What happens to it in log_prior - log_q?",
         "Which sums run over latents? And how is a mean of exponentials averaged without forming one of them?",
     ),
-    next="Take one sample and one latent: log_lik + log N(z; 0, 1) - log N(z; loc, scale^2), by hand.",
+    next="Take log_lik = (-2, -3), z = (1, 0; 0, 1), loc = (1, 1), log_var = (log 4, log 9): two weights, by hand.",
+    tip=(_samples([[-2], [-3]], [[[1, 0]], [[0, 1]]], [[1, 1]], [[np.log(4), np.log(9)]]),),
     forbidden=("importance",),
 )
 
@@ -367,7 +368,11 @@ SMALL_KL = Compute(
         "Which terms cancel on paper? Can you put them together before anything is rounded?",
         "torch has a function for exp(x) - 1 that never forms the exp. What is left to subtract from it?",
     ),
-    next="Compare with the same formula after .double(), one latent at a time.",
+    next="Take one latent: mean = log_var = 1 gives (e - 1)/2 nats; mean = 0, log_var = 1e-4 gives 2.5 nanonats.",
+    tip=(
+        _pair([[1, 0]], [[1, 0]]),
+        _pair([[0]], [[1e-4]]),
+    ),
     forbidden=("kl",),
 )
 
