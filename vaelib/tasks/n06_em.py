@@ -504,7 +504,7 @@ TWO_SEARCHES = Compute(
         "Over theta, which terms of E_q[log p(x, z)] contain theta at all? Where is their square smallest?",
         "For -KL, the mean of the posterior moves with theta. Which theta brings it to the mean of q?",
     ),
-    next="Take x = 2, theta = 0, m = 1/2, w = 2, c = 1/2: write F as a function of m, then of theta. Where is each top?",
+    next="Take x = 2, theta = 0, m = 1/2, w = 2, c = 1/2: write F as a function of m, then theta. Where is each top?",
     tip=({"x": 2.0, "theta": 0.0, "loc": 0.5, "loading": 2.0, "noise_variance": 0.5},),
     forbidden=("linear", "kl"),
 )
