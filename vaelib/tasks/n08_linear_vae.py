@@ -214,7 +214,7 @@ WITH_THE_TRACE = Compute(
         "u = x - W z - b is random, since z is. How does the mean of its squared length split into mean and spread?",
         "What is the covariance of W z, and what is its trace, if the latents of q are independent?",
     ),
-    next="Take d = 2, W = (2, 2), b = 0, c = 1/2, x = (3, 3), loc = 1, scale = 1/2: which squares are there, and the trace?",
+    next="Take W = (2, 2), b = 0, c = 1/2, x = (3, 3), loc = 1, scale = 1/2: what are the square and the trace?",
     tip=(
         {
             "x": np.array([[3.0, 3.0]]),
