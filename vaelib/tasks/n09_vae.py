@@ -96,7 +96,7 @@ BITS = Compute(
         "The density lives on [0, 1]. How large is the cell that one level of one pixel fills, and one whole image?",
         "Density times volume is a probability. What does minus its logarithm become, for one pixel, in bits?",
     ),
-    next="Take 2 pixels of 4 levels, nll = 2 log 2: a density of 1/4. How likely is one image, and how many bits is that?",
+    next="Take 2 pixels of 4 levels, nll = 2 log 2, a density of 1/4. How likely is one image, in bits?",
     tip=({"nll": float(2 * np.log(2)), "pixels": 2, "levels": 4},),
     forbidden=("bits",),
 )
@@ -242,7 +242,7 @@ LOSS = Compute(
         "What is log p(x|z) of one pixel in terms of its logit? Which axis holds the pixels, which the latents?",
         "What is the variance in terms of log_scale? And what is log(1 - sigmoid(a)), written with softplus?",
     ),
-    next="x = (1, 0), logits (0, 45), loc = (1, 0), log_scale = (log 2, 0) cost log 2 + 45, and 2 - log 2 for the KL.",
+    next="x = (1, 0), logits (0, 45), loc = (1, 0), log_scale = (log 2, 0) cost log 2 + 45, and a KL of 2 - log 2.",
     tip=(_tensors([[1, 0]], [[0, 45]], [[1, 0]], [[np.log(2), 0]]),),
     forbidden=("kl",),
 )
