@@ -242,7 +242,7 @@ LOSS = Compute(
         "What is log p(x|z) of one pixel in terms of its logit? Which axis holds the pixels, which the latents?",
         "What is the variance in terms of log_scale? And what is log(1 - sigmoid(a)), written with softplus?",
     ),
-    next="x = (1, 0), logits (0, 45), loc = (1, 0), log_scale = (log 2, 0) cost log 2 + 45, and a KL of 2 - log 2.",
+    next="x = (1, 0), logits (0, 45), loc = (1, 0), log_scale = (log 2, 0) cost log 2 + 45; the KL is 2 - log 2.",
     tip=(_tensors([[1, 0]], [[0, 45]], [[1, 0]], [[np.log(2), 0]]),),
     forbidden=("kl",),
 )
