@@ -233,7 +233,7 @@ LOSS = Compute(
             "sigmoid first, then the logarithm",
             "the sigmoid comes before the logarithm: it is rounded to 1, and log(1 - 1) is infinite.",
             _from_sigmoid(np.log),
-            next="A pixel is paper, and its logit is 45. What is its sigmoid in a computer, and is there a way around it?",
+            next="A pixel is paper, and its logit is 45. What is its sigmoid in a computer? Is it needed at all?",
             real="log(0) in several VAE libraries",
         ),
     ),
