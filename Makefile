@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 
 TOOLS := .venv/installed-tools
 
-.PHONY: test test-rest test-all teach exercises instructor student bench
+.PHONY: test test-rest test-all mutants teach exercises instructor student bench
 
 # A file of tests stays in one process; the long files come first, in the order that conftest.py gives them.
 PYTEST := $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -40,6 +40,9 @@ test-rest: $(TOOLS) ## what `make test` leaves out: the other seeds, cases and n
 	$(PYTEST) --form=rest
 
 test-all: test test-rest ## every test, once
+
+mutants: $(TOOLS) ## plant errors in the solutions of the exercises; about twenty minutes
+	@$(PY) tools/mutants.py $(ARGS)
 
 teach: $(READY) ## like make lab, with the session plans in work/notebooks/teach
 	@$(PY) tools/lab.py --teach $(ARGS)

@@ -13,6 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from vaelib.bans import Guarded
 from vaelib.grade.marks import POINTS
 from vaelib.judge import NOT_ATTEMPTED, RIGHT, judge, z_scores
 from vaelib.reply import Answer
@@ -83,7 +84,7 @@ def test_hint_stands_ready_below_each_check_in_a_cell_that_can_be_edited(source:
 def test_solutions_are_right(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     defined = namespace(exercises.with_solutions(source).cells, tmp_path, monkeypatch)
     for id, each in tasks_of(number(source)).items():
-        feedback = judge(each, Answer(defined[each.name]), seed=5)
+        feedback = judge(each, Guarded(defined[each.name], kinds=each.forbidden), seed=5)
         assert feedback.state == RIGHT, f"{id}: {feedback}"
 
 

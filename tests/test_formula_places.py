@@ -35,7 +35,7 @@ def test_at_moves_an_observation() -> None:
 
 
 def test_at_needs_a_name_and_a_value() -> None:
-    with pytest.raises(IllTyped, match=r"Expected a place such as z = 1 below the bar, but got u > 1"):
+    with pytest.raises(IllTyped, match=r"Expected a place such as x = a, but got u > 1"):
         number(r"\left. u \right|_{u > 1}", squares(2.0))
 
 

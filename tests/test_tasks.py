@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vaelib.agreement import close
 from vaelib.judge import NOT_ATTEMPTED, NOT_YET, RIGHT, expected, judge
 from vaelib.reply import Answer
 from vaelib.task import Compute, Derive, Mistake, Sample, Task, exercise_id
@@ -123,3 +124,25 @@ def test_generic_questions_have_no_special_values() -> None:
                 for value in each.draw(np.random.default_rng(seed)).values():
                     if isinstance(value, float):
                         assert value not in (0.0, 1.0), each.id
+
+
+LIKE_TRUTH = 1e-3  # what a student sees as equal
+WITH_TIP = [each for each in TASKS if isinstance(each, Compute) and each.tip]
+
+
+@pytest.mark.parametrize("each", WITH_TIP, ids=lambda each: each.id)
+def test_known_mistake_fails_on_the_case_of_the_tip(each: Compute) -> None:
+    """The closing line tells a student what to try: there a wrong formula must show."""
+    truths = [expected(each.truth, case) for case in each.tip]
+    passed = [
+        mistake.name
+        for mistake in each.mistakes
+        if not mistake.next
+        and all(close(expected(mistake.value, case), t, LIKE_TRUTH) for case, t in zip(each.tip, truths, strict=True))
+    ]
+    assert passed == [], f"{each.next} {[np.round(truth, 4).tolist() for truth in truths]}"
+
+
+def test_every_function_that_is_asked_has_a_tip_with_numbers_but_for_one() -> None:
+    asked = {each.id for each in TASKS if isinstance(each, Compute) and callable(each.truth)}
+    assert asked - {each.id for each in WITH_TIP} == {"02.3"}  # a matrix: it says to begin with a diagonal one

@@ -59,9 +59,10 @@ The house has floors, and a module imports from lower ones only:
     values         What a returned object is worth
     reply          What an answer replies when it is asked
     task           An exercise
+    typeset        Answers in LaTeX
+    bans           What an exercise forbids is noticed in the notebook as well
     feedback       What a student reads
     tasks          The exercises, one file a notebook
-    typeset        Answers in LaTeX
     agreement      Do a value and the truth agree?
     choices        Answers that are chosen
     deriving       The verdict on a derivation that a student typed

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,6 +38,9 @@ def derived(task: Derive, answer: Respondent, seed: int) -> Feedback:
     return _on_the_way(task, lines, seed)
 
 
+TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
+
+
 def _on_the_way(task: Derive, lines: list[Line], seed: int) -> Feedback:
     """The first line that does not begin where it should, follow, compose, or arrive."""
     chain = Derivation(task.id, task.title, task.draw, (Line(task.start), *lines))
@@ -58,6 +64,10 @@ def _on_the_way(task: Derive, lines: list[Line], seed: int) -> Feedback:
             )
         above = f"line {index - 1}" if index else "the given start"
         where = f"Line {index} does not follow from {above}: {_values(report.rows, index)}"
+        against = compose([lines[index].relation, task.relation]) is None  # the goal's own direction
+        if index and against and _holds_turned(task, lines[index - 1 : index + 1], seed):
+            means = f"It follows with the sign turned, {TURNED[lines[index].relation]!r}."
+            return not_yet(where, means, then="Which of the two lines is larger, and by what?")
         mistake = _known_line(task, lines[index], seed)
         if mistake is None:
             return not_yet(where, then=task.next)
@@ -65,7 +75,20 @@ def _on_the_way(task: Derive, lines: list[Line], seed: int) -> Feedback:
     return _arrival(task, lines, seed)
 
 
+def _holds_turned(task: Derive, pair: list[Line], seed: int) -> bool:
+    """Does the second line follow from the first with the other inequality?"""
+    above, line = pair
+    if line.relation not in TURNED:
+        return False
+    turned = replace(line, relation=TURNED[line.relation])
+    return Derivation(task.id, "turned", task.draw, (Line(above.formula), turned)).check(8, seed).holds
+
+
 def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
+    """Begins and ends as the exercise is printed, with enough lines between, and a relation that is the goal's."""
+    if not _has_form_of(lines[0], task.start):
+        begin = f"Line 0 is worth as much as the start, but it should be {task.start.spelled}."
+        return not_yet(begin, then="Type the start as it is given, and go on from there, one rule a line.")
     end = Derivation(task.id, "arrival", task.draw, (Line(task.goal), Line(lines[-1].formula)))
     if not end.check(8, seed).holds:
         return not_yet(
@@ -73,15 +96,37 @@ def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
             f"The goal is {task.goal.spelled}.",
             then="Which term is still to be rewritten, or dropped?",
         )
+    if not _has_form_of(lines[-1], task.goal):
+        return not_yet(
+            f"Every line follows, and the last one is worth as much as the goal. It should be {task.goal.spelled}.",
+            then="Add a line that ends in that form: which rule or definition leads there?",
+        )
     if len(_steps(task, lines)) < task.least - 2:
         then = "Which rule leads from one line to the next? Write down what it changes."
-        few = "Every line follows, but too few stand between start and goal: one rule a line,"
-        return not_yet(f"{few} {task.least - 2} at least.", then=then)
+        few = "Every line follows, but there are too few between start and goal: one rule a line,"
+        return not_yet(f"{few} at least {task.least - 2}.", then=then)
+    for index, (above, line) in enumerate(pairwise(lines), start=1):
+        if line.relation == "=" or _shows_a_gap(above.formula):
+            continue
+        if not Derivation(task.id, "loses", task.draw, (Line(above.formula), Line(line.formula))).check(8, seed).holds:
+            then = "Write the gap into the line above, as a KL, or as the logarithm of a mean. Which of the two is it?"
+            return not_yet(f"Line {index} follows, but line {index - 1} does not show what is lost here.", then=then)
     arrived = compose([line.relation for line in lines])
     if arrived != task.relation:
         then = "Which line loses something, and what is it?"
         return not_yet(f"The lines together say {arrived!r}; the goal is {task.relation!r}.", then=then)
     return right(task, f"{len(lines)} lines, each follows from the one above.")
+
+
+def _shows_a_gap(formula: Any) -> bool:
+    """Is there a KL to the posterior, spelled out or not, or the logarithm of a mean?"""
+    return not isinstance(formula, Term) or "post" in (_ingredients(formula) or ()) or "log_E(" in formula.spelled
+
+
+def _has_form_of(line: Line, term: Term) -> bool:
+    """Is the line this term, up to order and padding?"""
+    formula: Any = line.formula
+    return same_step(formula, term) if isinstance(formula, Term) else _parts(formula) == _parts(term)
 
 
 def _steps(task: Derive, lines: list[Line]) -> list[Term | Node]:
@@ -115,11 +160,35 @@ def _values(rows: Sequence[Row], index: int) -> str:
 
 
 def _known_line(task: Derive, line: Line, seed: int) -> Mistake | None:
-    """The known mistake that is worth the same as the line on every witness."""
+    """The known mistake that is worth the same as the line on every witness, and is made of the same densities.
+
+    The value alone may be a coincidence: E_q[log p(x|z)] is worth as much as the bound plus a KL to the prior.
+    """
     slips = [slip for derivation in task.known for slip in derivation.slips if hasattr(slip.value, "value")]
     known = [*task.mistakes, *(Mistake(slip.name, slip.says, slip.value, real=slip.real) for slip in slips)]
     witnesses = [task.draw(np.random.default_rng([seed, i])) for i in range(4)]
-    return next((mistake for mistake in known if _same(mistake.value, line, witnesses)), None)
+    alike = (mistake for mistake in known if _ingredients(mistake.value) in (None, _ingredients(line.formula)))
+    return next((mistake for mistake in alike if _same(mistake.value, line, witnesses)), None)
+
+
+def _ingredients(term: Any) -> frozenset[str] | None:
+    """The densities in a term, and the laws of its expectations: {"lik", "prior", "E q"}; None if it is no term."""
+    if not isinstance(term, Term):
+        return None
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(term.spelled, mode="eval")):
+        match node:
+            case ast.Name(id=name) if name.startswith("log_") and name != "log_E":
+                found.add(name.removeprefix("log_"))
+            case ast.Call(func=ast.Name(id="KL"), args=[ast.Name(id=first), ast.Name(id=second)]):
+                found |= {first, second, f"E {first}"}
+            case ast.Call(func=ast.Name(id="H"), args=[ast.Name(id=first), *rest]):
+                found |= {f"E {first}", *([each.id for each in rest if isinstance(each, ast.Name)] or [first])}
+            case ast.Call(func=ast.Name(id="E" | "log_E"), args=[ast.Name(id=law), _]):
+                found.add(f"E {law}")
+    if "joint" in found:
+        found = found - {"joint"} | {"lik", "prior"}
+    return frozenset(found)
 
 
 def _same(term: Any, line: Line, witnesses: Sequence[Any]) -> bool:

@@ -12,11 +12,12 @@ from typing import Any
 
 from vaelib import notes
 from vaelib._latex import marked, prose, unmarked
+from vaelib.bans import Guarded
 from vaelib.contained import contained
 from vaelib.feedback import NOT_ATTEMPTED, NOT_YET, RIGHT, Feedback, is_easily_typed
 from vaelib.judge import our_fault, with_case
 from vaelib.notes import FILE, Note, Notes
-from vaelib.reply import Answer, Arguments, can_interrupt, handed_over
+from vaelib.reply import Arguments, can_interrupt, handed_over
 from vaelib.task import Task, exercise_id
 from vaelib.tasks import FILES, UnknownExercise, after, all_tasks, task, tasks_of
 
@@ -64,7 +65,7 @@ def check(id: Any, answer: Any = ..., seed: int = 0) -> Feedback:
         return Feedback(NOT_ATTEMPTED, ("Expected `seed` to be a whole number, 0 or larger.",), task=asked.id)
     try:
         with contained() as traces:
-            feedback = replace(with_case(asked, Answer(answer), seed), task=asked.id)
+            feedback = replace(with_case(asked, Guarded(answer, kinds=asked.forbidden), seed), task=asked.id)
         return _noted(asked, _with_case(asked, feedback), [_uninterrupted(answer), str(traces)])
     except Exception as error:
         return replace(our_fault(error), task=asked.id)

@@ -127,6 +127,7 @@ class Compute(Task):
         rough: the last digits are not the point: those of float32, or of a numerical search, are enough.
         choices: what there is to choose from, words or numbers; or the letters of an order, such as "ebcad".
         typeset: arguments -> what the names of a formula in LaTeX mean, one Scope or one for each number of the answer.
+        tip: the cases that `next` tells the student to try; every known mistake fails one of them.
     """
 
     truth: Any
@@ -139,6 +140,7 @@ class Compute(Task):
     rough: bool = False
     choices: tuple[Any, ...] = ()
     typeset: Callable[..., Scope | list[Scope]] | None = None
+    tip: tuple[Arguments, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,17 +171,19 @@ class Law:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample(Task):
-    """An estimator, a function whose last argument is a Generator; judged by the law of what it returns.
+    """An estimator, a function whose last argument is a Generator; judged draw by draw, or by the law of its values.
 
     Args:
         law: arguments -> the exact law of one value. A mistake's value is a law, too, as a function of the arguments.
         examples: the arguments, without the Generator.
-        repeats: how often it is called on each; fixed beforehand, so that every mistake is rejected with 99 % power.
+        repeats: how often an answer with draws of its own is called on each; `sampling.least` says what is found then.
+        made: a right estimator. An answer that makes the same draws, in the same order, must give the same values.
     """
 
     law: Callable[..., Law]
     examples: tuple[Arguments, ...]
     repeats: int = 400
+    made: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

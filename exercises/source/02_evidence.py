@@ -56,8 +56,9 @@ assert check("02.1", log_mean_exp).right
 # Estimate $p(x)$, not its logarithm: take $S$ independent draws from the proposal $q=N(m,s^2)$, and average their
 # weights.
 #
-# Your function is called 400 times for each of two cases. The check compares mean *and* spread with their exact values.
-# So an estimate that is right on average, but scatters otherwise, is noticed, too.
+# Draw with `rng.standard_normal` or `rng.normal`, and the check compares yours draw by draw with a right one, in two
+# cases. If you draw in another way, it compares mean *and* spread of 2,000 values with the exact ones. It then finds,
+# with 99 % probability, a mean that is off by 0.16 standard deviations, or a deviation that is 12 % too large.
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "02-2", "schema_version": 3}
@@ -95,7 +96,7 @@ assert check("02.2", estimate_evidence).right
 # %% [markdown]
 # ## 02.3 Signal to noise, and when samples do not help
 #
-# *Stretch, 20 minutes.* The posterior is $p=N(m_p,\Sigma_p)$, with correlations. The proposal comes from an encoder, so
+# *Stretch, 30 minutes.* The posterior is $p=N(m_p,\Sigma_p)$, with correlations. The proposal comes from an encoder, so
 # its covariance is diagonal: $q=N(m_q,\mathrm{diag}(s_q^2))$. Each weight $p/q$ has mean 1 under $q$ and second moment
 # $\rho=\int p^2/q\,dz$. Let $\sigma_S$ be the standard deviation of the mean of $S$ independent weights.
 #

@@ -15,7 +15,8 @@ from vaelib.terms import KL, E, H, log_E, log_evidence, log_joint, log_lik, log_
 # ## 05.1 From the evidence to the bound
 #
 # *Core, 15 minutes.* Begin with $\log p(x)$ and end with $\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))$, by
-# the route that you like: of the four in the notebook, or your own. One rule a line.
+# the route that you like: of the four in the notebook, or your own. One rule a line: where something is lost, it
+# is seen in the line above. The first and the last line must be what is printed here, up to the order of the terms.
 #
 # A line is a term, built from the names imported above. Alone, it is equal to the line above. A pair `(">=", term)` says that
 # the line above is at least this one. A reason may be added: `(">=", term, "a KL is never negative")`.
@@ -87,7 +88,8 @@ assert check("05.2", broken_line).right
 # | 4 | ${=\mathbb{E}_q[\log q(z)] - \mathbb{E}_q[\log p(z,x)] - \log p(x)}$ |
 #
 # There it stops, as "intractable". Type the repaired chain, and carry it to the evidence less the bound:
-# $\log p(x) - \left(\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))\right)$. At least five lines, one rule each.
+# $\log p(x) - \left(\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))\right)$. At least five lines, one
+# rule each; the last must have this form, with or without the brackets.
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05-3", "schema_version": 3}
 repaired = [

@@ -21,7 +21,13 @@ VARIANTS: dict[str, list[Any]] = {
         ],
         [log_evidence, log_E(q, log_joint - log_q), (">=", E(q, log_joint - log_q), "Jensen"), BOUND],
         (log_evidence, ("=", E(q, log_joint) + H(q) + KL(q, post)), (">=", E(q, log_joint) + H(q)), BOUND),
-        [log_evidence, log_evidence - KL(q, post) + KL(q, post), (">=", E(q, log_lik) - H(q, prior) + H(q)), BOUND],
+        [
+            log_evidence,
+            log_evidence - KL(q, post) + KL(q, post),
+            (">=", log_evidence - KL(q, post)),
+            E(q, log_lik) - H(q, prior) + H(q),
+            BOUND,
+        ],
     ],
     "05.2": [3.0, np.int64(3), lambda: 3],
     "05.3": [
@@ -58,6 +64,13 @@ WRONG: dict[str, list[Any]] = {
         [log_evidence, (">=", E(q, log_lik) - 2 * KL(q, prior))],
         [log_evidence, (">=", BOUND)],
         log_evidence,
+        [log_evidence, E(q, log_evidence), (">=", BOUND)],
+        [log_evidence, log_E(q, log_joint - log_q), (">=", E(q, log_joint - log_q)), E(q, log_joint) - E(q, log_q)],
+        [log_E(q, log_joint - log_q), (">=", E(q, log_joint - log_q)), E(q, log_joint) + H(q), BOUND],
+        [log_evidence, E(q, log_lik), (">=", BOUND)],
+        [log_evidence, BOUND + KL(q, post), ("<=", BOUND)],
+        [log_evidence, BOUND + KL(q, post), (">=", E(q, log_lik)), (">=", BOUND)],
+        [log_evidence, log_E(q, log_joint - log_q), (">=", E(prior, log_lik)), E(q, log_lik), (">=", BOUND)],
     ],
     "05.2": [0, 5, 2.5, "three"],
     "05.3": [
@@ -66,5 +79,19 @@ WRONG: dict[str, list[Any]] = {
         [KL(q, post), E(q, log_q - log_post), E(q, log_q - log_joint) + log_evidence],
         [KL(q, post), log_evidence - BOUND],
         [KL(q, post), log_q - log_post],
+        [
+            KL(q, post),
+            E(q, log_q) - E(q, log_post),
+            E(q, log_q) - E(q, log_lik + log_prior - log_evidence),
+            E(q, log_q) - E(q, log_joint - log_evidence),
+            E(q, log_q) - E(q, log_joint) + log_evidence,
+        ],
+        [
+            E(q, log_q) - E(q, log_post),
+            E(q, log_q) - E(q, log_joint - log_evidence),
+            E(q, log_q) - E(q, log_joint) + log_evidence,
+            E(q, log_q) - E(q, log_lik) - E(q, log_prior) + log_evidence,
+            log_evidence - BOUND,
+        ],
     ],
 }

@@ -102,6 +102,7 @@ TEST_SET = Compute(
             "product first",
             "the product was taken before the logarithm: so many small factors are 0 in a computer.",
             _product_first,
+            next="Take 400 pixels of probability 1/1000: what is their product in a computer, and its logarithm?",
         ),
         Mistake(
             "mean over pixels",
@@ -146,7 +147,8 @@ TEST_SET = Compute(
         "Which axis holds the pixels of one image? What is left after they are used up: how many numbers?",
         "These numbers are your draws. How far does one of them scatter, and how far the mean of N of them?",
     ),
-    next="Take two images of one pixel, with probabilities 1/2 and 1/4, and work both numbers out by hand.",
+    next="Take two images of two pixels, (1/2, 1/2) and (1/4, 1/8), and work both numbers out by hand.",
+    tip=({"probabilities": np.array([[0.5, 0.5], [0.25, 0.125]])},),
     forbidden=("mean",),
 )
 
@@ -235,7 +237,11 @@ THREE_NODES = Compute(
         "Three unknowns, so three equations: which moments of N(0, 1) of even degree are at most of degree five?",
         "Divide the equation for the fourth moment by that for the second: what is left? And how does x come from u?",
     ),
-    next="Put your nodes and weights for N(0, 1) into the means of 1, u^2 and u^4: they should be 1, 1 and 3.",
+    next="Put yours for loc = 0, scale = 2 into the means of 1, x^2 and x^4: 1, 4 and 48; then move loc to 1.",
+    tip=(
+        {"loc": 0.0, "scale": 2.0},
+        {"loc": 1.0, "scale": 2.0},
+    ),
     forbidden=("hermite",),
 )
 

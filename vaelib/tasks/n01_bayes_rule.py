@@ -79,7 +79,8 @@ REPAIRED = Compute(
         "How common is each z before anything is seen? Where in the published rule does that enter?",
         "Which two numbers multiply to p(x, z)? And what do these products add up to over z?",
     ),
-    next="Take two rows and count: of 100 cases, how many show this x, and how many of those have which z?",
+    next="Take priors 0.9 and 0.1, with shares 0.5 and 0.9 of x: of 1,000 cases, how many have which z and show x?",
+    tip=({"prior": np.array([0.9, 0.1]), "likelihood": np.array([[0.5, 0.5], [0.1, 0.9]]), "x": 1},),
     forbidden=("table",),
 )
 
@@ -195,7 +196,17 @@ AFTER_ALL = Compute(
         "The posterior is Gaussian again. Which role does it play when the next observation comes?",
         "Complete the square in z: what stands before z^2, what before z, and how do mean and width follow?",
     ),
-    next="Take one observation with slope 1, offset 0 and every variance 1: the mean is halfway to x.",
+    next="Take x = (3, 5), slope 2, offset 1, c = 1/2, m0 = 1, s0 = 1/2: the mean is 7/5, the variance 1/20.",
+    tip=(
+        {
+            "x": np.array([3.0, 5.0]),
+            "slope": 2.0,
+            "offset": 1.0,
+            "noise_variance": 0.5,
+            "prior_loc": 1.0,
+            "prior_scale": 0.5,
+        },
+    ),
     forbidden=("linear",),
 )
 
@@ -297,7 +308,8 @@ TOGETHER = Compute(
         "p(x_1, x_2) = p(x_1) p(x_2|x_1): what is known about z when x_2 is to be predicted?",
         "What are mean, variances and covariances of x_1, ..., x_N? The noises are independent: what is shared?",
     ),
-    next="Take two observations: write down the 2 by 2 covariance of x_1 and x_2, or predict x_2 from x_1.",
+    next="Take x = (1, 2), slope 2, offset 1, c = 1/2: which means and which 2 by 2 covariance have x_1 and x_2?",
+    tip=({"x": np.array([1.0, 2.0]), "slope": 2.0, "offset": 1.0, "noise_variance": 0.5},),
     forbidden=("linear",),
 )
 

@@ -19,14 +19,23 @@ Rng = np.random.Generator
 
 
 def _scores(rng: Rng) -> dict[str, Any]:
-    """Log-weights of seven samples for three examples: two of them far too small for a computer, one too large."""
-    tops = rng.permutation([-rng.uniform(8e2, 1e3), -rng.uniform(2e3, 4e3), rng.uniform(8e2, 1e3)])
-    return {"scores": tops - rng.uniform(0, 6, (7, 3))}
+    """Log-weights of seven samples for three examples: two far too small for any float, one too large.
+
+    In one column the first, the last and two other samples lie far below the rest: only its largest is a safe shift.
+    """
+    tops = rng.permutation([-rng.uniform(8e2, 1e3), -rng.uniform(2e4, 4e4), rng.uniform(8e2, 1e3)])
+    below = rng.uniform(0, 6, (7, 3))
+    below[[0, 6, *rng.choice(np.arange(1, 6), 2, replace=False)], rng.integers(3)] += rng.uniform(2e3, 2e4)
+    return {"scores": tops - below}
 
 
 def _exponentials_first(scores: Array) -> Array:
     with np.errstate(over="ignore", divide="ignore"):
         return np.log(np.mean(np.exp(scores), axis=0))
+
+
+def _shifted(scores: Array, shift: Any) -> Array:
+    return shift + _exponentials_first(scores - shift)
 
 
 def _lies_between(value: Any, scores: Any) -> bool:
@@ -46,6 +55,7 @@ TINY = Compute(
         {"scores": np.array([[0.0], [1.0]])},
         {"scores": np.array([[0.0, 1.0], [2.0, -1.0], [1.0, 0.5]])},
         {"scores": np.array([[-1000.0, -800.0], [-1001.0, -802.0], [-1003.0, -801.0]])},
+        {"scores": np.array([[-3000.0, 1.0], [0.0, -3000.0]])},
     ),
     draw=_scores,
     rules=(
@@ -61,6 +71,21 @@ TINY = Compute(
             _exponentials_first,
             next="Which number could be subtracted from all scores of a column first, and be added to the result?",
             real="public VAE programs: raw log-weights exponentiated",
+        ),
+        Mistake(
+            "one largest for all",
+            "one number was subtracted from the whole table: each column needs its own largest.",
+            lambda scores: _shifted(scores, scores.max()),
+        ),
+        Mistake(
+            "shifted by too little",
+            "a number far below the largest score was subtracted: then the largest still overflows.",
+            lambda scores: _shifted(scores, scores.min(axis=0)),
+        ),
+        Mistake(
+            "shifted by the first",
+            "the first score of a column was subtracted: if a later one is far larger, that overflows.",
+            lambda scores: _shifted(scores, scores[0]),
         ),
         Mistake(
             "mean of the logarithms",
@@ -93,7 +118,8 @@ TINY = Compute(
         "If the same number is taken from every score of a column, what happens to the logarithm of the mean?",
         "Which number makes every exponential at most 1, and one of them 1? Must it be the same for all columns?",
     ),
-    next="Take one column with scores 0 and 1, then the same with 1000 subtracted: how must the result change?",
+    next="Take the columns (0, 1) and (-3000, -2000): one must give log((1 + e)/2), the other -2000 - log 2.",
+    tip=({"scores": np.array([[0.0, -3000.0], [1.0, -2000.0]])},),
     forbidden=("importance",),
 )
 
@@ -220,7 +246,8 @@ ESTIMATE = Sample(
         {"x": 1.0, "loc": 0.5, "scale": 0.6, "num_samples": 20},
         {"x": -0.8, "loc": -0.1, "scale": 0.7, "num_samples": 12},
     ),
-    repeats=400,
+    repeats=2000,
+    made=_made(_log_weight),
     mistakes=(
         Mistake(
             "no prior in the weight",
@@ -330,9 +357,9 @@ def _proposal(rng: Rng) -> dict[str, Any]:
         covariance = generic_covariance(rng, 3)
         deviation = np.sqrt(np.diag(covariance))
         narrow = rng.random(3) < rng.choice([0.0, 0.0, 0.6])
-        scale = deviation * np.where(narrow, rng.uniform(0.4, 0.6, 3), rng.uniform(1.1, 1.7, 3))
+        scale = deviation * np.where(narrow, rng.uniform(0.4, 0.69, 3), rng.uniform(1.0, 1.7, 3))
         room = (2 * np.diag(scale**2) - covariance) / np.outer(deviation, deviation)
-        if np.abs(np.linalg.eigvalsh(room)).min() > 0.25:
+        if np.abs(np.linalg.eigvalsh(room)).min() > 0.05:
             break
     loc_p = away_from_zero(rng, 0.3, 1.5, (3,))
     loc_q = loc_p + deviation * away_from_zero(rng, 0.2, 0.7, (3,))
@@ -340,8 +367,8 @@ def _proposal(rng: Rng) -> dict[str, Any]:
     return {**law, "num_samples": int(rng.integers(20, 2000))}
 
 
-def _one_dimension(scale: float, gap: float = 0.0) -> dict[str, Any]:
-    law = {"loc_p": np.array([gap]), "covariance_p": np.array([[1.0]]), "loc_q": np.array([0.0])}
+def _one_dimension(scale: float, gap: float = 0.0, variance: float = 1.0) -> dict[str, Any]:
+    law = {"loc_p": np.array([gap]), "covariance_p": np.array([[variance]]), "loc_q": np.array([0.0])}
     return {**law, "scale_q": np.array([scale]), "num_samples": 100}
 
 
@@ -355,7 +382,7 @@ SIGNAL_TO_NOISE = Compute(
     id="02.3",
     title="Signal to noise, and when samples do not help",
     level="stretch",
-    minutes=20,
+    minutes=30,
     name="signal_to_noise",
     rough=True,
     truth=_ratio,
@@ -363,10 +390,13 @@ SIGNAL_TO_NOISE = Compute(
         _one_dimension(2.0),
         _one_dimension(0.8),
         _one_dimension(0.5),
+        _one_dimension(1.0, variance=2.0),  # 2 v_q = v_p: infinite just there
         _one_dimension(1.0, gap=1.0),
         _equally_correlated(2, 0.0, 0.5),
+        _equally_correlated(2, 0.0, 0.68),
         _equally_correlated(2, 0.8, 1.1),
         _equally_correlated(3, 0.8, 1.1),
+        _equally_correlated(2, 0.9, 0.95),
     ),
     draw=_proposal,
     rules=(
@@ -393,7 +423,7 @@ SIGNAL_TO_NOISE = Compute(
         ),
         Mistake(
             "variance for deviation",
-            "the ratio was not rooted: this is one over the variance, where the deviation was asked.",
+            "the square root is missing: this is one over the variance, and the deviation was asked.",
             lambda **given: _ratio(**given) ** 2,
         ),
         Mistake(

@@ -137,7 +137,7 @@ TABLES = Compute(
     draw=_pairs,
     rules=(
         Rule(
-            "Where q has mass and p has none, a KL is infinite. Is a small number added inside the logarithm?",
+            "Where q has mass and p has none, a KL is infinite, and yours is finite here.",
             _is_infinite_where_it_must,
         ),
         Rule(
@@ -240,7 +240,11 @@ TABLES = Compute(
         "For one state the surprises are -log p and -log q. Which minus which is the extra cost?",
         "An empty state of q, and one of p: what does each contribute, and which of the two does xlogy take care of?",
     ),
-    next="Take q = p first, then two states, and compare each summand with your own hand.",
+    next="Take q = (1/2, 1/2, 0), p = (1/4, 1/2, 1/4) by hand: log(2)/2. Swap them: infinite.",
+    tip=(
+        {"q": np.array([[0.5, 0.5, 0.0]]), "p": np.array([[0.25, 0.5, 0.25]])},
+        {"q": np.array([[0.25, 0.5, 0.25]]), "p": np.array([[0.5, 0.5, 0.0]])},
+    ),
     forbidden=("kl",),
 )
 
@@ -360,7 +364,8 @@ NEAREST_GAUSSIAN = Compute(
         "Draw a component first, then z from it. What is the mean square of z, given the component?",
         "A variance is a mean square less the square of the mean: which two parts does it have in a mixture?",
     ),
-    next="Take two narrow components at -1 and 1, equally likely: what is the standard deviation of z?",
+    next="Take weights 1/4 and 3/4, centers 0 and 4, scales 1 and 3: the mean is 3, the variance 10.",
+    tip=({"weights": np.array([0.25, 0.75]), "locs": np.array([0.0, 4.0]), "scales": np.array([1.0, 3.0])},),
 )
 
 
@@ -432,7 +437,7 @@ JENSEN_GAP = Compute(
             lambda value, **_: bool(value >= -1e-12),
         ),
         Rule(
-            "One draw loses most: yours loses more here, with several.",
+            "No number of draws loses more than one draw does: yours is above that here.",
             lambda value, high, low, rate, draws: bool(value <= _gap(high, low, rate, 1) + 1e-12),
         ),
     ),
@@ -494,7 +499,11 @@ JENSEN_GAP = Compute(
         "If k of S draws are high, what is their average? And how likely is it that exactly k are?",
         "Two draws have four orders and three averages: can you write the mean of the logarithm as three terms?",
     ),
-    next="Take S = 1, where two values are all there is; then S = 2, by hand.",
+    next="Take high = 5, low = 1, rate = 1/4 with S = 1, two values; then with S = 2, three of them, by hand.",
+    tip=(
+        {"high": 5.0, "low": 1.0, "rate": 0.25, "draws": 1},
+        {"high": 5.0, "low": 1.0, "rate": 0.25, "draws": 2},
+    ),
 )
 
 TASKS = (ORDER, TABLES, NEAREST_GAUSSIAN, JENSEN_GAP)

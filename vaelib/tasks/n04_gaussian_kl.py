@@ -117,7 +117,8 @@ ONE_DIMENSION = Compute(
         "What is E_q[(z - loc_p)^2]? It has two parts: one from the spread of q, one from the distance of the means.",
         "Write log q(z) - log p(z) as three terms: normalizers, q's square, p's square. What is the mean of each?",
     ),
-    next="Set q = p: every right formula gives zero there. Then move one number at a time.",
+    next="Take q = N(1, 2^2), p = N(0, 3^2): log 3/2 + 5/18 - 1/2. Which of your terms is off?",
+    tip=({"loc_q": 1.0, "scale_q": 2.0, "loc_p": 0.0, "scale_p": 3.0},),
     forbidden=("kl",),
 )
 
@@ -155,7 +156,7 @@ TO_THE_PRIOR = Compute(
     mistakes=(
         Mistake(
             "plus the square of the mean, as printed",
-            "loc^2 has the wrong sign, as once in print: a mean farther from 0 must cost more.",
+            "loc^2 has the wrong sign, as in a published note: a mean farther from 0 must cost more.",
             lambda loc, log_scale: _to_standard(loc, log_scale) - np.sum(loc**2, axis=-1),
             real="a published note",
         ),
@@ -212,7 +213,8 @@ TO_THE_PRIOR = Compute(
         "What becomes of the formula in one dimension when p = N(0, 1)? What is the variance in terms of log_scale?",
         "The coordinates are independent: what does that do to the KL, and which axis holds the latents?",
     ),
-    next="Take one example with one latent, and put in loc = 0, log_scale = 0: what must come out?",
+    next="Take two latents, loc = (1, 2) and log_scale = (log 2, 0): half of 1 + 4 + 3, less log 2, must come out.",
+    tip=({"loc": np.array([[1.0, 2.0]]), "log_scale": np.array([[np.log(2), 0.0]])},),
     forbidden=("kl",),
 )
 
@@ -309,7 +311,8 @@ HIDING_PLACE = Compute(
         "In the picture of section 4, where does a dashed line meet the solid line of its level?",
         "With that scale of q put in, only one term of the KL is not yet zero: which one, and when is it `nats`?",
     ),
-    next="Take p = N(0, 1) and two nats, and put your point into both formulas.",
+    next="Take p = N(1, 3^2) and two nats, and put your point into both formulas: are they equal, and two?",
+    tip=({"loc_p": 1.0, "scale_p": 3.0, "nats": 2.0},),
     forbidden=("kl",),
 )
 
@@ -459,7 +462,7 @@ FULL_COVARIANCES = Compute(
         ),
         Mistake(
             "gap measured by q",
-            "the gap of the means is measured by the covariance of q: which density does it come from?",
+            "the distance of the means is measured by the covariance of q: which density does it come from?",
             _seen_by_q,
         ),
         Mistake(
@@ -494,7 +497,15 @@ FULL_COVARIANCES = Compute(
         "What is the determinant of a triangular matrix? And what is it for L L^T, in logarithms?",
         "With u = L_p^-1 v, what is the squared length of u? Put in the gap of the means, then the columns of L_q.",
     ),
-    next="Put in two identity matrices first, then one diagonal one: the answer is a sum of two numbers of 04.1.",
+    next="Take L_q = I, L_p = [[2, 0], [2, 1]], gap (1, 0): then |L_p| = 2, and L_p^-1 = [[1/2, 0], [-1, 1]]; by hand.",
+    tip=(
+        {
+            "loc_q": np.array([1.0, 0.0]),
+            "tril_q": np.eye(2),
+            "loc_p": np.zeros(2),
+            "tril_p": np.array([[2.0, 0.0], [2.0, 1.0]]),
+        },
+    ),
     forbidden=("kl",),
 )
 

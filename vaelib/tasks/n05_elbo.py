@@ -37,7 +37,7 @@ TO_THE_BOUND = Derive(
         "Which rule writes log p(x) with the joint and the posterior? What may be added and subtracted next?",
         "Sort the terms into two KLs and an expectation. Which KL contains the posterior, and what is its sign?",
     ),
-    next="Evaluate this line and the one above it on the toy, and move one term at a time.",
+    next="Which terms do this line and the one above it not share? Change one of them at a time.",
 )
 
 FIND_THE_SLIP = Compute(
@@ -71,7 +71,7 @@ FIND_THE_SLIP = Compute(
         "Bayes' rule put a density into a denominator. Which one, and does it stay there?",
         "Take the terms of each line one by one: which of them has no partner in the line above?",
     ),
-    next="Type the lines as terms, and let a check compare them.",
+    next='Type the lines as terms, and give the list to `check("05.1", lines)`: where does it stop?',
 )
 
 REPAIR = Derive(
@@ -89,7 +89,7 @@ REPAIR = Derive(
     mistakes=(
         Mistake(
             "minus log p(x)",
-            "the minus in front of the bracket did not reach log p(x): minus a minus is a plus.",
+            "log p(x) has the wrong sign: Bayes' rule divides by p(x), and the minus before that makes a plus.",
             E(q, log_q) - E(q, log_joint) - log_evidence,
             next="Write the bracket out, log p(x,z) - log p(x), and then take it away, term by term.",
             real="a published note",
@@ -108,7 +108,7 @@ REPAIR = Derive(
         ),
         Mistake(
             "log p(x) dropped",
-            "log p(x) was dropped under an equals sign: a search over q does not notice, the value does.",
+            "log p(x) was dropped: a search over q does not notice, but the value does.",
             E(q, log_q - log_joint),
             next="Keep it to the end: it is half of the goal.",
         ),
@@ -139,7 +139,7 @@ REPAIR = Derive(
         "The logarithm of a quotient is a difference, and a minus stands in front of it. Which sign has log p(x) then?",
         "Split log p(x,z) by the product rule. Which two terms make a KL to the prior, and what is left?",
     ),
-    next="Evaluate this line and the one above it on the toy: by which of the terms do they differ?",
+    next="By which terms do this line and the one above it differ, and which rule makes one of the other?",
 )
 
 TASKS = (TO_THE_BOUND, FIND_THE_SLIP, REPAIR)

@@ -96,7 +96,8 @@ AFTER_AN_E_STEP = Compute(
         "If there is no gap, which number does the bound equal? Does it still depend on q?",
         "How does one get p(x) from the numbers p(x, z)? And what is its logarithm?",
     ),
-    next="Write evidence = bound + gap, and say which of the three an E step moves.",
+    next="Write evidence = bound + gap for p(x, z) = (1/8, 3/8), q = (1/2, 1/2): which of the three moves?",
+    tip=({"joint": np.array([0.125, 0.375]), "q": np.array([0.5, 0.5])},),
 )
 
 # --------------------------------------------------------------------------------------------- find the slip, 06.2
@@ -251,7 +252,15 @@ E_STEP = Compute(
         "Which factors of a Gaussian's density depend on the cluster, and so do not cancel?",
         "With logarithms: what may be subtracted from a whole row before the exponential, and why is its maximum good?",
     ),
-    next="Take one x and two clusters with d = 1, and write both numerators by hand.",
+    next="Take x = (0, 0), weights 1/5 and 4/5, centers (1, 1) and (0, 0), scales 1 and 2: e^-1 to 1, by hand.",
+    tip=(
+        {
+            "x": np.array([[0.0, 0.0]]),
+            "weights": np.array([0.2, 0.8]),
+            "loc": np.array([[1.0, 1.0], [0.0, 0.0]]),
+            "scale": np.array([1.0, 2.0]),
+        },
+    ),
     forbidden=("mixture",),
 )
 
@@ -381,7 +390,8 @@ M_STEP = Compute(
         "With fractions, how many points does cluster k own in total, and which sums must be divided by that?",
         "How many squared numbers enter the variance of a round cluster in d dimensions?",
     ),
-    next="Give every point to one cluster: then all three are averages that you know.",
+    next="Take x = (0, 0), (4, 2) with shares (3/4, 1/4), (1/2, 1/2), and work out one cluster by hand.",
+    tip=({"x": np.array([[0.0, 0.0], [4.0, 2.0]]), "responsibilities": np.array([[0.75, 0.25], [0.5, 0.5]])},),
     forbidden=("mixture",),
 )
 
@@ -494,7 +504,8 @@ TWO_SEARCHES = Compute(
         "Over theta, which terms of E_q[log p(x, z)] contain theta at all? Where is their square smallest?",
         "For -KL, the mean of the posterior moves with theta. Which theta brings it to the mean of q?",
     ),
-    next="Put q = p(z|x) at the present theta: which of the four tops is then where you stand?",
+    next="Take x = 2, theta = 0, m = 1/2, w = 2, c = 1/2: write F as a function of m, then theta. Where is each top?",
+    tip=({"x": 2.0, "theta": 0.0, "loc": 0.5, "loading": 2.0, "noise_variance": 0.5},),
     forbidden=("linear", "kl"),
 )
 

@@ -106,7 +106,8 @@ STRAIGHT_LINE = Compute(
         "A variance is a second moment less the square of the mean. Which of the two contains b?",
         "Put z = mu + sigma eps into (z - b)^2 eps^2 and expand. Which powers of eps have mean zero?",
     ),
-    next="Set mu = b = 0 and sigma = 1, and take the variance of eps^2 alone.",
+    next="Set mu = 1, sigma = 2, b = -1: then g is eps + eps^2. What is the variance of that?",
+    tip=({"mu": 1.0, "sigma": 2.0, "b": -1.0},),
 )
 
 
@@ -170,7 +171,7 @@ TWO_GRADIENTS = Compute(
         ),
         Mistake(
             "noise forgotten",
-            "the chain rule stopped early: row 1 needs dz/dscale, and that is not 1.",
+            "a factor is missing in row 1: the chain rule has dz/dscale, and that is not 1.",
             _changed(lambda rows, f, slope, scale, frequency, noise: [rows[0], rows[0], rows[2], rows[3]]),
         ),
         Mistake(
@@ -232,7 +233,8 @@ TWO_GRADIENTS = Compute(
         "Rows 0 and 1 differentiate f along z, rows 2 and 3 log q at fixed z: which terms of log q hold scale?",
         "With z held fixed, what is d/dscale of -log scale - (z - loc)^2 / (2 scale^2)? Insert z only after that.",
     ),
-    next="Take loc = 0, scale = 1, one noise, and write the four numbers down by hand.",
+    next="Take loc = 1, scale = 2, frequency 2, noises -1/2 and 1/2, and write the numbers down by hand.",
+    tip=({"loc": 1.0, "scale": 2.0, "frequency": 2.0, "noise": np.array([-0.5, 0.5])},),
     forbidden=("gradients",),
 )
 
@@ -286,8 +288,9 @@ JUMP = Sample(
     minutes=20,
     name="jump_gradient",
     law=lambda loc, scale: _law(loc, scale, _best_baseline(loc, scale)),
-    examples=({"loc": 0.56, "scale": 0.8}, {"loc": -2.85, "scale": 1.5}),
-    repeats=2500,
+    examples=({"loc": 0.56, "scale": 0.8}, {"loc": -0.6, "scale": 0.5}),
+    repeats=5000,
+    made=_weighed(_best_baseline),
     mistakes=(
         Mistake(
             "pathwise",

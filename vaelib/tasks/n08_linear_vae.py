@@ -77,7 +77,7 @@ BEFORE_TRAINING = Compute(
         "The noise has one variance for all the other directions. Which single number fits their eigenvalues best?",
         "In a direction with a latent, model and data have the same variance. Which two parts is the model's made of?",
     ),
-    next="Picture a floor and three jacks: the floor's height first, then how far each jack lifts.",
+    next="First c from the four directions without a latent; then what each kept eigenvalue has beyond c.",
 )
 
 # --------------------------------------------------------------------------------- the first term of the bound, 08.2
@@ -214,7 +214,17 @@ WITH_THE_TRACE = Compute(
         "u = x - W z - b is random, since z is. How does the mean of its squared length split into mean and spread?",
         "What is the covariance of W z, and what is its trace, if the latents of q are independent?",
     ),
-    next="Take d = k = 1 and x = W loc + b: the residual at the mean is zero. What is left besides the normalizer?",
+    next="Take W = (2, 2), b = 0, c = 1/2, x = (3, 3), loc = 1, scale = 1/2: what are the square and the trace?",
+    tip=(
+        {
+            "x": np.array([[3.0, 3.0]]),
+            "loc": np.array([[1.0]]),
+            "scale": np.array([[0.5]]),
+            "loading": np.array([[2.0], [2.0]]),
+            "offset": np.zeros(2),
+            "noise_variance": 0.5,
+        },
+    ),
     forbidden=("linear",),
 )
 
@@ -303,7 +313,7 @@ WHAT_SURVIVES = Compute(
         ),
         Mistake(
             "encoder of beta = 1",
-            "the variance of q is that of the posterior: the best q knows beta as well.",
+            "the variance of q is that of the posterior: with beta the best q is another.",
             _row(1, lambda row, w: w["noise_variance"] / (_kept(**w)[0] + w["noise_variance"])),
         ),
         Mistake(
@@ -328,7 +338,8 @@ WHAT_SURVIVES = Compute(
         "What does the best decoder do in a direction whose eigenvalue lies below the floor? And above it?",
         "A collapsed latent leaves its q at the prior. Which variance is that, and does your formula give it?",
     ),
-    next="Take one direction, and let beta c rise past its eigenvalue: what should both rows do there?",
+    next="Take eigenvalues 6, 2, 1 and 1/2, three latents, c = 1/2, beta = 3: the floor is 3/2; what is left above it?",
+    tip=({"eigenvalues": np.array([6.0, 2.0, 1.0, 0.5]), "latents": 3, "noise_variance": 0.5, "beta": 3.0},),
 )
 
 # --------------------------------------------------------------------------------------------- rotated latents, 08.4
@@ -416,7 +427,8 @@ ROTATED = Compute(
         "The best independent latents have the posterior's mean, and variances c / M_jj. Which terms of the KL remain?",
         "Which two numbers stand on the diagonal of the rotated M? What must they be at 0 and at 90 degrees?",
     ),
-    next="At angle 0 the columns are orthogonal: what must the gap be there? Then try 45 degrees by hand.",
+    next="At 45 degrees, with eigenvalues 4 and 2 and c = 1, M has 3 on its diagonal and |M| = 8. And the gap?",
+    tip=({"lambda_1": 4.0, "lambda_2": 2.0, "noise_variance": 1.0, "angle": float(np.pi / 4)},),
     forbidden=("linear", "kl"),
 )
 

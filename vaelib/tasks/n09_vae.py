@@ -96,7 +96,8 @@ BITS = Compute(
         "The density lives on [0, 1]. How large is the cell that one level of one pixel fills, and one whole image?",
         "Density times volume is a probability. What does minus its logarithm become, for one pixel, in bits?",
     ),
-    next="Take a density of 1 everywhere, nll = 0: no level is better than another. How many bits name one?",
+    next="Take 2 pixels of 4 levels, nll = 2 log 2, a density of 1/4. How likely is one image, in bits?",
+    tip=({"nll": float(2 * np.log(2)), "pixels": 2, "levels": 4},),
     forbidden=("bits",),
 )
 
@@ -183,13 +184,13 @@ LOSS = Compute(
         ),
         Mistake(
             "mean over pixels and latents",
-            "both terms are means, one over pixels, one over latents: their prices then differ.",
+            "both terms are means, one over pixels, one over latents: that changes how much the KL counts.",
             lambda x, logits, loc, log_scale: _nll(x, logits) / x.shape[-1] + _kl(loc, log_scale) / loc.shape[-1],
             real="issue threads of several VAE implementations",
         ),
         Mistake(
             "logarithm of a sigmoid, cut off",
-            "the logarithm of a sigmoid is cut off at -100: no infinity any more, but no likelihood.",
+            "the logarithm of a sigmoid is cut off at -100: a pixel that is sure and wrong then costs too little.",
             _from_sigmoid(lambda probability: np.maximum(np.log(probability), -100)),
             next="A pixel is paper, and its logit is 45. What should it cost, and what does yours say?",
         ),
@@ -232,7 +233,7 @@ LOSS = Compute(
             "sigmoid first, then the logarithm",
             "the sigmoid comes before the logarithm: it is rounded to 1, and log(1 - 1) is infinite.",
             _from_sigmoid(np.log),
-            next="A pixel is paper, and its logit is 45. What is the sigmoid in a computer, and who needs it?",
+            next="A pixel is paper, and its logit is 45. What is its sigmoid in a computer? Is it needed at all?",
             real="log(0) in several VAE libraries",
         ),
     ),
@@ -241,7 +242,8 @@ LOSS = Compute(
         "What is log p(x|z) of one pixel in terms of its logit? Which axis holds the pixels, which the latents?",
         "What is the variance in terms of log_scale? And what is log(1 - sigmoid(a)), written with softplus?",
     ),
-    next="Take one image with one pixel and one latent, all zeros but x = 1: which number must come out?",
+    next="x = (1, 0), logits (0, 45), loc = (1, 0), log_scale = (log 2, 0) cost log 2 + 45; the KL is 2 - log 2.",
+    tip=(_tensors([[1, 0]], [[0, 45]], [[1, 0]], [[np.log(2), 0]]),),
     forbidden=("kl",),
 )
 
@@ -343,7 +345,8 @@ BETA = Compute(
         "What does -log p(x|z) of a Gaussian decoder charge for one unit of summed squared error?",
         "By what do you multiply the loss so that its error has that price? What does the KL cost then?",
     ),
-    next="Set all six numbers to 1 but one, and ask in which direction it moves the KL's share.",
+    next="Take d = 3, k = 2, w = 1, c = 2, M = 1, N = 5: what does one unit of squared error cost, and one nat of KL?",
+    tip=(_case(pixels=3, latents=2, kl_weight=1.0, noise_variance=2.0, m=1, n=5),),
 )
 
 TASKS = (BITS, LOSS, BETA)

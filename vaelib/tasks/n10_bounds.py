@@ -2,6 +2,7 @@ r"""Exercises to notebook 10: how good is the bound?"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log, pi, sqrt
 from typing import Any
 
@@ -24,9 +25,15 @@ SIZES = np.array([3.0, 140.0, 900.0])  # of log-weights: fine as weights, too sm
 
 
 def _log_weights(rng: Rng) -> dict[str, Any]:
-    """Seven samples for each of three examples, in single precision as in training."""
+    """Seven samples for each of three examples, in single precision as in training.
+
+    In the lowest column the first sample, the last one and two others lie far below the rest: only its largest is a
+    safe shift.
+    """
     level = -rng.permutation(SIZES) * rng.uniform(0.9, 1.1, 3)
-    return {"log_weights": Tensor((level + 2 * rng.standard_normal((7, 3))).astype(np.float32))}
+    found = level + 2 * rng.standard_normal((7, 3))
+    found[[0, 6, *rng.choice(np.arange(1, 6), 2, replace=False)], np.argmin(level)] -= rng.uniform(1500, 2500)
+    return {"log_weights": Tensor(found.astype(np.float32))}
 
 
 def _double(log_weights: Any) -> Array:
@@ -34,9 +41,21 @@ def _double(log_weights: Any) -> Array:
 
 
 def _exponentials_first(log_weights: Any, dtype: Any) -> Array:
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         return np.log(np.mean(np.exp(np.asarray(log_weights, dtype=dtype)), axis=0))
 
+
+def _shifted(by: Callable[[Array], Any], dtype: Any) -> Callable[[Any], Array]:
+    """The mean of exponentials with another shift than each column's largest."""
+
+    def bound(log_weights: Any) -> Array:
+        given = np.asarray(log_weights, dtype=dtype)
+        return np.asarray(by(given) + _exponentials_first(given - by(given), dtype))
+
+    return bound
+
+
+AT_MOST_ONE = "Which number makes every exponential of a column at most 1, and one of them 1?"
 
 BETWEEN = Rule(
     "The logarithm of a mean lies between the smallest and the largest log-weight. Yours does not, here.",
@@ -58,6 +77,7 @@ WEIGHTED_BOUND = Compute(
         {"log_weights": Tensor(np.array([[-2.0, -3.0]], dtype=np.float32))},
         {"log_weights": Tensor(np.array([[-2.0, -3.0], [-2.0, -3.0], [-2.0, -3.0]], dtype=np.float32))},
         {"log_weights": Tensor(np.array([[-1.0, -3.0], [-2.0, -3.0], [-4.0, -3.0]], dtype=np.float32))},
+        {"log_weights": Tensor(np.array([[-2900.0, -800.0], [-801.0, -2900.0]], dtype=np.float32))},
     ),
     draw=_log_weights,
     rules=(BETWEEN,),
@@ -77,6 +97,30 @@ WEIGHTED_BOUND = Compute(
             real="a public issue thread: log-sum-exp used as it is",
         ),
         Mistake(
+            "one largest for all, in single precision",
+            "one number was taken out of the whole table: each column needs its own largest.",
+            _shifted(lambda given: given.max(), np.float32),
+            next=AT_MOST_ONE,
+        ),
+        Mistake(
+            "one largest for all, in double precision",
+            "one number was taken out of the whole table: each column needs its own largest.",
+            _shifted(lambda given: given.max(), np.float64),
+            next=AT_MOST_ONE,
+        ),
+        Mistake(
+            "shifted by too little",
+            "a number far below the largest log-weight was taken out: then the largest still overflows.",
+            _shifted(lambda given: given.min(axis=0), np.float64),
+            next=AT_MOST_ONE,
+        ),
+        Mistake(
+            "shifted by the first",
+            "the first log-weight of a column was taken out: if a later one is far larger, that overflows.",
+            _shifted(lambda given: given[0], np.float64),
+            next=AT_MOST_ONE,
+        ),
+        Mistake(
             "exponentials first, in double precision",
             "the log-weights were exponentiated as they are: in double precision that is 0 below -745.",
             lambda log_weights: _exponentials_first(log_weights, np.float64),
@@ -85,7 +129,7 @@ WEIGHTED_BOUND = Compute(
         ),
         Mistake(
             "exponentials first, in single precision",
-            "the log-weights were exponentiated as they are: near -140 that is 0 in float32.",
+            "the log-weights were exponentiated as they are: in single precision that is 0 below -104.",
             lambda log_weights: _exponentials_first(log_weights, np.float32),
             next="Take the largest log-weight out before you exponentiate, or find the function that does.",
             real="a public repository: its test loss exponentiates raw log-weights",
@@ -124,7 +168,8 @@ WEIGHTED_BOUND = Compute(
         "What is the logarithm of the mean of e^a, if every a is lowered by the same number m?",
         "Which PyTorch function adds up exponentials in the logarithm? What does a mean do that a sum does not?",
     ),
-    next="Take K = 1, then three equal log-weights, then one column near -900; each must come out by hand.",
+    next="Take the columns (-1, -2), (-2000, -900), (-800, -800): -1.38, -900 - log 2 and -800 must come out.",
+    tip=({"log_weights": Tensor(np.array([[-1.0, -2000.0, -800.0], [-2.0, -900.0, -800.0]], dtype=np.float32))},),
     forbidden=("importance",),
 )
 
@@ -260,7 +305,15 @@ TWO_GAPS = Compute(
         "Which q of the family would the encoder give for this x, if it made no error? What is its mean?",
         "Where does a variance v_j stand in KL(q || p)? What is the derivative of Lambda_jj v_j - log v_j?",
     ),
-    next="Take covariance = I: which of the two gaps must be zero? Then loc = mean: what is left?",
+    next="Take variances 1, correlation 0.8, loc one off in both, scale = (1, 2): what does Lambda look like?",
+    tip=(
+        {
+            "mean": np.zeros(2),
+            "covariance": np.array([[1.0, 0.8], [0.8, 1.0]]),
+            "loc": np.ones(2),
+            "scale": np.array([1.0, 2.0]),
+        },
+    ),
 )
 
 
@@ -349,11 +402,12 @@ ANNEALED = Sample(
     name="annealed_log_weight",
     law=_law(_places),
     examples=({"loc": -0.3, "scale": 0.7, "steps": 2}, {"loc": 1.0, "scale": 0.4, "steps": 4}),
-    repeats=800,
+    repeats=3000,
+    made=_walk(_places),
     mistakes=(
         Mistake(
             "move before weighing",
-            "the chain moved first and was weighed at its new place: then nothing is bounded from below.",
+            "the chain moved first and was weighed at its new place: its mean is then no lower bound.",
             _law(_moved_first),
             next="Take T = 1: which z is weighed then, and which known bound is its mean?",
             made=_walk(_moved_first),
@@ -392,7 +446,7 @@ ANNEALED = Sample(
         ),
         Mistake(
             "minus the log-weight",
-            "the sign is turned: that is what a chain down the schedule sums up.",
+            "the sign is turned: each step adds log f_next - log f_b.",
             _law(_places, lambda steps: -1 / steps),
             made=_walk(_places, lambda steps: -1 / steps),
         ),

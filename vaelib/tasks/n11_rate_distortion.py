@@ -166,7 +166,8 @@ ACTIVE = Compute(
         "Which of the two tensors holds that, and which of its axes are the examples?",
         "Take a collapsed latent, loc = 0 and scale = 1 for all x: on which side of 0.01 is your number for it?",
     ),
-    next="Take one latent and two examples: first with different means, then with equal ones.",
+    next="Take two examples and three latents: means 0 and 1/2; 1/2 and 1/2; 0 and 1/10; all scales are 1/2.",
+    tip=({"loc": Tensor(np.array([[0.0, 0.5, 0.0], [0.5, 0.5, 0.1]])), "scale": Tensor(np.full((2, 3), 0.5))},),
 )
 
 
@@ -318,7 +319,8 @@ SURGERY = Compute(
         "Which law does z follow when x is not known? The logarithm of that law, or a mean of logarithms: which is it?",
         "Into log q(z|x)/p(z), put the aggregate twice, once above and once below: what do the two means say?",
     ),
-    next="Take two x and two z with the numbers shown, and fill in the four tables by hand.",
+    next="Take data (1/4, 3/4), prior (1/5, 4/5), codes (3/4, 1/4), (1/4, 3/4), and fill in the tables by hand.",
+    tip=(_two_by_two([0.25, 0.75], [0.2, 0.8]),),
     forbidden=("kl",),
 )
 
@@ -406,7 +408,7 @@ DROWNED = Compute(
     mistakes=(
         Mistake(
             "beta ignored",
-            "the water stands at c: beta raises it, or lowers it.",
+            "the threshold is c: with beta it is beta c.",
             lambda **question: _latents_of(**question, level=lambda c, beta: c),
         ),
         Mistake(
@@ -482,7 +484,11 @@ DROWNED = Compute(
         "One direction, the best weight: which factor times x - b is the code's mean in K7, and what is its variance?",
         "If a number of variance lambda is multiplied by a factor, what is its variance then? M of K7 is w^2 + level.",
     ),
-    next="Take one direction with lambda = 2, c = 1 and beta = 1, and work out code, KL and variance by hand.",
+    next="Take variances 1, 8 and 4, c = 1/2, beta = 4: code, KL and variance with one latent, and with three.",
+    tip=(
+        {"variances": np.array([1.0, 8.0, 4.0]), "noise_variance": 0.5, "beta": 4.0, "latents": 1},
+        {"variances": np.array([1.0, 8.0, 4.0]), "noise_variance": 0.5, "beta": 4.0, "latents": 3},
+    ),
 )
 
 TASKS = (PLANE, ACTIVE, SURGERY, DROWNED)

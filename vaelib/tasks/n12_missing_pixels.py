@@ -164,7 +164,15 @@ EVIDENCE = Compute(
         "Which pixels does that product run over, and what does it make of one that could be black or white?",
         "What comes first, the sum over z or the logarithm? Which of them keeps all pixels on one template?",
     ),
-    next="Take one seen pixel and two templates, and write the probability down by hand.",
+    next="Take pixels (1, 0, 0), the first two seen, two templates of weights 1/4 and 3/4; write it down by hand.",
+    tip=(
+        {
+            "pixels": np.array([1.0, 0.0, 0.0]),
+            "seen": np.array([True, True, False]),
+            "weights": np.array([0.25, 0.75]),
+            "ink": np.array([[0.8, 0.4, 0.5], [0.1, 0.3, 0.6]]),
+        },
+    ),
 )
 
 
@@ -365,7 +373,16 @@ COMPLETE = Compute(
         "There are two roads, through z or by conditioning one big Gaussian: what is the covariance of two pixels?",
         "An unseen pixel is W z + b + noise, with z from p(z | x_o): which two variances add up?",
     ),
-    next="Take two pixels, W = (1, 1), b = 0, c = (1, 1), see x = 1, and do it by hand.",
+    next="Take W = (1, 2), b = (1, 1/2), c = (1, 1/4), see x = 3 at the first: 5/2 and 9/4 are mean and variance.",
+    tip=(
+        {
+            "x": np.array([3.0, 0.0]),
+            "seen": np.array([True, False]),
+            "loading": np.array([[1.0], [2.0]]),
+            "offset": np.array([1.0, 0.5]),
+            "noise_variances": np.array([1.0, 0.25]),
+        },
+    ),
 )
 
 
@@ -501,7 +518,8 @@ CLEAN = Compute(
         "What is left of c (log p)' + x, when each bell brings its own slope with it?",
         "With equal weights a hyperbolic function appears. Which shift in its argument stands for unequal ones?",
     ),
-    next="Put w = 1/2 and x = 0: which value must come out, and why? Then let c become very small.",
+    next="Take a = 2, c = 1/2, w = 1/4, x = 1/2: ink to paper is e^4 to 3. Weigh 2 and -2 with that.",
+    tip=({"x": 0.5, "a": 2.0, "c": 0.5, "w": 0.25},),
 )
 
 
@@ -626,7 +644,8 @@ STEP = Compute(
         "The encoder proposes j far too often. Which quotient of q makes r small then?",
         "Off the diagonal all is said. What is left of each row, and in which two ways can the chain be at i again?",
     ),
-    next="Take two states and fill in the four entries by hand; each row must add up to 1.",
+    next="Take joint (1/5, 1/10), encoder (1/3, 2/3): fill in the four entries by hand; each row adds up to 1.",
+    tip=({"joint": np.array([0.2, 0.1]), "encoder": np.array([1 / 3, 2 / 3])},),
     forbidden=("chain",),
 )
 

@@ -114,11 +114,12 @@ def _raw(log_weights: Array) -> Any:
 
 
 def _evaluation(rng: Rng, samples: int = 5, images: int = 3, latents: int = 2) -> dict[str, Any]:
-    """A few samples from q for each image; the images are small and easy, or large."""
+    """A few samples from q for each image; one image is small and easy, one larger, one much larger."""
     loc, scale = away_from_zero(rng, 0.3, 1.5, (images, latents)), generic_scale(rng, (images, latents))
     z = loc + scale * rng.standard_normal((samples, images, latents))
-    level = rng.choice([-6.0, -900.0], p=[0.4, 0.6])
-    return _samples(level + 1.5 * rng.standard_normal((samples, images)), z, loc, 2 * np.log(scale))
+    level = rng.permutation([-6.0, -900.0, -2400.0]) + 1.5 * rng.standard_normal((samples, images))
+    level[[0, -1], rng.integers(images)] -= rng.uniform(1500, 2500)  # only the largest of a column is a safe shift
+    return _samples(level, z, loc, 2 * np.log(scale))
 
 
 def _samples(log_lik: Any, z: Any, loc: Any, log_var: Any) -> dict[str, Any]:
@@ -139,6 +140,7 @@ REPAIR = Compute(
         _samples([[-2]], [[[0, 0]]], [[0, 0]], [[0.6, 1.4]]),
         _samples([[-2], [-3]], [[[1.5]], [[-0.5]]], [[0.5]], [[0.8]]),
         _samples([[-900]], [[[0]]], [[0]], [[0]]),
+        _samples([[-900, -20]], [[[0], [0]]], [[0], [0]], [[0], [0]]),
     ),
     draw=_evaluation,
     mistakes=(
@@ -215,7 +217,8 @@ REPAIR = Compute(
         "Two lines leave out log(2 pi). What happens to it in log_prior - log_q?",
         "Which sums run over latents? And how is a mean of exponentials averaged without forming one of them?",
     ),
-    next="Take one sample and one latent: log_lik + log N(z; 0, 1) - log N(z; loc, scale^2), by hand.",
+    next="Take log_lik = (-2, -3), z = (1, 0; 0, 1), loc = (1, 1), log_var = (log 4, log 9): two weights, by hand.",
+    tip=(_samples([[-2], [-3]], [[[1, 0]], [[0, 1]]], [[1, 1]], [[np.log(4), np.log(9)]]),),
     forbidden=("importance",),
 )
 
@@ -259,16 +262,18 @@ def _clipped(mean: Any, log_var: Any) -> Any:
     return np.maximum(0.0, _in_float32(lambda m, v, e: 0.5 * (m**2 + e - 1 - v))(mean, log_var))
 
 
-def _quiet_latents(rng: Rng, images: int = 4, latents: int = 3) -> dict[str, Any]:
-    """Most images with latents that say nearly nothing, |mean| and |log_var| about 1e-4; the last with ordinary ones.
+def _near_a_step(about: Any, beyond: Any) -> Array:
+    """log_var near `about`, with exp(log_var) this part of a step from a float32: every library rounds it alike."""
+    about = np.asarray(about, dtype=float)
+    step = np.where(about > 0, 2.0**-23, 2.0**-24)  # of float32 above 1, and below
+    return np.log1p((np.trunc(np.expm1(about) / step) + beyond) * step)
 
-    exp(log_var) of the quiet ones lies 0.2 to 0.4 of a step from a float32, so that every library rounds it alike.
-    """
-    mean = away_from_zero(rng, 0.5e-4, 2e-4, (images, latents))
-    sign = rng.choice([-1.0, 1.0], (images, latents))
-    step = np.where(sign > 0, 2.0**-23, 2.0**-24)  # of float32 above 1, and below
-    whole = np.floor(rng.uniform(0.5e-4, 2e-4, (images, latents)) / step)
-    log_var = np.log1p(sign * (whole + away_from_zero(rng, 0.2, 0.4, (images, latents))) * step)
+
+def _quiet_latents(rng: Rng, images: int = 4, latents: int = 3) -> dict[str, Any]:
+    """Most images have latents that say nearly nothing, |mean| and |log_var| about 1e-4; the last has ordinary ones."""
+    shape = (images, latents)
+    mean = away_from_zero(rng, 0.5e-4, 2e-4, shape)
+    log_var = _near_a_step(away_from_zero(rng, 0.5e-4, 2e-4, shape), away_from_zero(rng, 0.2, 0.4, shape))
     mean[-1], log_var[-1] = away_from_zero(rng, 0.3, 1.5, (latents,)), 2 * np.log(generic_scale(rng, (latents,)))
     return _pair(mean, log_var)
 
@@ -291,11 +296,14 @@ SMALL_KL = Compute(
         _pair([[0, 0]], [[1, 0]]),
         _pair([[1e-4, 0]], [[0, 0]]),
         _pair([[1e-4, 0]], [[1.5e-4, 0]]),
+        # Between: for a series too far from 0, for a difference in float32 too near.
+        _pair(np.zeros((3, 1)), [[0.09], [-0.09], [0.065]]),
+        _pair(np.zeros((4, 1)), _near_a_step([[1.1e-3], [-1.1e-3], [1.4e-3], [-8e-4]], 0.4)),
     ),
     draw=_quiet_latents,
     rules=(
         Rule(
-            "A KL is never negative. Yours is, somewhere: rounding has eaten it.",
+            "A KL is never negative, and yours is here. Rounding does that to tiny ones, a lost sign to any.",
             lambda value, **_: bool(np.all(value >= 0)),
         ),
     ),
@@ -360,7 +368,11 @@ SMALL_KL = Compute(
         "Which terms cancel on paper? Can you put them together before anything is rounded?",
         "torch has a function for exp(x) - 1 that never forms the exp. What is left to subtract from it?",
     ),
-    next="Compare with the same formula after .double(), one latent at a time.",
+    next="Take one latent: mean = log_var = 1 gives (e - 1)/2 nats; mean = 0, log_var = 1e-4 gives 2.5 nanonats.",
+    tip=(
+        _pair([[1, 0]], [[1, 0]]),
+        _pair([[0]], [[1e-4]]),
+    ),
     forbidden=("kl",),
 )
 
