@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vaelib.ledger
-from vaelib._latex import for_table, plain, prose, width
+from vaelib._latex import for_table, plain, prose, spoken, width
 from vaelib.derivation import Derivation
 
 
@@ -128,7 +128,9 @@ def test_formula_survives_a_table(latex: str, cell: str) -> None:
 
 
 def test_prose_survives_markdown() -> None:
-    assert prose("p(x|z) <b> *a* _b_ `c` $d$ ~e~ [f]") == r"p(x\|z) \<b\> \*a\* \_b\_ \`c\` \$d\$ \~e\~ \[f\]"
+    assert prose("p(x|z) <b> *a* _b_ `c` 5$ ~e~ [f]") == r"p(x\|z) \<b\> \*a\* \_b\_ \`c\` 5\$ \~e\~ \[f\]"
+    assert prose("a mean of $|z| < 1$") == r"a mean of $\vert z\vert \lt 1$"
+    assert spoken("where $\\sigma > 0$") == "where σ > 0"
     assert prose("two\nlines") == "two lines"
     assert prose("a \\ b") == r"a \\ b"
 

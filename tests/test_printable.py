@@ -50,7 +50,8 @@ PROGRAM = """
 from vaelib import Estimate
 from vaelib.ledger import LEDGER
 report = LEDGER["F2"].check(1)
-print(report); print(report.slips); print(repr(report)); print(Estimate(3.0, 0.1)); print(LEDGER["E1"].lines[1])
+report = report.table
+print(report); print(LEDGER["F2"].check(1).slips); print(repr(report)); print(Estimate(3.0, 0.1)); print(LEDGER["E1"].lines[1])
 print(repr(str(report).splitlines()[1].index("verdict")))
 """
 

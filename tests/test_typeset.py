@@ -83,7 +83,8 @@ def test_the_verdict_is_the_same_in_the_notebook(id: str, content: Any) -> None:
 def test_latex_and_terms_may_stand_in_one_derivation() -> None:
     from vaelib.terms import KL, E, log_evidence, log_joint, log_lik, log_q, prior, q
 
-    mixed = [log_evidence, (">=", r"\mathbb{E}_q[\log p(x, z) - \log q(z)]"), E(q, log_joint - log_q)]
+    exact = r"\mathbb{E}_q[\log p(x, z) - \log q(z)] + \mathrm{KL}(q \Vert p(z \mid x))"
+    mixed = [log_evidence, exact, (">=", E(q, log_joint - log_q))]
     assert verdict("05.1", [*mixed, E(q, log_lik) - KL(q, prior)]).right
 
 

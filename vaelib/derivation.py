@@ -453,7 +453,10 @@ class _Check:
         return ""
 
     def _same_value(self, slip: Slip, j: int) -> bool:
-        if slip.value is self.derivation.lines[j].value:
+        typed = self.derivation.lines[j].value
+        if type(typed) is type(slip.value) and getattr(typed, "formula", typed) == getattr(
+            slip.value, "formula", slip.value
+        ):
             return True
         try:
             line = slip.apply(self.derivation.lines[j])

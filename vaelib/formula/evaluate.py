@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from vaelib.estimate import Estimate
-from vaelib.formula.binders import ForAll, Relation, Where
+from vaelib.formula.binders import Derivative, ForAll, Relation, Where
 from vaelib.formula.definitions import define_all
 from vaelib.formula.environment import Diverges, Env, NoValue
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import TRAPEZOID, Rule
 from vaelib.formula.run import Run
 from vaelib.formula.scope import Scope
+from vaelib.formula.slopes import STEP
 from vaelib.formula.tree import Call, Items, Name, Node
 from vaelib.formula.typed import Typed
 
@@ -87,7 +88,15 @@ def _evaluate(node: Node, witness: Any, rule: Rule, bare: bool) -> Any:
                 f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
             )
         error = _apart(value, coarse) + beyond
+    error = error + of_differences(node) * np.maximum(1, np.abs(value))
     return Estimate(value[()], np.asarray(error)[()])
+
+
+@lru_cache(maxsize=4096)
+def of_differences(node: Node) -> float:
+    """What rounding does to a derivative by differences, relative to max(1, |value|); 0 without one."""
+    orders = [part.order for part in node.walk() if isinstance(part, Derivative)]
+    return max((16 * np.finfo(float).eps / STEP[min(order, 2)] ** order for order in orders), default=0.0)
 
 
 def _apart(a: Array, b: Array) -> Array:

@@ -93,9 +93,12 @@ def _by(run: Run, body: Node, variable: Node, order: int, env: Env) -> Typed:
     return _slope(run, rebuilt, typed.constant(parameter.value), order)
 
 
+STEP = {1: 1e-3, 2: 4e-3}  # of differences of the first and the second order
+
+
 def _slope(run: Run, f: Callable[[Typed], Typed], at: Typed, order: int) -> Typed:
     """Differences in each coordinate of a number, a vector or a matrix, laid out like it."""
-    step = 1e-3 if order == 1 else 4e-3
+    step = STEP[order]
     if run.rule != run.rule.finest():
         step *= 0.8 if run.rule.fine else 1.4
     if at.rank == 0:
