@@ -49,9 +49,9 @@ def test_every_formula_of_the_ledger_can_be_spelled() -> None:
 PROGRAM = """
 from vaelib import Estimate
 from vaelib.ledger import LEDGER
-report = LEDGER["F2"].check(1)
-report = report.table
-print(report); print(LEDGER["F2"].check(1).slips); print(repr(report)); print(Estimate(3.0, 0.1)); print(LEDGER["E1"].lines[1])
+checked = LEDGER["F2"].check(1)
+report = checked.table
+print(report); print(checked.slips); print(repr(report)); print(Estimate(3.0, 0.1)); print(LEDGER["E1"].lines[1])
 print(repr(str(report).splitlines()[1].index("verdict")))
 """
 
