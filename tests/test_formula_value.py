@@ -634,3 +634,13 @@ def test_line_with_a_step_says_what_its_names_mean_there() -> None:
     line = Line(tex(r"K + 1"), step=1 / 4)
     formula = line.formula.for_line(0)  # type: ignore[union-attr]
     assert [formula.value(Shrinking(), step) for step in (1 / 4, 1 / 8)] == [5, 9]
+
+
+def test_other_arithmetics_take_definitions_in_any_order_and_the_latest_one() -> None:
+    """As a tree does: the same functions put them in."""
+    scope = Scope(values={"a": 3.0})
+    for said in (r"b, \quad b = 2 c, \quad c = a + 1", r"b, \quad c = a + 1, \quad b = 2 c"):
+        assert in_decimals(tex(said)).value(scope) == number(said, scope) == 8
+    first, second = tex(r"s,\ s = 2 a").said, tex(r"s,\ s = 5 a").said
+    for line in (in_decimals(tex("s")), tex("s")):
+        assert line.for_line(1, first).for_line(1, second).value(scope) == 15

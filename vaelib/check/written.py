@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from vaelib.check.latex import Items
 from vaelib.check.options import DATA, NEW, OLD, STAR
@@ -58,16 +58,7 @@ def _renamed(node: Node, written: Mapping[str, str]) -> Node:
         return AsWritten(rf"\sum_{{{below}}} {_renamed(node.body, written).latex}")
     if isinstance(node, Name) and node.sub is not None and key(node.sub.latex) not in INDICES:
         return node  # what hangs on it is a part of the name
-    changes: dict[str, Any] = {}
-    for f in fields(node):
-        part = getattr(node, f.name)
-        if f.name == "where":
-            continue
-        if isinstance(part, tuple):
-            changes[f.name] = tuple(_renamed(item, written) if isinstance(item, Node) else item for item in part)
-        elif isinstance(part, Node):
-            changes[f.name] = _renamed(part, written)
-    return replace(node, **changes) if changes else node
+    return node.mapped(lambda part: _renamed(part, written))
 
 
 def _head(name: Name, written: Mapping[str, str]) -> str:

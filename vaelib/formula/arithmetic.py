@@ -21,7 +21,7 @@ import numpy as np
 
 from vaelib import _latex
 from vaelib.formula.binders import Mark, Relation, Where
-from vaelib.formula.definitions import define
+from vaelib.formula.definitions import define_all
 from vaelib.formula.scope import Scope
 from vaelib.formula.tree import (
     Absolute,
@@ -37,6 +37,7 @@ from vaelib.formula.tree import (
     Quotient,
     Root,
     Sum,
+    heard,
 )
 from vaelib.lines import IllTyped
 
@@ -120,7 +121,7 @@ class Computed:
 
     def for_line(self, index: int, said: tuple[Node, ...] = ()) -> Computed:
         """As the line of a chain: no rule is needed, for there is no integral."""
-        return replace(self, also=(*said, *(clause for clause in self.also if clause not in said)))
+        return replace(self, also=heard(self.also, said))
 
     def value(self, witness: Any) -> Any:
         """A float; for a family of witnesses one for each member."""
@@ -149,9 +150,7 @@ def _spelled_out(formula: Node, also: tuple[Node, ...]) -> Node:
     """With all that was said of its names put in."""
     node = formula.among(also)
     if isinstance(node, Where):
-        clauses, node = node.clauses, node.body
-        for clause in (c for c in clauses if isinstance(c, Relation)):
-            node = define(node, clause)
+        node = define_all(node.body, tuple(clause for clause in node.clauses if isinstance(clause, Relation)))
     return node
 
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import ClassVar
 
 from vaelib.formula.tree import (
-    Bracket,
     Call,
     Items,
     Name,
@@ -339,8 +338,3 @@ class Mark(Node):
     @property
     def latex(self) -> str:
         return rf"\underline{{{self.body.latex}}}"
-
-
-def is_list(node: Node) -> bool:
-    """Whether these are entries of a vector: a bracket around several formulas."""
-    return isinstance(node, Bracket) and isinstance(node.body, Items)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 from vaelib.formula.binders import Big, Derivative, Expectation, Integral, Relation, law_variables
 from vaelib.formula.environment import NoValue
@@ -60,20 +59,7 @@ def substitute(node: Node, name: Node, meaning: Node) -> Node:
 
 def _each(node: Node, f: Callable[[Node], Node]) -> Node:
     """The node with f of each part; what a sum or an integral runs over is nobody's to define."""
-    changes: dict[str, Any] = {}
-    for field in fields(node):
-        if field.name in ("names", "variables") and not isinstance(node, Derivative):
-            continue
-        part = getattr(node, field.name)
-        if isinstance(part, Node):
-            new: Any = f(part)
-        elif isinstance(part, tuple) and any(isinstance(item, Node) for item in part):
-            new = tuple(f(item) if isinstance(item, Node) else item for item in part)
-        else:
-            continue
-        if new != part:
-            changes[field.name] = new
-    return replace(node, **changes) if changes else node
+    return node.mapped(f, without=() if isinstance(node, Derivative) else ("names", "variables"))
 
 
 def _applied(call: Call, name: Call, meaning: Node) -> Node:

@@ -10,7 +10,7 @@ they are built alike, wherever they stood in their source and however a quotient
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
 from numbers import Real
@@ -89,6 +89,23 @@ class Node:
             node = waiting.pop()
             yield node
             waiting.extend(reversed(list(node.children())))
+
+    def mapped(self, f: Callable[[Node], Node], without: tuple[str, ...] = ()) -> Node:
+        """With f of each node directly below; `without` names the fields that stay as they are."""
+        changes: dict[str, Any] = {}
+        for part_of in fields(self):
+            part = getattr(self, part_of.name)
+            if part_of.name in without:
+                continue
+            if isinstance(part, Node):
+                new: Any = f(part)
+            elif isinstance(part, tuple) and any(isinstance(item, Node) for item in part):
+                new = tuple(f(item) if isinstance(item, Node) else item for item in part)
+            else:
+                continue
+            if new != part:
+                changes[part_of.name] = new
+        return replace(self, **changes) if changes else self
 
     @property
     def free(self) -> frozenset[str]:
@@ -263,8 +280,12 @@ class ByRule:
         return Node.engine(self.whole, witness if step is None else witness.at(step), self.rule, bare=True)
 
     def for_line(self, index: int, said: tuple[Node, ...] = ()) -> ByRule:
-        """In a chain of which a line was replaced, what the old line said of the names is still known."""
-        return self.formula.for_line(index, (*(clause for clause in self.also if clause not in said), *said))
+        return self.formula.for_line(index, heard(self.also, said))
+
+
+def heard(before: tuple[Node, ...], said: tuple[Node, ...]) -> tuple[Node, ...]:
+    """What is said of the names in a chain of which a line was replaced: what the old line said is still known."""
+    return (*(clause for clause in before if clause not in said), *said)
 
 
 # ------------------------------------------------------------------------------------------------------- arithmetic

@@ -146,16 +146,7 @@ def _swapped(node: Node, a: Node, b: Node) -> Node:
     """With a for b and b for a, in every subscript."""
     if isinstance(node, Name):
         return replace(node, sub=b if node.sub == a else a if node.sub == b else node.sub)
-    changes: dict[str, Any] = {}
-    for f in fields(node):
-        part = getattr(node, f.name)
-        if f.name == "where":
-            continue
-        if isinstance(part, tuple):
-            changes[f.name] = tuple(_swapped(item, a, b) if isinstance(item, Node) else item for item in part)
-        elif isinstance(part, Node):
-            changes[f.name] = _swapped(part, a, b)
-    return replace(node, **changes) if changes else node
+    return node.mapped(lambda part: _swapped(part, a, b))
 
 
 # ------------------------------------------------------------------------------------------------------------- places
