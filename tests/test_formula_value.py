@@ -644,3 +644,10 @@ def test_other_arithmetics_take_definitions_in_any_order_and_the_latest_one() ->
     first, second = tex(r"s,\ s = 2 a").said, tex(r"s,\ s = 5 a").said
     for line in (in_decimals(tex("s")), tex("s")):
         assert line.for_line(1, first).for_line(1, second).value(scope) == 15
+
+
+def test_an_infinite_value_has_no_error_that_is_not_a_number() -> None:
+    """0 times infinity is not a number: of a formula without a derivative nothing is added."""
+    scope = Scope(worlds={"q": Law("z", Normal(0.0, 1.0))}, values={"a": np.inf})
+    found = tex(r"a\, \mathbb{E}_q[z^2]").value(scope)
+    assert found.value == np.inf and not np.isnan(found.error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _FUNCTIONS = (
     "log ln exp max min sup inf arg argmin argmax det tr rank diag sign sin cos tan sinh cosh tanh lim Pr Var Cov "
@@ -96,6 +97,18 @@ def plain(latex: str) -> str:
     text = re.sub(f"[{_WORD}{_APPLY}{_OVER}]", "", text)
     text = re.sub(r"([(\[]) +", r"\1", text)
     return re.sub(r" +([)\],;])", r"\1", re.sub(r" {2,}", " ", text)).strip()
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows of a table for a terminal, their columns as wide as they need to be."""
+    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(c + " " * (w - width(c)) for c, w in zip(row, widths, strict=True)) for row in rows)
+    return [line.rstrip() for line in lines]
+
+
+def bars(cells: Sequence[str]) -> str:
+    """A row of a table in Markdown."""
+    return "| " + " | ".join(cells) + " |"
 
 
 def width(text: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from vaelib._latex import for_table, plain, prose, spoken, width
+from vaelib._latex import aligned, bars, for_table, plain, prose, spoken
 from vaelib._printable import printable
 from vaelib.changes import underlined
 from vaelib.signs import SIGNS
@@ -34,9 +34,7 @@ class Chain:
     def __repr__(self) -> str:
         rows: list[tuple[str, ...]] = [tuple(map(printable, (str(i), *row))) for i, *row in self._rows(latex=False)]
         head, *rows = self._without_empty([_HEAD, *rows])
-        widths = [max(width(cell) for cell in column) for column in zip(head, *rows, strict=True)]
-        text = ["  ".join(c + " " * (w - width(c)) for c, w in zip(row, widths, strict=True)) for row in (head, *rows)]
-        return "\n".join([printable(spoken(self._title())), *(line.rstrip() for line in text)])
+        return "\n".join([printable(spoken(self._title())), *aligned([head, *rows])])
 
     def _repr_markdown_(self) -> str:
         rows: list[tuple[str, ...]] = [
@@ -45,7 +43,7 @@ class Chain:
         ]
         head, *rows = self._without_empty([_HEAD, *rows])
         table = [head, ("--:", *[":--"] * (len(head) - 1)), *rows]
-        return "\n".join([f"**{prose(self._title())}**", "", *("| " + " | ".join(row) + " |" for row in table)])
+        return "\n".join([f"**{prose(self._title())}**", "", *map(bars, table)])
 
     def _title(self) -> str:
         about = self.derivation.assumptions

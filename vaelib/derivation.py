@@ -33,6 +33,11 @@ def _as_stated(line: Line, value: Value) -> Value:
     return replace(value, resolution=resolution, infinite=line.infinite)
 
 
+def _typed(value: Any) -> tuple[type, Any]:
+    """What was typed as a value, whatever the lines around it say of its names."""
+    return type(value), getattr(value, "formula", value)
+
+
 def _latest_last(clauses: Iterable[Any]) -> tuple[Any, ...]:
     """Each clause once, where it was said last: a name that is defined twice has its latest meaning."""
     return tuple(reversed(dict.fromkeys(reversed(tuple(clauses)))))
@@ -453,10 +458,7 @@ class _Check:
         return ""
 
     def _same_value(self, slip: Slip, j: int) -> bool:
-        typed = self.derivation.lines[j].value
-        if type(typed) is type(slip.value) and getattr(typed, "formula", typed) == getattr(
-            slip.value, "formula", slip.value
-        ):
+        if _typed(slip.value) == _typed(self.derivation.lines[j].value):
             return True
         try:
             line = slip.apply(self.derivation.lines[j])

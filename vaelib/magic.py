@@ -26,7 +26,6 @@ from vaelib.check import Checked, check_text, coverage, lines
 from vaelib.check.report import MARKED, named
 from vaelib.derivation import Derivation, Line, draw_witnesses
 from vaelib.formula import Node, Scope, Unreadable, tex
-from vaelib.formula.binders import WRITTEN
 from vaelib.formula.rows import rows, split
 from vaelib.ledger import LEDGER
 from vaelib.lines import IllTyped
@@ -171,13 +170,8 @@ def _on_witnesses(cell: str, name: str, draw: Callable[..., Any], identity: Deri
     for index in report.broken:
         right = _repaired(chain, index)
         if right is not None:
-            sign = WRITTEN.get(chain.lines[index].relation, "=")
-            parts.append(
-                (
-                    f"nearest right line {index}: $\\displaystyle {sign} {right.latex}$",
-                    f"nearest right line {index}: {sign} {right.plain}",
-                )
-            )
+            says = f"nearest right line {index}:"
+            parts.append((f"{says} $\\displaystyle = {right.latex}$", f"{says} = {right.plain}"))
     if identity is not None:
         parts += [(_escaped(text), text) for text in _reached(chain, identity)]
     return Said("\n\n".join(markdown for markdown, _ in parts), "\n".join(text for _, text in parts))

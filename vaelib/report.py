@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vaelib._compare import Comparison, Verdict, worst_verdict
-from vaelib._latex import for_table, plain, prose, spoken, width
+from vaelib._latex import aligned, bars, for_table, plain, prose, spoken
 from vaelib._printable import printable
 from vaelib.signs import SIGNS
 
@@ -122,7 +122,8 @@ class Report:
     def _repr_markdown_(self) -> str:
         if not self.holds:
             return self.table._repr_markdown_()
-        return f"**{prose(self.summary.split(' on ')[0])}** on {prose(self.summary.split(' on ', 1)[1])}"
+        verdict, on = self.summary.split(" on ", 1)
+        return f"**{prose(verdict)}** on {prose(on)}"
 
 
 @dataclass(frozen=True)
@@ -139,18 +140,16 @@ class Table:
         for index, verdict, sign, latex, reason, *rest in self._cells():
             shown = SIGNS.get(sign, (sign, ""))[0] + plain(latex)
             table.append(tuple(map(printable, (index, verdict, shown, spoken(reason), *rest))))
-        widths = [max(width(cell) for cell in column) for column in zip(*table, strict=True)]
-        lines = ["  ".join(c + " " * (w - width(c)) for c, w in zip(row, widths, strict=True)) for row in table]
         notes = [f"Line {i}: {row.note}" for i, row in enumerate(self.report.rows) if row.note]
-        return "\n".join(line.rstrip() for line in [printable(self._title()), *lines, *map(printable, notes)])
+        return "\n".join([printable(self._title()), *aligned(table), *map(printable, notes)])
 
     def _repr_markdown_(self) -> str:
-        lines = [f"**{prose(self._title())}**", "", _markdown(_HEAD), "|--:|:--|:--|:--|--:|--:|--:|"]
+        lines = [f"**{prose(self._title())}**", "", bars(_HEAD), "|--:|:--|:--|:--|--:|--:|--:|"]
         for index, verdict, sign, latex, reason, value, difference, allowed in self._cells():
             verdict = verdict if verdict in ("holds", "start") else f"**{verdict.upper()}**"
             relation = SIGNS.get(sign, ("", ""))[1]  # inside the formula, or it wraps to a line of its own
             formula = for_table(relation + latex)
-            lines.append(_markdown((index, verdict, formula, prose(reason), value, prose(difference), allowed)))
+            lines.append(bars((index, verdict, formula, prose(reason), value, prose(difference), allowed)))
         notes = [f"- Line {i}: {prose(row.note)}" for i, row in enumerate(self.report.rows) if row.note]
         return "\n".join([*lines, "", *notes])
 
@@ -201,8 +200,8 @@ class SlipTable:
         return printable("\n".join(lines))
 
     def _repr_markdown_(self) -> str:
-        head = [_markdown(("line", "outcome", "slip", "what the check would say")), "|--:|:--|:--|:--|"]
-        return "\n".join([*head, *(_markdown([prose(cell) for cell in cells]) for cells in self._cells())])
+        head = [bars(("line", "outcome", "slip", "what the check would say")), "|--:|:--|:--|:--|"]
+        return "\n".join([*head, *(bars([prose(cell) for cell in cells]) for cells in self._cells())])
 
     def _cells(self) -> Iterator[tuple[str, str, str, str]]:
         for result in self.results:
@@ -212,10 +211,6 @@ class SlipTable:
 
 
 _HEAD = ("line", "verdict", "formula", "reason", "value", "difference", "allowed")
-
-
-def _markdown(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _witnesses(number: int) -> str:

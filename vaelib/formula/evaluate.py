@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vaelib._compare import size_of
 from vaelib.estimate import Estimate
 from vaelib.formula.binders import Derivative, ForAll, Relation, Where
 from vaelib.formula.definitions import define_all
@@ -88,7 +89,7 @@ def _evaluate(node: Node, witness: Any, rule: Rule, bare: bool) -> Any:
                 f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
             )
         error = _apart(value, coarse) + beyond
-    error = error + of_differences(node) * np.maximum(1, np.abs(value))
+    error = error + of_differences(node) * size_of(value)
     return Estimate(value[()], np.asarray(error)[()])
 
 
