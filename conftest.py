@@ -27,6 +27,7 @@ Record = list[dict[str, Any]]
 
 
 NOTES = pytest.StashKey[Path]()
+OWN = dict(os.environ)  # what a person had set
 SHARED = "VAELIB_TEST_NOTES"  # where the processes of one run find the notes
 # Of the files; the short ones fill the gaps at the end.
 LONGEST_FIRST = (
@@ -60,8 +61,11 @@ def environment(folder: Path, notebook: Path) -> dict[str, str]:
 
 @pytest.hookimpl(tryfirst=True)  # before the kernel starts
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.path.suffix == ".ipynb":
-        os.environ |= environment(item.config.stash[NOTES], item.path)
+    """A notebook's kernel takes notes; a kernel that another test starts afterwards must not add to them."""
+    wanted = environment(item.config.stash[NOTES], item.path)
+    for name in wanted:
+        os.environ.pop(name, None)
+    os.environ |= wanted if item.path.suffix == ".ipynb" else {name: OWN[name] for name in wanted if name in OWN}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

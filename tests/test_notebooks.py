@@ -5,9 +5,11 @@ That the cells run is tested by nbval, which pytest calls on each notebook.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
@@ -222,6 +224,20 @@ def test_torch_is_loaded_from_notebook_07_on(path: Path, what_ran: Callable[[Pat
         assert not any(cell["torch"] for cell in what_ran(path))
     else:
         assert what_ran(path)[-1]["torch"]
+
+
+def test_kernel_that_another_test_starts_takes_no_notes(request: pytest.FixtureRequest) -> None:
+    """Notes of two kernels in one file would read as a notebook that forgot what it had loaded."""
+    (notes,) = [
+        plugin
+        for plugin in request.config.pluginmanager.get_plugins()
+        if getattr(plugin, "__file__", None) == str(ROOT / "conftest.py")
+    ]
+    before = dict(os.environ)
+    notes.pytest_runtest_setup(SimpleNamespace(path=NOTEBOOKS[7], config=request.config))
+    assert os.environ["VAELIB_RECORD"].endswith(f"{NOTEBOOKS[7].stem}.jsonl")
+    notes.pytest_runtest_setup(request.node)
+    assert "VAELIB_RECORD" not in os.environ and os.environ.get("IPYTHONDIR") == before.get("IPYTHONDIR")
 
 
 # ------------------------------------------------------------------------------------------------ session plans
