@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from vaelib.derivation import Derivation
+from vaelib.derivation.lines import looks_like
 from vaelib.forbidden import KINDS
 from vaelib.formula import Scope
-from vaelib.lines import looks_like
 from vaelib.terms import Term
 from vaelib.values import quoted
 
