@@ -5,6 +5,7 @@ That the cells run is tested by nbval, which pytest calls on each notebook.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from collections.abc import Callable
@@ -134,6 +135,16 @@ def test_optional_parts_are_folded(path: Path) -> None:
     for cell in headings:
         if cell.source.startswith("## "):
             assert cell.source.startswith("## Optional: ") and cell.metadata.get("jp-MarkdownHeadingCollapsed"), cell.id
+
+
+@by_notebook
+def test_notebook_uses_what_it_imports_but_for_what_it_offers_a_student(path: Path) -> None:
+    cells = [cell.source for cell in code_of(path) if not cell.source.startswith("%%")]
+    tree = ast.parse(re.sub(r"^(?=[%!])", "# ", "\n".join(cells), flags=re.MULTILINE))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    bound = {(name.asname or name.name).split(".")[0] for node in imports for name in node.names}
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert bound - used <= {"check", "hint", "solution"}
 
 
 @by_notebook
