@@ -32,6 +32,7 @@ FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (2, frozenset({"formula"})),
     (2, frozenset({"board", "changes"})),
     (2, frozenset({"chain"})),
+    (2, frozenset({"reveal"})),
     (2, frozenset({"derivation"})),
     (2, frozenset({"nearest", "witnesses"})),
     (3, frozenset({"elbo"})),

@@ -17,6 +17,7 @@ import nbformat
 import pytest
 
 from vaelib.ledger import LEDGER
+from vaelib.reveal import WIDGET
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -198,7 +199,7 @@ def test_stored_outputs_are_markdown_text_and_pictures(path: Path) -> None:
                 assert output.name == "stdout", cell.id
             if output.output_type == "error":
                 assert "raises-exception" in tags(cell), cell.id
-            assert not {"text/html", "image/svg+xml", "application/pdf"} & set(output.get("data", {})), cell.id
+            assert not {"text/html", "image/svg+xml", "application/pdf", WIDGET} & set(output.get("data", {})), cell.id
 
 
 @by_notebook

@@ -44,13 +44,20 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata.pop("execution", None)
         if cell.cell_type != "code":
             continue
-        if any(WIDGET in output.get("data", {}) for output in cell.outputs):
+        if any(WIDGET in output.get("data", {}) and not still(output) for output in cell.outputs):
             cell.outputs = []
+        for output in cell.outputs:
+            output.get("data", {}).pop(WIDGET, None)
         cell.outputs = merged(cell.outputs)
         for output in cell.outputs:
             if "image/png" in output.get("data", {}):
                 output.data["image/png"] = lighter(output.data["image/png"])
     return notebook
+
+
+def still(output: nbformat.NotebookNode) -> bool:
+    """Does what a widget shows come with a version that can be stored, such as the whole chain of `F1.steps()`?"""
+    return "text/markdown" in output.get("data", {})
 
 
 def merged(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:

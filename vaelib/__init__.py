@@ -34,6 +34,7 @@ The house has floors, and a module imports from lower ones only:
     board          A derivation written as on the board
     changes        What changed from one line to the next, found by comparing the two trees
     chain          A chain as it is shown
+    reveal         A chain that a class uncovers line by line
     derivation     A derivation is a chain of lines
     nearest        The nearest right line
     witnesses      Generic witnesses

@@ -20,6 +20,7 @@ from vaelib.lines import Evaluator, Formula, IllTyped, Line, Slip, for_line, mea
 from vaelib.montecarlo import largest_share, sample_mean
 from vaelib.quadrature import DoesNotConverge
 from vaelib.report import Report, Row
+from vaelib.reveal import Steps
 
 __all__ = ["GENERIC", "SPECIAL", "Derivation", "IllTyped", "Line", "Slip", "SlipResult", "derive", "draw_witnesses"]
 
@@ -122,6 +123,13 @@ class Derivation(Board):
             lines: which of them, such as `range(3)` or `(0, 2, 3)`; all of them unless given.
         """
         return Chain.of(self, lines)
+
+    def steps(self, lines: Iterable[int] | slice | None = None) -> Steps:
+        """The same, uncovered line by line by a click: first the rule is asked for, then told, then the line is shown.
+
+        Example: F1.steps(), F1.steps(lines=range(4))
+        """
+        return Steps(self.chain(lines))
 
     def with_next(self, line: Line, breaks: bool = False) -> Derivation:
         """The chain with one line more; `breaks` if it is known not to follow."""
