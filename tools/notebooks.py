@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import nbformat
+from minutes import write
 from nbclient import NotebookClient
 from PIL import Image
 from plans import update
@@ -127,5 +128,7 @@ if __name__ == "__main__":
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # of the pictures
     for path in [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         print(f"{path.name}: {run(path):.1f} s", flush=True)
+        if write(path):
+            print(f"{path.name}: minutes of its title updated")
         if update(path):
             print(f"teach/{path.name[:2]}.md: numbers of its cells updated")
