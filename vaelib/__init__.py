@@ -56,9 +56,11 @@ The house has floors, and a module imports from lower ones only:
     typeset             Answers in LaTeX
     bans                What an exercise forbids is noticed in the notebook as well
     feedback            What a student reads
+    solution            The course's own answer to a task in class, as a student would have typed it
     tasks               The exercises, one file a notebook
     agreement           Do a value and the truth agree?
     choices             Answers that are chosen
+    custom              The verdict on an answer whose task brings a judge of its own
     deriving            The verdict on a derivation that a student typed
     sampling            The verdict on an estimator
     judge               The verdict on an answer

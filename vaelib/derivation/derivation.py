@@ -14,6 +14,7 @@ from vaelib.derivation.chain import Chain
 from vaelib.derivation.checking import Check
 from vaelib.derivation.lines import Evaluator, Formula, Line, Slip, for_line, said_by
 from vaelib.derivation.report import Report
+from vaelib.derivation.reveal import Steps
 from vaelib.formula.given import Sampled
 
 
@@ -87,6 +88,13 @@ class Derivation(Board):
             lines: which of them, such as `range(3)` or `(0, 2, 3)`; all of them unless given.
         """
         return Chain.of(self, lines)
+
+    def steps(self, lines: Iterable[int] | slice | None = None) -> Steps:
+        """The same, uncovered line by line by a click: first the rule is asked for, then told, then the line is shown.
+
+        Example: F1.steps(), F1.steps(lines=range(4))
+        """
+        return Steps(self.chain(lines))
 
     def with_next(self, line: Line, breaks: bool = False) -> Derivation:
         """The chain with one line more; `breaks` if it is known not to follow."""
