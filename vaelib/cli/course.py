@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from vaelib import baseline, checkpoint
-from vaelib.cli import explain_errors
-from vaelib.console import show_verification
+from vaelib.cli.commands import explain_errors
+from vaelib.cli.console import show_verification
+from vaelib.cli.pictures import SHOWS, draw_run
 from vaelib.data import Data, binarize, load
-from vaelib.evaluate import Evaluation, evaluate, held_out_pixels, mean
-from vaelib.pictures import SHOWS, draw_run
+from vaelib.evaluate import Evaluation, baseline, evaluate, held_out_pixels, mean
+from vaelib.evaluate.words import lines, pixels_in_words
 from vaelib.progress import Bar, progress_bar
-from vaelib.train import TrainConfig, fit
-from vaelib.words import lines, pixels_in_words
+from vaelib.train import TrainConfig, checkpoint, fit
 
 FOLDER = Path("runs") / "course"  # its own: a run of yours in runs/digits stays
 COPIES = 20  # binarized copies of the training set, for the mixture; a VAE sees a fresh one in each epoch

@@ -15,11 +15,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from vaelib.derivation.lines import Line
 from vaelib.formula.given import Sampled
-from vaelib.lines import Line
 
 if TYPE_CHECKING:
-    from vaelib.derivation import Derivation
+    from vaelib.derivation.derivation import Derivation
 
 
 class Board(ABC):

@@ -17,7 +17,7 @@ from torch import Tensor, distributed, nn
 
 from vaelib import _checks
 from vaelib.objectives import Objective, Terms, loss
-from vaelib.state import StepInfo, TrainState, begin_epoch, draw, restore, snapshot
+from vaelib.train.state import StepInfo, TrainState, begin_epoch, draw, restore, snapshot
 from vaelib.vae import VAE
 
 # (state, x, noise) -> the gradient of the loss for each parameter, and the means over the minibatch

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from vaelib._compare import Comparison, Verdict, worst_verdict
 from vaelib._latex import aligned, bars, for_table, plain, prose, spoken
 from vaelib._printable import printable
-from vaelib.signs import SIGNS
+from vaelib.derivation.compare import Comparison, Verdict, worst_verdict
+from vaelib.derivation.signs import SIGNS
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelib.config import RunError, TrainConfig
-from vaelib.unit import Unit
+from vaelib.data.unit import Unit
+from vaelib.train.config import RunError, TrainConfig
 
 FIELDS = frozenset(TrainConfig().as_dict())
 MEASURED = [f"{part}_{name}" for part in ("train", "test") for name in ("elbo", "log_likelihood", "kl")]

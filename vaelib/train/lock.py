@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vaelib._spoken import option, remark
-from vaelib.config import RunError
+from vaelib.train.config import RunError
 
 NAME = ".lock"
 HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, getattr(errno, "EDEADLOCK", errno.EDEADLK))

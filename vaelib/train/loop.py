@@ -1,4 +1,4 @@
-"""Training: `fit` runs the steps of `vaelib.engine` to the end, keeps the run on disk, and says what went wrong."""
+"""Training: `fit` runs the steps of `engine` to the end, keeps the run on disk, and says what went wrong."""
 
 from __future__ import annotations
 
@@ -15,30 +15,17 @@ from typing import Any
 
 import torch
 
-from vaelib import _checks, checkpoint, compiler, lock, payload
+from vaelib import _checks
 from vaelib._spoken import option, remark
-from vaelib.config import RunError, TrainConfig, beta, learning_rate
 from vaelib.data import Data
-from vaelib.diagnose import NotFinite, at_bounds, blame, is_out_of_memory, out_of_memory
-from vaelib.engine import Run, runner, step, take
 from vaelib.objectives import loss
-from vaelib.state import StepInfo, TrainState, available, build, init, restore, snapshot
-from vaelib.surroundings import cores, ordinary, precision, threads
+from vaelib.train import checkpoint, compiler, lock, payload
+from vaelib.train.config import RunError, TrainConfig, beta, learning_rate
+from vaelib.train.diagnose import at_bounds, blame, is_out_of_memory, out_of_memory
+from vaelib.train.engine import Run, runner, take
+from vaelib.train.state import TrainState, available, build, init, restore, snapshot
+from vaelib.train.surroundings import cores, ordinary, precision, threads
 from vaelib.vae import VAE, saturation
-
-__all__ = [
-    "NotFinite",
-    "RunError",
-    "StepInfo",
-    "Stopped",
-    "TrainConfig",
-    "TrainState",
-    "build",
-    "fit",
-    "init",
-    "load",
-    "step",
-]
 
 LOOK_EVERY = 500  # steps between looks at whether all was finite; a look makes a GPU wait
 HELD_OUT_NOISE_SEED = 0  # the same noise at every epoch: a test curve moves because the model does
@@ -71,9 +58,9 @@ def fit(
     """Train for `config.epochs` epochs, or until the validation bound has not improved for `config.patience` of them.
 
     With a validation set, the model that is returned, and loaded later, is that of the best epoch. What else the
-    process has set for PyTorch and NumPy does not change the run (see `vaelib.surroundings`); OMP_NUM_THREADS may. Data
-    in a unit in which a network fits badly are standardized, and whatever is reported is in their own unit all the same
-    (see `init`).
+    process has set for PyTorch and NumPy does not change the run (see `vaelib.train.surroundings`); OMP_NUM_THREADS
+    may. Data in a unit in which a network fits badly are standardized, and whatever is reported is in their own unit
+    all the same (see `init`).
 
     Args:
         out: a folder to keep the run in: config.json, metrics.jsonl, checkpoint.pt. None: it is kept in memory alone.

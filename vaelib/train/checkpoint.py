@@ -6,7 +6,7 @@ where training watches a validation bound, also `best.pt`, the checkpoint with t
     vaelib checkpoint 2 sha256 <digest>
 
 that names the version of the format and the SHA-256 of all bytes after it, which are those of `torch.save`. What they
-hold is checked by `vaelib.payload`.
+hold is checked by `vaelib.train.payload`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from typing import Any
 
 import torch
 
-from vaelib import lock, payload
 from vaelib._spoken import option, quoted
-from vaelib.config import RunError, TrainConfig
+from vaelib.train import lock, payload
+from vaelib.train.config import RunError, TrainConfig
 
 CONFIG, METRICS, CHECKPOINT, BEST = "config.json", "metrics.jsonl", "checkpoint.pt", "best.pt"
 FILES = (CONFIG, METRICS, CHECKPOINT, BEST)

@@ -1,4 +1,4 @@
-"""Pictures. Functions take `ax`, draw, and return it; arrays come in as NumPy. The only module that needs matplotlib.
+"""Pictures of images, latents and curves. Functions take `ax`, draw, and return it; arrays come in as NumPy.
 
 Colors are never alone: classes carry their label, curves differ in line style and are named where they end.
 """

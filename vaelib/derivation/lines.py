@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vaelib._compare import INEQUALITIES, RELATIONS, Value, measure
 from vaelib._latex import plain
 from vaelib._printable import printable
+from vaelib.derivation.compare import INEQUALITIES, RELATIONS, Value, measure
 
 
 class IllTyped(TypeError):

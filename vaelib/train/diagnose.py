@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from vaelib._spoken import option
-from vaelib.config import RunError
-from vaelib.engine import advance, eager, take
-from vaelib.state import StepInfo, TrainState, draw
+from vaelib.train.config import RunError
+from vaelib.train.engine import advance, eager, take
+from vaelib.train.state import StepInfo, TrainState, draw
 
 FAR = 1e6  # from where on a pixel, in the networks' unit, is what makes numbers overflow
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from vaelib._latex import aligned, bars, for_table, plain, prose, spoken
 from vaelib._printable import printable
-from vaelib.changes import underlined
-from vaelib.signs import SIGNS
+from vaelib.derivation.changes import underlined
+from vaelib.derivation.signs import SIGNS
 
 
 @dataclass(frozen=True)

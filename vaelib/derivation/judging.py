@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vaelib._compare import (
+from vaelib.derivation.compare import (
     BEST,
     CARRIED,
     INEQUALITIES,
@@ -20,7 +20,7 @@ from vaelib._compare import (
     size_of,
     total_allowance,
 )
-from vaelib._rounding import EPS
+from vaelib.derivation.rounding import EPS
 
 
 def judge(relation: str, above: Value, below: Value, relative: bool = False) -> Comparison:

@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vaelib.ais import Annealed, Sandwich
     from vaelib.estimate import Estimate
-    from vaelib.evaluate import Evaluation
-    from vaelib.gaps import Gaps
+    from vaelib.evaluate.ais import Annealed, Sandwich
+    from vaelib.evaluate.bounds import Evaluation
+    from vaelib.evaluate.gaps import Gaps
 
 
 def lines(result: Evaluation, mode: str) -> list[str]:

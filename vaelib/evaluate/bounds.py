@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vaelib.data import Data
-from vaelib.diagnose import at_bounds
 from vaelib.distributions import DiagonalNormal, Normal, kl_divergence
 from vaelib.elbo import elbo, importance_weighted_bound
 from vaelib.estimate import Estimate
-from vaelib.state import as_judged
-from vaelib.surroundings import ordinary, threads
+from vaelib.train.diagnose import at_bounds
+from vaelib.train.state import as_judged
+from vaelib.train.surroundings import ordinary, threads
 from vaelib.vae import VAE, saturation
 
 ROWS = 2**15  # latents that are decoded at once,

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelib import checkpoint, plots
+from vaelib import plots
 from vaelib.data import Data
 from vaelib.evaluate import held_out_pixels
-from vaelib.surroundings import ordinary
+from vaelib.train import checkpoint
+from vaelib.train.surroundings import ordinary
 from vaelib.vae import VAE
 
 if TYPE_CHECKING:

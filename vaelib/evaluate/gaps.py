@@ -22,8 +22,8 @@ from torch import Tensor
 from vaelib.distributions import DiagonalNormal
 from vaelib.elbo import elbo
 from vaelib.estimate import Estimate
-from vaelib.evaluate import as_pair, at_once, mean
-from vaelib.surroundings import ordinary
+from vaelib.evaluate.bounds import as_pair, at_once, mean
+from vaelib.train.surroundings import ordinary
 from vaelib.vae import VAE
 
 ROWS = 2**11  # latents that are decoded at once: memory stays bounded, and progress is seen

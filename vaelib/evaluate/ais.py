@@ -27,8 +27,8 @@ from torch import Tensor
 from vaelib.distributions import DiagonalNormal
 from vaelib.elbo import importance_weighted_bound
 from vaelib.estimate import Estimate
-from vaelib.evaluate import as_pair, at_once, combine, mean, number
-from vaelib.surroundings import ordinary
+from vaelib.evaluate.bounds import as_pair, at_once, combine, mean, number
+from vaelib.train.surroundings import ordinary
 from vaelib.vae import VAE
 
 ROWS = 2**14  # chains that walk at once

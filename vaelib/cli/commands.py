@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vaelib._spoken import at_a_shell, quoted
+from vaelib.cli.terminal import require_told, say, steady, warn
+from vaelib.evaluate.words import annealed_lines, gap_lines, lines, pixels_in_words, plus_minus
 from vaelib.progress import Bar, progress_bar
-from vaelib.terminal import require_told, say, steady, warn
-from vaelib.words import annealed_lines, gap_lines, lines, pixels_in_words, plus_minus
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +96,7 @@ def verify(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report there, too")] = None,
 ) -> None:
     """Check every identity line by line, and that every known slip is rejected. Exit status 0 only if all is well."""
-    from vaelib.console import show_verification
+    from vaelib.cli.console import show_verification
     from vaelib.verify import select
 
     try:
@@ -188,11 +188,12 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings")] = False,
 ) -> None:
     """Train a VAE and draw its pictures. What is not given is chosen to suit the data, and written to config.json."""
-    from vaelib.checkpoint import CHECKPOINT, CONFIG
+    from vaelib.cli.pictures import draw_run
     from vaelib.evaluate import evaluate as judge
     from vaelib.evaluate import held_out_pixels
-    from vaelib.pictures import draw_run
-    from vaelib.train import RunError, Stopped, TrainConfig, best_record, fit
+    from vaelib.train import RunError, Stopped, TrainConfig, fit
+    from vaelib.train.checkpoint import CHECKPOINT, CONFIG
+    from vaelib.train.loop import best_record
 
     chosen: dict[str, Any] = {
         name: value
@@ -288,12 +289,12 @@ def evaluate(
     """Bound log p(x) on the test set, with standard errors."""
     import numpy as np
 
-    from vaelib import checkpoint
-    from vaelib.ais import annealed_bound, sandwich
-    from vaelib.evaluate import as_pair, compare, held_out_pixels, mean, require_comparable, subject
+    from vaelib.evaluate import compare, held_out_pixels, mean, require_comparable, subject
     from vaelib.evaluate import evaluate as run
-    from vaelib.gaps import inference_gaps
-    from vaelib.train import RunError
+    from vaelib.evaluate.ais import annealed_bound, sandwich
+    from vaelib.evaluate.bounds import as_pair
+    from vaelib.evaluate.gaps import inference_gaps
+    from vaelib.train import RunError, checkpoint
     from vaelib.train import load as load_model
 
     def read(folder: Path) -> tuple[VAE, Tensor, str, int | None]:
@@ -487,6 +488,6 @@ def _load(named: str, moved: str | None) -> Data:
 
 
 def _stored_settings(folder: Path) -> dict[str, Any]:
-    from vaelib.checkpoint import read_config, settings
+    from vaelib.train.checkpoint import read_config, settings
 
     return settings(read_config(folder)).as_dict()

@@ -1,8 +1,8 @@
 """The state of training: all that the next step needs, as tensors that stay where they are.
 
 A step reads and writes these tensors in place. That is what lets it be recorded once and replayed (see
-`vaelib.engine`), and what lets a run be stopped anywhere and go on as if it had not been: all randomness (order of
-examples, binarization, noise) comes from the one generator here.
+`vaelib.train.engine`), and what lets a run be stopped anywhere and go on as if it had not been: all randomness (order
+of examples, binarization, noise) comes from the one generator here.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from vaelib._spoken import option
-from vaelib.config import CHOICES, RunError, TrainConfig, beta, learning_rate
 from vaelib.data import TRAIN_SEED, Data, binarization, binarize_once, dequantize_once, rounds_away, validation_split
+from vaelib.data.unit import Unit, center_and_spread, suited_to
 from vaelib.objectives import Objective
-from vaelib.surroundings import ordinary, threads
-from vaelib.unit import Unit, center_and_spread, suited_to
+from vaelib.train.config import CHOICES, RunError, TrainConfig, beta, learning_rate
+from vaelib.train.surroundings import ordinary, threads
 from vaelib.vae import VAE, start_at
 
 RESIDENT = 0.5  # of a GPU's free memory, at most, is for the training set; a larger one stays on the host
@@ -98,7 +98,7 @@ def init(config: TrainConfig, data: Data) -> TrainState:
 
     With a Gaussian decoder, pixels that are not dequantized are standardized if a network would fit badly in their
     unit: if their root mean squared distance from the mean image of the training set is below 0.1 or above 50, or their
-    mean is more than 10 of these away from 0. All others are taken as they are. See `vaelib.unit`.
+    mean is more than 10 of these away from 0. All others are taken as they are. See `vaelib.data.unit`.
 
     Raises:
         RunError, DataError: the device is missing, data and decoder do not fit each other, or memory does not suffice.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelib._rounding import EPS, jumps
+from vaelib.derivation.rounding import EPS, jumps
 from vaelib.estimate import Estimate
 
 SAFETY = 16  # an allowance is this many times the largest change seen

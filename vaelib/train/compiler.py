@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 
 from vaelib._spoken import option
-from vaelib.config import RunError
+from vaelib.train.config import RunError
 
 WITHOUT = "Leave {} out: the same run, operation by operation, is about a tenth slower."
 HOW = {
