@@ -18,10 +18,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaelib.config import TrainConfig
 from vaelib.data import Data
 from vaelib.data import load as data
-from vaelib.train import fit, load
+from vaelib.train import TrainConfig, fit, load
 
 ROOT = Path(__file__).resolve().parent.parent
 LETTERS, COLUMNS = 42, 14
