@@ -54,8 +54,8 @@ def walk(model: Any, first: Images, last: Images, steps: int) -> Images:
     """From one image, (1, height, width), to another: above in equal steps of the pixels, below in equal steps of z."""
     share = np.linspace(0, 1, steps)
     with torch.no_grad():
-        ends = [model.encode(torch.from_numpy(end.reshape(1, -1)).float()).loc for end in (first, last)]
-    z = torch.cat([torch.lerp(*ends, float(t)) for t in share])
+        start, end = (model.encode(torch.from_numpy(image.reshape(1, -1)).float()).loc for image in (first, last))
+    z = torch.cat([torch.lerp(start, end, float(t)) for t in share])
     fade = (1 - share[:, None, None]) * first + share[:, None, None] * last
     return np.concatenate([fade, decoded(model, z, first.shape[1])])
 

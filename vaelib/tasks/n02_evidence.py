@@ -569,32 +569,32 @@ WEIGHT = Compute(
         Mistake(
             "not divided by q",
             "log q(z) was not subtracted: what q prefers is then counted too often.",
-            lambda **given: _weight(**given, q=0.0),
+            lambda x, z, m, s: _weight(x, z, m, s, q=0.0),
         ),
         Mistake(
             "no prior",
             "the log-prior is missing: the joint is p(x|z) p(z).",
-            lambda **given: _weight(**given, prior=0.0),
+            lambda x, z, m, s: _weight(x, z, m, s, prior=0.0),
         ),
         Mistake(
             "plus log q",
             "log q(z) was added: a sample is divided by the density that drew it.",
-            lambda **given: _weight(**given, q=1.0),
+            lambda x, z, m, s: _weight(x, z, m, s, q=1.0),
         ),
         Mistake(
             "upside down",
             "this is q over p: the joint belongs on top, the density that drew z below.",
-            lambda **given: -_weight(**given),
+            lambda x, z, m, s: -_weight(x, z, m, s),
         ),
         Mistake(
             "variance for deviation",
             "the noise variance 1/2 was given as a standard deviation: `Normal` takes the root of it.",
-            lambda **given: _weight(**given, noise=0.25),
+            lambda x, z, m, s: _weight(x, z, m, s, noise=0.25),
         ),
         Mistake(
             "likelihood alone",
             "only log p(x|z) came back: that is the weight of a sample from the prior.",
-            lambda **given: _weight(**given, prior=0.0, q=0.0),
+            lambda x, z, m, s: _weight(x, z, m, s, prior=0.0, q=0.0),
         ),
     ),
     hints=(
