@@ -74,6 +74,7 @@ The house has floors, and a module imports from lower ones only:
     baseline       What a VAE must beat
     data           The data
     vae            The variational autoencoder
+    explore        What a trained model has learned, as images
     objectives     What training maximizes
 
 6. training and evaluation
@@ -92,7 +93,7 @@ The house has floors, and a module imports from lower ones only:
 
 7. commands, grading
     console        What `vaelib verify` and `make course` show of a verification
-    pictures       The four pictures of a run
+    pictures       The pictures of a run
     terminal       Standard output and error as they are
     words          What the commands say
     grade          Grading what was handed in

@@ -1,4 +1,4 @@
-"""The four pictures of a run: reconstructions, samples, the latent plane, the curves. Each is written whole or not."""
+"""The pictures of a run: what the model rebuilds and invents, ways through its latents, the curves."""
 
 from __future__ import annotations
 
@@ -10,26 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from vaelib import checkpoint, plots
+from vaelib import checkpoint, explore, plots
 from vaelib.data import Data
 from vaelib.evaluate import held_out_pixels
+from vaelib.state import as_judged
 from vaelib.surroundings import ordinary
 from vaelib.vae import VAE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Array = NDArray[Any]
 SHOWS = {  # file -> what is seen in it
     "reconstructions.png": "test images, and what the model makes of them",
     "samples.png": "images that the model invents",
+    "nearest.png": "samples beside their nearest training images",
+    "ways.png": "from one test image to another, through the latents",
+    "walks.png": "what happens if a single latent changes",
     "latent.png": "where the encoder puts the test images",
     "curves.png": "the bound and its two terms, epoch by epoch",
 }
 SHOWN = 12  # test examples that are reconstructed
 ROWS, COLUMNS = 6, 12  # of samples
+WAYS, STEPS = 5, 10  # from one image to another
+WALKED = 6  # latents, at most
+VALUES = np.linspace(-2.5, 2.5, 11)  # of a latent; under the prior, 99 % lie between
 POINTS = 1000  # test examples in the latent plane, at most: more would hide each other
+COMPARED = 500  # test images whose nearest training images say what is usual
 SEED = 0
 HOW = {
     "dynamic": "binarized: training set at each visit, test set once",
@@ -42,13 +52,16 @@ HOW = {
 @ordinary()
 @torch.no_grad()
 def draw_run(folder: Path, model: VAE, data: Data, mode: str, history: Sequence[dict[str, Any]]) -> list[Path]:
-    """Draw all four into `folder`; their paths. Nothing is picked by eye: the first test examples of each class."""
+    """Draw all of them into `folder`; their paths. Nothing is picked by eye: the first test examples of each class."""
     pixels = held_out_pixels(data, mode)
     limits = (0.0, 1.0) if model.decoder.bernoulli else (float(pixels.min()), float(pixels.max()))
     with plots.plain():
         figures = {
             "reconstructions.png": _reconstructions(model, data, pixels, mode, limits),
             "samples.png": _samples(model, data, limits),
+            "nearest.png": _nearest(model, data, pixels, mode, limits),
+            "ways.png": _ways(model, data, pixels, limits),
+            "walks.png": _walks(model, data, pixels, limits),
             "latent.png": _latent(model, data, pixels),
             "curves.png": _curves(data, mode, history),
         }
@@ -76,18 +89,61 @@ def _reconstructions(model: VAE, data: Data, pixels: Tensor, mode: str, limits: 
 
 
 def _samples(model: VAE, data: Data, limits: tuple[float, float]) -> Figure:
-    rng = torch.Generator(model.device).manual_seed(SEED)
-    z = model.prior.sample(ROWS * COLUMNS, rng=rng)
-    images = model.decode(z).mean.cpu().numpy()
     figure = plots.figure(7.5, 4.1)
-    ax = plots.image_grid(figure.subplots(), images, data.image_shape, COLUMNS, limits=limits)
+    ax = plots.image_grid(figure.subplots(), _invented(model, ROWS * COLUMNS), data.image_shape, COLUMNS, limits=limits)
     ax.set_title("Samples: z from the prior, the mean of p(x | z)", loc="left", fontsize=11)
+    return figure
+
+
+def _invented(model: VAE, n: int) -> Array:
+    """(n, pixels), always the same; the first of many are those of few."""
+    z = model.prior.sample(n, rng=torch.Generator(model.device).manual_seed(SEED))
+    return model.decode(z).mean.cpu().numpy()
+
+
+def _nearest(model: VAE, data: Data, pixels: Tensor, mode: str, limits: tuple[float, float]) -> Figure:
+    binary = model.decoder.bernoulli
+    train = data.intensities(data.train) if binary else as_judged(data, data.train, mode).numpy()
+    test = data.intensities(data.test[:COMPARED]) if binary else pixels[:COMPARED].numpy()
+    images = _invented(model, ROWS * COLUMNS)[:SHOWN]
+    index, distances = explore.nearest(images, train)
+    usual = float(np.median(explore.nearest(test, train)[1]))
+    figure = plots.figure(9.0, 2.5)
+    ax = plots.neighbours(figure.subplots(), images, train[index], distances, data.image_shape, limits=limits)
+    ax.set_title(
+        f"Samples and their nearest training images; a test image is {usual:.1f} from its nearest (median)",
+        loc="left",
+        fontsize=11,
+    )
+    return figure
+
+
+def _ways(model: VAE, data: Data, pixels: Tensor, limits: tuple[float, float]) -> Figure:
+    ends = _one_of_each(data)
+    rows = min(WAYS, len(ends) // 2) or 1  # a single test image goes to itself
+    first, last = ends[: 2 * rows : 2], ends[1 : 2 * rows : 2] or ends[:1]
+    images = explore.between(model, pixels[first], pixels[last], STEPS)
+    figure = plots.figure(7.5, 0.72 * rows + 0.7)
+    ax = plots.ways(figure.subplots(), images, data.image_shape, limits=limits)
+    ax.set_title("From one test example to another: mean of p(x | z), z on a straight line", loc="left", fontsize=11)
+    return figure
+
+
+def _walks(model: VAE, data: Data, pixels: Tensor, limits: tuple[float, float]) -> Figure:
+    latents = explore.most_active(model, pixels[:POINTS], WALKED)
+    images = explore.walk(model, pixels[0], latents, VALUES)
+    figure = plots.figure(8.0, 0.72 * len(latents) + 0.9)
+    names = [f"z{latent + 1}" for latent in latents]
+    ax = plots.walks(figure.subplots(), images, list(VALUES), names, data.image_shape, limits=limits)
+    ax.set_title("One latent changes, the others stay as for the first test example", loc="left", fontsize=11)
     return figure
 
 
 def _latent(model: VAE, data: Data, pixels: Tensor) -> Figure:
     loc = model.encode(pixels).loc.cpu().numpy()
     labels = None if data.test_labels is None else data.test_labels[:POINTS]
+    if labels is not None and data.classes:
+        labels = np.array(data.classes)[labels]
     figure = plots.figure(6.4, 6.2)
     ax = figure.subplots()
     if loc.shape[1] == 1:
