@@ -36,6 +36,9 @@ FILES = {
     "checkpoint.pt",
     "reconstructions.png",
     "samples.png",
+    "nearest.png",
+    "ways.png",
+    "walks.png",
     "latent.png",
     "curves.png",
 }
@@ -327,7 +330,10 @@ def test_ctrl_c_says_what_is_saved_and_what_is_not(own: Path, tmp_path: Path, mo
     ("arguments", "message"),
     [
         (("train", "--data", "nothing.npy", "--out", "x"), "Expected a file at nothing.npy, but there is none"),
-        (("train", "--data", "cifar", "--out", "x"), "Expected `data` to be digits, mnist"),
+        (
+            ("train", "--data", "cifar", "--out", "x"),
+            "Expected `data` to be digits, glyphs, glyphs62, mnist, patches, or a file",
+        ),
         (("train", "--out", "x", "--hidden", "a,b"), "Expected `hidden` to be widths with commas between"),
         (("train", "--out", "x", "--latent-dim", "0"), "Expected `latent_dim` to be a whole number >= 1, but got 0"),
         (("train", "--resume"), "Expected --out to say which run to resume"),
@@ -539,7 +545,7 @@ def test_pictures_are_drawn_for_every_shape_with_and_without_labels(
     config = TrainConfig.suited_to(data, decoder="gaussian", epochs=1, latent_dim=latent_dim, hidden=(4,))
     state = fit(config, data)
     paths = draw_run(tmp_path, state.model, data, "none", state.history)
-    assert len(paths) == 4 and all(is_png(path) for path in paths)
+    assert len(paths) == 7 and all(is_png(path) for path in paths)
 
 
 def test_image_grid_is_ink_on_paper_in_reading_order() -> None:

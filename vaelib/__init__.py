@@ -72,6 +72,7 @@ The house has floors, and a module imports from lower ones only:
 6. training and evaluation
     train               Training
     evaluate            How good a trained model is
+    explore             What a trained model has learned, as images
 
 7. commands, grading
     grade               Grading what was handed in

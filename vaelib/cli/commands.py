@@ -150,7 +150,10 @@ def check(
 @app.command()
 @explain_errors
 def train(
-    data: Annotated[str | None, typer.Option(help="digits, mnist, or a .npy or .npz file [default: digits]")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="digits, glyphs, glyphs62, mnist, patches, or a .npy or .npz file [default: digits]"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run [default: runs/ and the name of the data]")
     ] = None,
@@ -477,12 +480,12 @@ def _advice(sentence: str) -> str:
 
 def _load(named: str, moved: str | None) -> Data:
     """The data of a run, `named` in its config.json, or where they are now."""
-    from vaelib.data import DataError, load
+    from vaelib.data import NAMED, DataError, load
 
     try:
         return load(moved or named)
     except DataError as error:
-        if moved is None and named not in ("digits", "mnist") and not Path(named).is_file():
+        if moved is None and named not in NAMED and not Path(named).is_file():
             raise DataError(f"{error} If the file was moved, say where it is now: --data FILE") from error
         raise
 
