@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -22,7 +23,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import vaelib.__main__
-from vaelib import plots, train
+from vaelib import data, plots, train
 from vaelib.cli import app, commands, course
 from vaelib.cli.pictures import SHOWS, draw_run
 from vaelib.data import Data, load
@@ -36,6 +37,9 @@ FILES = {
     "checkpoint.pt",
     "reconstructions.png",
     "samples.png",
+    "nearest.png",
+    "ways.png",
+    "walks.png",
     "latent.png",
     "curves.png",
 }
@@ -327,7 +331,10 @@ def test_ctrl_c_says_what_is_saved_and_what_is_not(own: Path, tmp_path: Path, mo
     ("arguments", "message"),
     [
         (("train", "--data", "nothing.npy", "--out", "x"), "Expected a file at nothing.npy, but there is none"),
-        (("train", "--data", "cifar", "--out", "x"), "Expected `data` to be digits, mnist"),
+        (
+            ("train", "--data", "cifar", "--out", "x"),
+            "Expected `data` to be digits, glyphs, glyphs62, mnist, patches, or a file",
+        ),
         (("train", "--out", "x", "--hidden", "a,b"), "Expected `hidden` to be widths with commas between"),
         (("train", "--out", "x", "--latent-dim", "0"), "Expected `latent_dim` to be a whole number >= 1, but got 0"),
         (("train", "--resume"), "Expected --out to say which run to resume"),
@@ -539,7 +546,17 @@ def test_pictures_are_drawn_for_every_shape_with_and_without_labels(
     config = TrainConfig.suited_to(data, decoder="gaussian", epochs=1, latent_dim=latent_dim, hidden=(4,))
     state = fit(config, data)
     paths = draw_run(tmp_path, state.model, data, "none", state.history)
-    assert len(paths) == 4 and all(is_png(path) for path in paths)
+    assert len(paths) == 7 and all(is_png(path) for path in paths)
+
+
+def test_glyphs_are_trained_on_by_name_and_judged_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(data.NAMED, "glyphs", functools.partial(data.glyphs, train=60, test=30))
+    result = run("train", "--data", "glyphs", "--out", tmp_path / "r", "--epochs", 1, "--device", "cpu")
+    assert result.exit_code == 0 and "glyphs: 60 examples to train on, 30 for test" in result.stderr
+    assert FILES == {path.name for path in (tmp_path / "r").iterdir()}
+    assert json.loads((tmp_path / "r" / "config.json").read_text())["hidden"] == [500, 200]
+    judged = run("evaluate", tmp_path / "r", "--importance-samples", 5)
+    assert judged.exit_code == 0 and "30" in judged.stdout
 
 
 def test_image_grid_is_ink_on_paper_in_reading_order() -> None:

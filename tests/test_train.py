@@ -100,6 +100,8 @@ def test_settings_suit_the_data_unless_chosen() -> None:
     mnist = Data("mnist", tiny().train, tiny().test, (3, 4), 1.0)
     chosen = TrainConfig.suited_to(mnist, latent_dim=5)
     assert (chosen.hidden, chosen.latent_dim, chosen.data) == ((500,), 5, "mnist")
+    glyphs = Data("glyphs", tiny().train, tiny().test, (3, 4), 1.0)
+    assert TrainConfig.suited_to(glyphs, epochs=2).hidden == (500, 200)
     digits = Data("digits", tiny().train, tiny().test, (3, 4), 1.0)
     assert TrainConfig.suited_to(digits) == TrainConfig()
 

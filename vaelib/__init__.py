@@ -7,6 +7,7 @@ The house has floors, and a module imports from lower ones only:
 
 0. what every computation rests on
     _arrays             NumPy arrays and torch tensors alike
+    _files              A file is written whole or not at all
     _latex              LaTeX and text for a Markdown table, and LaTeX as one readable line for a terminal
     _lazy               Packages that hand names on
     _printable          Text that the terminal can show
@@ -72,6 +73,7 @@ The house has floors, and a module imports from lower ones only:
 6. training and evaluation
     train               Training
     evaluate            How good a trained model is
+    explore             What a trained model has learned, as images
 
 7. commands, grading
     grade               Grading what was handed in

@@ -44,7 +44,8 @@ def _bare(lines: list[str], node: ast.FunctionDef | ast.ClassDef) -> list[str]:
         if not isinstance(part, ast.FunctionDef | ast.ClassDef):
             continue
         if ast.get_docstring(part) is not None and len(part.body) > 1:
-            dropped |= {*range(part.body[0].lineno - 1, part.body[1].lineno - 1)}
+            dropped |= {*range(part.body[0].lineno - 1, part.body[0].end_lineno or 0)}
+            dropped |= {i for i in range(part.body[0].lineno, part.body[1].lineno) if not lines[i].strip()}
         if isinstance(part, ast.FunctionDef) and part is not node:
             dropped |= {*range(part.lineno - 1, part.body[0].lineno - 1)}
             heads[part.lineno - 1] = " " * part.col_offset + f"def {part.name}({ast.unparse(_unannotated(part.args))}):"

@@ -4,7 +4,6 @@ no script, no network, mathematics as MathML. All that comes from the document i
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
@@ -29,16 +28,6 @@ _ONLY_MARKS = re.compile(
     r"[\s>]*(?:\$\$|\\\\?[\[\]]|\\(?:begin|end)\{[a-zA-Z*]+\}(?:\{[^}]*\})?|```\w*|\{%[^%]*%\})?[\s.,;]*"
 )
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
-
-
-def write(path: Path, text: str) -> None:
-    """A file whole or not at all; raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def page(documents: Iterable[Checked]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vaelib import _files
 from vaelib._spoken import at_a_shell, quoted
 from vaelib.cli.terminal import require_told, say, steady, warn
 from vaelib.evaluate.words import annealed_lines, gap_lines, lines, pixels_in_words, plus_minus
@@ -125,7 +126,7 @@ def check(
 
     from vaelib.check import as_dict, lines
     from vaelib.check import check as check_file
-    from vaelib.check.page import page, write
+    from vaelib.check.page import page
 
     for file_ in (html_file, json_file):
         if file_ is not None and (file_.is_dir() or not file_.parent.is_dir()):
@@ -138,19 +139,20 @@ def check(
     except ValueError as error:  # no document, or a role that is not known
         _fail(str(error))
     if json_file is not None:
-        write(
-            json_file,
-            json.dumps({"files": [as_dict(checked) for checked in done]}, indent=2, ensure_ascii=False) + "\n",
-        )
+        report = json.dumps({"files": [as_dict(checked) for checked in done]}, indent=2, ensure_ascii=False) + "\n"
+        _files.write(json_file, report.encode("utf-8", "backslashreplace"))
     if html_file is not None:
-        write(html_file, page(done))
+        _files.write(html_file, page(done).encode("utf-8", "backslashreplace"))
     raise typer.Exit(0 if all(checked.follows and checked.judged for checked in done) else 1)
 
 
 @app.command()
 @explain_errors
 def train(
-    data: Annotated[str | None, typer.Option(help="digits, mnist, or a .npy or .npz file [default: digits]")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="digits, glyphs, glyphs62, mnist, patches, or a .npy or .npz file [default: digits]"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run [default: runs/ and the name of the data]")
     ] = None,
@@ -477,12 +479,12 @@ def _advice(sentence: str) -> str:
 
 def _load(named: str, moved: str | None) -> Data:
     """The data of a run, `named` in its config.json, or where they are now."""
-    from vaelib.data import DataError, load
+    from vaelib.data import NAMED, DataError, load
 
     try:
         return load(moved or named)
     except DataError as error:
-        if moved is None and named not in ("digits", "mnist") and not Path(named).is_file():
+        if moved is None and named not in NAMED and not Path(named).is_file():
             raise DataError(f"{error} If the file was moved, say where it is now: --data FILE") from error
         raise
 

@@ -109,6 +109,57 @@ def reconstructions(
     return ax
 
 
+def ways(ax: Axes, images: Array, shape: Sequence[int], *, limits: tuple[float, float] = (0.0, 1.0)) -> Axes:
+    """One row for each way from one image to another, (n, steps, pixels), as `explore.between` makes them."""
+    rows, steps, _ = images.shape
+    image_grid(ax, images.reshape(rows * steps, -1), shape, steps, limits=limits)
+    _columns(ax, [0, steps - 1], ["from", "to"], images, shape)
+    return ax
+
+
+def walks(
+    ax: Axes,
+    images: Array,
+    values: Sequence[float],
+    names: Sequence[str],
+    shape: Sequence[int],
+    *,
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> Axes:
+    """One row for each latent, its name beside it, and the value that it takes below each column.
+
+    Args:
+        images: (n, steps, pixels), as `explore.walk` makes them. values: (steps,). names: (n,).
+    """
+    reconstructions(ax, dict(zip(names, images, strict=True)), shape, limits=limits)
+    _columns(ax, range(len(values)), [f"{value:+.1f}" for value in values], images, shape)
+    ax.set_xlabel("value of that latent")
+    return ax
+
+
+def neighbours(
+    ax: Axes,
+    images: Array,
+    nearest: Array,
+    distances: Array,
+    shape: Sequence[int],
+    *,
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> Axes:
+    """Images above the training images that are nearest to them, both (n, pixels), with the distances (n,) below."""
+    reconstructions(ax, {"sample": images, "nearest": nearest}, shape, limits=limits)
+    _columns(ax, range(len(images)), [f"{distance:.1f}" for distance in distances], images[None], shape)
+    ax.set_xlabel("distance, root of the summed squared differences")
+    return ax
+
+
+def _columns(ax: Axes, which: Sequence[int], texts: Sequence[str], images: Array, shape: Sequence[int]) -> None:
+    """Texts below some columns of a grid of images (rows, columns, pixels)."""
+    width = displayable(images[0], shape).shape[2]
+    ax.set_xticks([i * (width + GAP) + (width - 1) / 2 for i in which], list(texts))
+    ax.tick_params(axis="x", length=0, labelsize=9)
+
+
 # ---------------------------------------------------------------------------------------------------------- latents
 
 
