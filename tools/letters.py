@@ -1,7 +1,10 @@
-"""The letters that do not exist, at the beginning of notebooks 00 and 01: python tools/letters.py [RUN]
+"""Attach the letters that do not exist to notebooks 00 and 01, drawn by a trained run.
 
-Trains a VAE on the glyphs and keeps the run in the folder RUN (if a run is there, it is taken as it is), lets it draw
-letters, and stores them as small pictures in the notebooks: attachments of text cells, which travel with a copy.
+    .venv/bin/vaelib train --data glyphs
+    .venv/bin/python tools/letters.py [RUN]
+
+RUN is by default runs/glyphs. The pictures are attachments of text cells, which travel with a student's copy. Nothing
+is picked by eye: the first draws of z from fixed seeds, and the way between the first two test images.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ import base64
 import io
 import sys
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import numpy as np
@@ -18,73 +20,50 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from vaelib.data import Data
+from vaelib import explore
 from vaelib.data import load as data
-from vaelib.train import TrainConfig, fit, load
+from vaelib.train import load
+from vaelib.vae import VAE
 
 ROOT = Path(__file__).resolve().parent.parent
-LETTERS, COLUMNS = 42, 14
+START, BAYES = (ROOT / "notebooks" / name for name in ("00_start.ipynb", "01_bayes_rule.ipynb"))
+COLUMNS, ROWS = 14, 3
 MOST = 60_000  # bytes of the pictures of a notebook: students work on copies
-Images = NDArray[np.float64]  # (n, height, width), ink 1 and paper 0
+Images = NDArray[np.floating]  # (n, pixels), ink 1 and paper 0
 
 
-def trained(run: Path, letters: Data) -> Any:
-    """The model of the run in this folder; trained there first if there is none."""
-    if not (run / "config.json").exists():
-        config = TrainConfig.suited_to(
-            letters, hidden=(500, 200), latent_dim=16, epochs=10, learning_rate=2e-3, schedule="cosine"
-        )
-        fit(config, letters, out=run)
-    return load(run)
-
-
-def invented(model: Any, n: int, seed: int, side: int = 28) -> Images:
+def invented(model: VAE, n: int, seed: int) -> Images:
     """The means of the pixels, decoded from the first n draws of z from the prior."""
-    z = np.random.default_rng(seed).standard_normal((n, model.latent_dim))
-    return decoded(model, torch.from_numpy(z).float(), side)
+    z = model.prior.sample(n, rng=torch.Generator(model.device).manual_seed(seed))
+    return np.asarray(model.decode(z).mean.detach().cpu())
 
 
-def decoded(model: Any, z: Any, side: int = 28) -> Images:
-    """The means of the pixels for each z, shape (n, latent_dim)."""
-    with torch.no_grad():
-        return np.asarray(model.decode(z).mean, dtype=float).reshape(len(z), side, side)
+def two_ways(model: VAE, first: Images, last: Images, steps: int = COLUMNS) -> Images:
+    """From one image, (1, pixels), to another: in equal steps of the pixels, and then in equal steps of z."""
+    share = np.linspace(0, 1, steps)[:, None]
+    return np.concatenate([(1 - share) * first + share * last, explore.between(model, first, last, steps)[0]])
 
 
-def walk(model: Any, first: Images, last: Images, steps: int) -> Images:
-    """From one image, (1, height, width), to another: above in equal steps of the pixels, below in equal steps of z."""
-    share = np.linspace(0, 1, steps)
-    with torch.no_grad():
-        start, end = (model.encode(torch.from_numpy(image.reshape(1, -1)).float()).loc for image in (first, last))
-    z = torch.cat([torch.lerp(start, end, float(t)) for t in share])
-    fade = (1 - share[:, None, None]) * first + share[:, None, None] * last
-    return np.concatenate([fade, decoded(model, z, first.shape[1])])
-
-
-def nearest(images: Images, examples: Images) -> NDArray[np.intp]:
-    """For each image, the index of the example at the smallest Euclidean distance."""
-    flat, known = images.reshape(len(images), -1), examples.reshape(len(examples), -1)
-    squares = (known**2).sum(axis=1) - 2 * flat @ known.T
-    return np.asarray(squares.argmin(axis=1))
-
-
-def sheet(images: Images, columns: int = COLUMNS, scale: int = 2, gap: int = 6) -> bytes:
-    """The images as a PNG of 16 shades, row by row, ink on paper."""
-    n, height, width = images.shape
+def sheet(images: Images, shape: tuple[int, ...], columns: int = COLUMNS, scale: int = 2, gap: int = 6) -> bytes:
+    """The images, row by row, as a PNG of 16 shades: ink on paper."""
+    (height, width), rows = shape, -(-len(images) // columns)
     high, wide = scale * height + gap, scale * width + gap
-    paper = Image.new("L", (columns * wide, -(-n // columns) * high), 255)
+    paper = Image.new("L", (columns * wide, rows * high), 255)
     for i, image in enumerate(images):
-        shades = Image.fromarray(np.uint8(255 - 255 * np.clip(image, 0, 1)))
-        row, column = divmod(i, columns)
-        paper.paste(
-            shades.resize((scale * width, scale * height), Image.Resampling.BICUBIC), (column * wide, row * high)
-        )
+        shades = Image.fromarray(np.uint8(255 - 255 * np.clip(image.reshape(shape), 0, 1)))
+        shades = shades.resize((scale * width, scale * height), Image.Resampling.BICUBIC)
+        paper.paste(shades, (i % columns * wide, i // columns * high))
     content = io.BytesIO()
     paper.quantize(16).save(content, "PNG", optimize=True)
     return content.getvalue()
 
 
 def attach(notebook: Path, cell: str, name: str, png: bytes) -> None:
-    """Stores a picture in a text cell, which shows it as ![...](attachment:name)."""
+    """Store a picture in the text cell that shows it as ![...](attachment:name).
+
+    Raises:
+        ValueError: the cell does not show it, or the pictures of the notebook would take too much; nothing is written.
+    """
     book = nbformat.read(notebook, as_version=4)
     (found,) = [each for each in book.cells if each.id == cell]
     if f"(attachment:{name})" not in found.source:
@@ -101,16 +80,14 @@ def attach(notebook: Path, cell: str, name: str, png: bytes) -> None:
 
 
 def main(run: Path) -> None:
-    letters = data("glyphs")
-    model = trained(run, letters)
-    examples = np.asarray(letters.intensities(letters.train), dtype=float).reshape(-1, 28, 28)
-    start, bayes = ROOT / "notebooks" / "00_start.ipynb", ROOT / "notebooks" / "01_bayes_rule.ipynb"
-    attach(start, "letters", "letters.png", sheet(invented(model, LETTERS, seed=0)))
-    unseen = np.asarray(letters.intensities(letters.test), dtype=float).reshape(-1, 28, 28)
-    attach(start, "walk", "walk.png", sheet(walk(model, unseen[:1], unseen[1:2], COLUMNS)))
-    drawn = invented(model, COLUMNS, seed=2)
-    attach(bayes, "hook", "nearest.png", sheet(np.concatenate([drawn, examples[nearest(drawn, examples)]])))
+    letters, model = data("glyphs"), load(run, "cpu")
+    shape, known, unseen = letters.image_shape, letters.intensities(letters.train), letters.intensities(letters.test)
+    assert shape is not None
+    drawn = invented(model, COLUMNS, seed=1)
+    attach(START, "letters", "letters.png", sheet(invented(model, ROWS * COLUMNS, seed=0), shape))
+    attach(START, "walk", "walk.png", sheet(two_ways(model, unseen[:1], unseen[1:2]), shape))
+    attach(BAYES, "hook", "nearest.png", sheet(np.concatenate([drawn, known[explore.nearest(drawn, known)[0]]]), shape))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "runs" / "letters"))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "runs" / "glyphs")

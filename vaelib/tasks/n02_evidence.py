@@ -463,7 +463,7 @@ TASKS = (TINY, ESTIMATE, SIGNAL_TO_NOISE)
 # ------------------------------------------------------------------------------------------ written in class
 
 
-def log_mean_exp(a: Any) -> Any:
+def log_mean(a: Any) -> Any:
     """log of the mean of exp(a), for logarithms a of any size."""
     m = a.max()
     return m + np.log(np.mean(np.exp(a - m)))
@@ -479,9 +479,9 @@ ONE_COLUMN = Compute(
     title="The logarithm of a mean",
     level="warm-up",
     minutes=5,
-    name="log_mean_exp",
+    name="log_mean",
     rough=True,
-    truth=log_mean_exp,
+    truth=log_mean,
     examples=(
         {"a": np.array([0.0, 1.0])},
         {"a": np.array([-1.0, 0.5, 2.0])},
@@ -504,12 +504,12 @@ ONE_COLUMN = Compute(
         Mistake(
             "shift not added back",
             "the largest score was subtracted and not added again.",
-            lambda a: log_mean_exp(a) - a.max(),
+            lambda a: log_mean(a) - a.max(),
         ),
         Mistake(
             "sum for mean",
             "a sum was taken where a mean was asked: it is larger by log S.",
-            lambda a: log_mean_exp(a) + np.log(len(a)),
+            lambda a: log_mean(a) + np.log(len(a)),
         ),
         Mistake(
             "mean of the logarithms",
