@@ -633,7 +633,7 @@ N8 = (
     )
     .eq(
         tex(r"\log\frac{1 + r}{|1 - r|}"),
-        "errors shrink by (1 - r)/(1 + r) a node, as n grows",
+        "errors shrink by |1 - r|/(1 + r) a node, as n grows",
         why="so the rule should be about as wide as what it integrates",
         needs="a Gaussian posterior, and r not 1",
     )
