@@ -168,13 +168,11 @@ class Table:
     def _cells(self) -> Iterator[tuple[str, ...]]:
         """For each line its index, verdict, relation, LaTeX, reason, value, difference and allowance."""
         for index, row in enumerate(self.report.rows):
-            sign = row.line.relation if index else ""
+            sign = row.line.sign(self.report.rows[index - 1].line) if index else ""
             difference = allowed = ""
             if row.here is not None and row.compared_with is not None and row.verdict is not Verdict.NOT_JUDGED:
                 above = self.report.rows[row.compared_with]
                 difference, allowed = self._difference(row, row.here, above), f"{row.here.allowance:.2g}"
-                if sign == "=" and (row.here.sampled or row.line.step is not None or above.line.step is not None):
-                    sign = "≈"  # a mean of samples, or a limit that is not taken
             verdict = "start" if index == 0 and row.verdict is Verdict.HOLDS else str(row.verdict)
             value = _number(row.shown, self.report.entry)
             yield (str(index), verdict, sign, row.line.latex, row.line.reason, value, difference, allowed)
