@@ -314,7 +314,7 @@ def test_no_line_of_a_derivation_raises() -> None:
     bound = E(q, log_lik) - KL(q, prior)
     for lines in ([log_evidence, E(q, for_all_z(log_lik)), (">=", bound)], [log_evidence, for_all_z(log_lik)]):
         assert check("05.1", lines).state == NOT_YET
-    assert "Line 1 has no value.\nE(q, ...): for_all_z(...) stands inside" in str(
+    assert "Line 1 has no value.\nE(q, ...): for_all_z(...) is inside" in str(
         check("05.1", [log_evidence, E(q, for_all_z(log_lik)), (">=", bound)])
     )
     for line in (Nameless(), Hostile(), (Nameless(), Nameless()), ITSELF, 10**5000, np.float64(1), np.zeros(3)):

@@ -14,7 +14,7 @@ from vaelib._printable import printable
 
 
 class IllTyped(TypeError):
-    """A line that has no value: a variable left free, or something that is no density where one is needed."""
+    """A line that has no value: a variable left free, or something that is not a density where one is needed."""
 
 
 class Formula(Protocol):
@@ -194,7 +194,7 @@ class Slip:
         if not isinstance(self.says, str) or isinstance(self.value, str):
             raise TypeError(
                 f"Expected slip {self.name!r} to say a sentence and to have a function or a term as its value, but got "
-                f"{type(self.says).__name__} and {type(self.value).__name__}. Are the two exchanged?"
+                f"{type(self.says).__name__} and {type(self.value).__name__}. Are the two swapped?"
             )
         object.__setattr__(self, "says", looks_like(self.says))
         if self.value is None and self.samples is None and self.relation is None:

@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found: a table of one witness (the first that breaks, else the first); the verdicts are over all."""
+    """What a check found: a table of one witness, if possible one that breaks; the verdicts are over all."""
 
     derivation: Any  # the Derivation
     rows: tuple[Row, ...]
@@ -52,7 +52,7 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """Broken if a line is; else inconclusive or not judged if a line is; else holds."""
+        """Broken if a line is; otherwise inconclusive or not judged if a line is; and holds if every line does."""
         return worst_verdict(list(self.verdicts))
 
     @property
@@ -73,7 +73,7 @@ class Report:
 
     @property
     def entry(self) -> tuple[int, ...]:
-        """The entry that the table shows of every array: where the first broken line is most wrong, else the first."""
+        """The entry that the table shows of every array: where the first broken line is most wrong, or the first."""
         comparisons = (row.here for row in self.rows if row.here is not None)
         return next((here.index for here in comparisons if here.verdict is Verdict.BROKEN), ())
 
@@ -147,7 +147,7 @@ class Table:
         lines = [f"**{prose(self._title())}**", "", bars(_HEAD), "|--:|:--|:--|:--|--:|--:|--:|"]
         for index, verdict, sign, latex, reason, value, difference, allowed in self._cells():
             verdict = verdict if verdict in ("holds", "start") else f"**{verdict.upper()}**"
-            relation = SIGNS.get(sign, ("", ""))[1]  # inside the formula, or it wraps to a line of its own
+            relation = SIGNS.get(sign, ("", ""))[1]  # inside the formula, or it wraps to a separate line
             formula = for_table(relation + latex)
             lines.append(bars((index, verdict, formula, prose(reason), value, prose(difference), allowed)))
         notes = [f"- Line {i}: {prose(row.note)}" for i, row in enumerate(self.report.rows) if row.note]
