@@ -2,7 +2,7 @@ r"""The tree of a formula: what it is made of, how it is written, and the Python
 
     log(sigma_p / sigma_q) + spread - HALF        and        tex(r"\log\frac{\sigma_p}{\sigma_q} + s - \tfrac12")
 
-are trees of the same kinds of node. A tree is what one writes on the board: brackets are nodes, and the operators put them
+are trees of the same kinds of node. A tree is what is on the board: brackets are nodes, and the operators put them
 where precedence needs them, so that printing a node never asks what is around it. Nodes are immutable; two are equal if
 they are built alike, wherever they were in their source and however a quotient or a space was set.
 """
