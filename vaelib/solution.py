@@ -35,29 +35,22 @@ def as_typed(task: Task) -> str:
 
 def _bare(lines: list[str], node: ast.FunctionDef | ast.ClassDef) -> list[str]:
     """The body's lines, with their comments, without docstrings; of a class, with the heads of its methods."""
+    first = node.body[0].lineno - 1
+    while lines[first - 1].lstrip().startswith("#"):  # a comment above the first statement belongs to the body
+        first -= 1
     dropped: set[int] = set()
     heads: dict[int, str] = {}
     for part in ast.walk(node):
         if not isinstance(part, ast.FunctionDef | ast.ClassDef):
             continue
-        begins = _with_comments(lines, part.body[0].lineno - 1)
         if ast.get_docstring(part) is not None and len(part.body) > 1:
-            ends = part.body[0].end_lineno or begins
-            blank = next((i for i in range(ends, len(lines)) if lines[i].strip()), ends)
-            dropped |= {*range(part.body[0].lineno - 1, blank)}
-        if isinstance(part, ast.FunctionDef) or part is node:
-            dropped |= {*range(part.lineno - 1, begins)}
+            dropped |= {*range(part.body[0].lineno - 1, part.body[0].end_lineno or 0)}
+            dropped |= {i for i in range(part.body[0].lineno, part.body[1].lineno) if not lines[i].strip()}
         if isinstance(part, ast.FunctionDef) and part is not node:
+            dropped |= {*range(part.lineno - 1, part.body[0].lineno - 1)}
             heads[part.lineno - 1] = " " * part.col_offset + f"def {part.name}({ast.unparse(_unannotated(part.args))}):"
-    dropped |= {*range(node.lineno - 1)}  # decorators
-    return [heads.get(i, line) for i, line in enumerate(lines) if i in heads or i not in dropped]
-
-
-def _with_comments(lines: list[str], first: int) -> int:
-    """The index of the first of the comments that come directly above a line, or of the line itself."""
-    while lines[first - 1].lstrip().startswith("#"):
-        first -= 1
-    return first
+    numbered = ((i, heads.get(i, line)) for i, line in enumerate(lines))
+    return [line for i, line in numbered if i >= first and (i in heads or i not in dropped)]
 
 
 def _unannotated(arguments: ast.arguments) -> ast.arguments:
