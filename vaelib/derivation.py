@@ -107,7 +107,7 @@ class Derivation(Board):
             if not 1 <= slip.line < len(self.lines):
                 raise ValueError(
                     f"Expected slip {slip.name!r} of {self.id} to replace one of the lines 1 to {len(self.lines) - 1}, "
-                    f"but got line {slip.line}. Line 0 is the start: nothing is above it."
+                    f"but got line {slip.line}. Line 0 is the start: nothing stands above it."
                 )
 
     def __repr__(self) -> str:
@@ -149,7 +149,7 @@ class Derivation(Board):
 
         Args:
             name: a few words ("no logarithm").
-            formula: what takes its place, wrong: a tree, a term, `given(...)`, or `sampled(...)`.
+            formula: what stands in its place, wrong: a tree, a term, `given(...)`, or `sampled(...)`.
             says: what a teacher would say, without the "It looks like" with which every such sentence begins.
             relation: the wrong relation, where that is what is wrong.
             real: where it was found, if it was published.
@@ -308,7 +308,7 @@ class _Check:
     def _anchor(self, j: int, rows: list[Row]) -> tuple[int | None, str | None]:
         """The line that line j is compared with, and the composed relation: the last one above that may carry it.
 
-        A broken or inconclusive line is passed over, and a Monte Carlo line too if an exact one is above it.
+        A broken or inconclusive line is passed over, and a Monte Carlo line too if an exact one stands above it.
         """
         usable = [i for i in range(j) if rows[i].verdict in (Verdict.HOLDS, Verdict.NOT_JUDGED)]
         exact = [i for i in usable if self.derivation.lines[i].samples is None]
