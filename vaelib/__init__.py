@@ -61,7 +61,7 @@ The house has floors, and a module imports from lower ones only:
     tasks               The exercises, one file a notebook
     agreement           Do a value and the truth agree?
     choices             Answers that are chosen
-    custom              The verdict on an answer whose task brings a judge of its own
+    custom              The verdict on an answer whose task brings its own judge
     deriving            The verdict on a derivation that a student typed
     sampling            The verdict on an estimator
     judge               The verdict on an answer

@@ -172,7 +172,7 @@ def _known_line(task: Derive, line: Line, seed: int) -> Mistake | None:
 
 
 def _ingredients(term: Any) -> frozenset[str] | None:
-    """The densities in a term, and the laws of its expectations: {"lik", "prior", "E q"}; None if it is no term."""
+    """The densities in a term, and the laws of its expectations: {"lik", "prior", "E q"}; None if it is not a term."""
     if not isinstance(term, Term):
         return None
     found: set[str] = set()

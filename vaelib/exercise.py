@@ -26,7 +26,7 @@ from vaelib.tasks import FILES, UnknownExercise, after, all_in_class, all_tasks,
 
 __all__ = ["Text", "case", "check", "hint", "progress", "solution", "yours"]
 
-IDLE = 20 * 60  # seconds without a check that are no work
+IDLE = 20 * 60  # seconds without a check that do not count as work
 EXPORT = FILE.removeprefix(".")
 
 here: list[str] = []  # notebooks whose exercises were asked for in this kernel, the last one last

@@ -193,7 +193,7 @@ def _nearly(task: Compute, apart: float, allowed: float, count: int, numbers: st
 def _unknown(
     task: Compute, questions: Sequence[Arguments], replies: Sequence[Reply], numbers: str, good: Sequence[bool]
 ) -> Feedback:
-    """A wrong answer that is no known mistake: NaN, a law that it breaks, or where it differs."""
+    """A wrong answer that is not a known mistake: NaN, a law that it breaks, or where it differs."""
     for question, reply in zip(questions, replies, strict=True):
         if np.isnan(reply.value).any():
             means = "NaN comes from 0/0, from infinity less infinity, or from the logarithm of a negative number."

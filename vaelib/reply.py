@@ -74,7 +74,7 @@ RELATIONS = {
 
 @dataclass(frozen=True)
 class Seed:
-    """An argument that the answer receives as a NumPy Generator, made anew for every question."""
+    """An argument that the answer receives as a NumPy Generator, a new one for every question."""
 
     number: int
 
@@ -87,7 +87,7 @@ class Tensor:
 
 
 class Respondent(Protocol):
-    """Something that can be asked: an answer in this process, or one in a process of its own."""
+    """Something that can be asked: an answer in this process, or one in another process."""
 
     def ask(self, arguments: Arguments) -> Reply: ...
     def lines(self) -> list[tuple[str, str]]: ...

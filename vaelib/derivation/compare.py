@@ -171,7 +171,7 @@ def measure(
     """Value of a line, and its allowance: 16 x the largest change over the copies + 64 eps |value| + its own error.
 
     Args:
-        evaluate: witness -> the line there, an Estimate if it has an error of its own.
+        evaluate: witness -> the line there, an Estimate if it has its own error.
         copies: witnesses that differ from this one by rounding.
         nearby: the same as `evaluate` where its error is not asked, if that is quicker.
         hasty: go no further than the first copy that moves the line; `Value.settled` looks at the others.

@@ -97,7 +97,7 @@ def jumps(evaluate: Callable[[Any], np.ndarray], witness: Any) -> np.ndarray:
 def _along_a_walk(
     evaluate: Callable[[Any], np.ndarray], witness: Any, value: np.ndarray, size: float, key: tuple[int, ...]
 ) -> np.ndarray | None:
-    """The values at nine equal steps in one direction; None if they lead to what is no witness any more."""
+    """The values at nine equal steps in one direction; None if they lead to what is not a witness any more."""
 
     def after(times: int) -> np.ndarray:
         if times == 0:

@@ -230,7 +230,7 @@ def _names_the_line(side: Node, run: Run) -> bool:
 
 
 def _points(run: Run, name: Name, env: Env) -> tuple[Typed, Array]:
-    """Where a line that holds at every z is looked at: the points of the scope, else the states or 25 nodes."""
+    """Where a line that holds at every z is looked at: the points of the scope, or the states or 25 nodes."""
     points = run.scope.values.get(name.key)
     if points is not None:
         data = np.asarray(points)

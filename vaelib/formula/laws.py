@@ -160,7 +160,7 @@ class Laws(Base):
             raise IllTyped(f"Expected values that fit the density {asked(*asked_for)}, but: {error}") from error
 
     def match(self, arguments: list[Node], world: World, call: Call) -> list[str]:
-        """Which variable of a world each argument is a value of: by its name, else the one that is left."""
+        """Which variable of a world each argument is a value of: by its name, otherwise the one that is left."""
         free = list(world.variables)
         found: list[str | None] = []
         for argument in arguments:

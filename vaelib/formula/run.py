@@ -347,7 +347,7 @@ class Run(Sums):
 
 
 def moments_of(node: Node) -> tuple[Node, ...]:
-    """Mean and variance of N(m, S), without a place at which its density is taken; what is no such law by itself."""
+    """Mean and variance of N(m, S), without a place at which its density is taken; what is not such a law by itself."""
     parts = (*node.targets, *node.parameters) if isinstance(node, Call) and is_normal(node) else ()
     return parts if len(parts) == 2 else (node,)
 

@@ -136,7 +136,7 @@ class Sums(Logs):
                 raise IllTyped("Expected an upper limit of the sum, but got a lower one alone.")
             low, high = (self.scalar(side, env) for side in (over.lower, over.upper))
             if low.size > 1 or high.size > 1:
-                raise IllTyped("Expected limits of a sum that do not depend on what it stands in.")
+                raise IllTyped("Expected limits of a sum that do not depend on what is around the sum.")
             return np.arange(int(low.item()), int(high.item()) + 1), False
         key = name.key
         condition = over.condition
@@ -230,7 +230,7 @@ class Sums(Logs):
     def _divergence(self, node: Divergence, env: Env) -> Typed:
         first, second = self.factors(node.first, env), self.factors(node.second, env)
         names = [name for factor in first for _, name in factor.targets]
-        if len(names) == 1:  # N(0, I) and q say no name of their own
+        if len(names) == 1:  # N(0, I) and q say no name themselves
             second = [factor.over(names[0]) for factor in second]
         steps = list(self.under(first, env))
         inside = steps[-1][0]

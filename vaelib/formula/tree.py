@@ -2,9 +2,9 @@ r"""The tree of a formula: what it is made of, how it is written, and the Python
 
     log(sigma_p / sigma_q) + spread - HALF        and        tex(r"\log\frac{\sigma_p}{\sigma_q} + s - \tfrac12")
 
-are trees of the same kinds of node. A tree is what stands on the board: brackets are nodes, and the operators put them
-where precedence needs them, so that printing a node never asks what it stands in. Nodes are immutable; two are equal if
-they are built alike, wherever they stood in their source and however a quotient or a space was set.
+are trees of the same kinds of node. A tree is what is on the board: brackets are nodes, and the operators put them
+where precedence needs them, so that printing a node never asks what is around it. Nodes are immutable; two are equal if
+they are built alike, wherever they were in their source and however a quotient or a space was set.
 """
 
 from __future__ import annotations
@@ -517,7 +517,7 @@ class Items(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Subscript(Node):
-    """An entry of what is no name: (A S)_{jj}, softmax(a)_1."""
+    """An entry of what is not a name: (A S)_{jj}, softmax(a)_1."""
 
     body: Node
     index: Node
@@ -553,7 +553,7 @@ class Norm(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Function(Node):
-    r"""A function with a name of its own: log, exp, softplus, sigmoid, softmax, tr, det, diag, max, min, sin, cos.
+    r"""A function with its own name: log, exp, softplus, sigmoid, softmax, tr, det, diag, max, min, sin, cos.
 
     Args:
         power: of \log^2 x, the 2. base: of \log_2 x, the 2.

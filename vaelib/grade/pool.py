@@ -1,4 +1,4 @@
-"""Many submissions at a time: each with a judge of its own, a process that is ended when it goes astray.
+"""Many submissions at a time: each with its own judge, a process that is ended when it goes astray.
 
 Nothing that a submission does, or that judging it does, ends the grading of the others. What ends it is `CannotGrade`,
 when no submission could be run here, and Ctrl-C.

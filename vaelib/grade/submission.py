@@ -196,7 +196,7 @@ class Submission:
         self._channel.send(until, header, payload)
 
     def _receive(self, until: float) -> wire.Message:
-        """The next message that is no note."""
+        """The next message that is not a note."""
         assert self._channel is not None
         while True:
             header, payload = self._channel.receive(until)

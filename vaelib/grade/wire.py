@@ -24,7 +24,7 @@ Message = tuple[dict[str, Any], bytes]
 
 
 class Broken(Exception):
-    """What came is no message."""
+    """What came is not a message."""
 
 
 def encoded(header: dict[str, Any], payload: bytes = b"", limit: int = LIMIT) -> bytes:
@@ -43,9 +43,9 @@ def receive(read: Callable[[int], bytes], limit: int = LIMIT) -> Message:
     try:
         header = json.loads(read(header_size))
     except (ValueError, RecursionError) as error:  # too deep, or a number of too many digits
-        raise Broken("a message that is no JSON") from error
+        raise Broken("a message that is not JSON") from error
     if not isinstance(header, dict):
-        raise Broken("a message that is no object")
+        raise Broken("a message that is not an object")
     return header, read(payload_size)
 
 

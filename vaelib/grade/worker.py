@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _take_over_pipes() -> tuple[BinaryIO, Output]:
-    """Keeps the pipes under numbers of their own; what is printed, by whatever library, goes to standard error."""
+    """Keeps the pipes under separate numbers; what is printed, by whatever library, goes to standard error."""
     source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
