@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 02: the evidence is hard
 #
-# Tiny numbers, an estimate, and its price. `check` says within a second whether an answer is right, and if not, what it
+# Tiny numbers, an estimate, and its price. `check` says within seconds whether an answer is right, and if not, what it
 # looks like. `hint("02.1")` gives a hint, three in all. Nothing here is graded until you hand it in.
 #
 # After a wrong answer, `case("02.1")` returns the arguments with which your function failed.
@@ -21,7 +21,7 @@ from vaelib.exercise import case, check, hint, progress
 #
 # $$\log\frac1S\sum_{s=1}^{S}e^{a_{sb}}.$$
 #
-# NumPy is enough: write it out, without the package's own function for it.
+# NumPy is enough: write it out.
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "02-1", "schema_version": 3}

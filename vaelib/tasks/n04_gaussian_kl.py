@@ -179,7 +179,7 @@ TO_THE_PRIOR = Compute(
         ),
         Mistake(
             "summed over the examples, too",
-            "the examples were added up, or averaged, too: one number is returned for each of them.",
+            "the examples were added up, too: one number is asked for each of them.",
             lambda loc, log_scale: np.sum(_to_standard(loc, log_scale)),
         ),
         Mistake(

@@ -205,7 +205,7 @@ WITH_THE_TRACE = Compute(
         ),
         Mistake(
             "averaged over the examples",
-            "the examples were averaged: one number is returned for each of them.",
+            "the examples were averaged: one number is asked for each of them.",
             lambda **w: np.mean(_likelihood(**w)),
         ),
     ),

@@ -291,7 +291,7 @@ TWO_GAPS = Compute(
         ),
         Mistake(
             "diagonal of the precision only",
-            "correlations were left out of the mean's error: it is measured with the whole Lambda.",
+            "q was compared with the best factorized q, or with the diagonal of Lambda: compare it with the posterior.",
             _error_on_diagonal,
         ),
         Mistake(

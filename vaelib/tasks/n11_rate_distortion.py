@@ -55,6 +55,15 @@ PLANE = Compute(
             "debgacf",
             next="What does the dashed line forbid, and on which side of it?",
         ),
+        *(
+            Mistake(
+                f"{other.upper()} left out",
+                f"the report {other.upper()} was left out, which can be true, and one was kept that cannot.",
+                "debgacf".replace(other, ""),
+                next="What does the dashed line forbid, and on which side of it?",
+            )
+            for other in "fc"  # without a rate, and the farthest to the right
+        ),
     ),
     hints=(
         "How is the mean bound put together from the two axes, and with which signs?",
@@ -110,7 +119,7 @@ ACTIVE = Compute(
     id="11.2",
     title="Who is active?",
     level="warm-up",
-    minutes=6,
+    minutes=4,
     name="active",
     rough=True,
     truth=_judged_by(_activity),
@@ -159,6 +168,11 @@ ACTIVE = Compute(
             "counted",
             "the active latents were counted: asked is which ones, one entry for each.",
             lambda loc, scale: np.sum(_judged_by(_activity)(loc, scale)),
+        ),
+        Mistake(
+            "listed by number",
+            "the active latents were listed by their numbers: one entry is asked for each latent, true or false.",
+            lambda loc, scale: np.flatnonzero(_judged_by(_activity)(loc, scale)),
         ),
     ),
     hints=(
@@ -245,7 +259,7 @@ SURGERY = Compute(
             lambda value, **_: bool(np.all(value >= -1e-9)),
         ),
         Rule(
-            "Information and mismatch share out the rate: here the two do not add up to yours.",
+            "Information and mismatch add up to the rate. Here your entries 2 and 3 do not add up to your entry 0.",
             lambda value, **_: bool(abs(value[0] - value[2] - value[3]) < 1e-3),
         ),
     ),

@@ -286,7 +286,7 @@ COMPLETE = Compute(
             lambda value, **_: bool(np.all(value[1] >= 0)),
         ),
         Rule(
-            "However much is seen, a pixel keeps its own noise: row 1 cannot fall below its root, and does here.",
+            "However much is seen, a pixel keeps its own noise: its deviation is at least root c. Yours is less.",
             lambda value, seen, noise_variances, **_: bool(
                 np.all(value[1] >= np.sqrt(noise_variances[~seen]) * (1 - 1e-6))
             ),
@@ -427,7 +427,7 @@ CLEAN = Compute(
     id="12.3",
     title="Ink or paper",
     level="core",
-    minutes=12,
+    minutes=15,
     name="clean",
     rough=True,
     truth=_clean,

@@ -285,8 +285,8 @@ def _pair(mean: Any, log_var: Any) -> dict[str, Any]:
 SMALL_KL = Compute(
     id="13.3",
     title="A KL of a few nanonats",
-    level="stretch",
-    minutes=15,
+    level="core",
+    minutes=8,
     name="kl_nanonats",
     truth=_kl,
     tolerance=1e-6,  # double precision may cancel, too; single precision has two percent
