@@ -35,7 +35,7 @@ ORDER = Compute(
         ),
         Mistake(
             "from expensive to cheap",
-            "the order runs from expensive to cheap, or like the quotients are upside down.",
+            "the order runs from expensive to cheap, or the quotients are upside down.",
             "dacbe",
         ),
         Mistake(
@@ -50,12 +50,12 @@ ORDER = Compute(
         ),
         Mistake(
             "KL taken for a distance",
-            "d was taken to cost about what c costs: KL is no distance, and the supports differ.",
+            "d was taken to cost about what c costs: KL is not a distance, and the supports differ.",
             "ebdca",
             real="a published note: KL as a distance",
         ),
         Mistake(
-            "coins exchanged",
+            "coins swapped",
             "the two coins changed places: it costs much to believe that something hardly ever happens.",
             "eacbd",
         ),
@@ -148,7 +148,7 @@ TABLES = Compute(
     mistakes=(
         *_and_nan(
             Mistake(
-                "arguments exchanged",
+                "arguments swapped",
                 "KL(p || q): the weights are those of the first argument, q.",
                 lambda q, p: _kl(p, q),
             ),
