@@ -828,7 +828,7 @@ def test_call_is_shown_with_its_arguments_after_an_error() -> None:
 def test_value_in_the_place_of_a_function_is_told_so(answer: Any, got: str) -> None:
     text = str(verdict(answer))
     assert f", but got {got}. Hand over the function itself" in text and "Expected a function" in text
-    assert "the function square" in text
+    assert "What is handed over is square" in text
 
 
 def test_pair_of_expressions_is_told_that_one_is_asked() -> None:

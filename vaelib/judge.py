@@ -111,7 +111,7 @@ def without_reply(task: Task, reason: NoReply) -> Feedback:
     """What is said where there is no value to judge."""
     if reason.kind == "not attempted":
         return Feedback(NOT_ATTEMPTED, (f"Not attempted: {heading(task)}", reason.text))
-    returns = f"What is handed over is `{task.name}`: its docstring, or the comment behind it, says what that is."
+    returns = f"What is handed over is `{task.name}`: its docstring, or the comment in its cell, says what it must be."
     then = {
         "raised": "Call it yourself with these arguments, and print what goes into the line that fails.",
         "not allowed": "Write it yourself, from the formula; then compare the two.",

@@ -4,7 +4,8 @@
 # A first round with `check`: it says within seconds whether an answer is right, and if not, what it looks like.
 # `hint("00.1")` gives a hint, three in all. Nothing here is graded until you hand it in.
 #
-# After a wrong answer, `case("00.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("00.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [00_start.ipynb](../notebooks/00_start.ipynb).
 

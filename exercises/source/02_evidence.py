@@ -4,7 +4,8 @@
 # Tiny numbers, an estimate, and its price. `check` says within seconds whether an answer is right, and if not, what it
 # looks like. `hint("02.1")` gives a hint, three in all. Nothing here is graded until you hand it in.
 #
-# After a wrong answer, `case("02.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("02.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [02_evidence.ipynb](../notebooks/02_evidence.ipynb).
 

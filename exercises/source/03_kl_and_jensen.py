@@ -4,7 +4,8 @@
 # A prediction, two functions, and one expectation that can be done exactly. `check` says within seconds whether the
 # answer is right, and if not, what it looks like. `hint("03.1")` gives a hint, three in all.
 #
-# After a wrong answer, `case("03.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("03.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [03_kl_and_jensen.ipynb](../notebooks/03_kl_and_jensen.ipynb).
 

@@ -4,7 +4,8 @@
 # Derive on paper, then write what you found. `check` says within seconds whether it is right, and if not, what it
 # looks like. `hint("04.1")` gives a hint, three in all. If you want to warm up first, begin with 04.3.
 #
-# After a wrong answer, `case("04.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("04.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [04_gaussian_kl.ipynb](../notebooks/04_gaussian_kl.ipynb).
 

@@ -4,7 +4,8 @@
 # The bound is $F(q,\theta)=\mathbb{E}_q[\log p_\theta(x,z)]+\mathrm{H}(q)$. An E step moves $q$, an M step moves $\theta$.
 # `check` says within seconds whether an answer is right, and if not, what it looks like; `hint("06.1")` gives a hint.
 #
-# After a wrong answer, `case("06.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("06.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [06_em.ipynb](../notebooks/06_em.ipynb).
 

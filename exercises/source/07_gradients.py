@@ -5,7 +5,8 @@
 # `check` says within seconds whether the answer is right, and if not, what it looks like. `hint("07.1")` gives a hint,
 # three in all.
 #
-# After a wrong answer, `case("07.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("07.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [07_gradients.ipynb](../notebooks/07_gradients.ipynb).
 

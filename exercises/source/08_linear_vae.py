@@ -4,7 +4,8 @@
 # Predict what training will do before anything is trained. `check` says within seconds whether an answer is right, and
 # if not, what it looks like; `hint("08.1")` gives a hint, three in all. The letter $c$ is a noise *variance* throughout.
 #
-# After a wrong answer, `case("08.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("08.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [08_linear_vae.ipynb](../notebooks/08_linear_vae.ipynb).
 

@@ -4,7 +4,8 @@
 # A loss is right when its units are right: sums, means, nats, bits. `check` tells you within seconds;
 # `hint("09.2")` gives a hint, three in all.
 #
-# After a wrong answer, `case("09.2")` returns the arguments with which your function failed.
+# After a wrong answer, `case("09.2")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [09_vae.ipynb](../notebooks/09_vae.ipynb).
 

@@ -4,7 +4,8 @@
 # A picture to read, a latent to catch, a rate to take apart, a spectrum to drown. `check` says within seconds whether the
 # answer is right, and if not, what it looks like. `hint("11.1")` gives a hint, three in all.
 #
-# After a wrong answer, `case("11.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("11.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [11_rate_distortion.ipynb](../notebooks/11_rate_distortion.ipynb).
 

@@ -5,7 +5,8 @@
 # in code. `check` says within seconds whether one is right, and if not, what it looks like. `hint("12.1")` gives a hint,
 # three in all.
 #
-# After a wrong answer, `case("12.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("12.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [12_missing_pixels.ipynb](../notebooks/12_missing_pixels.ipynb).
 

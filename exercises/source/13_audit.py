@@ -4,7 +4,8 @@
 # Three suspects: a table, a function, and a formula that is right on paper. `check` tells you within seconds;
 # `hint("13.2")` gives a hint, three in all.
 #
-# After a wrong answer, `case("13.2")` returns the arguments with which your function failed.
+# After a wrong answer, `case("13.2")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [13_audit.ipynb](../notebooks/13_audit.ipynb).
 
