@@ -280,10 +280,17 @@ def test_arguments_are_said_to_have_changed_places_also_where_that_gives_nan() -
 def test_other_wrong_answers_are_not_said_to_have_changed_places() -> None:
     for wrong in (lambda a, b, c: a / b - np.log(c), lambda a, b, c: np.nan, lambda a, b, c: a * b + np.log(c)):
         assert verdict(wrong, three_arguments()).mistake == ""
+    adds_up = compute(truth=lambda a, b: np.log(a), examples=(), draw=lambda rng: {"a": rng.uniform(2, 3), "b": 1.0})
+    assert verdict(lambda a, b: 0.0, adds_up).mistake == ""  # log b, but by chance
     symmetric = compute(
         truth=lambda a, b: a * b, examples=(), draw=lambda rng: {"a": rng.uniform(2, 3), "b": 1.5}, mistakes=()
     )
     assert verdict(lambda a, b: a + b, symmetric).mistake == ""
+
+
+def test_expression_in_quotation_marks_is_told_to_lose_them() -> None:
+    text = str(verdict("x * x", compute(examples=({"x": 1.0},), draw=None)))
+    assert "got the text 'x * x'. Take the quotation marks away." in text, text
 
 
 def test_axis_is_spoken_of_only_where_a_function_has_arrays() -> None:
