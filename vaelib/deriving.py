@@ -20,7 +20,7 @@ from vaelib.quadrature import DoesNotConverge
 from vaelib.reply import Respondent
 from vaelib.task import Derive, Mistake
 from vaelib.terms import Term, parse, same_step
-from vaelib.typeset import collected, read
+from vaelib.typeset import collected, read, shows_a_gap
 from vaelib.values import one_line
 
 
@@ -38,6 +38,7 @@ def derived(task: Derive, answer: Respondent, seed: int) -> Feedback:
     return _on_the_way(task, lines, seed)
 
 
+LAWS = ("E q", "E prior", "E post")
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 
 
@@ -101,10 +102,11 @@ def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
             f"Every line follows, and the last one is worth as much as the goal. It should be {task.goal.spelled}.",
             then="Add a line that ends in that form: which rule or definition leads there?",
         )
-    if len(_steps(task, lines)) < task.least - 2:
+    count = len(_steps(task, lines)) + 2
+    if count < task.least:
         then = "Which rule leads from one line to the next? Write down what it changes."
-        few = "Every line follows, but there are too few between start and goal: one rule a line,"
-        return not_yet(f"{few} at least {task.least - 2}.", then=then)
+        few = f"Expected at least {task.least} lines that differ, one rule each, but got {count}."
+        return not_yet(f"Every line follows. {few}", then=then)
     for index, (above, line) in enumerate(pairwise(lines), start=1):
         if line.relation == "=" or _shows_a_gap(above.formula):
             continue
@@ -119,8 +121,11 @@ def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
 
 
 def _shows_a_gap(formula: Any) -> bool:
-    """Is there a KL to the posterior, spelled out or not, or the logarithm of a mean?"""
-    return not isinstance(formula, Term) or "post" in (_ingredients(formula) or ()) or "log_E(" in formula.spelled
+    """Is there the logarithm of a mean, or a KL from q to the posterior, spelled out or not?"""
+    if not isinstance(formula, Term):
+        return shows_a_gap(formula)
+    found = _ingredients(formula) or frozenset()
+    return "log_E(" in formula.spelled or {each for each in found if each in ("post", *LAWS)} == {"post", "E q"}
 
 
 def _has_form_of(line: Line, term: Term) -> bool:

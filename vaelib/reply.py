@@ -172,6 +172,8 @@ def _no_function(content: Any, arguments: Arguments) -> str:
         isinstance(value, np.ndarray | Tensor | Seed) for value in arguments.values()
     )
     or_expression = f", or an expression in {', '.join(arguments)}," if symbols else ","
+    if type(content) in WORDS and any(sign in str(content) for sign in "+-*/("):
+        return f"Expected a function{or_expression} but got the text {quoted(content)}. Take the quotation marks away."
     return (
         f"Expected a function{or_expression} but got {got}. "
         "Hand over the function itself, its name without brackets, not the value that it returns."
