@@ -23,7 +23,7 @@ from vaelib.terms import KL, E, for_all_z, log_evidence, log_lik, prior, q
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder and a kernel in which nothing was tried."""
     monkeypatch.chdir(tmp_path)
-    for memory in (noted.kept, noted.said, noted.waiting, exercise.here, exercise.failed):
+    for memory in (noted.kept, noted.said, noted.waiting, exercise.here, exercise.failed, exercise.nearest):
         memory.clear()  # type: ignore[attr-defined]
     return tmp_path
 

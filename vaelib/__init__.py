@@ -63,11 +63,13 @@ The house has floors, and a module imports from lower ones only:
     bans           What an exercise forbids is noticed in the notebook as well
     feedback       What a student reads
     tasks          The exercises, one file a notebook
+    variant        A function with another source, which can change nothing that the student has
     agreement      Do a value and the truth agree?
     choices        Answers that are chosen
     deriving       The verdict on a derivation that a student typed
     sampling       The verdict on an estimator
     judge          The verdict on an answer
+    almost         The one change that makes a wrong function right, looked for where no known mistake was found
     exercise       What a student calls
     surroundings   What a process has set must not change a result
     unit           The unit of the pixels
