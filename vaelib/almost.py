@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +35,7 @@ DIFFERENT = 4  # values of the truth, at least: of fewer, a wrong change may giv
 Changed = Callable[[Edit, bool], Respondent]
 
 
-def with_place(task: Task, answer: Any, feedback: Feedback, seed: int = 0, seconds: float = SECONDS) -> Feedback:
+def with_place(task: Task, answer: Any, feedback: Feedback, seed: int = 0) -> Feedback:
     """The feedback on a function that is wrong in no known way, with a question about the place of the mistake.
 
     Args:
@@ -42,14 +43,15 @@ def with_place(task: Task, answer: Any, feedback: Feedback, seed: int = 0, secon
         answer: what was judged. It is not called; its variants are, on copies of all that they see.
         feedback: the verdict, which stays as it is where there is no single change, or it cannot be looked for.
         seed: of the questions.
-        seconds: for all of it. A search that does not end in time says nothing.
+
+    A search that does not end within SECONDS says nothing.
 
     Example: with_place(task("04.1"), kl_normal, judge(task("04.1"), Answer(kl_normal))).lines
     """
     if feedback.case is None or feedback.mistake or (of := original(answer)) is None or not can_interrupt():
         return feedback
     with _silence():
-        found = search(task, of.source, variants(task, of), seed, seconds)
+        found = search(task, of.source, variants(task, of), seed, SECONDS, of.modules)
     return feedback if found is None else told(feedback, found, of.line - 1, of.function.__name__)
 
 
@@ -77,19 +79,22 @@ def told(feedback: Feedback, found: Place, above: int, name: str) -> Feedback:
     return replace(feedback, lines=(*first, asks, then), nearest=found.kind or SEVERAL, change=change)
 
 
-def search(task: Task, source: str, changed: Changed, seed: int, seconds: float = SECONDS) -> Place | None:
+def search(
+    task: Task, source: str, changed: Changed, seed: int, seconds: float, modules: Iterable[str] = ()
+) -> Place | None:
     """The place where one edit of the source makes the answer right.
 
     Args:
         changed: (edit, quickly) -> the answer with that edit, to be asked; raises ValueError if there is none. Quickly
             means for one question, and without a look at what the exercise forbids: most edits fail at that already.
+        modules: names of libraries that the function could use, should it use none.
     """
     until = time.monotonic() + seconds
     questions = _questions(task, seed)
-    if not questions:
+    if not questions or time.monotonic() >= until:
         return None
     try:
-        candidates = edits(source)
+        candidates = edits(source, modules)
     except ValueError:
         return None
     fit: list[Edit] = []
@@ -144,6 +149,8 @@ def _agrees(task: Task, question: Arguments, reply: Reply, truth: Any) -> bool:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """What changed functions print is not shown."""
+    """What changed functions print, and what NumPy warns of in them, is not shown."""
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield

@@ -45,6 +45,11 @@ class Original:
     line: int
     inside: dict[str, Any] = field(repr=False)  # what its names, and those of the functions that it calls, stand for
 
+    @property
+    def modules(self) -> list[str]:
+        """The names of the libraries that the function could use."""
+        return [name for name, thing in self.inside.items() if isinstance(thing, types.ModuleType)]
+
 
 def original(answer: Any) -> Original | None:
     """The function with its source; None if it has none to be relied on, or if its variants might do harm.
@@ -122,22 +127,25 @@ def _bytes(code: types.CodeType) -> Any:
 
 def _inside(function: types.FunctionType) -> dict[str, Any] | None:
     """What the names in the code stand for, those of the functions that it calls included; None if it may do harm."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {
+        name: thing for name, thing in function.__globals__.items() if isinstance(thing, types.ModuleType)
+    }
     waiting = [function]
     while waiting:
         each = waiting.pop()
         for name in _names(each.__code__):
             if name in REACHES:
                 return None
+            thing: Any = function.__globals__.get(name)
+            if isinstance(thing, types.ModuleType) and thing.__name__.startswith(("matplotlib", "IPython")):
+                return None
             if name in found or name not in function.__globals__:
                 continue
-            thing = found[name] = function.__globals__[name]
+            found[name] = thing
             if _is_sibling(thing, function) and thing is not function:
                 if thing.__closure__ or hasattr(thing, "__wrapped__"):
                     return None
                 waiting.append(thing)
-            elif isinstance(thing, types.ModuleType) and thing.__name__.startswith(("matplotlib", "IPython")):
-                return None
     return found
 
 

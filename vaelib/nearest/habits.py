@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 KINDS = {  # in order of plausibility, with what a teacher would ask about the place
@@ -28,7 +29,7 @@ KINDS = {  # in order of plausibility, with what a teacher would ask about the p
     "missing term": "is there a term missing?",
     "missing factor": "is there a factor missing?",
 }
-WEAK = ("number", "missing term", "missing factor")  # they fit where something else was meant
+WEAK = ("number", "missing term", "missing factor")  # they fit where something else was meant, the last most of all
 LIKE = {
     "log": (("logarithm", "exp"), ("logarithm", "log2"), ("logarithm", "log1p")),
     "exp": (("logarithm", "log"), ("logarithm", "expm1")),
@@ -76,7 +77,7 @@ class Words:
     """What may be put into a function: its own names and attributes, the libraries that it uses, and how it says axis.
 
     Attributes:
-        context: id of a node -> its parent. prefixes: of MODULES, those that the function uses.
+        context: id of a node -> its parent. prefixes: of MODULES, those that the function uses, or might use.
     """
 
     names: tuple[str, ...]
@@ -86,11 +87,12 @@ class Words:
     context: dict[int, ast.AST]
 
     @classmethod
-    def of(cls, function: ast.FunctionDef, names: tuple[str, ...]) -> Words:
+    def of(cls, function: ast.FunctionDef, names: tuple[str, ...], modules: Iterable[str] = ()) -> Words:
         nodes = list(ast.walk(function))
         context = {id(child): node for node in nodes for child in ast.iter_child_nodes(node)}
         owned = [n for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
-        prefixes = [n.value.id for n in owned if isinstance(n.value, ast.Name) and n.value.id in MODULES]
+        used = [n.value.id for n in owned if isinstance(n.value, ast.Name) and n.value.id in MODULES]
+        prefixes = used or [name for name in MODULES if name in modules]
         called = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
         attributes = [n.attr for n in owned if n.value.id in names and id(n) not in called]  # type: ignore[attr-defined]
         axis = "dim" if "torch" in prefixes or "dim" in _keywords(nodes) else "axis"

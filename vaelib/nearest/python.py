@@ -11,13 +11,14 @@ from __future__ import annotations
 import ast
 import builtins
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vaelib.nearest.habits import KINDS, WEAK, Words
 from vaelib.nearest.rewriting import Path, rewritten
 
 LONGEST = 70  # letters of a place that are quoted
+THROUGHOUT = len(WEAK) + 1  # the place of a change throughout in the order of what is meant
 LARGEST = 600  # nodes of a function in which edits are looked for
 
 
@@ -87,14 +88,18 @@ class Place:
         return KINDS.get(self.kind, "is this what you mean?")
 
 
-def edits(source: str) -> list[Edit]:
+def edits(source: str, modules: Iterable[str] = ()) -> list[Edit]:
     """Every single edit of the function that a source defines, each result once, the most plausible kinds first.
+
+    Args:
+        source: of the function, from `def` on.
+        modules: names of libraries that it could use, should it use none: "np".
 
     Raises:
         ValueError: the source is not the definition of one function, or it is too large.
     """
     function = parsed(source)
-    words = Words.of(function, names(function))
+    words = Words.of(function, names(function), modules)
     found: dict[tuple[Path, str], Edit] = {}
     for path, node in places(function):
         found[path, ast.dump(node)] = Edit("", path, node, node, function, source)
@@ -129,21 +134,43 @@ def names(function: ast.FunctionDef) -> tuple[str, ...]:
 def place(found: list[Edit]) -> Place | None:
     """Where the function goes wrong, if the edits that make it right agree on that; None if they do not.
 
-    They agree where one place holds all the others. An edit of a weak kind, which fits where something else was meant,
-    counts only if there is no other, and so does a change throughout.
+    They agree where one place holds all the others. Of kinds that fit where something else was meant, and of changes
+    throughout, the first in this order is what counts. A change where a variable is used is the same as one where it is
+    set. The change itself is named if all are of one kind.
     """
-    found = [edit for edit in found if not edit.throughout] or found
-    strong = [edit for edit in found if edit.kind not in WEAK] or found
-    if not strong or (strong[0].throughout and len(strong) > 1):
+    best = min((_credit(edit) for edit in found), default=0)
+    fit = [edit for edit in found if _credit(edit) == best]
+    fit = [edit for edit in fit if not any(_sets(other, edit) for other in fit)]
+    if not fit or (best == THROUGHOUT and len(fit) > 1):
         return None
-    widest = min((edit.path for edit in strong), key=len)
-    if any(edit.path[: len(widest)] != widest for edit in strong):
+    widest = min((edit.path for edit in fit), key=len)
+    if any(edit.path[: len(widest)] != widest for edit in fit):
         return None
-    outer = next(edit for edit in strong if edit.path == widest)
-    kinds = {edit.kind for edit in strong}
+    outer = next(edit for edit in fit if edit.path == widest)
     code = outer.old if len(outer.old) <= LONGEST else ""
-    kind, edit = kinds.pop() if len(kinds) == 1 else "", strong[0] if len(strong) == 1 else None
-    return Place(outer.line, widest, code, kind, edit)
+    one_kind = len({edit.kind for edit in fit}) == 1
+    return Place(outer.line, widest, code, fit[0].kind if one_kind else "", fit[0] if one_kind else None)
+
+
+def _credit(edit: Edit) -> int:
+    """0 for a kind that is what was meant wherever it fits; the more, the less is to be thought of it."""
+    return THROUGHOUT if edit.throughout else WEAK.index(edit.kind) + 1 if edit.kind in WEAK else 0
+
+
+def _sets(edit: Edit, other: Edit) -> bool:
+    """Is the one in the statement that sets the variable at which the other is?"""
+    if not isinstance(other.node, ast.Name) or edit.throughout:
+        return False
+    statement: ast.AST = edit.function
+    for name, i in edit.path:
+        part = getattr(statement, name)
+        statement = part if i < 0 else part[i]
+        if isinstance(statement, ast.Assign):
+            stored = [
+                node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)
+            ]
+            return other.node.id in stored and edit.path[: len(other.path)] != other.path
+    return False
 
 
 # -------------------------------------------------------------------------------------------------------------- places
