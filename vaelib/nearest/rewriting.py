@@ -330,6 +330,8 @@ def _with_more(node: ast.expr, path: Path, parent: ast.AST, words: Words) -> Rew
         for name in ("log", "exp"):
             yield "logarithm", ast.Call(_attr(_name(prefix), name), [node], [])
     if isinstance(node, ast.Constant):
+        for name in words.names:
+            yield from (("missing term", ast.BinOp(node, sign(), _name(name))) for sign in (ast.Add, ast.Sub))
         return
     if not is_part and not isinstance(node, ast.UnaryOp) and not isinstance(parent, ast.Attribute | ast.Subscript):
         yield "sign", _negative(node)
