@@ -20,8 +20,10 @@ from vaelib.judge import NOT_YET, with_case
 from vaelib.nearest.python import Edit, edits
 from vaelib.reply import Answer
 from vaelib.tasks import task
+from vaelib.terms import KL, E, log_evidence, log_joint, log_lik, log_post, log_prior, log_q, post, prior, q
 from vaelib.variant import original
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # of wrong answers
 RIGHT = """def kl_to_prior(loc, log_scale):
     variance = np.exp(2 * log_scale)
     return 0.5 * (variance + loc**2 - 1 - 2 * log_scale).sum(axis=-1)
@@ -87,9 +89,9 @@ def test_two_mistakes_get_no_guess() -> None:
 def test_change_is_said_at_the_third_hint_and_forgotten_with_a_right_answer() -> None:
     check("04.2", written(RIGHT.replace("- 1 -", "+ 1 -")))
     hints = [str(hint("04.2")) for _ in range(4)]
-    assert ["with one change" in each for each in hints] == [False, False, True, True]
+    assert ["One change" in each for each in hints] == [False, False, True, True]
     check("04.2", written(RIGHT))
-    assert "with one change" not in str(hint("04.2"))
+    assert "One change" not in str(hint("04.2"))
 
 
 def test_known_mistake_speaks_first() -> None:
@@ -147,3 +149,30 @@ def test_search_is_silent_where_the_truth_takes_few_values() -> None:
     few = type(task("04.2"))(**{**vars(task("04.2")), "draw": None, "examples": task("04.2").examples[:1]})  # type: ignore[attr-defined]
     of = original(written(RIGHT.replace("- 1 -", "+ 1 -")))
     assert of is not None and search(few, of.source, variants(few, of), 0, 60.0) is None
+
+
+# -------------------------------------------------------------------------------------------------------- derivations
+
+GOAL = log_evidence - (E(q, log_lik) - KL(q, prior))
+MADE = E(q, log_q - log_joint) + log_evidence
+BROKEN = {
+    "a sign": (MADE, E(q, log_q) - E(q, log_lik) + E(q, log_prior) + log_evidence, "sign"),
+    "a law": (KL(q, post), E(post, log_q - log_post), "law"),
+    "a sign in LaTeX": (KL(q, post), r"\mathbb{E}_q[\log q(z) + \log p(z \mid x)]", "sign"),
+    "far away": (MADE, 3 * E(q, log_q) - E(q, log_lik), ""),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_first_broken_line_of_a_derivation_is_asked_about(name: str) -> None:
+    above, broken, kind = BROKEN[name]
+    steps = [KL(q, post), above, broken, GOAL] if above is MADE else [above, broken, GOAL]
+    feedback = with_case(task("05.3"), Answer(steps))
+    assert (feedback.state, feedback.mistake, feedback.nearest) == (NOT_YET, "", kind)
+    assert ("one change" in str(feedback.lines)) == ("becomes" in feedback.change) == (kind != "")
+    assert "becomes" not in str(feedback.lines) and len(feedback.lines) <= 5
+
+
+def test_change_of_a_line_is_said_at_the_third_hint() -> None:
+    check("05.3", [KL(q, post), E(post, log_q - log_post), GOAL])
+    assert ["One change" in str(hint("05.3")) for _ in range(3)] == [False, False, True]

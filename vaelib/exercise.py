@@ -163,7 +163,7 @@ def hint(id: Any) -> Text:
     else:
         again = f"That was the same mistake again ({before.mistake}). " if before.repeated >= 2 else ""
         text = f"{again}Hint {before.hints + 1} of 3. {asked.hints[before.hints]}"
-    change = f"Your last answer would be right with one change: {nearest[asked.id]}." if asked.id in nearest else ""
+    change = f"One change is missing in your last answer: {nearest[asked.id]}." if asked.id in nearest else ""
     return Text(" ".join(filter(None, [text, change if before.hints >= 2 else "", notes.to_be_said()])))
 
 

@@ -96,7 +96,7 @@ class Bench:
                 if feedback.state != RIGHT and self._deserves_more(task, together, feedback):
                     feedback = self._judged(task, task.forbidden)
                 self.say({"feedback": as_json(feedback), "task": task.id})
-                if feedback.state == NOT_YET and not feedback.mistake:
+                if feedback.state == NOT_YET and not feedback.mistake and not feedback.nearest:
                     wrong.append((task, feedback))
             self.say({"story": story_as_json(self.story)})
             for task, feedback in wrong:

@@ -16,9 +16,11 @@ from vaelib.grade.gradebook import Gradebook, Row, tried
 from vaelib.grade.sheet import number
 from vaelib.judge import NOT_YET, RIGHT, Feedback
 from vaelib.lines import LOOKS_LIKE
-from vaelib.nearest.habits import KINDS
+from vaelib.nearest.edits import KINDS as OF_FORMULAS
+from vaelib.nearest.habits import KINDS as OF_FUNCTIONS
 from vaelib.tasks import all_tasks
 
+ASKS = OF_FORMULAS | OF_FUNCTIONS  # kinds of changes, of formulas and of functions, with what is asked of a place
 STYLE = """
 body { font: 17px/1.5 sans-serif; max-width: 46em; margin: 2em auto; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; width: 100% }
@@ -116,7 +118,7 @@ def _mistakes(given: Sequence[Feedback]) -> str:
     says = {f.mistake: line for f in given for line in f.lines if f.mistake and line.startswith(LOOKS_LIKE)}
     rows = [(str(count), name, says.get(name, "")) for name, count in made.most_common()]
     near = Counter(feedback.nearest for feedback in given if feedback.nearest and not feedback.mistake)
-    rows += [(str(count), f"one change: {kind}", KINDS.get(kind, "")) for kind, count in near.most_common()]
+    rows += [(str(count), f"one change: {kind}", ASKS.get(kind, "")) for kind, count in near.most_common()]
     unknown = sum(f.state == NOT_YET and not f.mistake and not f.nearest for f in given)
     rows += [(str(unknown), "others", "")] if unknown else []
     return _table(("times", "mistake", "what it looks like"), rows) if rows else ""
