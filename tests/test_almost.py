@@ -59,7 +59,7 @@ CHANGED = [
     ("loc**2 - 1", "loc**2 + 1", "sign", "variance + loc**2 + 1"),
     ("loc**2", "loc", "square", "loc"),
     ("(2 * log_scale)", "(3 * log_scale)", "number", "3"),
-    ("np.exp(2 * log_scale)", "2 * log_scale", "logarithm", "2 * log_scale"),
+    ("np.exp(2 * log_scale)", "2 * log_scale", "logarithm", "variance"),
     ("variance + loc**2", "loc + loc**2", "name", "loc"),
     (".sum(axis=-1)", ".max(axis=-1)", "sum or mean", "(variance + loc**2 - 1 - 2 * log_scale).max(axis=-1)"),
     ("2 * log_scale).sum", "2 / log_scale).sum", "operator", "2 / log_scale"),

@@ -76,7 +76,8 @@ def outcome(task: Task, function: Any, mutant: mutants.Mutant, right: str, secon
     if found is None:
         return "silent", None
     planted = difference(ast.parse(mutant.source).body[0], ast.parse(right).body[0])
-    shared = planted[: len(found.path)] == found.path or found.path[: len(planted)] == planted
+    ways = (found.path, *found.uses)
+    shared = any(planted[: len(way)] == way or way[: len(planted)] == planted for way in ways)
     return ("named" if shared else "elsewhere"), found
 
 

@@ -60,7 +60,7 @@ def variants(task: Task, of: Original) -> Changed:
 
     def changed(edit: Edit, quickly: bool) -> Respondent:
         function = variant(of, edit.tree)
-        return Answer(function, EACH) if quickly else Guarded(function, EACH, kinds=task.forbidden)
+        return Answer(function, EACH) if quickly else Guarded(function, EACH, SECONDS, kinds=task.forbidden)
 
     return changed
 
@@ -105,8 +105,8 @@ def search(
             return None
         if _is_right(task, changed, edit, questions[:1], quickly=True) and _is_right(task, changed, edit, questions):
             fit.append(edit)
-    fit = [edit for edit in fit if judge(task, changed(edit, False), seed + 2).right]
-    return place(fit)
+    confirmed = [edit for edit in fit if time.monotonic() < until and judge(task, changed(edit, False), seed + 2).right]
+    return place(confirmed) if time.monotonic() < until else None
 
 
 def _questions(task: Task, seed: int) -> list[tuple[Arguments, Any]]:

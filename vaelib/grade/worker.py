@@ -124,7 +124,10 @@ def _reply(notebook: Notebook, output: Output, question: dict[str, Any], payload
 
 def _changed(answer: Answer, question: dict[str, Any], payload: bytes) -> wire.Message:
     """The source of the answer, where that is at hand; or what the answer with another source replies, as numbers."""
-    of = originals.setdefault(id(answer.content), original(answer.content))
+    key = id(answer.content)
+    if key not in originals:
+        originals[key] = original(answer.content)
+    of = originals[key]
     if of is None:
         raise NoReply("no number", "There is no source to be changed.")
     if not question["changed"]:

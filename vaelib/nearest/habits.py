@@ -29,7 +29,7 @@ KINDS = {  # in order of plausibility, with what a teacher would ask about the p
     "missing term": "is there a term missing?",
     "missing factor": "is there a factor missing?",
 }
-WEAK = ("number", "missing term", "missing factor")  # they fit where something else was meant, the last most of all
+WEAK = {"number": 1, "missing term": 2, "missing factor": 2}  # they fit where something else was meant, the more so
 LIKE = {
     "log": (("logarithm", "exp"), ("logarithm", "log2"), ("logarithm", "log1p")),
     "exp": (("logarithm", "log"), ("logarithm", "expm1")),

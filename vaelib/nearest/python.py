@@ -18,7 +18,6 @@ from vaelib.nearest.habits import KINDS, WEAK, Words
 from vaelib.nearest.rewriting import Path, rewritten
 
 LONGEST = 70  # letters of a place that are quoted
-THROUGHOUT = len(WEAK) + 1  # the place of a change throughout in the order of what is meant
 LARGEST = 600  # nodes of a function in which edits are looked for
 
 
@@ -72,7 +71,8 @@ class Place:
 
     Attributes:
         path: the way from the function to the place.
-        code: what was typed there; empty where that is too long to be quoted.
+        uses: the ways to where a variable that is set there is used, if a change fits there as well.
+        code: what was typed there, or the name of that variable; empty where it is too long to be quoted.
         kind: of the change, of KINDS; empty where changes of several kinds fit. edit: the change, if only one fits.
     """
 
@@ -81,6 +81,7 @@ class Place:
     code: str
     kind: str
     edit: Edit | None
+    uses: tuple[Path, ...] = ()
 
     @property
     def asks(self) -> str:
@@ -134,27 +135,29 @@ def names(function: ast.FunctionDef) -> tuple[str, ...]:
 def place(found: list[Edit]) -> Place | None:
     """Where the function goes wrong, if the edits that make it right agree on that; None if they do not.
 
-    They agree where one place holds all the others. Of kinds that fit where something else was meant, and of changes
-    throughout, the first in this order is what counts. A change where a variable is used is the same as one where it is
-    set. The change itself is named if all are of one kind.
+    They agree where one place holds all the others, or where a variable is set in one and used in the other. A number,
+    a term or a factor that is missing, and a change throughout count only if nothing more plausible fits. The change
+    itself is named if all are at one place and of one kind.
     """
     best = min((_credit(edit) for edit in found), default=0)
     fit = [edit for edit in found if _credit(edit) == best]
-    fit = [edit for edit in fit if not any(_sets(other, edit) for other in fit)]
-    if not fit or (best == THROUGHOUT and len(fit) > 1):
+    uses = [edit for edit in fit if any(_sets(other, edit) for other in fit)]
+    fit = [edit for edit in fit if edit not in uses]
+    if not fit or (fit[0].throughout and len(fit) > 1):
         return None
     widest = min((edit.path for edit in fit), key=len)
     if any(edit.path[: len(widest)] != widest for edit in fit):
         return None
     outer = next(edit for edit in fit if edit.path == widest)
-    code = outer.old if len(outer.old) <= LONGEST else ""
-    one_kind = len({edit.kind for edit in fit}) == 1
-    return Place(outer.line, widest, code, fit[0].kind if one_kind else "", fit[0] if one_kind else None)
+    code = uses[0].old if uses else outer.old if len(outer.old) <= LONGEST else ""
+    kind = fit[0].kind if len({edit.kind for edit in fit}) == 1 else ""
+    change = fit[0] if kind and not uses else None
+    return Place(outer.line, widest, code, kind, change, tuple(edit.path for edit in uses))
 
 
 def _credit(edit: Edit) -> int:
     """0 for a kind that is what was meant wherever it fits; the more, the less is to be thought of it."""
-    return THROUGHOUT if edit.throughout else WEAK.index(edit.kind) + 1 if edit.kind in WEAK else 0
+    return 3 if edit.throughout else WEAK.get(edit.kind, 0)
 
 
 def _sets(edit: Edit, other: Edit) -> bool:
