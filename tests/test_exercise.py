@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vaelib import exercise
+from vaelib import almost, exercise
 from vaelib import notes as noted
 from vaelib.exercise import Text, case, check, hint, progress
 from vaelib.judge import NOT_ATTEMPTED, NOT_YET, UNDECIDED
@@ -22,9 +22,10 @@ from vaelib.terms import KL, E, for_all_z, log_evidence, log_lik, prior, q
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder and a kernel in which nothing was tried."""
+    """A folder and a kernel in which nothing was tried, and no time to look for what is near a wrong answer."""
     monkeypatch.chdir(tmp_path)
-    for memory in (noted.kept, noted.said, noted.waiting, exercise.here, exercise.failed):
+    monkeypatch.setattr(almost, "SECONDS", 0.0)
+    for memory in (noted.kept, noted.said, noted.waiting, exercise.here, exercise.failed, exercise.nearest):
         memory.clear()  # type: ignore[attr-defined]
     return tmp_path
 

@@ -16,12 +16,15 @@ from vaelib.derivation.compare import Verdict, compose
 from vaelib.derivation.report import Row
 from vaelib.feedback import UNDECIDED, Feedback, looks_like, not_yet, right
 from vaelib.formula import Node, Unreadable, tex
+from vaelib.nearest import Repairs, repairs
 from vaelib.quadrature import DoesNotConverge
 from vaelib.reply import Respondent
 from vaelib.task import Derive, Mistake
 from vaelib.terms import Term, parse, same_step
 from vaelib.typeset import collected, read, shows_a_gap
 from vaelib.values import one_line
+
+WITNESSES = 6  # on which a change must hold
 
 
 def derived(task: Derive, answer: Respondent, seed: int) -> Feedback:
@@ -71,9 +74,33 @@ def _on_the_way(task: Derive, lines: list[Line], seed: int) -> Feedback:
             return not_yet(where, means, then="Which of the two lines is larger, and by what?")
         mistake = _known_line(task, lines[index], seed)
         if mistake is None:
-            return not_yet(where, then=task.next)
+            found = _nearest(task, [Line(task.start), *lines], index + 1, seed)
+            if found.only is None:
+                return not_yet(where, then=task.next)
+            change = f"in line {index}, `{found.only.old.plain}` becomes `{found.only.new.plain}`"
+            return replace(not_yet(where, means=found.hint, then=task.next), nearest=found.only.kind, change=change)
         return looks_like(mistake, task, where)
     return _arrival(task, lines, seed)
+
+
+def _nearest(task: Derive, lines: list[Line], at: int, seed: int) -> Repairs:
+    """The one change that makes a line equal to the one above it; none for an inequality, which many would satisfy."""
+    line, above = lines[at], lines[at - 1]
+    formulas = [_formula(each.formula) for each in [*lines, Line(task.goal)]]
+    wrong = formulas[at]
+    if line.relation != "=" or wrong is None:
+        return Repairs((), 0)
+    witnesses = [task.draw(np.random.default_rng([seed, i])) for i in range(WITNESSES)]
+    others = [formula for i, formula in enumerate(formulas) if i != at and formula is not None]
+    return repairs(wrong, above.evaluate, witnesses, others)
+
+
+def _formula(line: Any) -> Node | None:
+    """A line as a tree, whether it was typed as a term or in LaTeX; None if it cannot be read."""
+    try:
+        return line if isinstance(line, Node) else tex(line.latex)
+    except Unreadable:
+        return None
 
 
 def _holds_turned(task: Derive, pair: list[Line], seed: int) -> bool:
@@ -149,10 +176,8 @@ def _steps(task: Derive, lines: list[Line]) -> list[Term | Node]:
 
 def _parts(formula: Any) -> Any:
     """What a line says, without order and padding, whether it is a term or LaTeX."""
-    try:
-        return collected(formula if isinstance(formula, Node) else tex(formula.latex))
-    except Unreadable:
-        return formula.latex
+    found = _formula(formula)
+    return formula.latex if found is None else collected(found)
 
 
 def _values(rows: Sequence[Row], index: int) -> str:
