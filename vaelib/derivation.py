@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -267,6 +268,20 @@ class _Check:
         self.copies = [self._copies(w, i) for i, w in enumerate(drawn)]
         self._values: dict[tuple[int, int], Value] = {}
 
+    @cached_property
+    def _first_copies(self) -> list[Any]:
+        return [copies[0] for copies in self.copies]
+
+    def _prepare(self, line: Line) -> None:
+        """Compute a line on all witnesses at once, if it is a formula; whatever fails is left for its row to say."""
+        for formula in (line.formula if line.value is None else line.value, line.gap):
+            prepare = getattr(formula, "prepare", None)
+            if line.step is None and prepare is not None:
+                try:
+                    prepare(self.witnesses, self._first_copies)
+                except Exception:
+                    continue
+
     def _copies(self, witness: Any, *key: int) -> Copies:
         return Copies(witness, np.random.default_rng([self.seed, *key, 1]))
 
@@ -276,6 +291,8 @@ class _Check:
         The first witness comes last: slips are tried on it. A line that fails is left for its row to say why.
         """
         lines = dict(enumerate(self.derivation.lines))
+        for line in lines.values():
+            self._prepare(line)
         for i in reversed(range(len(self.witnesses))):
             for j in list(lines):
                 try:
@@ -428,6 +445,7 @@ class _Check:
     def _try(self, slip: Slip) -> SlipResult:
         """A slip re-evaluates its own line only, against the line above, until it breaks."""
         j = slip.line
+        self._prepare(slip.apply(self.derivation.lines[j]))
         for i in range(len(self.witnesses)):
             try:
                 line = slip.apply(self.derivation.lines[j])

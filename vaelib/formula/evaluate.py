@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ from vaelib.formula.rules import TRAPEZOID, Rule
 from vaelib.formula.run import Run
 from vaelib.formula.scope import Scope
 from vaelib.formula.slopes import STEP
+from vaelib.formula.stack import Stacked, signature
 from vaelib.formula.tree import Call, Items, Name, Node
 from vaelib.formula.typed import Typed
 
@@ -27,6 +29,7 @@ DIVERGES = 1e-4  # a larger range that changes the value by more (relative to it
 CLEAR = 1e-9  # another resolution over a larger range changes the value by less (relative to it): no more is asked
 AGREE = 1e-6  # two sides of one line
 MOST_SCENES = 64
+MOST_CROWDS = 2
 MOST_HELD = 2e8  # bytes of values that are remembered
 
 
@@ -37,18 +40,11 @@ class Scene:
         self.witness = witness  # kept, so that nothing else gets its id
         self.members = witness.members() if hasattr(witness, "members") else None
         self.runs: dict[Rule, Run] = {}
+        self.found: dict[tuple[Node, Rule], Any] = {}  # lines that were evaluated on several witnesses at once
 
     @cached_property
     def scope(self) -> Scope:
-        if isinstance(self.witness, Scope):
-            return self.witness
-        if not callable(getattr(self.witness, "scope", None)):
-            raise TypeError(
-                f"Expected a witness with a method scope(), which says what the names of a formula mean on it, or a "
-                f"Scope, but got a {type(self.witness).__name__}."
-            )
-        scope: Scope = self.witness.scope()
-        return scope
+        return _scope_of(self.witness)
 
     def run(self, rule: Rule) -> Run:
         if rule not in self.runs:
@@ -58,6 +54,18 @@ class Scene:
     @property
     def held(self) -> int:
         return sum(run.held for run in self.runs.values())
+
+
+def _scope_of(witness: Any) -> Scope:
+    if isinstance(witness, Scope):
+        return witness
+    if not callable(getattr(witness, "scope", None)):
+        raise TypeError(
+            f"Expected a witness with a method scope(), which says what the names of a formula mean on it, or a "
+            f"Scope, but got a {type(witness).__name__}."
+        )
+    scope: Scope = witness.scope()
+    return scope
 
 
 _scenes: OrderedDict[int, Scene] = OrderedDict()
@@ -71,26 +79,106 @@ def evaluate(node: Node, witness: Any, rule: Rule | None = None, bare: bool = Fa
 
 def _evaluate(node: Node, witness: Any, rule: Rule, bare: bool) -> Any:
     scene = _scene(witness)
+    if (node, rule) in scene.found:
+        known = scene.found[node, rule]
+        return known.value if bare and isinstance(known, Estimate) else known
     if scene.members is not None:
         return side_by_side([_evaluate(node, member, rule, bare) for member in scene.members])
     fine = scene.run(rule)
-    fine.approximate = False
     value = _line(node, fine)
     if bare or not fine.approximate:
         return value[()] if np.ndim(value) == 0 else value
-    other = _line(node, scene.run(rule.coarser().wider()))
+    return Estimate(value[()], _error(node, value, scene.run, rule)[()])
+
+
+def _error(node: Node, value: Array, run: Callable[[Rule], Run], rule: Rule, axes: int = 0) -> Array:
+    """The error of the value of an integral; each entry of the first `axes` axes is a witness."""
+    other = _line(node, run(rule.coarser().wider()))
     error = 2 * _apart(value, other)
-    if np.any(error > CLEAR * np.maximum(1, np.abs(value))):  # too coarse, or not wide enough?
-        coarse, wide = _line(node, scene.run(rule.coarser())), _line(node, scene.run(rule.wider()))
+    unclear = error > CLEAR * np.maximum(1, np.abs(value))
+    if np.any(unclear):  # too coarse, or not wide enough?
+        coarse, wide = _line(node, run(rule.coarser())), _line(node, run(rule.wider()))
         beyond = _apart(value, wide)
-        if np.any(beyond > DIVERGES * np.maximum(1, np.abs(value))):
+        where = np.any(unclear, axis=tuple(range(axes, value.ndim)), keepdims=True)
+        if np.any(where & (beyond > DIVERGES * np.maximum(1, np.abs(value)))):
             raise Diverges(
                 f"Expected an integral that converges, but over a larger range the value changes: from "
                 f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
             )
-        error = _apart(value, coarse) + beyond
-    error = error + of_differences(node) * size_of(value)
-    return Estimate(value[()], np.asarray(error)[()])
+        error = np.where(where, _apart(value, coarse) + beyond, error)
+    return np.asarray(error + of_differences(node) * size_of(value))
+
+
+# -------------------------------------------------------------------------------------------- several witnesses at once
+
+
+class Group:
+    """Scopes of one shape, those of witnesses first and then those of copies, on which no error is asked."""
+
+    def __init__(self, scopes: Sequence[Scope], asked: int) -> None:
+        self.scopes, self.asked = scopes, asked
+        self.runs: dict[tuple[Rule, int], Stacked] = {}
+
+    def run(self, rule: Rule, number: int) -> Run:
+        if (rule, number) not in self.runs:
+            self.runs[rule, number] = Stacked(self.scopes[:number], rule)
+        return self.runs[rule, number]
+
+    def evaluate(self, node: Node, rule: Rule) -> list[Any]:
+        """The value on each scope."""
+        fine = self.run(rule, len(self.scopes))
+        values = _line(node, fine)
+        found: list[Any] = [value[()] if np.ndim(value) == 0 else value for value in values]
+        if fine.approximate and self.asked:
+            asked = values[: self.asked]
+            errors = _error(node, asked, lambda rule: self.run(rule, self.asked), rule, axes=1)
+            found[: self.asked] = [Estimate(value[()], error[()]) for value, error in zip(asked, errors, strict=True)]
+        return found
+
+
+class Crowd:
+    """Witnesses and copies of them, taken together as far as they are alike."""
+
+    def __init__(self, witnesses: Sequence[Any], copies: Sequence[Any]) -> None:
+        self.scenes = [_scene(witness) for witness in (*witnesses, *copies)]
+        groups: dict[Any, list[tuple[int, int, Scope]]] = {}
+        for i, scene in enumerate(self.scenes):
+            scopes = [scene.scope] if scene.members is None else [_scope_of(member) for member in scene.members]
+            for j, scope in enumerate(scopes):
+                groups.setdefault(signature(scope), []).append((i, j, scope))
+        self.places = [[(i, j) for i, j, _ in group] for group in groups.values()]
+        self.groups = [
+            Group([scope for _, _, scope in group], sum(i < len(witnesses) for i, _, _ in group))
+            for group in groups.values()
+        ]
+
+    def evaluate(self, node: Node, rule: Rule) -> None:
+        found: dict[tuple[int, int], Any] = {}
+        for places, group in zip(self.places, self.groups, strict=True):
+            try:
+                found |= zip(places, group.evaluate(node, rule), strict=True)
+            except Exception:
+                continue  # each by itself, then: it has a value there, or the error is raised where it is seen
+        for i, scene in enumerate(self.scenes):
+            if scene.members is None:
+                if (i, 0) in found:
+                    scene.found[node, rule] = found[i, 0]
+            elif all((i, j) in found for j in range(len(scene.members))):
+                scene.found[node, rule] = side_by_side([found[i, j] for j in range(len(scene.members))])
+
+
+_crowds: OrderedDict[tuple[int, ...], Crowd] = OrderedDict()
+
+
+def evaluate_together(node: Node, witnesses: Sequence[Any], copies: Sequence[Any], rule: Rule) -> None:
+    """Evaluate a formula on witnesses and copies at once; `evaluate` then finds what came of it."""
+    key = tuple(map(id, (*witnesses, *copies)))
+    with np.errstate(all="ignore"):
+        if key not in _crowds:
+            _crowds[key] = Crowd(witnesses, copies)
+            while len(_crowds) > MOST_CROWDS:
+                _crowds.popitem(last=False)
+        _crowds[key].evaluate(node, rule)
 
 
 @lru_cache(maxsize=4096)
@@ -132,11 +220,12 @@ def _first(values: Array, by: Array) -> float:
 
 def _line(node: Node, run: Run) -> Array:
     """The value of a line: its definitions put in, open indices and quantified variables along the first axes."""
+    run.approximate = False
     whole = node
     clauses: tuple[Node, ...] = ()
     if isinstance(node, Where):
         clauses, node = node.clauses, node.body
-    env = Env()
+    env = run.root
     definitions: list[Node] = []
     for clause in clauses:
         if isinstance(clause, ForAll):
@@ -147,7 +236,7 @@ def _line(node: Node, run: Run) -> Array:
                     env = _each(run, name.key, env)
                     continue
                 nodes, _ = _points(run, name, env)
-                env = env.bind(name.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
+                env = run.bind(env, name.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
         elif variable := _observed(clause, run):
             assert isinstance(clause, Relation)
             env = env.replace(variable, run.value(clause.sides[1], env))
@@ -175,7 +264,7 @@ def _defined(whole: Node, clauses: tuple[Node, ...]) -> Node:
 
 def _each(run: Run, index: str, env: Env) -> Env:
     """With an index bound to each of its values."""
-    return env.bind(index, Typed(run.index_values(index).reshape((*[1] * env.depth, -1))))
+    return run.bind(env, index, Typed(run.index_values(index).reshape((*[1] * env.depth, -1))))
 
 
 def _observed(clause: Node, run: Run) -> str:
@@ -233,6 +322,10 @@ def _points(run: Run, name: Name, env: Env) -> tuple[Typed, Array]:
     """Where a line that holds at every z is looked at: the points of the scope, else the states or 25 nodes."""
     points = run.scope.values.get(name.key)
     if points is not None:
+        if isinstance(points, Typed):  # of several witnesses
+            data = points.data
+            at = data.reshape((len(data), *[1] * (env.depth - 1), *data.shape[1:]))
+            return Typed(at, points.rank - 1), np.zeros(data.shape[1])
         data = np.asarray(points)
         return Typed(data.reshape((*[1] * env.depth, *data.shape)), data.ndim - 1), np.zeros(len(data))
     space = run.space_of(name.key, env)
@@ -257,3 +350,4 @@ def _indices(key: str) -> frozenset[str]:
 
 
 Node.engine = staticmethod(evaluate)
+Node.crowd = staticmethod(evaluate_together)
