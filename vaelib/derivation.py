@@ -273,14 +273,11 @@ class _Check:
         return [copies[0] for copies in self.copies]
 
     def _prepare(self, line: Line) -> None:
-        """Compute a line on all witnesses at once, if it is a formula; whatever fails is left for its row to say."""
-        for formula in (line.formula if line.value is None else line.value, line.gap):
-            prepare = getattr(formula, "prepare", None)
-            if line.step is None and prepare is not None:
-                try:
-                    prepare(self.witnesses, self._first_copies)
-                except Exception:
-                    continue
+        """Compute a line on all witnesses at once; whatever fails is left for its row to say."""
+        try:
+            line.prepare(self.witnesses, self._first_copies)
+        except Exception:
+            return
 
     def _copies(self, witness: Any, *key: int) -> Copies:
         return Copies(witness, np.random.default_rng([self.seed, *key, 1]))
@@ -393,6 +390,8 @@ class _Check:
         for k in range(2):
             witness = line.equality(np.random.default_rng([self.seed, k, 3]))  # type: ignore[misc]
             copies = self._copies(witness, k, 4)
+            for part in (anchor, line):
+                part.prepare([witness], [copies[0]])
             above, below = (_as_stated(part, part.measured(witness, copies)) for part in (anchor, line))
             cases = ((line.relation, "in the case of equality"), ("=", "no equality where there should be"))
             for relation, note in cases:
@@ -445,10 +444,11 @@ class _Check:
     def _try(self, slip: Slip) -> SlipResult:
         """A slip re-evaluates its own line only, against the line above, until it breaks."""
         j = slip.line
-        self._prepare(slip.apply(self.derivation.lines[j]))
         for i in range(len(self.witnesses)):
             try:
                 line = slip.apply(self.derivation.lines[j])
+                if i == 0:
+                    self._prepare(line)
                 value = self._measure(line, j, i)
                 anchor = self._exact_above(j)
                 relation = compose([part.relation for part in self.derivation.lines[anchor + 1 : j]] + [line.relation])
@@ -480,6 +480,7 @@ class _Check:
             return True
         try:
             line = slip.apply(self.derivation.lines[j])
+            self._prepare(line)
             pairs = [(self._measure(line, j, i), self._value(j, i)) for i in range(len(self.witnesses))]
             return all(judge("=", a, b).verdict is Verdict.HOLDS for a, b in pairs)
         except Exception:

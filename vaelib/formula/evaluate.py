@@ -29,7 +29,7 @@ DIVERGES = 1e-4  # a larger range that changes the value by more (relative to it
 CLEAR = 1e-9  # another resolution over a larger range changes the value by less (relative to it): no more is asked
 AGREE = 1e-6  # two sides of one line
 MOST_SCENES = 64
-MOST_CROWDS = 2
+MOST_CROWDS = 4
 MOST_HELD = 2e8  # bytes of values that are remembered
 
 
@@ -133,6 +133,8 @@ class Group:
             asked = values[: self.asked]
             errors = _error(node, asked, lambda rule: self.run(rule, self.asked), rule, axes=1)
             found[: self.asked] = [Estimate(value[()], error[()]) for value, error in zip(asked, errors, strict=True)]
+        if sum(run.held for run in self.runs.values()) > MOST_HELD:
+            self.runs.clear()
         return found
 
 
@@ -153,6 +155,8 @@ class Crowd:
         ]
 
     def evaluate(self, node: Node, rule: Rule) -> None:
+        if all((node, rule) in scene.found for scene in self.scenes):
+            return
         found: dict[tuple[int, int], Any] = {}
         for places, group in zip(self.places, self.groups, strict=True):
             try:
@@ -174,11 +178,18 @@ def evaluate_together(node: Node, witnesses: Sequence[Any], copies: Sequence[Any
     """Evaluate a formula on witnesses and copies at once; `evaluate` then finds what came of it."""
     key = tuple(map(id, (*witnesses, *copies)))
     with np.errstate(all="ignore"):
-        if key not in _crowds:
-            _crowds[key] = Crowd(witnesses, copies)
-            while len(_crowds) > MOST_CROWDS:
+        try:
+            crowd = _crowds.get(key) or Crowd(witnesses, copies)
+        except Exception:  # what is no witness is refused where its value is asked for
+            return
+        if witnesses:  # asked about line after line
+            _crowds[key] = crowd
+            _crowds.move_to_end(key)
+            if len(_crowds) > MOST_CROWDS:
                 _crowds.popitem(last=False)
-        _crowds[key].evaluate(node, rule)
+        for scene in crowd.scenes:
+            _remember(scene)
+        crowd.evaluate(node, rule)
 
 
 @lru_cache(maxsize=4096)
@@ -197,12 +208,18 @@ def _scene(witness: Any) -> Scene:
     """What is known of a witness; the last few are remembered, as long as their values take little room."""
     found = _scenes.get(id(witness))
     if found is None or found.witness is not witness:
-        found = _scenes[id(witness)] = Scene(witness)
-        held = sum(scene.held for scene in _scenes.values())
-        while len(_scenes) > MOST_SCENES or (held > MOST_HELD and len(_scenes) > 1):
-            held -= _scenes.popitem(last=False)[1].held
-    _scenes.move_to_end(id(witness))
+        found = Scene(witness)
+    _remember(found)
     return found
+
+
+def _remember(scene: Scene) -> None:
+    if _scenes.get(id(scene.witness)) is not scene:
+        held = sum(other.held for other in _scenes.values())
+        while len(_scenes) >= MOST_SCENES or (held > MOST_HELD and _scenes):
+            held -= _scenes.popitem(last=False)[1].held
+        _scenes[id(scene.witness)] = scene
+    _scenes.move_to_end(id(scene.witness))
 
 
 def side_by_side(values: list[Any]) -> Any:
