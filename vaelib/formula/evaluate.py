@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -20,7 +20,6 @@ from vaelib.formula.rules import TRAPEZOID, Rule
 from vaelib.formula.run import Run
 from vaelib.formula.scope import Scope
 from vaelib.formula.slopes import STEP
-from vaelib.formula.stack import Stacked, signature
 from vaelib.formula.tree import Call, Items, Name, Node
 from vaelib.formula.typed import Typed
 
@@ -29,7 +28,6 @@ DIVERGES = 1e-4  # a larger range that changes the value by more (relative to it
 CLEAR = 1e-9  # another resolution over a larger range changes the value by less (relative to it): no more is asked
 AGREE = 1e-6  # two sides of one line
 MOST_SCENES = 64
-MOST_CROWDS = 4
 MOST_HELD = 2e8  # bytes of values that are remembered
 
 
@@ -40,11 +38,15 @@ class Scene:
         self.witness = witness  # kept, so that nothing else gets its id
         self.members = witness.members() if hasattr(witness, "members") else None
         self.runs: dict[Rule, Run] = {}
-        self.found: dict[tuple[Node, Rule], Any] = {}  # lines that were evaluated on several witnesses at once
+        self.found: dict[tuple[Node, Rule], tuple[Any, bool]] = {}  # by a crowd, and whether its error was asked
 
     @cached_property
     def scope(self) -> Scope:
-        return _scope_of(self.witness)
+        return scope_of(self.witness)
+
+    def knows(self, node: Node, rule: Rule, asked: bool) -> bool:
+        """Whether a crowd has found the value of a line, and its error, if that is asked."""
+        return (node, rule) in self.found and (self.found[node, rule][1] or not asked)
 
     def run(self, rule: Rule) -> Run:
         if rule not in self.runs:
@@ -56,7 +58,7 @@ class Scene:
         return sum(run.held for run in self.runs.values())
 
 
-def _scope_of(witness: Any) -> Scope:
+def scope_of(witness: Any) -> Scope:
     if isinstance(witness, Scope):
         return witness
     if not callable(getattr(witness, "scope", None)):
@@ -78,26 +80,26 @@ def evaluate(node: Node, witness: Any, rule: Rule | None = None, bare: bool = Fa
 
 
 def _evaluate(node: Node, witness: Any, rule: Rule, bare: bool) -> Any:
-    scene = _scene(witness)
-    if (node, rule) in scene.found:
-        known = scene.found[node, rule]
-        return known.value if bare and isinstance(known, Estimate) else known
+    scene = scene_of(witness)
+    if scene.knows(node, rule, asked=not bare):
+        found = scene.found[node, rule][0]
+        return found.value if bare and isinstance(found, Estimate) else found
     if scene.members is not None:
         return side_by_side([_evaluate(node, member, rule, bare) for member in scene.members])
     fine = scene.run(rule)
-    value = _line(node, fine)
+    value = line_value(node, fine)
     if bare or not fine.approximate:
         return value[()] if np.ndim(value) == 0 else value
-    return Estimate(value[()], _error(node, value, scene.run, rule)[()])
+    return Estimate(value[()], error_of(node, value, scene.run, rule)[()])
 
 
-def _error(node: Node, value: Array, run: Callable[[Rule], Run], rule: Rule, axes: int = 0) -> Array:
+def error_of(node: Node, value: Array, run: Callable[[Rule], Run], rule: Rule, axes: int = 0) -> Array:
     """The error of the value of an integral; each entry of the first `axes` axes is a witness."""
-    other = _line(node, run(rule.coarser().wider()))
+    other = line_value(node, run(rule.coarser().wider()))
     error = 2 * _apart(value, other)
     unclear = error > CLEAR * np.maximum(1, np.abs(value))
     if np.any(unclear):  # too coarse, or not wide enough?
-        coarse, wide = _line(node, run(rule.coarser())), _line(node, run(rule.wider()))
+        coarse, wide = line_value(node, run(rule.coarser())), line_value(node, run(rule.wider()))
         beyond = _apart(value, wide)
         where = np.any(unclear, axis=tuple(range(axes, value.ndim)), keepdims=True)
         if np.any(where & (beyond > DIVERGES * np.maximum(1, np.abs(value)))):
@@ -107,89 +109,6 @@ def _error(node: Node, value: Array, run: Callable[[Rule], Run], rule: Rule, axe
             )
         error = np.where(where, _apart(value, coarse) + beyond, error)
     return np.asarray(error + of_differences(node) * size_of(value))
-
-
-# -------------------------------------------------------------------------------------------- several witnesses at once
-
-
-class Group:
-    """Scopes of one shape, those of witnesses first and then those of copies, on which no error is asked."""
-
-    def __init__(self, scopes: Sequence[Scope], asked: int) -> None:
-        self.scopes, self.asked = scopes, asked
-        self.runs: dict[tuple[Rule, int], Stacked] = {}
-
-    def run(self, rule: Rule, number: int) -> Run:
-        if (rule, number) not in self.runs:
-            self.runs[rule, number] = Stacked(self.scopes[:number], rule)
-        return self.runs[rule, number]
-
-    def evaluate(self, node: Node, rule: Rule) -> list[Any]:
-        """The value on each scope."""
-        fine = self.run(rule, len(self.scopes))
-        values = _line(node, fine)
-        found: list[Any] = [value[()] if np.ndim(value) == 0 else value for value in values]
-        if fine.approximate and self.asked:
-            asked = values[: self.asked]
-            errors = _error(node, asked, lambda rule: self.run(rule, self.asked), rule, axes=1)
-            found[: self.asked] = [Estimate(value[()], error[()]) for value, error in zip(asked, errors, strict=True)]
-        if sum(run.held for run in self.runs.values()) > MOST_HELD:
-            self.runs.clear()
-        return found
-
-
-class Crowd:
-    """Witnesses and copies of them, taken together as far as they are alike."""
-
-    def __init__(self, witnesses: Sequence[Any], copies: Sequence[Any]) -> None:
-        self.scenes = [_scene(witness) for witness in (*witnesses, *copies)]
-        groups: dict[Any, list[tuple[int, int, Scope]]] = {}
-        for i, scene in enumerate(self.scenes):
-            scopes = [scene.scope] if scene.members is None else [_scope_of(member) for member in scene.members]
-            for j, scope in enumerate(scopes):
-                groups.setdefault(signature(scope), []).append((i, j, scope))
-        self.places = [[(i, j) for i, j, _ in group] for group in groups.values()]
-        self.groups = [
-            Group([scope for _, _, scope in group], sum(i < len(witnesses) for i, _, _ in group))
-            for group in groups.values()
-        ]
-
-    def evaluate(self, node: Node, rule: Rule) -> None:
-        if all((node, rule) in scene.found for scene in self.scenes):
-            return
-        found: dict[tuple[int, int], Any] = {}
-        for places, group in zip(self.places, self.groups, strict=True):
-            try:
-                found |= zip(places, group.evaluate(node, rule), strict=True)
-            except Exception:
-                continue  # each by itself, then: it has a value there, or the error is raised where it is seen
-        for i, scene in enumerate(self.scenes):
-            if scene.members is None:
-                if (i, 0) in found:
-                    scene.found[node, rule] = found[i, 0]
-            elif all((i, j) in found for j in range(len(scene.members))):
-                scene.found[node, rule] = side_by_side([found[i, j] for j in range(len(scene.members))])
-
-
-_crowds: OrderedDict[tuple[int, ...], Crowd] = OrderedDict()
-
-
-def evaluate_together(node: Node, witnesses: Sequence[Any], copies: Sequence[Any], rule: Rule) -> None:
-    """Evaluate a formula on witnesses and copies at once; `evaluate` then finds what came of it."""
-    key = tuple(map(id, (*witnesses, *copies)))
-    with np.errstate(all="ignore"):
-        try:
-            crowd = _crowds.get(key) or Crowd(witnesses, copies)
-        except Exception:  # what is no witness is refused where its value is asked for
-            return
-        if witnesses:  # asked about line after line
-            _crowds[key] = crowd
-            _crowds.move_to_end(key)
-            if len(_crowds) > MOST_CROWDS:
-                _crowds.popitem(last=False)
-        for scene in crowd.scenes:
-            _remember(scene)
-        crowd.evaluate(node, rule)
 
 
 @lru_cache(maxsize=4096)
@@ -204,16 +123,16 @@ def _apart(a: Array, b: Array) -> Array:
     return np.where(a == b, 0.0, np.abs(a - b))
 
 
-def _scene(witness: Any) -> Scene:
+def scene_of(witness: Any) -> Scene:
     """What is known of a witness; the last few are remembered, as long as their values take little room."""
     found = _scenes.get(id(witness))
     if found is None or found.witness is not witness:
         found = Scene(witness)
-    _remember(found)
+    remember(found)
     return found
 
 
-def _remember(scene: Scene) -> None:
+def remember(scene: Scene) -> None:
     if _scenes.get(id(scene.witness)) is not scene:
         held = sum(other.held for other in _scenes.values())
         while len(_scenes) >= MOST_SCENES or (held > MOST_HELD and _scenes):
@@ -235,7 +154,7 @@ def _first(values: Array, by: Array) -> float:
     return float(np.ravel(values)[int(np.argmax(np.ravel(by)))])
 
 
-def _line(node: Node, run: Run) -> Array:
+def line_value(node: Node, run: Run) -> Array:
     """The value of a line: its definitions put in, open indices and quantified variables along the first axes."""
     run.approximate = False
     whole = node
@@ -317,7 +236,7 @@ def _sides(node: Relation, run: Run, env: Env) -> Array:
     """The value of a = b = c: the last; those before that have a value must agree."""
     if any(sign not in ("=", ":=") for sign in node.signs):
         raise NoValue(f"Expected a line with one value, but got a relation: {node.plain}.")
-    sides = [side for side in node.sides if not _names_the_line(side, run)] or list(node.sides)
+    sides = [side for side in node.sides if not _names_theline_value(side, run)] or list(node.sides)
     last = _out(run.value(sides[-1], env), env)
     for side in sides[:-1]:
         value = _out(run.value(side, env), env)
@@ -326,7 +245,7 @@ def _sides(node: Relation, run: Run, env: Env) -> Array:
     return last
 
 
-def _names_the_line(side: Node, run: Run) -> bool:
+def _names_theline_value(side: Node, run: Run) -> bool:
     """A name, or a call of one, that the scope does not know: it is there to be named."""
     name = side.name if isinstance(side, Call) else side
     if not isinstance(name, Name):
@@ -367,4 +286,3 @@ def _indices(key: str) -> frozenset[str]:
 
 
 Node.engine = staticmethod(evaluate)
-Node.crowd = staticmethod(evaluate_together)

@@ -295,10 +295,9 @@ class Stacked(Run):
         self.root = Env().bind(WITNESS, Binding(typed.number(np.arange(len(scopes))), 0, everywhere=True))
 
     def bind(self, env: Env, name: str, value: Typed, from_zero: bool = False) -> Env:
-        bound = super().bind(env, name, value, from_zero)
-        if bound.size > MOST_AT_ONCE:
+        if env.size * value.data.shape[env.depth] > MOST_AT_ONCE:
             raise Unlike
-        return bound
+        return super().bind(env, name, value, from_zero)
 
     def moved(self, key: str, value: Typed) -> Run:
         known = self._moved.get((key, value.data.tobytes()))
