@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vaelib.estimate import Estimate
-from vaelib.formula.evaluate import MOST_HELD, error_of, line_value, remember, scene_of, scope_of, side_by_side
+from vaelib.formula.evaluate import error_of, line_value, remember, scene_of, scope_of, side_by_side
 from vaelib.formula.rules import Rule
 from vaelib.formula.run import Run
 from vaelib.formula.scope import Scope
@@ -21,6 +21,7 @@ from vaelib.formula.stack import Stacked, signature
 from vaelib.formula.tree import Node
 
 MOST_CROWDS = 4  # that are remembered
+MOST_HELD = 5e7  # bytes that a group goes on to hold between two lines
 
 
 class Group:
