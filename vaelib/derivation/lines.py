@@ -130,6 +130,12 @@ class Line:
         """The line's value on a witness with its allowance; no more copies are looked at than are needed."""
         return measured(self._source, witness, copies, *self._steps(step))
 
+    def prepare(self, witnesses: Sequence[Any], copies: Sequence[Any]) -> None:
+        """Compute the line and its gap on all of these at once, if they are formulas: it is then known on each."""
+        for formula in (self.formula if self.value is None else self.value, self.gap):
+            if self.step is None and (prepare := getattr(formula, "prepare", None)) is not None:
+                prepare(witnesses, copies)
+
     @property
     def _source(self) -> Any:
         if self.samples is not None:
@@ -151,7 +157,8 @@ def measured(source: Any, witness: Any, copies: Sequence[Any], *args: float) -> 
     """A source on a witness; on copies, where its own error is not asked, a formula need not compute it."""
     bare = getattr(source, "bare_value", None)
     short = None if bare is None else lambda w: bare(w, *args)
-    return measure(lambda w: call(source, w, *args), witness, copies, short, hasty=True)
+    prepare = None if bare is None or args else lambda walk: source.prepare([], walk)
+    return measure(lambda w: call(source, w, *args), witness, copies, short, hasty=True, prepare=prepare)
 
 
 def for_line(formula: Any, index: int, said: tuple[Any, ...] = ()) -> Any:

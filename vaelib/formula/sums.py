@@ -63,7 +63,7 @@ class Sums(Logs):
                 space, orientation = self._limits(node, variable, env)
             nodes, log_weights = space.nodes(self.rule, env.depth)
             self.approximate = self.approximate or not space.exact
-            env = env.bind(variable.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
+            env = self.bind(env, variable.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
             steps.append((env, log_weights, orientation))
         return steps
 
@@ -97,7 +97,8 @@ class Sums(Logs):
                 space = Interval(space.loc - REACH * space.scale, space.loc + REACH * space.scale)
             if not isinstance(space, Interval):
                 raise IllTyped(f"Expected the scope to say in which interval {variable.plain} lies.")
-            low_, high_ = np.where(np.isinf(low), space.low, low), np.where(np.isinf(high), space.high, high)
+            sides = (typed.number(np.asarray(end)).lift(env.depth).data for end in (space.low, space.high))
+            low_, high_ = (np.where(np.isinf(a), end, a) for a, end in zip((low, high), sides, strict=True))
             return Interval(low_, high_, not np.isinf(low).any(), not np.isinf(high).any()), 1.0
         return Interval(low, high, True, True), np.where(high < low, -1.0, 1.0)
 
@@ -109,12 +110,12 @@ class Sums(Logs):
             depth = env.depth
             drawn = self._drawn(over, env)
             if drawn is not None:
-                env = env.bind(name.key, number(drawn.data))
+                env = self.bind(env, name.key, number(drawn.data))
                 mask = np.ones((*[1] * depth, drawn.data.shape[-1]))
             else:
                 values, from_zero = self._range(over, name, env)
                 at = values.reshape((*[1] * depth, *values.shape))
-                env = env.bind(name.key, Typed(at, values.ndim - 1), from_zero)
+                env = self.bind(env, name.key, Typed(at, values.ndim - 1), from_zero)
                 mask = np.ones((*[1] * depth, len(values)))
             if i == len(over.names) - 1 and isinstance(over.condition, Relation) and over.condition.signs != ("in",):
                 mask = typed.number(self._indicator(over.condition, env).data).lift(env.depth).data.astype(float)

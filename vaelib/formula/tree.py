@@ -9,7 +9,7 @@ they are built alike, wherever they were in their source and however a quotient 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
@@ -49,6 +49,7 @@ class Node:
     where: Span | None = field(default=None, compare=False, kw_only=True)
 
     engine: ClassVar[Callable[..., Any]]  # what evaluates a tree; set by the package, which knows both
+    crowd: ClassVar[Callable[..., Any]]  # what evaluates it on several witnesses at once; set likewise
     hearing: ClassVar[Callable[..., Any]]  # what puts definitions around a tree; set likewise
     single: ClassVar[bool] = False  # one thing, which may carry an exponent
     trailing: ClassVar[bool] = False  # it would take in a factor that follows
@@ -278,6 +279,10 @@ class ByRule:
     def bare_value(self, witness: Any, step: float | None = None) -> Any:
         """The value without its error, in a third of the time."""
         return Node.engine(self.whole, witness if step is None else witness.at(step), self.rule, bare=True)
+
+    def prepare(self, witnesses: Sequence[Any], copies: Sequence[Any]) -> None:
+        """Compute its values on all of these at once, as far as that can be; `value` then knows them."""
+        Node.crowd(self.whole, witnesses, copies, self.rule)
 
     def for_line(self, index: int, said: tuple[Node, ...] = ()) -> ByRule:
         return self.formula.for_line(index, heard(self.also, said))
