@@ -75,6 +75,28 @@ TRUE = {
     "macros": r"$\newcommand{\Eq}{\mathbb{E}_{z \sim q}}$ $$\log p(x) = \Eq[\log p(x,z) - \log p(z|x)]$$",
 }
 
+RAISED = r"$$KL(q(z) \| p(z|x)) = E_{q(z)}[\log q(z) - \log p(z|x)]$$"
+TRUE |= {
+    "a remark in line between two displays of one chain": (
+        f"{RAISED}\n\nBy Bayes' rule $p(z|x) = p(x,z)/p(x)$ this is\n\n"
+        r"$$= E_{q(z)}[\log q(z) - \log p(x,z)] + \log p(x)$$"
+    ),
+    "a variable with a prime": r"$$p(z|x) = \frac{p(x|z)p(z)}{\int p(x|z')p(z')\,dz'}$$",
+    "two divergences called D": (
+        "$$D[Q(z|X) \\| P(z|X)] = E_{z \\sim Q}[\\log Q(z|X) - \\log P(z|X)]$$\n\n"
+        r"$$\log P(X) - \mathcal{D}[Q(z|X) \| P(z|X)] = E_{z \sim Q}[\log P(X|z)] - \mathcal{D}[Q(z|X) \| P(z)]$$"
+    ),
+    "a name on the right": (
+        "$$E_{q(z)}[\\log p(x|z)] - KL(q(z) \\| p(z)) =: \\mathcal{L}$$\n\n"
+        r"$$\log p(x) = \mathcal{L} + KL(q(z) \| p(z|x))$$"
+    ),
+    "an energy": ("$$E(x,z) = -\\log p(x,z)$$\n\n$$E_{q(z)}[E(x,z)] - H(q) = KL(q(z) \\| p(z|x)) - \\log p(x)$$"),
+    "one letter for the evidence and for its bound": (
+        "$$\\ell(\\theta) = \\log p_\\theta(x)$$\n\n$$\\ell(q, \\theta) = E_q[\\log p_\\theta(x,z) - \\log q(z)]$$\n\n"
+        r"$$\ell(\theta) - \ell(q, \theta) = KL(q(z) \| p_\theta(z|x))$$"
+    ),
+}
+
 
 @pytest.mark.parametrize("name", TRUE)
 def test_true_lines_are_not_accused_and_are_judged(name):
@@ -101,6 +123,18 @@ FALSE = {
         r"$$\mathcal{L}(x) \approx \log p(x|z) - \frac12\sum_j(1 + \log\sigma_j^2 - \mu_j^2 - \sigma_j^2)$$"
     ),
 }
+
+FALSE |= {
+    "the posterior is put in for q only further down": (
+        "$$\\log p(x) = \\sum_z q(z) \\log \\frac{p(x,z)}{q(z)} + \\sum_z q(z) \\log \\frac{p(z|x)}{q(z)}$$\n\n"
+        "There is equality if and only if $q(z) = p(z|x)$, where $\\log p(x) = E_q[\\log p(x,z) - \\log q(z)]$."
+    ),
+}
+
+
+def test_a_posterior_that_is_put_in_further_down_does_not_excuse_a_line():
+    found = check_text(FALSE["the posterior is put in for q only further down"]).lines
+    assert [judged.line.row for judged in found if judged.verdict == "does not follow"] == [1]
 
 
 @pytest.mark.parametrize("name", FALSE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -33,7 +34,7 @@ class Comparing(Bench):
     def pair(self, above: Line, relation: str, below: Line) -> Judged:
         """Whether `above relation below` holds on every setting, under some reading."""
         worst: Judged | None = None
-        for options in self._options(above, below):
+        for options in self._options(above, below, relation):
             try:
                 result = self._under(above, relation, below, options)
             except (CannotRead, Unreadable) as error:
@@ -49,7 +50,7 @@ class Comparing(Bench):
         assert worst is not None
         return worst
 
-    def _options(self, above: Line, below: Line) -> Iterator[Options]:
+    def _options(self, above: Line, below: Line, relation: str = "=") -> Iterator[Options]:
         """The readings that differ for these lines, the likeliest first."""
         facts = Facts()
         for line in (above, below):
@@ -67,7 +68,10 @@ class Comparing(Bench):
             if self.roles.observed:
                 laws.append(f"p ( {LATENT} {given} )")
         bares = ["p(z | x)", "p(z)", *self.roles.observed[:1]] if "bare" in facts.used else ["p(z | x)"]
-        reached = ["", "p", "o"] if self._may_be_reached(above, below) else [""]
+        reached = [""]
+        if relation == "=" and self.reached < math.inf and self._speaks_of_it_once(above, below):
+            said = below.block >= self.reached - 1  # what is said after a formula may belong to it
+            reached += ["p", "o"] if said else ["o"]
         braces = [False, True] if any(UNSEEN_OPEN in letters_in(line.items) for line in (above, below)) else [False]
         meant = [True, False] if any(u.startswith("usual:") for u in facts.used) else [True]
         if any(u.partition(":")[2] in self.used for u in facts.used if u.startswith("usual:")):
@@ -114,10 +118,8 @@ class Comparing(Bench):
             for size in (2, 0)
         ]
 
-    def _may_be_reached(self, above: Line, below: Line) -> bool:
-        """Whether one of two lines may have the posterior put in for q: then only the other speaks of q."""
-        if not self.reached:
-            return False
+    def _speaks_of_it_once(self, above: Line, below: Line) -> bool:
+        """Whether only one of two lines speaks of q: then the other may have the posterior put in for it."""
         try:
             texts = [text_of_side(self._terms(line.items, Options())) for line in (above, below)]
         except (CannotRead, Unreadable):

@@ -172,6 +172,7 @@ class Densities:
                 break
             scripts += items[end : end + 2]
             end += 2
+        end += items[end : end + 1] == ["'"]  # the z' that an integral runs over
         sub = text_of(scripts[1:2]) if scripts[:1] == ["_"] else ""
         if bound.get(sub.strip("()[]")) == "parts":
             out += [self.roles.variables[letter], "_", "{", "j", "}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -64,8 +65,9 @@ def check_text(text: str, kind: str = "", lets: Iterable[str] = ()) -> Checked:
 
 def checked(read: Document, lets: Iterable[str] = ()) -> Checked:
     judge, found = prepared(read, lets)
-    lines = tuple(judged for chain in found for judged in judge.chain(chain))
-    return Checked(read.name, judge.roles.spoken(), lines, read)
+    lines = [judged for chain in found for judged in judge.chain(chain)]
+    lines.sort(key=lambda judged: judged.line.block)  # a chain may have been interrupted by another
+    return Checked(read.name, judge.roles.spoken(), tuple(lines), read)
 
 
 def prepared(read: Document, lets: Iterable[str] = ()) -> tuple[Judge, list[Chain]]:
@@ -115,11 +117,15 @@ def _labels(formulas: Sequence[Items], roles: Roles) -> tuple[set[str], set[str]
     return labels, scales
 
 
-def _reaches(found: Sequence[Chain], roles: Roles) -> bool:
-    """Whether a document says somewhere that q is a posterior of p: q(z) = p(z | x)."""
-    return any(
-        {GUIDE, MODEL} <= {_law(line.items, roles) for line in chain.lines if line.relation in ("", "=", ":=")}
-        for chain in found
+def _reaches(found: Sequence[Chain], roles: Roles) -> float:
+    """The block in which a document says first that q is a posterior of p, q(z) = p(z | x); infinity if it does not."""
+    return min(
+        (
+            chain.lines[0].block
+            for chain in found
+            if {GUIDE, MODEL} <= {_law(line.items, roles) for line in chain.lines if line.relation in ("", "=", ":=")}
+        ),
+        default=math.inf,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vaelib.check.gaussians import STANDARD, law_name
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import leaves, moment_at, name_at, scripted, shown
-from vaelib.check.options import USUAL, Bound, Definition, Marks
+from vaelib.check.options import ALONE, USUAL, Bound, Definition, Marks
 from vaelib.check.ranges import Ranges
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, call_at, text_of
 from vaelib.check.written import key, spelled
@@ -101,6 +101,8 @@ class Symbols(Ranges):
             out.append({"data": "i", "samples": "l", "parts": "j"}[bound[str(items[at])]])
             return at + 1
         definition = self.definitions.get(key)
+        if Definition([], tuple(arguments)).of_the_model:
+            definition = self.definitions.get(key + ALONE, definition)
         indexed = self.indexed(items[at:end], bound)
         if definition is not None and not definition.fits(arguments):
             likelihood = self.likelihood(definition, arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -40,7 +41,7 @@ class Bench:
     assigned: dict[str, str] = field(default_factory=dict)  # the label of p and of q, where it is said
     wrong: set[int] = field(default_factory=set)  # lines that do not follow
     measured: set[str] = field(default_factory=set)  # variables of integrals that were wrong, and said to be so
-    reached: bool = False
+    reached: float = math.inf  # the block from which on q may be a posterior of p
     summed_only: bool = False
     settings: list[Setting] = field(default_factory=settings)
     spent: float = 0.0  # seconds, on looking for repairs
