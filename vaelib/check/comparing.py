@@ -70,8 +70,7 @@ class Comparing(Bench):
         bares = ["p(z | x)", "p(z)", *self.roles.observed[:1]] if "bare" in facts.used else ["p(z | x)"]
         reached = [""]
         if relation == "=" and self.reached < math.inf and self._speaks_of_it_once(above, below):
-            said = below.block >= self.reached - 1  # what is said after a formula may belong to it
-            reached += ["p", "o"] if said else ["o"]
+            reached += ["p", "o"] if below.block >= self.reached else ["o"]
         braces = [False, True] if any(UNSEEN_OPEN in letters_in(line.items) for line in (above, below)) else [False]
         meant = [True, False] if any(u.startswith("usual:") for u in facts.used) else [True]
         if any(u.partition(":")[2] in self.used for u in facts.used if u.startswith("usual:")):
