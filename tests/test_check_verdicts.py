@@ -90,6 +90,11 @@ TRUE |= {
         "$$E_{q(z)}[\\log p(x|z)] - KL(q(z) \\| p(z)) =: \\mathcal{L}$$\n\n"
         r"$$\log p(x) = \mathcal{L} + KL(q(z) \| p(z|x))$$"
     ),
+    "a parameter that is latent": (
+        r"$$KL(q(\theta) \| p(\theta|\mathcal{D})) = \int q(\theta) \log"
+        r" \frac{q(\theta)}{p(\mathcal{D}|\theta)p(\theta)} d\theta + \log p(\mathcal{D})$$"
+    ),
+    "states": r"$$\log p(x) = \log\sum_{k=1}^K p(x|z=k)p(z=k) = \log\sum_{z=1}^K p(x,z)$$",
     "an energy": ("$$E(x,z) = -\\log p(x,z)$$\n\n$$E_{q(z)}[E(x,z)] - H(q) = KL(q(z) \\| p(z|x)) - \\log p(x)$$"),
     "one letter for the evidence and for its bound": (
         "$$\\ell(\\theta) = \\log p_\\theta(x)$$\n\n$$\\ell(q, \\theta) = E_q[\\log p_\\theta(x,z) - \\log q(z)]$$\n\n"
@@ -124,16 +129,57 @@ FALSE = {
     ),
 }
 
-FALSE |= {
-    "the posterior is put in for q only further down": (
-        "$$\\log p(x) = \\sum_z q(z) \\log \\frac{p(x,z)}{q(z)} + \\sum_z q(z) \\log \\frac{p(z|x)}{q(z)}$$\n\n"
-        "There is equality if and only if $q(z) = p(z|x)$, where $\\log p(x) = E_q[\\log p(x,z) - \\log q(z)]$."
-    ),
-}
+
+@pytest.mark.parametrize(
+    ("defined", "repair"),
+    [
+        (r"\mathcal{L} = E_q[\log p(x|z)] + KL(q(z) \| p(z))", "-"),
+        (r"\mathcal{L} = E_q[\log p(x|z)] - KL(p(z) \| q(z))", r"q(z) \,\Vert\, p(z)"),
+    ],
+)
+def test_a_bound_that_is_defined_with_a_slip_is_blamed_in_place_of_what_uses_it(defined, repair):
+    found = check_text(f"$${defined}$$\n\n$$\\log p(x) = \\mathcal{{L}} + KL(q(z) \\| p(z|x))$$").lines
+    assert [judged.line.row for judged in found if judged.verdict == "does not follow"] == [1]
+    assert repair in next(judged.repair for judged in found if judged.verdict == "does not follow")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"$$ELBO = E_q[\log p(x|z)] + KL(q(z) \| p(z))$$",
+        r"$$J = -ELBO = -E_q[\log p(x|z)] - KL(q(z) \| p(z))$$",
+    ],
+)
+def test_an_elbo_with_one_slip_does_not_follow(text):
+    assert verdicts(text)[-1] == "does not follow"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"$$ELBO = E_{q(z|x,y)}[\log p(y|x,z)] - KL(q(z|x,y) \| p(z|x))$$",
+        r"$$ELBO = E_q[\log p(x|z)] - 4 KL(q(z) \| p(z))$$",
+        r"$$\mathcal{L} = E_q[\log p(x|z)] + KL(q(z) \| p(z))$$",
+        r"$$ELBO = -E_q[\log p(x|z)] + KL(q(z) \| p(z))$$",
+    ],
+)
+def test_a_bound_that_may_be_meant_is_a_definition(text):
+    assert verdicts(text) == ["definition"]
+
+
+def test_dollars_that_close_nothing_do_not_swallow_the_next_formula():
+    text = "&= \\log p(x) \\\\\n\\end{aligned}\n$$\n\nwords\n\n$$\\log p(x) = E_q[\\log p(x)]$$\n\nwords\n"
+    assert [judged.line.row for judged in check_text(text).lines if judged.line.relation == "="] == [7]
+
+
+PUT_IN = (
+    "$$\\log p(x) = \\sum_z q(z) \\log \\frac{p(x,z)}{q(z)} + \\sum_z q(z) \\log \\frac{p(z|x)}{q(z)}$$\n\n"
+    "There is equality if and only if $q(z) = p(z|x)$, where $\\log p(x) = E_q[\\log p(x,z) - \\log q(z)]$."
+)
 
 
 def test_a_posterior_that_is_put_in_further_down_does_not_excuse_a_line():
-    found = check_text(FALSE["the posterior is put in for q only further down"]).lines
+    found = check_text(PUT_IN).lines
     assert [judged.line.row for judged in found if judged.verdict == "does not follow"] == [1]
 
 

@@ -18,7 +18,7 @@ from vaelib.check.roles import GUIDE, LATENT, MODEL, text_of
 from vaelib.check.spellings import UNSEEN_OPEN
 from vaelib.check.terms import BEST_PLACES
 from vaelib.check.values import Bench, Side, as_value, exponentiates, letters_in, text_of_side, typed, used_in
-from vaelib.check.verdicts import Judged, Unfit, sentence, severity, symbol_of
+from vaelib.check.verdicts import Judged, Unfit, Unsaid, sentence, severity, symbol_of
 from vaelib.check.written import in_letters
 from vaelib.derivation import IllTyped
 from vaelib.formula import Unreadable, tex
@@ -40,7 +40,7 @@ class Comparing(Bench):
             except (CannotRead, Unreadable) as error:
                 result = Judged(below, "cannot be read", sentence(error))
             except (IllTyped, Unfit) as error:
-                result = Judged(below, "no meaning", sentence(error))
+                result = Judged(below, "no meaning", sentence(error), unsaid=getattr(error, "key", ""))
             result.compared_with, result.above, result.options = above.source, above, options
             result.relation = relation
             if result.verdict in ("follows", "sloppy"):
@@ -187,9 +187,7 @@ class Comparing(Bench):
             )
         usual = [key for key in usual if key not in self.used]
         if usual:
-            raise Unfit(
-                f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold."
-            )
+            raise Unsaid(usual[0])
         says = f"{symbol_of(relation)} does not hold: see the values."
         if arg & BEST_PLACES:
             says, pair = f"{symbol_of(relation)} does not hold: the two are largest or least in different places.", None

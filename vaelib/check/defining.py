@@ -145,6 +145,7 @@ class Defining(Comparing):
             if len(chain.lines) > 1 and chain.lines[1].relation in ("=", ":="):
                 self.define(chain.lines[0].items, chain.lines[1].items)
         self.later, self.definitions = self.definitions, {}
+        self.foreseen = {key: meaning for key, meaning in self.later.items() if key in USUAL}
         self.later = {key: meaning for key, meaning in self.later.items() if key not in USUAL}
 
     def define(self, name: Items, meaning: Items, always: bool = False) -> None:

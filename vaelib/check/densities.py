@@ -138,6 +138,8 @@ class Densities:
         if NOISE & set(leaves(entry)):  # the map of the noise is a draw of the latent variable
             self.facts.used.add("noise")
             return LATENT
+        if "=" in entry and bound.get(text_of(entry[entry.index("=") + 1 :])) == "states":
+            entry = entry[: entry.index("=")]
         if letter not in self.roles.variables or "=" in entry:
             raise CannotRead(f"Expected a variable in the brackets of a density, but got {shown(entry)}.")
         return self.spelled(letter, sub, entry, bound)

@@ -75,6 +75,9 @@ class Ranges(Laws):
             end += 2
         name = text_of(below[: below.index("=")]) if "=" in below else text_of(below)
         letter = below[0] if below and isinstance(below[0], str) else ""
+        if operator == r"\sum" and "=" in below and (state := self.state_of(name, items[end:])):
+            bound[name] = "states"  # \sum_k q(z = k), \sum_{z=1}^K q(z)
+            below, letter = [state], state
         if letter in self.roles.variables and r"\in" not in below and operator == r"\sum" and "=" not in below:
             self.facts.used.add("sum")
             self.facts.variables.add(self.roles.variables[letter])
@@ -99,6 +102,16 @@ class Ranges(Laws):
             self.facts.used.add(f"{kind}:{text_of(above)}")
         out += [operator, "_", "{", index, "}"]
         return end
+
+    def state_of(self, name: str, body: Items) -> str:
+        """The latent variable whose states an index counts, as in q(z = k), or which it is; "" if neither."""
+        for call in calls_below(body, self.roles):
+            for entry in [*call.targets, *call.givens]:
+                letter, _ = letter_of(entry)
+                is_it = entry == [name] or ("=" in entry and text_of(entry[entry.index("=") + 1 :]) == name)
+                if is_it and self.roles.variables.get(letter) == LATENT:
+                    return letter
+        return ""
 
     def index_kind(self, name: str, body: Items) -> str:
         """Whether an index counts data, samples of the latent variable, or components."""

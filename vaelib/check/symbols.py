@@ -97,6 +97,8 @@ class Symbols(Ranges):
         if named is None:
             return 0
         key, arguments, end = named
+        if bound.get(str(items[at])) == "states":
+            raise CannotRead(f"Expected {items[at]} as the state of a variable, but got it as a number.")
         if str(items[at]) in bound:
             out.append({"data": "i", "samples": "l", "parts": "j"}[bound[str(items[at])]])
             return at + 1

@@ -53,6 +53,7 @@ KINDS = {  # in order of plausibility, with what a teacher would say of the plac
     "law": "the mean is under another law",
     "swapped throughout": "two names are swapped throughout",
     "name": "another name belongs here",
+    "swapped here": "two names are swapped here",
     "dropped": "something here does not belong here",
     "upside down": "the quotient is upside down",
     "logarithm's end": "the logarithm ends at another place",
@@ -122,9 +123,11 @@ def edits(formula: Node, vocabulary: Vocabulary) -> list[Edit]:
             if whole != formula and whole not in found:
                 found[whole] = Edit(kind, node, new, whole, path)
     for a, b in _pairs(vocabulary.names):
-        whole = _swapped(formula, a, b)
-        if whole != formula and whole not in found:
-            found[whole] = Edit("swapped throughout", formula, whole, whole)
+        for path, node in places(formula):
+            new = _swapped(node, a, b)
+            whole = put(formula, path, new) if new != node and not isinstance(node, Name) else formula
+            if whole != formula and whole not in found:
+                found[whole] = Edit("swapped throughout" if not path else "swapped here", node, new, whole, path)
     order = list(KINDS)
     return sorted(found.values(), key=lambda edit: order.index(edit.kind))
 
@@ -343,13 +346,13 @@ def _is_law(node: Node) -> bool:
 
 
 def _of_the_same_letters(calls: list[Call]) -> Iterator[Call]:
-    """p(x|z), p(z|x), p(x, z), p(z) and p(x) of one p, where two variables occur."""
+    """p(x|z), p(z|x), p(x, z), p(z) and p(x) of one p, where two variables occur; given c, where three."""
     for call in calls:
         names = (*call.targets, *call.givens)
-        if len(names) == 2:
-            a, b = names
+        for common in ((),) if len(names) == 2 else ((name,) for name in call.givens) if len(names) == 3 else ():
+            a, b = (name for name in names if name not in common)
             for targets, givens in (((a,), (b,)), ((b,), (a,)), ((a, b), ()), ((a,), ()), ((b,), ())):
-                yield replace(call, targets=targets, givens=givens)
+                yield replace(call, targets=targets, givens=(*givens, *common))
 
 
 def _is_ratio(node: Quotient) -> bool:
