@@ -109,12 +109,17 @@ def cells(read: Document) -> list[tuple[int, str]]:
     return [(number, source) for number, kind, source in _of_notebook(read.text) if _has_mathematics(kind, source)]
 
 
+_OF_LATEX = re.compile(
+    r"\\(?:documentclass|usepackage|(?:sub)*section\*?|chapter\*?|item\b)|\\begin\{(?:document|frame|itemize|abstract)\}"
+)
+
+
 def kind_of(text: str) -> str:
     """The kind of a document by its content."""
     start = text.lstrip()[:400]
     if start.startswith("{") and '"cells"' in text:
         return "notebook"
-    if re.search(r"\\documentclass|\\begin\{document\}", text):
+    if _OF_LATEX.search(text):
         return "latex"
     if re.search(r"^# %%", text, re.MULTILINE):
         return "percent"
@@ -235,6 +240,8 @@ def latex_blocks(text: str) -> Iterator[Block]:
             opened, start = sign, match.end()
         elif sign[0] == "\n" and opened == "$":  # a dollar alone
             opened = ""
+    if opened and opened not in ("$", r"\(", *_VERBATIM):  # never closed: up to the next empty line
+        yield Block(re.split(r"\n\s*\n", text[start:], maxsplit=1)[0], row + 1 + text.count("\n", seen, start))
 
 
 # ---------------------------------------------------------------------------------------------- notebooks and scripts
