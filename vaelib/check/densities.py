@@ -78,7 +78,8 @@ class Densities:
     def given_as_law(self, inside: Items, mark: str, marks: Marks) -> list[str]:
         """Z|X,\\theta^t, the law of an expectation."""
         call = call_at(["p", "(", *inside, ")"], 0)
-        assert call is not None
+        if call is None:
+            raise CannotRead(f"Expected a law such as z | x, but got {shown(inside)}, with a bracket that is never closed.")
         return self.called(call, MODEL, {}, marks, mark)
 
     def marked(self, kind: str, scripts: Items, marks: Marks) -> str:

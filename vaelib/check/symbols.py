@@ -83,6 +83,9 @@ class Symbols(Ranges):
             return call.end
         if items[at] in ("f", "h", "g") and len(call.targets) == 1:
             self.facts.used.add("map")
+            if NOISE & set(leaves(call.targets[0])):  # the map of the noise is a draw of the latent variable
+                out += ["f", "(", self.entry(call.targets[0], bound), ")"]
+                return call.end
             out += ["f", "(", *self.walk(call.targets[0], bound, marks), ")"]
             return call.end
         return 0
