@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from vaelib.check import check_text
+from vaelib.check import as_dict, check_text
 from vaelib.check.worlds import Plan, Setting, scope
 from vaelib.cli import app
 from vaelib.formula import tex
@@ -298,3 +298,11 @@ def test_command_writes_json_and_says_how_much_was_judged(tmp_path):
     assert set(line) == {"source", "row", "relation", "verdict", "compared_with", "values", "repair", "says"}
     result = runner.invoke(app, ["check", str(tmp_path / "none.md")])
     assert result.exit_code == 1
+
+
+def test_each_line_of_the_json_has_the_same_keys_and_says_its_cell():
+    cell = {"cell_type": "markdown", "source": "$$p(x) = p(x) + 0$$"}
+    keys = ["source", "row", "relation", "verdict", "compared_with", "values", "repair", "says"]
+    lines = as_dict(check_text(json.dumps({"cells": [cell]})))["lines"]
+    assert [list(line) for line in lines] == [keys, keys]
+    assert lines[1]["says"] == "Cell 1"

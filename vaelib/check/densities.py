@@ -79,7 +79,9 @@ class Densities:
         """Z|X,\\theta^t, the law of an expectation."""
         call = call_at(["p", "(", *inside, ")"], 0)
         if call is None:
-            raise CannotRead(f"Expected a law such as z | x, but got {shown(inside)}, with a bracket that is never closed.")
+            raise CannotRead(
+                f"Expected a law such as z | x, but got {shown(inside)}, with a bracket that is never closed."
+            )
         return self.called(call, MODEL, {}, marks, mark)
 
     def marked(self, kind: str, scripts: Items, marks: Marks) -> str:

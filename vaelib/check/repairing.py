@@ -86,7 +86,8 @@ class Repairing(Defining):
     def _with_repair(self, result: Judged, lines: Sequence[Line], until: float) -> Judged:
         assert result.above is not None and result.options is not None
         readings = dict.fromkeys((result.options, *self._options(result.above, result.line)))
-        for options, turned in itertools.product(readings, (False, True)):
+        sides = (False,) if id(result.above) in self.wrong else (False, True)  # what is wrong already is not changed
+        for options, turned in itertools.product(readings, sides):
             if time.process_time() > until:
                 break
             with suppress(*NO_VALUE):
