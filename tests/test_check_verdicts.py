@@ -95,6 +95,11 @@ TRUE |= {
         r" \frac{q(\theta)}{p(\mathcal{D}|\theta)p(\theta)} d\theta + \log p(\mathcal{D})$$"
     ),
     "states": r"$$\log p(x) = \log\sum_{k=1}^K p(x|z=k)p(z=k) = \log\sum_{z=1}^K p(x,z)$$",
+    "samples by noise": (r"$$E_{q(z|x)}[\log p(x|z)] \approx \frac1L \sum_{i=1}^L \log p(x|\mu + \sigma\epsilon_i)$$"),
+    "a function of a draw": (
+        r"$$E_{q(z|x)}[f(z)] = E_{p(\epsilon)}[f(\mu + \sigma\epsilon)]"
+        r" \approx \frac1L \sum_{l=1}^L f(\mu + \sigma\epsilon^{(l)})$$"
+    ),
     "an energy": ("$$E(x,z) = -\\log p(x,z)$$\n\n$$E_{q(z)}[E(x,z)] - H(q) = KL(q(z) \\| p(z|x)) - \\log p(x)$$"),
     "one letter for the evidence and for its bound": (
         "$$\\ell(\\theta) = \\log p_\\theta(x)$$\n\n$$\\ell(q, \\theta) = E_q[\\log p_\\theta(x,z) - \\log q(z)]$$\n\n"
@@ -181,6 +186,11 @@ PUT_IN = (
 def test_a_posterior_that_is_put_in_further_down_does_not_excuse_a_line():
     found = check_text(PUT_IN).lines
     assert [judged.line.row for judged in found if judged.verdict == "does not follow"] == [1]
+
+
+FALSE["no logarithm of samples by noise"] = (
+    r"$$E_{z\sim q(z|x)}[p(x|z)] = \frac1L \sum_{i=1}^L \log p(x_i|\mu + \sigma \circ \epsilon_i)$$"
+)
 
 
 @pytest.mark.parametrize("name", FALSE)

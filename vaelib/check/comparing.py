@@ -151,7 +151,7 @@ class Comparing(Bench):
             verdict, pair = self._judged(relation, self._values(sides, options), tolerance, arg, sides)
         if verdict == "broken" and options.family is not None and any(term[0].over for side in sides for term in side):
             raise Unfit("Largest and least values of Gaussians are compared at each place alone.")
-        if "map" in used and relation != "=":
+        if "map" in used and relation != "=" and not (relation == "approx" and "samples" in used):
             raise Unfit("Whether it holds depends on the function, of which nothing is said.")
         if verdict == "place":
             return Judged(

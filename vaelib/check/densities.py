@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vaelib.check.latex import CannotRead, Items
-from vaelib.check.names import SCRIPTS, leaves, mark_of, parameters_of, shown
+from vaelib.check.names import SCRIPTS, leaves, mark_of, parameters_of, scripted, shown
 from vaelib.check.options import DATA, Bound, Definition, Facts, Marks, Options
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Called, Roles, call_at, letter_of, text_of
 from vaelib.check.written import key, spelled, typed
@@ -140,7 +140,8 @@ class Densities:
         letter, sub = letter_of(entry)
         if NOISE & set(leaves(entry)):  # the map of the noise is a draw of the latent variable
             self.facts.used.add("noise")
-            return LATENT
+            kinds = {bound.get(script.strip("()[]")) for sign, script in scripted(entry) if sign in NOISE}
+            return rf"\tilde{{{LATENT}}}_{{l}}" if "samples" in kinds else LATENT
         if "=" in entry and bound.get(text_of(entry[entry.index("=") + 1 :])) == "states":
             entry = entry[: entry.index("=")]
         if letter not in self.roles.variables or "=" in entry:
@@ -161,6 +162,9 @@ class Densities:
         kind = bound.get(scripts, "") or bound.get(letter, "")
         if kind == "data":
             return rf"\tilde{{{name}}}_{{i}}"
+        if kind == "samples" and name != LATENT:
+            self.facts.mended.append(f"an index of a sample at {letter}")
+            return name
         if kind == "samples":
             return rf"\tilde{{{name}}}_{{l}}"
         if kind == "parts":
