@@ -43,7 +43,7 @@ class Defining(Comparing):
 
     def _defines(self, name: Line, meaning: Line) -> Judged | None:
         """Whether the first relation of a chain says what a name means."""
-        if meaning.relation not in ("=", ":="):
+        if meaning.relation not in ("=", ":=") or not name.items or not meaning.items:
             return None
         operators = (r"\max", r"\min")
         if (

@@ -34,7 +34,7 @@ from vaelib.quadrature import DoesNotConverge
 SECONDS, TOTAL = 1.2, 2.5  # of the processor, for one line and for all lines of a document
 FURTHER = 10  # settings on which a change must hold in the end
 TURNED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}
-NO_VALUE = (CannotRead, Unreadable, IllTyped, Unfit, DoesNotConverge, ArithmeticError)
+NO_VALUE = (CannotRead, Unreadable, IllTyped, Unfit, DoesNotConverge, ArithmeticError, LookupError)
 
 
 @dataclass(frozen=True)

@@ -342,7 +342,8 @@ def _of_a_function(node: Function) -> Iterator[tuple[str, Node]]:
     yield "logarithm", inside
     if isinstance(inside, Expectation | Integral | Big):
         yield "logarithm's end", replace(inside, body=replace(node, body=Bracket(_open(inside.body))))
-    yield "missing factor", replace(node, body=Bracket(Product((Number("2"), Name(r"\pi"), _factor(inside)))))
+    if not isinstance(inside, Call):  # of a variance, and not of a density
+        yield "missing factor", replace(node, body=Bracket(Product((Number("2"), Name(r"\pi"), _factor(inside)))))
     if isinstance(inside, Product):
         for i in range(1, len(inside.factors)):
             taken, left = inside.factors[:i], inside.factors[i:]

@@ -129,7 +129,7 @@ def sifted(
 def _value(target: Callable[[Any], Any], witness: Any) -> tuple[np.ndarray, np.ndarray] | None:
     try:
         found = target(witness)
-    except (IllTyped, DoesNotConverge, ArithmeticError, ValueError, TypeError):
+    except (IllTyped, DoesNotConverge, ArithmeticError, LookupError, ValueError, TypeError):
         return None
     value = np.asarray(getattr(found, "value", found), dtype=float)
     error = np.asarray(getattr(found, "error", 0.0), dtype=float)
