@@ -100,6 +100,13 @@ TRUE |= {
         r"$$E_{q(z|x)}[f(z)] = E_{p(\epsilon)}[f(\mu + \sigma\epsilon)]"
         r" \approx \frac1L \sum_{l=1}^L f(\mu + \sigma\epsilon^{(l)})$$"
     ),
+    "a mean of each example": (
+        r"$$\sum_n KL(q(z|x_n) \| p(z)) = \sum_n E_{q(z|x_n)}[\log q(z|x_n)] - \sum_n E_{q(z|x_n)}[\log p(z)]$$"
+    ),
+    "a parameter of the guide alone": (
+        r"$$\arg\min_\theta KL[q(w|\theta) \| P(w|\mathcal{D})]"
+        r" = \arg\min_\theta KL[q(w|\theta) \| P(w)] - E_{q(w|\theta)}[\log P(\mathcal{D}|w)]$$"
+    ),
     "an energy": ("$$E(x,z) = -\\log p(x,z)$$\n\n$$E_{q(z)}[E(x,z)] - H(q) = KL(q(z) \\| p(z|x)) - \\log p(x)$$"),
     "one letter for the evidence and for its bound": (
         "$$\\ell(\\theta) = \\log p_\\theta(x)$$\n\n$$\\ell(q, \\theta) = E_q[\\log p_\\theta(x,z) - \\log q(z)]$$\n\n"
@@ -211,6 +218,7 @@ def test_what_follows_from_a_wrong_line_is_not_blamed():
 
 
 UNJUDGED = {
+    "several latent variables": r"$$\log p(x) \ge E_q[\log p(x,z_1,z_2)] - E_q[\log q(z_1,z_2)]$$",
     "an unknown name": r"$$\log p(x) = \mathcal{R}(x) + 1$$",
     "a function of which nothing is said": r"$$f(\mathbb{E}[x]) \le \mathbb{E}[f(x)]$$",
     "an approximation": r"$$q_\phi(z|x) \approx p_\theta(z|x)$$",

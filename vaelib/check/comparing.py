@@ -181,6 +181,8 @@ class Comparing(Bench):
                 self.used.setdefault(key, 1 if options.usual else -1)
             found.measure = measures[0] if measures else ""
             return found
+        if "several" in used:
+            raise Unfit("There are several latent variables, and a law that does not say of which it is.")
         if doubtful := next((word for word in mended if word in ("a bracket", "both signs")), ""):
             raise CannotRead(
                 f"It was read with {doubtful} mended, and does not follow so; what was meant is not clear."

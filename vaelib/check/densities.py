@@ -20,6 +20,7 @@ class Densities:
         self.depth = 0
         self.in_law = False
         self.waiting = 0  # integrals whose dz is still to come
+        self.noisy: set[str] = set()  # indices of the noise
         self.counts: dict[str, str] = {}  # N, L: how many data and samples a sum goes over
 
     def walk(self, items: Items, bound: Bound, marks: Marks) -> list[str]:
@@ -62,6 +63,8 @@ class Densities:
         if named:
             return [name, "(", ",".join(dict.fromkeys(named)), ")"]
         self.facts.used.add("bare")
+        if any(self.roles.variables.get(letter) == LATENT for letter in self.roles.apart):
+            self.facts.used.add("several")
         if self.options.bare in self.roles.observed:
             self.facts.variables.add(self.options.bare)
             if kind == GUIDE:
@@ -162,7 +165,7 @@ class Densities:
         kind = bound.get(scripts, "") or bound.get(letter, "")
         if kind == "data":
             return rf"\tilde{{{name}}}_{{i}}"
-        if kind == "samples" and name != LATENT:
+        if kind == "samples" and name != LATENT and scripts in self.noisy:
             self.facts.mended.append(f"an index of a sample at {letter}")
             return name
         if kind == "samples":

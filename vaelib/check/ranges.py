@@ -119,6 +119,7 @@ class Ranges(Laws):
         """Whether an index counts data, samples of the latent variable, or components."""
         noisy = any(letter in NOISE and name == script.strip("()[]") for letter, script in scripted(body))
         if noisy and upper in OF_SAMPLES:
+            self.noisy.add(name)
             return "samples"
         for call in calls_below(body, self.roles):
             for entry in [*call.targets, *call.givens, *call.parameters]:

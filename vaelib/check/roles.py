@@ -35,6 +35,7 @@ class Roles:
         apart: letters of which those with different subscripts are different variables: x_t and x_0.
         latents: the canonical latent variables.
         parameters: letters that are parameters.
+        guiding: those of them that only q has.
     """
 
     densities: Mapping[str, str] = field(default_factory=lambda: dict(DENSITIES))
@@ -42,6 +43,7 @@ class Roles:
     apart: frozenset[str] = frozenset()
     parameters: frozenset[str] = PARAMETERS
     has_guide: bool = True
+    guiding: frozenset[str] = frozenset()
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -250,7 +252,19 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
                 variables[swapped] = variables[letter]
     if not variables:
         variables = {LATENT: LATENT, CANONICAL[0]: CANONICAL[0]}
-    return Roles(densities, variables, frozenset(together), frozenset(parameters), has_guide)
+    return Roles(
+        densities, variables, frozenset(together), frozenset(parameters), has_guide, _guiding(formulas, densities)
+    )
+
+
+def _guiding(formulas: list[Items], densities: Mapping[str, str]) -> frozenset[str]:
+    """The letters that occur with q alone, as the \\theta of q(w | \\theta) may do."""
+    signs: dict[str, set[str]] = {MODEL: set(), GUIDE: set()}
+    for items in formulas:
+        for call in calls(items, densities):
+            parts = [call.scripts, *call.targets, *call.givens, *call.parameters]
+            signs[densities[call.letter]] |= {sign for part in parts for sign in _leaves(part)}
+    return frozenset(signs[GUIDE] - signs[MODEL])
 
 
 def _random_parameters(formulas: list[Items], densities: Mapping[str, str], parameters: set[str]) -> set[str]:
