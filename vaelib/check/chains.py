@@ -69,6 +69,7 @@ class Chain:
     """Lines that follow one another."""
 
     lines: list[Line] = field(default_factory=list)
+    display: bool = True
 
 
 def chains(document: Document) -> list[Chain]:
@@ -83,17 +84,17 @@ def chains(document: Document) -> list[Chain]:
         for i, part in enumerate(parts):
             if (not part.items and not part.fault) or part.relation == "in":
                 continue
-            if part.relation and found and (i > 0 or _may_go_on(found[-1], part)):
-                found[-1].lines.append(part)
-            elif part.relation:
-                found.append(Chain([replace(part, relation="")]))
+            if part.relation and found:
+                goes_on = _interrupted(found) if i == 0 and block.display else found[-1]
+                goes_on.lines.append(part)
             else:
-                found.append(Chain([part]))
+                found.append(Chain([replace(part, relation="")], block.display))
     return found
 
 
-def _may_go_on(chain: Chain, part: Line) -> bool:
-    return bool(chain.lines)
+def _interrupted(found: Sequence[Chain]) -> Chain:
+    """The chain that a display goes on with: that of the last display, over what the text between them says."""
+    return next((chain for chain in reversed(found) if chain.display), found[-1])
 
 
 def _says_something(parts: Sequence[Line]) -> bool:

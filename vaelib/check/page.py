@@ -124,7 +124,8 @@ class _Shown:
         return "\n" not in block.source.strip() and block.source.strip() in line and not _is_all(block, line)
 
     def _paragraphs(self, lines: Sequence[str]) -> Iterator[str]:
-        text = re.sub(r"^(#{1,6}\s.*)$", r"\n\1\n", "\n".join(lines), flags=re.MULTILINE)
+        text = re.sub("<!--.*?-->", "", "\n".join(lines), flags=re.DOTALL)
+        text = re.sub(r"^(#{1,6}\s.*)$", r"\n\1\n", text, flags=re.MULTILINE)
         for part in re.split(r"\n\s*\n", text):
             heading = _HEADING.fullmatch(part.strip())
             if heading:
