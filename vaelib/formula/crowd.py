@@ -93,7 +93,7 @@ def evaluate_together(node: Node, witnesses: Sequence[Any], copies: Sequence[Any
     with np.errstate(all="ignore"):
         try:
             crowd = _crowds.get(key) or Crowd(witnesses, copies)
-        except Exception:  # what is no witness is refused where its value is asked for
+        except Exception:  # what is not a witness is refused where its value is asked for
             return
         if witnesses:  # asked about line after line
             _crowds[key] = crowd
