@@ -46,7 +46,7 @@ TRIES: dict[str, list[Try]] = {
             old="slope = 0.5",
             new="slope = 3.0",
             until="error-bar",
-            sees="The estimate lies far below the truth, by many of its error bars.",
+            sees="The error bar is ten times too short, since the draws that rule it never come.",
         ),
     ],
     "01": [
