@@ -17,7 +17,6 @@ import pkgutil
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -43,16 +42,22 @@ NOT_CALLED = (
     "test",
     "seterr",
     "setbufsize",
+    "glyphs",  # draws 70,000 pictures
+    "images",
+    "patches",
 )
 NOT_LOADED = ("vaelib.grade", "vaelib.cli", "vaelib.__main__", "vaelib.exercise")
 
 
-def modules(with_torch: bool) -> Iterator[ModuleType]:
+def modules(with_torch: bool) -> list[ModuleType]:
+    """All of them, loaded before anything is called: a call that is interrupted while it imports leaves halves."""
+    loaded = []
     own = [found.name for found in pkgutil.walk_packages(vaelib.__path__, "vaelib.")]
     for name in [*own, *LIBRARIES, *(OF_TORCH if with_torch else ())]:
         if not name.startswith(NOT_LOADED):
             with contextlib.suppress(ImportError):
-                yield importlib.import_module(name)
+                loaded.append(importlib.import_module(name))
+    return loaded
 
 
 def distributions(values: list[Any]) -> list[list[Any]]:

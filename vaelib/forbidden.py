@@ -96,7 +96,7 @@ KINDS: dict[str, Kind] = {
             "sympy.integrals.quadrature.gauss_hermite",
         ),
     ),
-    "bits": Kind("bits per dimension", ("vaelib.evaluate.bits_per_dimension",)),
+    "bits": Kind("bits per dimension", ("vaelib.evaluate.bounds.bits_per_dimension",)),
     "chain": Kind("steps of a Markov chain", ("vaelib.ledger",)),
 }
 
