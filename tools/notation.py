@@ -79,7 +79,7 @@ SYMBOLS = (
         "K L of q from p",
         r"$\mathbb{E}_q[\log q-\log p]$, in nats",
         "`kl_divergence(q, p)`",
-        "03",
+        "02",
         r"\\mathrm\{KL\}",
     ),
     Symbol(
