@@ -121,7 +121,7 @@ def with_same_moments(law: Any) -> Normal:
 D4 = (
     derive(
         "D4",
-        "of all laws with one variance, the Gaussian has the most entropy",
+        "of all laws with a given variance, the Gaussian has the most entropy",
         FourLaws.draw,
         assumptions="p has mean m and variance v; g = N(m, v); p a mixture, a Laplace, an exponential, a uniform law",
         source="Cover and Thomas 2006, theorem 8.6.5",

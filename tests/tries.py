@@ -1,0 +1,105 @@
+"""What the last cell of a notebook invites to try, as changes that a test makes: tests/test_tries.py runs each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Try:
+    """One change to a notebook.
+
+    Args:
+        cell: the id of the code cell that is changed.
+        old: what is replaced in it, found there once; nothing if the try adds a line at the end of the cell.
+        new: what is typed instead.
+        until: the id of the last cell that is run then.
+        sees: what the student finds, in a sentence.
+    """
+
+    cell: str
+    old: str
+    new: str
+    until: str
+    sees: str
+
+
+# By the number of the notebook: one entry for each try of its summary, in that order.
+TRIES: dict[str, list[Try]] = {
+    "03": [
+        Try(
+            "fits-slider",
+            "FloatSlider(4.0,",
+            "FloatSlider(2.25,",
+            "fits-slider",
+            "The fits part where the valley of p has become deep enough to hold a search on its side.",
+        ),
+        Try(
+            "asymmetry-answer",
+            "",
+            "print(kl(np.array([0.2, 0.8]), np.array([0.8, 0.2])), kl(np.array([0.8, 0.2]), np.array([0.2, 0.8])))",
+            "asymmetry-answer",
+            "Mirrored coins cost the same both ways: symmetry would need that of every pair.",
+        ),
+        Try(
+            "fits-answer",
+            "two = TwoModes(4.0)",
+            "two = TwoModes(4.0, weight=0.95)",
+            "fits-picture",
+            "The forward fit moves to the heavy mode; each reverse fit hardly moves, and the light mode costs more.",
+        ),
+    ],
+    "04": [
+        Try(
+            "one-answer",
+            "",
+            "print(kl_divergence(Normal(0.0, 0.23), p), kl_divergence(Normal(0.0, 2.12), p))",
+            "one-picture",
+            "The scales are near 0.23 and 2.12: one nat buys a much larger factor downwards than upwards.",
+        ),
+        Try(
+            "one-check",
+            "",
+            'print(E1.with_slip("no -1/2").check())',
+            "one-check",
+            "Line 3 is broken by one half, and the report says which term is missing.",
+        ),
+        Try(
+            "digit-prices",
+            "ppca_maximum(data.train / 16.0, 8), DiagonalNormal(np.zeros(8), np.ones(8))",
+            "ppca_maximum(data.train / 16.0, 2), DiagonalNormal(np.zeros(2), np.ones(2))",
+            "digit-prices-picture",
+            "Two latents can tell less about an image, and the code becomes cheaper.",
+        ),
+    ],
+    "05": [
+        Try(
+            "climb",
+            "start = (-1.0, 1.0)",
+            "start = (3.0, 0.1)",
+            "climb-picture",
+            "The mean is near its place after a few steps, while the scale still grows.",
+        ),
+        Try(
+            "own-line",
+            "E(q, log_lik) - KL(q, prior)",
+            "E(q, log_joint) + H(q)",
+            "own-line",
+            "The line holds: reconstruction minus regularizer is energy plus entropy.",
+        ),
+        Try(
+            "f3-check",
+            "",
+            "print(F3.with_line(3, E(q, log_lik)).check([toy]))",
+            "f3-check",
+            "The report names line 3, since what is lost is not the gap.",
+        ),
+        Try(
+            "bar-answer",
+            '"toy": toy.q,',
+            '"toy": toy.q,\n    "one unit off": Normal(4 / 9 + 1, 1 / 3),',
+            "bar-picture",
+            "The gap is half a squared unit over the variance, 4.5 nats.",
+        ),
+    ],
+}
