@@ -66,8 +66,8 @@ TRIES: dict[str, list[Try]] = {
         ),
         Try(
             "digit-prices",
-            "ppca_maximum(data.train / 16.0, 8), DiagonalNormal(np.zeros(8), np.ones(8))",
-            "ppca_maximum(data.train / 16.0, 2), DiagonalNormal(np.zeros(2), np.ones(2))",
+            "latents = 8",
+            "latents = 2",
             "digit-prices-picture",
             "Two latents can tell less about an image, and the code becomes cheaper.",
         ),
