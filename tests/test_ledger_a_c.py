@@ -196,9 +196,9 @@ def test_triangle_of_three_gaussians_by_hand() -> None:
 
 def test_chain_rule_matches_scipy() -> None:
     w = C6.draw(np.random.default_rng(1))
-    np.testing.assert_allclose(values(C6, w), stats.entropy(w.p.ravel(), w.q.ravel()), rtol=1e-12)
+    np.testing.assert_allclose(values(C6, w), stats.entropy(w.q.ravel(), w.p.ravel()), rtol=1e-12)
     same_rows = TablePair(np.outer([0.2, 0.8], [0.3, 0.7]), np.outer([0.5, 0.5], [0.3, 0.7]))
-    np.testing.assert_allclose(values(C6, same_rows), stats.entropy([0.2, 0.8], [0.5, 0.5]), rtol=1e-12)
+    np.testing.assert_allclose(values(C6, same_rows), stats.entropy([0.5, 0.5], [0.2, 0.8]), rtol=1e-12)
 
 
 def test_additivity_matches_scipy() -> None:

@@ -234,7 +234,7 @@ def test_generic_matrix_is_invertible_and_not_symmetric() -> None:
 def test_product_of_gaussians_by_hand() -> None:
     """N(z; 0, 1) N(z; 2, 1/3): precisions 1 + 3, center 6/4, factor N(0; 2, 4/3)."""
     w = TwoFactors(0.0, 1.0, 2.0, 1 / 3, np.array([-1.0, 0.0, 1.5, 2.0]))
-    assert (w.c, w.C) == pytest.approx((1.5, 0.25))
+    assert (w.m, w.C) == pytest.approx((1.5, 0.25))
     expected = stats.norm(0, 1).pdf(w.z) * stats.norm(2, np.sqrt(1 / 3)).pdf(w.z)
     for line in values(E10, w):
         np.testing.assert_allclose(line, expected, rtol=1e-12)

@@ -18,7 +18,13 @@ from vaelib import forbidden
 PACKAGE = Path(__file__).resolve().parents[1]
 NAME = PACKAGE.name
 KNOWS_ANSWERS = ("tasks/", "judge.py", "exercise.py")
-NOT_NEEDED = ("check/", "nearest/", "magic.py", "almost.py", "deriving.py")  # what reads derivations, and what judges do
+NOT_NEEDED = (
+    "check/",
+    "nearest/",
+    "magic.py",
+    "almost.py",
+    "deriving.py",
+)  # what reads derivations, and what judges do
 OF_GRADING = ("__init__", "audit", "cells", "limits", "removal", "stand_in", "wire", "worker")  # the rest stays outside
 NAMES = b"Text, case, check, hint, progress, solution, yours"
 STAND_IN = b'"""What is checked is noted."""\n\nfrom vaelib.grade.stand_in import ' + NAMES + b"\n"

@@ -349,55 +349,55 @@ C6 = (
         "C6",
         "chain rule of KL",
         partial(TablePair.draw, shape=(3, 4)),
-        assumptions="q(x, y) > 0 wherever p(x, y) > 0",
+        assumptions="p(x, y) > 0 wherever q(x, y) > 0",
         source="Cover and Thomas 2006, theorem 2.5.3",
     )
-    .start(tex(r"\sum_{x,y} p(x, y) \log\frac{p(x, y)}{q(x, y)}"), why="the pair (x, y) is one variable")
+    .start(tex(r"\sum_{x,y} q(x, y) \log\frac{q(x, y)}{p(x, y)}"), why="the pair (x, y) is one variable")
     .eq(
-        given(r"\mathrm{KL}(p(x, y) \,\Vert\, q(x, y))", lambda w: package_divergence(w.p.ravel(), w.q.ravel())),
+        given(r"\mathrm{KL}(q(x, y) \,\Vert\, p(x, y))", lambda w: package_divergence(w.q.ravel(), w.p.ravel())),
         "definition of KL; as computed by the package",
-        needs="q(x, y) > 0 wherever p(x, y) > 0",
+        needs="p(x, y) > 0 wherever q(x, y) > 0",
     )
     .eq(
-        tex(r"\sum_{x,y} p(x, y) \left[\log\frac{p(x)}{q(x)} + \log\frac{p(y \mid x)}{q(y \mid x)}\right]"),
+        tex(r"\sum_{x,y} q(x, y) \left[\log\frac{q(x)}{p(x)} + \log\frac{q(y \mid x)}{p(y \mid x)}\right]"),
         "product rule (A2), above and below",
         why="separates x",
     )
     .eq(
         tex(
-            r"\sum_{x} p(x) \log\frac{p(x)}{q(x)} + \sum_{x} p(x) \sum_{y} p(y \mid x) \log\frac{p(y \mid x)}{q(y \mid x)}"
+            r"\sum_{x} q(x) \log\frac{q(x)}{p(x)} + \sum_{x} q(x) \sum_{y} q(y \mid x) \log\frac{q(y \mid x)}{p(y \mid x)}"
         ),
         "sum over y first; linear",
         why="in the first part nothing depends on y",
-        needs="given x, p(y|x) sums to one",
+        needs="given x, q(y|x) sums to one",
     )
     .slip(
         "marginals of both",
-        tex(r"\mathrm{KL}(p(x) \,\Vert\, q(x)) + \mathrm{KL}(p(y) \,\Vert\, q(y))"),
-        "x and y were taken to be independent: p(y|x) is not p(y).",
+        tex(r"\mathrm{KL}(q(x) \,\Vert\, p(x)) + \mathrm{KL}(q(y) \,\Vert\, p(y))"),
+        "x and y were taken to be independent: q(y|x) is not q(y).",
     )
     .eq(
         tex(
-            r"\mathrm{KL}(p(x) \,\Vert\, q(x)) + \mathbb{E}_{p(x)}\left[\mathrm{KL}(p(y \mid x) \,\Vert\, q(y \mid x))\right]"
+            r"\mathrm{KL}(q(x) \,\Vert\, p(x)) + \mathbb{E}_{q(x)}\left[\mathrm{KL}(q(y \mid x) \,\Vert\, p(y \mid x))\right]"
         ),
         "definition of KL, twice",
-        why="one KL for x, and one for y at each x, averaged under p",
+        why="one KL for x, and one for y at each x, averaged under q",
     )
     .slip(
-        "average under q",
+        "average under p",
         tex(
-            r"\mathrm{KL}(p(x) \,\Vert\, q(x)) + \mathbb{E}_{q(x)}\left[\mathrm{KL}(p(y \mid x) \,\Vert\, q(y \mid x))\right]"
+            r"\mathrm{KL}(q(x) \,\Vert\, p(x)) + \mathbb{E}_{p(x)}\left[\mathrm{KL}(q(y \mid x) \,\Vert\, p(y \mid x))\right]"
         ),
-        "the conditional part was averaged under q(x): all averages here are under p.",
+        "the conditional part was averaged under p(x): all averages here are under q.",
     )
     .slip(
         "plain mean over x",
-        tex(r"\mathrm{KL}(p(x) \,\Vert\, q(x)) + \frac{1}{n} \sum_x \mathrm{KL}(p(y \mid x) \,\Vert\, q(y \mid x))"),
-        "every x was given the same weight: a frequent x counts more, by p(x).",
+        tex(r"\mathrm{KL}(q(x) \,\Vert\, p(x)) + \frac{1}{n} \sum_x \mathrm{KL}(q(y \mid x) \,\Vert\, p(y \mid x))"),
+        "every x was given the same weight: a frequent x counts more, by q(x).",
     )
     .slip(
         "no conditional part",
-        tex(r"\mathrm{KL}(p(x) \,\Vert\, q(x))"),
+        tex(r"\mathrm{KL}(q(x) \,\Vert\, p(x))"),
         "only x was compared: what y still adds, once x is known, is missing.",
     )
 )

@@ -426,7 +426,7 @@ C17 = (
         "C17",
         "the nearest Gaussian in KL(p || q) has the moments of p",
         MixtureAndGaussians.draw,
-        assumptions="p has a variance; q any Gaussian, here six; p* is the Gaussian with mean and variance of p",
+        assumptions="p has a variance and a finite entropy; q any Gaussian, here six; p* is the Gaussian with mean and variance of p",
         source="Bishop 2006, section 10.7",
     )
     .start(

@@ -121,7 +121,7 @@ def with_same_moments(law: Any) -> Normal:
 D4 = (
     derive(
         "D4",
-        "of all laws with one variance, the Gaussian has the most entropy",
+        "of all laws with a given variance, the Gaussian has the most entropy",
         FourLaws.draw,
         assumptions="p has mean m and variance v; g = N(m, v); p a mixture, a Laplace, an exponential, a uniform law",
         source="Cover and Thomas 2006, theorem 8.6.5",
@@ -366,12 +366,12 @@ class TwoFactors:
         return 1 / (1 / self.A + 1 / self.B)
 
     @property
-    def c(self) -> float:
+    def m(self) -> float:
         return self.C * (self.a / self.A + self.b / self.B)
 
     def scope(self) -> Scope:
         """The two laws by their moments, and the points z."""
-        return Scope(values={name: getattr(self, name) for name in "aAbBcCz"})
+        return Scope(values={name: getattr(self, name) for name in "aAbBmCz"})
 
 
 E10 = (
@@ -379,7 +379,7 @@ E10 = (
         "E10",
         "the product of two Gaussian densities",
         TwoFactors.draw,
-        assumptions="A, B > 0 are variances; 1/C = 1/A + 1/B, c/C = a/A + b/B",
+        assumptions="A, B > 0 are variances; 1/C = 1/A + 1/B, m/C = a/A + b/B",
         source="Bishop 2006, exercise 2.37 and section 2.3.3; Rasmussen and Williams 2006, appendix A.2",
     )
     .start(tex(r"N(z; a, A)\,N(z; b, B) \quad \forall z"))
@@ -390,29 +390,29 @@ E10 = (
     )
     .eq(
         tex(
-            r"\tfrac{1}{2\pi\sqrt{AB}} \exp\left(-\tfrac12\left[\tfrac{(z-c)^2}{C} + \tfrac{(a-b)^2}{A+B}\right]\right)"
+            r"\tfrac{1}{2\pi\sqrt{AB}} \exp\left(-\tfrac12\left[\tfrac{(z-m)^2}{C} + \tfrac{(a-b)^2}{A+B}\right]\right)"
         ),
         "complete the square in z",
-        why=r"what is left, $\tfrac{a^2}{A} + \tfrac{b^2}{B} - \tfrac{c^2}{C}$, is put over $AB(A+B)$",
+        why=r"what is left, $\tfrac{a^2}{A} + \tfrac{b^2}{B} - \tfrac{m^2}{C}$, is put over $AB(A+B)$",
     )
     .slip(
         "no remainder",
-        tex(r"\tfrac{1}{2\pi\sqrt{AB}} \exp\left(-\tfrac12 \tfrac{(z-c)^2}{C}\right)"),
+        tex(r"\tfrac{1}{2\pi\sqrt{AB}} \exp\left(-\tfrac12 \tfrac{(z-m)^2}{C}\right)"),
         "the part without z was dropped when the square was completed: here it is wanted.",
     )
     .eq(
-        tex(r"N(a; b, A + B)\,N(z; c, C)"),
+        tex(r"N(a; b, A + B)\,N(z; m, C)"),
         "AB = (A + B) C: the constants are those of two Gaussians",
         why="of prior times likelihood, the factor without z is the evidence",
     )
     .slip(
         "factor forgotten",
-        tex(r"N(z; c, C)"),
+        tex(r"N(z; m, C)"),
         "the product was taken for a density: its integral is N(a; b, A + B), not 1.",
     )
     .slip(
         "variances multiplied",
-        tex(r"N(a; b, AB)\,N(z; c, C)"),
+        tex(r"N(a; b, AB)\,N(z; m, C)"),
         "the variance in the factor is A B: a - b has the variance A + B.",
     )
     .slip(
@@ -422,7 +422,7 @@ E10 = (
     )
     .slip(
         "variances added",
-        tex(r"N(a; b, A + B)\,N(z; c, A + B)"),
+        tex(r"N(a; b, A + B)\,N(z; m, A + B)"),
         "the variances were added: that is the sum of two variables; in a product precisions add.",
     )
 )

@@ -337,14 +337,14 @@ F6 = (
     .slip("KL twice", E(q, log_lik) - 2 * KL(q, prior), "the KL to the prior is subtracted twice.")
     .eq(log_evidence - KL(q, post), "F1", why="all that cannot be computed is in one place")
     .slip("plus gap", log_evidence + KL(q, post), "the gap is added: the bound lies below the evidence.")
-    .eq(-FREE_ENERGY, "the variational free energy is F = E[log q] - E[log p(x,z)]")
+    .eq(-FREE_ENERGY, "minus the variational free energy, E[log q] - E[log p(x,z)]")
     .slip(
         "sign of the free energy", FREE_ENERGY, "the free energy was not negated: it is minimized, the bound maximized."
     )
     .eq(
         tex(r"-\int q(z) \log\frac{q(z)}{p(x, z)}\,dz"),
-        "minus a KL to p(x, z)",
-        why="p(x, z) is not a density in z: it may have any sign",
+        "the same mean as an integral",
+        why="it looks like minus a KL, but p(x, z) is not a density in z: it may have any sign",
     )
     .eq(
         given(r"\text{as summed by } \mathtt{vaelib.elbo}", lambda w: bound_terms(w.model, w.x, w.q).elbo),

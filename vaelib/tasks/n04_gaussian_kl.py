@@ -510,3 +510,84 @@ FULL_COVARIANCES = Compute(
 )
 
 TASKS = (ONE_DIMENSION, TO_THE_PRIOR, HIDING_PLACE, FULL_COVARIANCES)
+
+
+# ------------------------------------------------------------------------------------------------------------ in class
+
+
+def _cross_entropy(mean_q: Any, scale_q: Any, mean_p: Any, scale_p: Any) -> Any:
+    mean_square = scale_q**2 + (mean_q - mean_p) ** 2  # of z - mean_p, under q
+    return np.log(2 * np.pi * scale_p**2) / 2 + mean_square / (2 * scale_p**2)
+
+
+def _with_square(mean_square: Any, scale_p: Any) -> Any:
+    return np.log(2 * np.pi * scale_p**2) / 2 + mean_square / (2 * scale_p**2)
+
+
+CROSS_ENTROPY = Compute(
+    id="04.a",
+    title="The surprise of a wrong believer",
+    minutes=5,
+    name="cross_entropy",
+    truth=_cross_entropy,
+    examples=(
+        {"mean_q": 0.0, "scale_q": 1.0, "mean_p": 0.0, "scale_p": 2.0},
+        {"mean_q": 1.0, "scale_q": 0.5, "mean_p": 0.0, "scale_p": 2.0},
+    ),
+    draw=lambda rng: {
+        "mean_q": float(away_from_zero(rng, 0.3, 1.5)),
+        "scale_q": float(generic_scale(rng)),
+        "mean_p": float(away_from_zero(rng, 0.3, 1.5)),
+        "scale_p": float(generic_scale(rng)),
+    },
+    mistakes=(
+        Mistake(
+            "mean put in for z",
+            "the mean of q was put in for z: how widely q spreads costs, too.",
+            lambda mean_q, scale_q, mean_p, scale_p: _with_square((mean_q - mean_p) ** 2, scale_p),
+        ),
+        Mistake(
+            "no distance",
+            "the means were taken to be equal: their squared difference is part of the mean square.",
+            lambda mean_q, scale_q, mean_p, scale_p: _with_square(scale_q**2, scale_p),
+        ),
+        Mistake(
+            "entropy of q",
+            "the scale of q is in the logarithm: it is p whose density is under the logarithm.",
+            lambda mean_q, scale_q, mean_p, scale_p: (
+                np.log(2 * np.pi * scale_q**2) / 2 + (scale_q**2 + (mean_q - mean_p) ** 2) / (2 * scale_p**2)
+            ),
+        ),
+        Mistake(
+            "scale for variance",
+            "a scale was added to a square: the mean square holds the variance, `scale_q**2`.",
+            lambda mean_q, scale_q, mean_p, scale_p: _with_square(scale_q + (mean_q - mean_p) ** 2, scale_p),
+        ),
+        Mistake(
+            "no minus",
+            "this is the mean of log p: a surprise is minus a logarithm.",
+            lambda mean_q, scale_q, mean_p, scale_p: -_cross_entropy(mean_q, scale_q, mean_p, scale_p),
+        ),
+        Mistake(
+            "no 2 pi",
+            "2 pi was dropped: it cancels in a KL, and not before.",
+            lambda mean_q, scale_q, mean_p, scale_p: (
+                np.log(scale_p) + (scale_q**2 + (mean_q - mean_p) ** 2) / (2 * scale_p**2)
+            ),
+        ),
+        Mistake(
+            "q and p swapped",
+            "q and p are swapped: q draws, and p is under the logarithm.",
+            lambda mean_q, scale_q, mean_p, scale_p: _cross_entropy(mean_p, scale_p, mean_q, scale_q),
+        ),
+    ),
+    hints=(
+        "What is -log p(z), for a single z? Which part of it still has to be averaged?",
+        "Under q, what is the mean of (z - mean_p)^2: of which two numbers is it the sum?",
+        "Which scale divides that mean square, and which is in the logarithm?",
+    ),
+    next="Take both means 0, scale_q = 1 and scale_p = 2: log(2 pi 4)/2 + 1/8, about 1.737.",
+    tip=({"mean_q": 0.0, "scale_q": 1.0, "mean_p": 0.0, "scale_p": 2.0},),
+)
+
+IN_CLASS = (CROSS_ENTROPY,)
