@@ -57,10 +57,16 @@ def test_ways_are_shown_with_the_headings_of_their_sections() -> None:
     assert "[05](notebooks/05_elbo.ipynb) (second session)" in TEXT
 
 
+def test_cell_inside_a_section_names_the_section() -> None:
+    path = ROOT / "notebooks" / COURSE[1].file
+    assert start.heading(path, "bayes-check") == start.heading(path, "product-rule")
+    assert start.heading(path, "bayes-check") == ("product-rule", "Bayes' rule, line by line")
+
+
 def test_section_that_is_gone_is_named() -> None:
     path = ROOT / "notebooks" / COURSE[1].file
     for id in ("nowhere", "setup"):
-        with pytest.raises(ValueError, match=f"Expected a cell '{id}' with a heading in {path.name}"):
+        with pytest.raises(ValueError, match=f"Expected a cell '{id}' below a heading in {path.name}"):
             start.heading(path, id)
 
 

@@ -103,15 +103,19 @@ def sections(path: Path) -> tuple[Section, ...]:
 
 
 def find(number: str, id: str, root: Path = ROOT) -> Section:
-    """The section whose heading is in the cell `id`.
+    """The section that holds the cell `id`, which is that of its heading as a rule.
 
     Raises:
-        ValueError: there is none; the sentence names those there are.
+        ValueError: there is none; the sentence names the headings there are.
     """
-    known = {section.id: section for section in sections(notebook(number, root))}
-    if id not in known:
-        raise ValueError(f"Expected a section of notebook {number}, one of {', '.join(known)}, but got {id!r}.")
-    return known[id]
+    known = sections(notebook(number, root))
+    for section in known:
+        if id in section.cells:
+            return section
+    raise ValueError(
+        f"Expected a class cell of notebook {number}, such as one of the headings "
+        f"{', '.join(section.id for section in known)}, but got {id!r}."
+    )
 
 
 def halves(number: str, root: Path = ROOT) -> tuple[tuple[Section, ...], tuple[Section, ...]]:

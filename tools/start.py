@@ -94,19 +94,20 @@ def assumed(path: list[str], course: list[Chapter]) -> dict[str, list[str]]:
     return missing
 
 
-def heading(path: Path, id: str) -> str:
-    """The last heading in the cell `id`, without its number.
+def heading(path: Path, id: str) -> tuple[str, str]:
+    """The section that holds the cell `id`: (id of the cell with its heading, the heading without its number).
 
     Raises:
-        ValueError: the notebook has no such cell, or there is no heading in it.
+        ValueError: the notebook has no such cell, or no heading above it.
     """
-    for each in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        found = re.findall(r"^#{1,2} (?:\d+\. )?(.+?)(?: \([^)]*\))?$", "".join(each["source"]), re.MULTILINE)
-        if each.get("id") == id and found:
-            return str(found[-1])
-    raise ValueError(
-        f"Expected a cell {id!r} with a heading in {path.name}, which tools/ways.py names, but found none."
-    )
+    above = None
+    for each in json.loads(path.read_text(encoding="utf-8"))["cells"][1:]:
+        source = "".join(each["source"]) if each["cell_type"] == "markdown" else ""
+        found = re.findall(r"^#{1,2} (?:\d+\. )?(.+?)(?: \([^)]*\))?$", source, re.MULTILINE)
+        above = (str(each["id"]), str(found[-1])) if found else above
+        if each.get("id") == id and above:
+            return above
+    raise ValueError(f"Expected a cell {id!r} below a heading in {path.name}, since tools/ways.py names it.")
 
 
 def step(part: Part, root: Path, course: dict[str, Chapter]) -> str:
@@ -115,7 +116,8 @@ def step(part: Part, root: Path, course: dict[str, Chapter]) -> str:
     if part.half:
         return f"{link(one)} ({'first' if part.half == 1 else 'second'} session)"
     path = root / "notebooks" / one.file
-    named = [f"[{heading(path, id)}](notebooks/{one.file}#cell-id={id})" for id in part.sections]
+    found = dict.fromkeys(heading(path, id) for id in part.sections)
+    named = [f"[{title}](notebooks/{one.file}#cell-id={id})" for id, title in found]
     return link(one) + (f": {', '.join(named)}" if named else "")
 
 

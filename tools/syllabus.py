@@ -20,11 +20,11 @@ PAGE = Path("notebooks") / "teach" / "syllabus.md"
 
 
 def chosen(part: Part, root: Path = ROOT) -> tuple[Section, ...]:
-    """The sections of a part; raises ValueError for one that its notebook lacks."""
+    """The sections of a part, each once; raises ValueError for one that its notebook lacks."""
     if part.half:
         return halves(part.notebook, root)[part.half - 1]
     if part.sections:
-        return tuple(find(part.notebook, id, root) for id in part.sections)
+        return tuple(dict.fromkeys(find(part.notebook, id, root) for id in part.sections))
     return sections(notebook(part.notebook, root))
 
 

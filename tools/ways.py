@@ -1,6 +1,6 @@
 """Three ways through the course, as data: which sections of which notebooks, in which session.
 
-A section is named by the id of the cell with its heading; `python tools/sections.py` lists them all. The start page and
+A section is named by a cell in it, that with its heading as a rule; `python tools/sections.py` lists them all. The start page and
 the syllabus are made of this. Only the standard library is used, so that students' copies of the course can read it.
 """
 
@@ -107,7 +107,7 @@ WORKSHOP = Way(
     sessions=(
         Session(
             "From Bayes' rule to the bound",
-            parts("01 table-story product-rule; 03 cost gibbs; 05 bar f2"),
+            parts("01 table-story product-rule; 03 cost gibbs jensen; 05 bar f2"),
             ("05.1",),
         ),
         Session(
@@ -144,7 +144,7 @@ DAY = Way(
         ),
         Session(
             "The bound",
-            parts("03 cost gibbs; 04 one prior; 05 bar f2 f7"),
+            parts("03 cost gibbs jensen; 04 one prior; 05 bar f2 f7"),
             ("05.2", "05.1"),
         ),
         Session(
