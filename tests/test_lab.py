@@ -174,7 +174,7 @@ def test_text_follows_the_course_and_is_kept_once_edited(tmp_path: Path) -> None
 
 def run_command(course: Path, *options: str) -> str:
     """The script, run as `make lab` runs it, in a folder that holds what it needs."""
-    for name in ("lab.py", "deliver.py", "start.py"):
+    for name in ("lab.py", "deliver.py", "start.py", "ways.py"):
         script = course / "tools" / name
         script.parent.mkdir(exist_ok=True)
         script.write_bytes((lab.ROOT / "tools" / name).read_bytes())

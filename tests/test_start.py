@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import start
+from ways import WAYS
 
 from vaelib import exercise
 
@@ -37,20 +38,42 @@ def test_every_notebook_builds_on_earlier_ones_alone() -> None:
     assert {one.number: one.after for one in COURSE}["09"] == ("05", "07")
 
 
-def test_paths_name_what_they_leave_out() -> None:
-    numbers = {one.number for one in COURSE}
-    for path in start.PATHS.values():
-        assert set(path) <= numbers and path == sorted(path)
-        covered = set(path) | set(start.assumed(path, COURSE))
-        assert all(set(one.after) <= covered for one in COURSE if one.number in path)
-    assert start.assumed(["01", "03", "04", "05", "09"], COURSE) == {"00": ["01"], "07": ["09"]}
-    assert "[07](notebooks/07_gradients.ipynb) (for 09)" in TEXT
+def test_ways_name_what_they_leave_out() -> None:
+    for way in WAYS:
+        assert set(start.assumed(way.notebooks, COURSE)) <= set(way.without), way.name
+        assert not set(way.without) & set(way.notebooks)
+        assert all(f"[{number}]" in start.way(way, ROOT, COURSE).partition("Left out")[2] for number in way.without)
+    assert start.assumed(["01", "03", "04", "05", "09"], COURSE) == {"07": ["09"]}
+
+
+def test_ways_are_shown_with_the_headings_of_their_sections() -> None:
+    for way in WAYS:
+        assert f"**{way.name}**" in TEXT
+        for session in way.sessions:
+            assert f"*{session.title}*: " in TEXT
+            for part in session.parts:
+                assert all(f"#cell-id={id})" in TEXT for id in part.sections)
+    assert "[Bayes' rule, line by line](notebooks/01_bayes_rule.ipynb#cell-id=product-rule)" in TEXT
+    assert "[05](notebooks/05_elbo.ipynb) (second session)" in TEXT
+
+
+def test_cell_inside_a_section_names_the_section() -> None:
+    path = ROOT / "notebooks" / COURSE[1].file
+    assert start.heading(path, "bayes-check") == start.heading(path, "product-rule")
+    assert start.heading(path, "bayes-check") == ("product-rule", "Bayes' rule, line by line")
+
+
+def test_section_that_is_gone_is_named() -> None:
+    path = ROOT / "notebooks" / COURSE[1].file
+    for id in ("nowhere", "setup"):
+        with pytest.raises(ValueError, match=f"Expected a cell '{id}' below a heading in {path.name}"):
+            start.heading(path, id)
 
 
 def test_every_link_leads_to_a_file_of_the_course() -> None:
     links = re.findall(r"\]\(([^)]+)\)", TEXT)
     assert len(links) > 40
-    assert not [link for link in links if not (ROOT / link).exists()]
+    assert not [link for link in links if not (ROOT / link.partition("#")[0]).exists()]
 
 
 def test_cell_shows_the_progress_noted_beside_the_exercises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

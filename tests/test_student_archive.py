@@ -64,7 +64,9 @@ def test_archive_holds_nothing_of_the_teacher_s(unpacked: Path) -> None:
         *("vaelib", "notebooks", "exercises", "tools"),
         *("README.md", "Makefile", "pyproject.toml", "constraints.txt", "environment.yml", "LICENSE", "LICENSE-TEXT"),
     }
-    assert {path.name for path in (unpacked / "tools").iterdir()} == {"install.py", "lab.py", "deliver.py", "start.py"}
+    assert {path.name for path in (unpacked / "tools").iterdir()} == {
+        *("install.py", "lab.py", "deliver.py", "start.py", "ways.py"),
+    }
     for folder in ("notebooks", "exercises"):
         assert {path.name[2:3] + path.suffix for path in (unpacked / folder).rglob("*")} == {"_.ipynb"}, folder
 

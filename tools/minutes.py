@@ -109,7 +109,12 @@ class Count:
 
 def count(path: Path) -> Count:
     """What the class part of a notebook is made of, as it is stored."""
-    cells = [cell for cell in nbformat.read(path, as_version=4).cells if "class" in cell.metadata.get("tags", [])]
+    return count_cells(path.name[:2], nbformat.read(path, as_version=4).cells)
+
+
+def count_cells(number: str, all_cells: list[nbformat.NotebookNode]) -> Count:
+    """The same for some cells of the notebook with this number."""
+    cells = [cell for cell in all_cells if "class" in cell.metadata.get("tags", [])]
     texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
     code = [cell for cell in cells if cell.cell_type == "code"]
     shown = [output.get("data", {}) for cell in code for output in cell.outputs]
@@ -121,7 +126,7 @@ def count(path: Path) -> Count:
         if not cell.metadata.get("jupyter", {}).get("source_hidden") and not re.search(r"\byours\(", cell.source)
     ]
     return Count(
-        number=path.name[:2],
+        number=number,
         cells=len(cells),
         words=sum(map(words_of_prose, texts)),
         rows=sum(rows for rows, _ in tables),

@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ways import WAYS, Part, Way
+
 NAME = "START.ipynb"
-PATHS = {
-    "The whole course": [f"{number:02d}" for number in range(14)],
-    "Three sessions, on the bound (of 05, the first half)": ["01", "03", "05"],
-    "Five sessions, up to a VAE that trains (of 05, the first half)": ["01", "03", "04", "05", "09"],
-}
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -88,23 +85,52 @@ def table(course: list[Chapter]) -> str:
 
 
 def assumed(path: list[str], course: list[Chapter]) -> dict[str, list[str]]:
-    """Notebooks that a path leaves out -> those on the path that build on them."""
+    """Notebooks that a path leaves out -> those on the path that build on them; 00 is done by everybody."""
     missing: dict[str, list[str]] = {}
     for one in course:
         for number in one.after:
-            if one.number in path and number not in path:
+            if one.number in path and number not in path and number != course[0].number:
                 missing.setdefault(number, []).append(one.number)
     return missing
 
 
-def paths(course: list[Chapter]) -> str:
-    """The ways through the course, each with what it takes for granted."""
-    known = {one.number: one for one in course}
-    lines = []
-    for name, path in PATHS.items():
-        way = ", ".join(link(known[number]) for number in path)
-        left_out = [f"{link(known[n])} (for {', '.join(of)})" for n, of in sorted(assumed(path, course).items())]
-        lines.append(f"- **{name}:** {way}." + (f" At home before: {', '.join(left_out)}." if left_out else ""))
+def heading(path: Path, id: str) -> tuple[str, str]:
+    """The section that holds the cell `id`: (id of the cell with its heading, the heading without its number).
+
+    Raises:
+        ValueError: the notebook has no such cell, or no heading above it.
+    """
+    above = None
+    for each in json.loads(path.read_text(encoding="utf-8"))["cells"][1:]:
+        source = "".join(each["source"]) if each["cell_type"] == "markdown" else ""
+        found = re.findall(r"^#{1,2} (?:\d+\. )?(.+?)(?: \([^)]*\))?$", source, re.MULTILINE)
+        above = (str(each["id"]), str(found[-1])) if found else above
+        if each.get("id") == id and above:
+            return above
+    raise ValueError(f"Expected a cell {id!r} below a heading in {path.name}, since tools/ways.py names it.")
+
+
+def step(part: Part, root: Path, course: dict[str, Chapter]) -> str:
+    """What is done of one notebook, with links."""
+    one = course[part.notebook]
+    if part.half:
+        return f"{link(one)} ({'first' if part.half == 1 else 'second'} session)"
+    path = root / "notebooks" / one.file
+    found = dict.fromkeys(heading(path, id) for id in part.sections)
+    named = [f"[{title}](notebooks/{one.file}#cell-id={id})" for id, title in found]
+    return link(one) + (f": {', '.join(named)}" if named else "")
+
+
+def way(one: Way, root: Path, course: list[Chapter]) -> str:
+    """A way through the course: for whom, and what is done in each of its sessions."""
+    known = {each.number: each for each in course}
+    lines = [f"**{one.name}**, for {one.whom}. {one.before}", ""]
+    for number, session in enumerate(one.sessions, start=1):
+        steps = "; ".join(step(part, root, known) for part in session.parts)
+        first = f"; exercise {session.exercises[0]}" if session.exercises else ""
+        lines.append(f"{number}. *{session.title}*: {steps}{first}.")
+    if one.without:
+        lines += ["", "Left out: " + ", ".join(link(known[number]) for number in one.without) + "."]
     return "\n".join(lines)
 
 
@@ -123,8 +149,8 @@ def start_page(root: Path) -> dict[str, Any]:
             f"""# Begin here
 
 Open [{first.number} {first.title}](notebooks/{first.file}): it shows whether everything runs on your machine. Then go
-on in the order below, or along one of the paths. In a notebook, **Shift-Enter** runs a cell and moves on to the next
-one.
+on in the order below, or along one of the three ways. In a notebook, **Shift-Enter** runs a cell and moves on to the
+next one.
 
 Each notebook has exercises. Write your answer into its cell, run that cell, then the cell with `check`, and read what
 it says. If you are stuck, remove the first `#` in the cell below, `# hint(...)`, and run it: each exercise has three
@@ -133,7 +159,8 @@ hints.
 These files are your own copies: write into them as you like. `make lab` never overwrites what you edited.""",
         ),
         cell("markdown", f"## The map\n\n{table(course)}"),
-        cell("markdown", f"## Paths\n\n{paths(course)}"),
+        cell("markdown", "## Three ways through it\n\nA click on a section opens its notebook there."),
+        *(cell("markdown", way(one, root, course)) for one in WAYS),
         cell("markdown", "## How far you are\n\nRun the next cell. It reads what `check` has noted in `exercises/`."),
         cell(
             "code",

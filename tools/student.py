@@ -22,6 +22,7 @@ GIVEN = (
     "tools/lab.py",
     "tools/deliver.py",
     "tools/start.py",
+    "tools/ways.py",
     "pyproject.toml",
     "constraints.txt",
     "environment.yml",
