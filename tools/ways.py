@@ -1,7 +1,8 @@
 """Three ways through the course, as data: which sections of which notebooks, in which session.
 
-A section is named by a cell in it, that with its heading as a rule; `python tools/sections.py` lists them all. The start page and
-the syllabus are made of this. Only the standard library is used, so that students' copies of the course can read it.
+A section is named by a cell in it, that with its heading as a rule; `python tools/sections.py` lists them all. The
+start page and the syllabus are made of this. Only the standard library is used, so that students' copies of the course
+can read it.
 """
 
 from __future__ import annotations
