@@ -52,7 +52,9 @@ def test_ways_are_shown_with_the_headings_of_their_sections() -> None:
         for session in way.sessions:
             assert f"*{session.title}*: " in TEXT
             for part in session.parts:
-                assert all(f"#cell-id={id})" in TEXT for id in part.sections)
+                path = next(ROOT.glob(f"notebooks/{part.notebook}_*.ipynb"))
+                for id, title in (start.heading(path, id) for id in part.sections):
+                    assert f"[{title}](notebooks/{path.name}#cell-id={id})" in TEXT
     assert "[Bayes' rule, line by line](notebooks/01_bayes_rule.ipynb#cell-id=product-rule)" in TEXT
     assert "[05](notebooks/05_elbo.ipynb) (second session)" in TEXT
 

@@ -1,8 +1,8 @@
 """Write what is for the teacher alone: python tools/instructor.py
 
-The exercises with solutions and hidden tests, as an nbgrader course; below teach/, session plans and syllabus, and for
-each notebook a page with the answers to all that it asks. They go into instructor/, which git ignores. A notebook that
-you edited there is kept.
+The exercises with solutions and hidden tests are an nbgrader course. Below teach/ lie session plans and syllabus, and
+for each notebook a page with the answers to all that it asks. Everything goes into instructor/, which git ignores. A
+file that you edited there is kept.
 """
 
 from __future__ import annotations
