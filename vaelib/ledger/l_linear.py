@@ -533,8 +533,8 @@ L2 = (
     )
     .ge(
         at_theta,
-        "no other W, b, c does better",
-        why="the gap is a difference of two KL",
+        "no other W, b, c does better: L1, L8, and Tipping and Bishop 1999",
+        why="checked is what another model loses, on each witness",
         gap=distance_from_maximum,
     )
     .slip("another model is better", says="the sign is turned: a maximum lies above.", relation="<=")
@@ -849,7 +849,7 @@ L4 = (
     )
     .eq(
         given(r"\max_{W, q}\ \frac1N \sum_i \mathcal{L}_\beta(x_i)", lambda w: alternating(w, w.threshold)),
-        "encoder and decoder steps in turns, from any start",
+        "encoder and decoder steps in turns, from a generic start (not from W = 0)",
         why="other W gain nothing",
     )
     .slip(
