@@ -1,0 +1,52 @@
+"""What the last cell of a notebook invites to try, as changes that a test makes: tests/test_tries.py runs each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Try:
+    """One change to a notebook.
+
+    Args:
+        cell: the id of the code cell that is changed.
+        old: what is replaced in it, found there once; nothing if the try adds a line at the end of the cell.
+        new: what is typed instead.
+        until: the id of the last cell that is run then.
+        sees: what the student finds, in a sentence.
+    """
+
+    cell: str
+    old: str
+    new: str
+    until: str
+    sees: str
+
+
+# By the number of the notebook: one entry for each try of its summary, in that order.
+TRIES: dict[str, list[Try]] = {
+    "08": [
+        Try(
+            cell="maximum-answer",
+            old="k, d = 4, 6",
+            new="k, d = 2, 6",
+            until="linear-vae-trained",
+            sees="The noise variance becomes 0.75, the mean of the four discarded eigenvalues; 5.25 and 2.25 are left.",
+        ),
+        Try(
+            cell="patches-data",
+            old="",
+            new="print(spectrum[9] / 0.5)",
+            until="patches-data",
+            sees="Below a beta of about 0.06 ten directions lie above the threshold.",
+        ),
+        Try(
+            cell="experiment-answer",
+            old="train(S, k=4, noise=1.0)",
+            new="train(S, k=4, noise=1.0, size=0.0)",
+            until="experiment-answer",
+            sees="All columns stay at zero: the slope vanishes there, but it is a saddle.",
+        ),
+    ],
+}
