@@ -26,6 +26,29 @@ class Try:
 
 # By the number of the notebook: one entry for each try of its summary, in that order.
 TRIES: dict[str, list[Try]] = {
+    "06": [
+        Try(
+            cell="ends-run",
+            old="loc=np.array([[2.75], [2.75]])",
+            new="loc=np.array([[2.75], [2.76]])",
+            until="ends-run",
+            sees="A hundredth of a gram is enough: EM climbs to the same top as from our guess.",
+        ),
+        Try(
+            cell="stairs-check",
+            old="",
+            new='G9.with_slip("touching after the M step").check()',
+            until="stairs-check",
+            sees="The last line is blamed: after an M step there is a gap.",
+        ),
+        Try(
+            cell="vae-run",
+            old="decoder_step(encoder_step(vae))",
+            new="decoder_step(encoder_step(encoder_step(encoder_step(vae))))",
+            until="vae-run",
+            sees="The evidence still falls, but less: the encoder catches up sooner.",
+        ),
+    ],
     "08": [
         Try(
             cell="maximum-answer",
