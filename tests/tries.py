@@ -49,6 +49,32 @@ TRIES: dict[str, list[Try]] = {
             sees="The evidence still falls, but less: the encoder catches up sooner.",
         ),
     ],
+    "07": [
+        Try(
+            cell="score-answer",
+            old="",
+            new=(
+                "print(pathwise(q, lambda z: -15 * np.sin(15 * z), noise).loc.var(), "
+                "score_function(q, lambda z: np.cos(15 * z), noise).loc.var())"
+            ),
+            until="score-answer",
+            sees="The pathwise variance is far larger: the slope of a fast wave says little about its mean.",
+        ),
+        Try(
+            cell="baseline-numbers",
+            old='{"the others": others_mean(f_new)}',
+            new='{"the others": others_mean(f_new), "all draws": f_new.mean()}',
+            until="baseline-numbers",
+            sees="No difference with 20,000 draws; with K the gradient shrinks by (K - 1)/K, so with 2 by one half.",
+        ),
+        Try(
+            cell="detach-answer",
+            old="Normal(2 * z, 0.5**0.5).log_prob(1.0) - q.log_prob(z)",
+            new="Normal(2 * z, 0.5**0.5).log_prob(1.0) - Normal(mu.detach(), sigma.detach()).log_prob(z)",
+            until="detach-table",
+            sees="It is right: off by 0 in sigma, for f has no history through q any more.",
+        ),
+    ],
     "08": [
         Try(
             cell="maximum-answer",
