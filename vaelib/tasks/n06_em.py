@@ -520,7 +520,7 @@ def bound(log_joint: Array, q: Array) -> Any:
     return np.mean(np.sum(for_each_z, axis=1))
 
 
-def _table(rng: Rng) -> dict[str, Any]:
+def _joint_and_q(rng: Rng) -> dict[str, Any]:
     return {
         "log_joint": np.log(rng.uniform(0.05, 0.9, (4, 3))),
         "q": np.stack([generic_probabilities(rng, (3,)) for _ in range(4)]),
@@ -538,7 +538,7 @@ THE_BOUND = Compute(
     rough=True,
     truth=bound,
     examples=({"log_joint": np.log([[0.2, 0.6]]), "q": np.array([[0.5, 0.5]])}, TWO_COINS),
-    draw=_table,
+    draw=_joint_and_q,
     mistakes=(
         Mistake(
             "no entropy",

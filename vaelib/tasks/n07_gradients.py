@@ -375,7 +375,7 @@ def score_of(z: Array, mu: float, sigma: float) -> Any:
     return np.stack([in_mu, in_sigma])
 
 
-def _rows(in_mu: Any, in_sigma: Any) -> Any:
+def _wrong_score(in_mu: Any, in_sigma: Any) -> Any:
     """A wrong score from its two rows, as functions of eps and sigma."""
 
     def wrong(z: Array, mu: float, sigma: float) -> Array:
@@ -414,37 +414,37 @@ SCORE_OF = Compute(
         Mistake(
             "no -1",
             "the derivative of -log(sigma) is missing: it is the -1 in the second row.",
-            _rows(_first, lambda eps, sigma: eps**2 / sigma),
+            _wrong_score(_first, lambda eps, sigma: eps**2 / sigma),
         ),
         Mistake(
             "one sigma short",
             "eps itself stands in the first row: the derivative of eps in mu is -1/sigma.",
-            _rows(lambda eps, sigma: eps, _second),
+            _wrong_score(lambda eps, sigma: eps, _second),
         ),
         Mistake(
             "sign of the first row",
             "the sign of the first row is turned: a z above the mean wants a larger mean.",
-            _rows(lambda eps, sigma: -_first(eps, sigma), _second),
+            _wrong_score(lambda eps, sigma: -_first(eps, sigma), _second),
         ),
         Mistake(
             "z moves along",
             "z = mu + sigma eps was inserted before the derivative: here z is held fixed.",
-            _rows(lambda eps, sigma: 0 * eps, lambda eps, sigma: 0 * eps - 1 / sigma),
+            _wrong_score(lambda eps, sigma: 0 * eps, lambda eps, sigma: 0 * eps - 1 / sigma),
         ),
         Mistake(
             "in log sigma",
             "the second row is the derivative in log(sigma): it is sigma times too large.",
-            _rows(_first, lambda eps, sigma: eps**2 - 1),
+            _wrong_score(_first, lambda eps, sigma: eps**2 - 1),
         ),
         Mistake(
             "in the variance",
             "the second row is the derivative in sigma^2: asked is the one in sigma.",
-            _rows(_first, lambda eps, sigma: (eps**2 - 1) / (2 * sigma**2)),
+            _wrong_score(_first, lambda eps, sigma: (eps**2 - 1) / (2 * sigma**2)),
         ),
         Mistake(
             "rows swapped",
             "the two rows are swapped: the derivative in mu comes first.",
-            _rows(_second, _first),
+            _wrong_score(_second, _first),
         ),
     ),
     hints=(
