@@ -173,7 +173,7 @@ def unfinished(q: Any, p: Any) -> Any:
     raise NotImplementedError
 
 
-@pytest.mark.parametrize("blank", [stub, ..., None, unfinished, lambda q, p: None], ids=str)
+@pytest.mark.parametrize("blank", [stub, ..., None, unfinished, lambda q, p: None])
 def test_stub_is_met_with_one_friendly_sentence(blank: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert yours("3a", blank)(np.array([0.5, 0.5]), np.array([0.5, 0.5])) == 0.0
     said = capsys.readouterr().out
@@ -188,7 +188,7 @@ def test_forgotten_return_is_not_taken_for_a_stub(capsys: pytest.CaptureFixture[
     assert "Is a return missing?" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("given", [3, "kl", [kl], np.zeros(2), kl(np.ones(2) / 2, np.ones(2) / 2)], ids=str)
+@pytest.mark.parametrize("given", [3, "kl", [kl], np.zeros(2), kl(np.ones(2) / 2, np.ones(2) / 2)])
 def test_what_is_no_function_is_replaced(given: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert yours("03.a", given) is task("03.a").own
     assert "Expected a function" in (said := capsys.readouterr().out) or "Expected one function" in said

@@ -302,7 +302,7 @@ def test_g12_counts_the_nearest_center() -> None:
     w = Clusters(np.array([0.7, 0.3]), np.array([[0.0, 0.0], [3.0, 0.0]]), np.array([[1.0, 0.0], [1.9, 5.0]]))
     for line in values(G12, w):
         np.testing.assert_allclose(line, [[1.0, 0.0], [0.0, 1.0]], atol=1e-12)
-    shared = slip_value(G12, "scale one", w)
+    shared = slip_value(G12, "variance one", w)
     odds = 0.7 / 0.3 * np.exp((4 - 1) / 2)  # squared distances 1 and 4
     assert shared[0, 0] == pytest.approx(odds / (1 + odds), rel=1e-13)
     assert np.all(slip_value(G12, "weights for distances", w) == [1.0, 0.0])

@@ -1,6 +1,6 @@
 r"""Expectation maximization as pure functions: E and M steps of a Gaussian mixture and of probabilistic PCA.
 
-Both steps climb the bound F(q, theta) = E_q[log p(x, z)] + H(q) <= log p(x). The E step sets q to the posterior, where
+Both steps climb the bound L(q, theta) = E_q[log p(x, z)] + H(q) <= log p(x). The E step sets q to the posterior, where
 the bound touches the evidence; the M step maximizes over theta with q held fixed (Neal and Hinton 1998). Values are in
 nats and per example, shape (N,).
 """
@@ -120,7 +120,7 @@ def mixture_m_step(x: Array, responsibilities: Array) -> GaussianMixture:
 
 @quiet
 def mixture_bound(model: GaussianMixture, x: Array, responsibilities: Array) -> Array:
-    r"""F(q_i, theta) = sum_k r_ik [log p(x_i, k) - log r_ik] for each example, shape (N,), with 0 log 0 = 0.
+    r"""L(q_i, theta) = sum_k r_ik [log p(x_i, k) - log r_ik] for each example, shape (N,), with 0 log 0 = 0.
 
     Source: Neal and Hinton 1998, section 2, one term for each example.
     """

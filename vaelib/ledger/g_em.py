@@ -1,6 +1,6 @@
 r"""Chapter G: expectation maximization as coordinate ascent on the bound, and mean-field coordinate ascent (F14, F15).
 
-Throughout, F(q, theta) = E_q[log p(x, z)] + H(q) is the bound as a function of both. An E step moves q with theta fixed,
+Throughout, L(q, theta) = E_q[log p(x, z)] + H(q) is the bound as a function of both. An E step moves q with theta fixed,
 an M step moves theta with q fixed. What a step gains is always written down as its `gap`.
 """
 
@@ -73,7 +73,7 @@ class DiscreteFamily:
         return [DiscreteWitness(self.model, self.x, q) for q in self.qs]
 
 
-FREE = E(q, log_joint) + H(q)  # F(q, theta)
+FREE = E(q, log_joint) + H(q)  # L(q, theta)
 
 G1 = (
     derive(
@@ -109,7 +109,7 @@ G1 = (
     .eq(
         E(post, log_joint) + H(post),
         "KL is zero at the posterior only",
-        why="the best q, found without a search: there F touches",
+        why="the best q, found without a search: there the bound touches",
         needs="a posterior that can be computed",
     )
     .slip("prior as the E step", E(prior, log_joint) + H(prior), "q was set to the prior: the E step looks at x.")
@@ -118,7 +118,7 @@ G1 = (
         tex(r"\sum_z r(z)\left[\log p(x, z) - \log r(z)\right],\ r(z) = \frac{p(x \mid z)}{\sum_{z'} p(x \mid z')}"),
         "q was set to p(x|z) over its sum: Bayes' rule multiplies by the prior first.",
     )
-    .slip("no entropy", E(post, log_joint), "the entropy is missing: F = E[log p(x,z)] + H(q).")
+    .slip("no entropy", E(post, log_joint), "the entropy is missing: the bound is E[log p(x,z)] + H(q).")
 )
 
 
@@ -440,7 +440,7 @@ G6 = (
 
 
 def free(law: str, model: str) -> str:
-    """F for a law of each z_i and a model, per example."""
+    """The bound for a law of each z_i and a model, per example."""
     return rf"\tfrac1N \sum_i \left(\mathbb{{E}}_{{{law}}}\left[\log p_{{{model}}}(x_i, z)\right] + \mathrm{{H}}({law})\right)"
 
 
@@ -458,12 +458,12 @@ G9 = (
         assumptions="q is any table of responsibilities; exact E and M steps; all values per example",
         source="Neal and Hinton 1998, theorem 2",
     )
-    .start(tex(r"F(q, \theta) = " + free("q_i", r"\theta")), why="one function of q and theta")
+    .start(tex(r"\mathcal{L}(q, \theta) = " + free("q_i", r"\theta")), why="one function of q and theta")
     .eq(given(r"\text{as computed by } \mathtt{mixture\_bound}", free_of_package), "the same in the package")
     .slip(
         "minus the entropy",
         tex(free("q_i", r"\theta").replace("+", "-")),
-        "the entropy is subtracted: F = E[log p(x,z)] + H(q).",
+        "the entropy is subtracted: the bound is E[log p(x,z)] + H(q).",
     )
     .eq(
         tex(r"\tfrac1N \sum_i \left(\log p_\theta(x_i) - \mathrm{KL}(q_i(z) \,\Vert\, p_\theta(z \mid x_i))\right)"),
@@ -481,7 +481,7 @@ G9 = (
         "KL(p(z|x) || q): the mean is under q.",
     )
     .le(
-        tex(r"F(q^*, \theta) = " + free("q^*_i", r"\theta")),
+        tex(r"\mathcal{L}(q^*, \theta) = " + free("q^*_i", r"\theta")),
         "E step: q* is the posterior under theta",
         why="the bound rises by the gap, which closes",
         needs="a posterior that can be computed",
@@ -505,7 +505,7 @@ G9 = (
         "the evidence is that of the updated theta: they touch before the M step.",
     )
     .le(
-        tex(r"F(q^*, \theta') = " + free("q^*_i", r"\theta'")),
+        tex(r"\mathcal{L}(q^*, \theta') = " + free("q^*_i", r"\theta'")),
         "M step: theta' maximizes Q, and H(q*) stays (G6)",
         why="the floor rises",
         gap=tex(r"\tfrac1N \sum_i \mathbb{E}_{q^*_i}\left[\log p_{\theta'}(x_i, z) - \log p_\theta(x_i, z)\right]"),
@@ -557,13 +557,13 @@ class Clusters:
         return Scope(values={"x": self.x, r"\mu": self.loc}, ranges={"i": n, "k": k, "j": k}, every=("i", "k"))
 
 
-def at_scale(w: Clusters, c: float) -> Array:
-    """The responsibilities at scale c, from logarithms."""
-    return np.asarray(softmax(np.log(w.weights) - w.square / (2 * c**2), axis=1))
+def at_variance(w: Clusters, v: float) -> Array:
+    """The responsibilities where each cluster has the variance v, from logarithms."""
+    return np.asarray(softmax(np.log(w.weights) - w.square / (2 * v), axis=1))
 
 
-def from_densities(w: Clusters, c: float) -> Array:
-    density = w.weights * np.exp(-w.square / (2 * c**2))
+def from_densities(w: Clusters, v: float) -> Array:
+    density = w.weights * np.exp(-w.square / (2 * v))
     return density / density.sum(axis=1, keepdims=True)
 
 
@@ -572,29 +572,29 @@ G12 = (
         "G12",
         "narrow clusters: EM becomes k-means",
         Clusters.draw,
-        assumptions="one scale c for all clusters; no point has two nearest centers",
+        assumptions="one variance v for all clusters; no point has two nearest centers",
         source="Bishop 2006, section 9.3.2; MacQueen 1967",
     )
     .start(
         tex(r"\mathbb{1}\left[\|x_i - \mu_k\|^2 \le \min_j \|x_i - \mu_j\|^2\right]"), why="k-means: all to the nearest"
     )
     .eq(
-        given(r"\lim_{c \to 0} \mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2c^2\right)", at_scale),
-        "differences of squares, over c^2, outgrow log weights",
-        why="the E step of a mixture whose clusters have the scale c",
+        given(r"\lim_{v \to 0} \mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2v\right)", at_variance),
+        "differences of squares, over 2v, outgrow log weights",
+        why="the E step of a mixture whose clusters have the variance v",
         needs="no ties",
-        step=0.1,
+        step=0.01,
     )
     .slip(
-        "scale one",
-        given(r"\mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2\right)", lambda w, c: at_scale(w, 1.0)),
-        "the scale stayed at one: then the points near a border are shared.",
+        "variance one",
+        given(r"\mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2\right)", lambda w, v: at_variance(w, 1.0)),
+        "the variance stayed at one: then the points near a border are shared.",
     )
     .slip(
         "farthest center",
         given(
-            r"\lim_{c \to 0} \mathrm{softmax}_k\left(\log\pi_k + \|x_i - \mu_k\|^2 / 2c^2\right)",
-            lambda w, c: softmax(np.log(w.weights) + w.square / (2 * c**2), axis=1),
+            r"\lim_{v \to 0} \mathrm{softmax}_k\left(\log\pi_k + \|x_i - \mu_k\|^2 / 2v\right)",
+            lambda w, v: softmax(np.log(w.weights) + w.square / (2 * v), axis=1),
         ),
         "a sign is lost: the nearest center has the largest exponent.",
     )
@@ -602,24 +602,24 @@ G12 = (
         "weights for distances",
         given(
             r"\mathbb{1}\left[\pi_k = \max_j \pi_j\right]",
-            lambda w, c: np.tile((w.weights == w.weights.max()).astype(float), (len(w.x), 1)),
+            lambda w, v: np.tile((w.weights == w.weights.max()).astype(float), (len(w.x), 1)),
         ),
         "the largest cluster takes all: in the limit the weights do not count.",
     )
     .eq(
         given(
-            r"\lim_{c \to 0} r_{ik}\ \text{as computed by } \mathtt{mixture\_e\_step}",
-            lambda w, c: mixture_e_step(GaussianMixture(w.weights, w.loc, np.full(len(w.loc), c)), w.x),
+            r"\lim_{v \to 0} r_{ik}\ \text{as computed by } \mathtt{mixture\_e\_step}",
+            lambda w, v: mixture_e_step(GaussianMixture(w.weights, w.loc, np.full(len(w.loc), np.sqrt(v))), w.x),
         ),
         "the same in the package",
         needs="logarithms, since densities become 0/0",
-        step=0.1,
+        step=0.01,
     )
     .slip(
         "densities instead of logarithms",
         given(
-            r"\lim_{c \to 0} \frac{\pi_k N(x_i; \mu_k, c^2 I)}{\sum_j \pi_j N(x_i; \mu_j, c^2 I)}\ \text{from densities, } c = 0.0025",
-            lambda w, c: from_densities(w, c / 20),
+            r"\lim_{v \to 0} \frac{\pi_k N(x_i; \mu_k, v I)}{\sum_j \pi_j N(x_i; \mu_j, v I)}\ \text{from densities, } v = 0.0025^2",
+            lambda w, v: from_densities(w, v / 400),
         ),
         "densities were divided: far from every center that is 0/0.",
     )
@@ -713,7 +713,7 @@ MOMENTS = r"A = S W M^{-1},\ B = c M^{-1} + M^{-1} W^\top S W M^{-1}"  # means o
 
 
 def inserted(noise: str = NEW_NOISE, loading: str = NEW_LOADING) -> Node:
-    """F at the old posterior and the new parameters, from S alone."""
+    """The bound at the old posterior and the new parameters, from S alone."""
     square = r"\mathrm{tr}(S - 2 A W'^\top + W' B W'^\top)"  # of the error of W' z
     return tex(
         rf"-\tfrac12\left[d \log 2\pi c' + \tfrac{{1}}{{c'}} {square} + \mathrm{{tr}}(B) - k - \log|c M^{{-1}}|\right]"
@@ -733,18 +733,18 @@ G7 = (
         "G7",
         "EM for probabilistic PCA climbs to the eigenvalue solution",
         PCAData.draw,
-        assumptions="x centered, S its covariance (over N); M = W^T W + c I; eigenvalues of S distinct",
+        assumptions="k < d; x centered, S its covariance (over N); M = W^T W + c I; eigenvalues of S distinct",
         source="Tipping and Bishop 1999, section 3 and appendix B",
     )
     .start(tex(evidence), why="where we stand; theta = (W, c)")
     .eq(
-        tex(r"F(q, \theta) = " + free("q_i", r"\theta")),
+        tex(r"\mathcal{L}(q, \theta) = " + free("q_i", r"\theta")),
         "E step, G1: q_i = N(M^-1 W^T x_i, c M^-1)",
         why="the gap closes",
     )
     .le(
         given(
-            r"F(q, \theta'),\ \theta' \text{ by } \mathtt{ppca\_m\_step}",
+            r"\mathcal{L}(q, \theta'),\ \theta' \text{ by } \mathtt{ppca\_m\_step}",
             lambda w: float(np.mean(later_model(w).elbo(w.x, ppca_e_step(w.model, w.x)))),
         ),
         "M step: a regression of x on an uncertain z",
@@ -1077,7 +1077,7 @@ class TwoFactors:
         ]
 
     def bound(self, q_1: Array) -> float:
-        """F(q1 q2) over all pairs of states."""
+        """L(q1 q2) over all pairs of states."""
         q = q_1[:, None] * self.q_2
         return float(np.sum(q * (np.log(self.joint) - np.log(q))))
 
@@ -1087,7 +1087,7 @@ NORMALIZER = rf",\ C = \sum_{{z_1}} \exp {MEAN_LOG}"
 
 
 def at_factor(q_1: str, density: str) -> Node:
-    """F where the first factor is this law."""
+    """The bound where the first factor is this law."""
     return tex(rf"\mathbb{{E}}_{{{q_1}}}\left[{MEAN_LOG} - \log {density}\right] + \mathrm{{H}}(q_2)")
 
 
@@ -1100,7 +1100,9 @@ F14 = (
         source="Blei, Kucukelbir and McAuliffe 2017, equation (17); Bishop 2006, equation (10.9)",
     )
     .start(
-        tex(r"F(q_1 q_2) = \mathbb{E}_{q_1 q_2}\left[\log p(x, z_1, z_2) - \log q_1(z_1) - \log q_2(z_2)\right]"),
+        tex(
+            r"\mathcal{L}(q_1 q_2) = \mathbb{E}_{q_1 q_2}\left[\log p(x, z_1, z_2) - \log q_1(z_1) - \log q_2(z_2)\right]"
+        ),
         why="the bound; q2 is fixed",
     )
     .eq(

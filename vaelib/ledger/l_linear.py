@@ -533,8 +533,8 @@ L2 = (
     )
     .ge(
         at_theta,
-        "no other W, b, c does better",
-        why="the gap is a difference of two KL",
+        "no other W, b, c does better: L1, L8, and Tipping and Bishop 1999",
+        why="checked is what another model loses, on each witness",
         gap=distance_from_maximum,
     )
     .slip("another model is better", says="the sign is turned: a maximum lies above.", relation="<=")
@@ -770,11 +770,11 @@ def beta_bound(mean: str, covariance: str, beta: str = r"\beta") -> str:
 
 
 def profile(m: str, below: str = r"\beta c") -> Any:
-    """The bound at the best encoder; m_j for the directions with a latent."""
+    """The bound at the best encoder; t_j for the directions with a latent."""
     return tex(
-        r"-\tfrac{d}{2} \log 2\pi c - \tfrac{\beta}{2} \left[\sum_{j=1}^{k} \left(\frac{\lambda_j}{m_j} + \log\frac{m_j}{"
+        r"-\tfrac{d}{2} \log 2\pi c - \tfrac{\beta}{2} \left[\sum_{j=1}^{k} \left(\frac{\lambda_j}{t_j} + \log\frac{t_j}{"
         + below
-        + r"}\right) + \sum_{j=k+1}^{d} \frac{\lambda_j}{\beta c}\right],\quad m_j = "
+        + r"}\right) + \sum_{j=k+1}^{d} \frac{\lambda_j}{\beta c}\right],\quad t_j = "
         + m
     )
 
@@ -797,8 +797,8 @@ L4 = (
     )
     .le(
         profile(MADE),
-        "best encoder: v_j = w_j / m_j and s_j^2 = beta c / m_j",
-        why="only m is left; it is I2 with beta c for c",
+        "best encoder: v_j = w_j / t_j and s_j^2 = beta c / t_j",
+        why="only t is left; it is I2 with beta c for c",
         gap=lambda w: w.beta * float(np.mean(kl_divergence(*encoders(w)))),
     )
     .slip(
@@ -819,11 +819,11 @@ L4 = (
     )
     .le(
         profile(r"\max(\lambda_j,\ \beta c)"),
-        "lambda/m + log m falls up to m = lambda, then rises",
-        why="m = w^2 + beta c is at least beta c: the peak may be out of reach",
+        "lambda/t + log t falls up to t = lambda, then rises",
+        why="t = w^2 + beta c is at least beta c: the peak may be out of reach",
         needs="w real, w_j^2 = max(lambda_j - beta c, 0)",
         gap=tex(
-            r"\tfrac{\beta}{2} \sum_l \left(\frac{\lambda_l}{m_l} - \frac{\lambda_l}{n_l} + \log\frac{m_l}{n_l}\right),\quad m_l = w_l^2 + \beta c,\ n_l = \max(\lambda_l,\ \beta c)"
+            r"\tfrac{\beta}{2} \sum_l \left(\frac{\lambda_l}{t_l} - \frac{\lambda_l}{n_l} + \log\frac{t_l}{n_l}\right),\quad t_l = w_l^2 + \beta c,\ n_l = \max(\lambda_l,\ \beta c)"
         ),
         equality=with_best_loading,
     )
@@ -849,7 +849,7 @@ L4 = (
     )
     .eq(
         given(r"\max_{W, q}\ \frac1N \sum_i \mathcal{L}_\beta(x_i)", lambda w: alternating(w, w.threshold)),
-        "encoder and decoder steps in turns, from any start",
+        "encoder and decoder steps in turns, from a generic start (not from W = 0)",
         why="other W gain nothing",
     )
     .slip(

@@ -510,3 +510,150 @@ TWO_SEARCHES = Compute(
 )
 
 TASKS = (AFTER_AN_E_STEP, WHICH_LINE, E_STEP, M_STEP, TWO_SEARCHES)
+
+# --------------------------------------------------------------------------------------------------------- in class
+
+
+def bound(log_joint: Array, q: Array) -> Any:
+    """The mean bound of a table of responsibilities, in nats per example."""
+    for_each_z = q * (log_joint - np.log(q))
+    return np.mean(np.sum(for_each_z, axis=1))
+
+
+def _joint_and_q(rng: Rng) -> dict[str, Any]:
+    return {
+        "log_joint": np.log(rng.uniform(0.05, 0.9, (4, 3))),
+        "q": np.stack([generic_probabilities(rng, (3,)) for _ in range(4)]),
+    }
+
+
+TWO_COINS = {"log_joint": np.log([[0.2, 0.6], [0.5, 0.1]]), "q": np.array([[0.5, 0.5], [0.25, 0.75]])}
+
+THE_BOUND = Compute(
+    id="06.a",
+    title="The bound of a table",
+    level="warm-up",
+    minutes=5,
+    name="bound",
+    rough=True,
+    truth=bound,
+    examples=({"log_joint": np.log([[0.2, 0.6]]), "q": np.array([[0.5, 0.5]])}, TWO_COINS),
+    draw=_joint_and_q,
+    mistakes=(
+        Mistake(
+            "no entropy",
+            "the entropy of q is missing: only E_q[log p(x, z)] came back.",
+            lambda log_joint, q: np.mean(np.sum(q * log_joint, axis=1)),
+        ),
+        Mistake(
+            "entropy subtracted",
+            "the entropy was subtracted: H(q) is -E_q[log q], and it is added.",
+            lambda log_joint, q: np.mean(np.sum(q * (log_joint + np.log(q)), axis=1)),
+        ),
+        Mistake(
+            "sum over the examples",
+            "the examples were summed: asked is their mean.",
+            lambda log_joint, q: np.sum(q * (log_joint - np.log(q))),
+        ),
+        Mistake(
+            "mean over z",
+            "the weighted summands were averaged over z once more: q has weighted them already, so they are summed.",
+            lambda log_joint, q: np.mean(q * (log_joint - np.log(q))),
+        ),
+        Mistake(
+            "evidence",
+            "this is the mean of log p(x): the ceiling, which no q moves.",
+            lambda log_joint, q: np.mean(logsumexp(log_joint, axis=1)),
+        ),
+    ),
+    hints=(
+        "For one example and one z, what does E_q[log p(x, z) - log q(z)] average, and with which weight?",
+        "Over which axis do you sum to have one number for each example?",
+        "Does your result grow if every example is there twice? Should it?",
+    ),
+    next="Take one coin with joint (0.2, 0.6) and q = (1/2, 1/2): the bound is log(0.12)/2 + log 2, about -0.367.",
+    tip=(TWO_COINS,),
+)
+
+
+def update(x: Array, r: Array) -> Any:
+    """Share, mean and variance of one cluster, from the responsibilities r of shape (N,)."""
+    n_k = r.sum()
+    mean = r @ x / n_k
+    variance = r @ (x - mean) ** 2 / n_k
+    return np.array([n_k / len(x), mean, variance])
+
+
+def _updated(x: Array, r: Array, by: float | None = None, around: float | None = None) -> Array:
+    """`by` is what the weighted sums are divided by, `around` is where the squares start."""
+    n_k = r.sum() if by is None else by
+    mean = r @ x / n_k
+    variance = r @ (x - (mean if around is None else around)) ** 2 / n_k
+    return np.array([r.sum() / len(x), mean, variance])
+
+
+def _changed(i: int, change: Any) -> Any:
+    """The update with its i-th number changed."""
+
+    def wrong(x: Array, r: Array) -> Array:
+        row = _updated(x, r)
+        row[i] = change(row[i], r)
+        return row
+
+    return wrong
+
+
+BY_HAND = {"x": np.array([0.0, 2.0, 4.0]), "r": np.array([1.0, 0.5, 0.0])}
+
+ONE_CLUSTER = Compute(
+    id="06.b",
+    title="The M step of one cluster",
+    level="core",
+    minutes=6,
+    name="update",
+    rough=True,
+    truth=update,
+    examples=(BY_HAND, {"x": np.array([1.0, 3.0, -2.0, 0.5]), "r": np.array([0.25, 0.5, 0.125, 0.75])}),
+    draw=lambda rng: {"x": away_from_zero(rng, 0.3, 3.0, (5,)), "r": rng.uniform(0.1, 0.9, 5)},
+    mistakes=(
+        Mistake(
+            "divided by N",
+            "the weighted sums were divided by N, not by N_k: then a small cluster is drawn towards 0.",
+            lambda x, r: _updated(x, r, by=float(len(x))),
+        ),
+        Mistake(
+            "no responsibilities",
+            "every coin was counted in full: each coin counts as much as its responsibility says.",
+            lambda x, r: np.array([np.mean(r), np.mean(x), np.var(x)]),
+        ),
+        Mistake(
+            "variance around the mean of all",
+            "the variance was taken around the mean of all coins, not around this cluster's.",
+            lambda x, r: _updated(x, r, around=float(np.mean(x))),
+        ),
+        Mistake(
+            "standard deviation",
+            "the last number is a standard deviation: asked is the variance.",
+            _changed(2, lambda value, r: np.sqrt(value)),
+        ),
+        Mistake(
+            "count for share",
+            "the first number is N_k: the share is N_k / N.",
+            _changed(0, lambda value, r: np.sum(r)),
+        ),
+        Mistake(
+            "less one",
+            "the variance was divided by N_k - 1: the maximum of the bound divides by N_k.",
+            _changed(2, lambda value, r: value * np.sum(r) / (np.sum(r) - 1)),
+        ),
+    ),
+    hints=(
+        "How many coins does this cluster have, if half a coin counts as half?",
+        "What would you compute if every responsibility were 0 or 1? Where does r come in?",
+        "Around which mean is the spread of this cluster measured, and what are the squares divided by?",
+    ),
+    next="Take coins at 0, 2 and 4 with r = 1, 1/2 and 0: N_k = 3/2, the mean is 2/3 and the variance 8/9.",
+    tip=(BY_HAND, {"x": np.array([1.0, 3.0, -2.0, 0.5]), "r": np.array([0.25, 0.5, 0.125, 0.75])}),
+)
+
+IN_CLASS = (THE_BOUND, ONE_CLUSTER)

@@ -363,3 +363,153 @@ JUMP = Sample(
 )
 
 TASKS = (STRAIGHT_LINE, TWO_GRADIENTS, JUMP)
+
+# --------------------------------------------------------------------------------------------------------- in class
+
+
+def score_of(z: Array, mu: float, sigma: float) -> Any:
+    """The derivatives of log N(z; mu, sigma^2) in mu and in sigma, with z held fixed; two rows."""
+    eps = (z - mu) / sigma
+    in_mu = eps / sigma
+    in_sigma = (eps**2 - 1) / sigma
+    return np.stack([in_mu, in_sigma])
+
+
+def _wrong_score(in_mu: Any, in_sigma: Any) -> Any:
+    """A wrong score from its two rows, as functions of eps and sigma."""
+
+    def wrong(z: Array, mu: float, sigma: float) -> Array:
+        eps = (z - mu) / sigma
+        return np.stack([in_mu(eps, sigma), in_sigma(eps, sigma)])
+
+    return wrong
+
+
+def _first(eps: Array, sigma: float) -> Array:
+    return eps / sigma
+
+
+def _second(eps: Array, sigma: float) -> Array:
+    return (eps**2 - 1) / sigma
+
+
+THREE_DRAWS = {"z": np.array([1.0, 3.0, -1.0]), "mu": 1.0, "sigma": 2.0}
+A_FEW_DRAWS = {"z": np.array([0.5, 2.0]), "mu": -1.0, "sigma": 0.5}
+
+SCORE_OF = Compute(
+    id="07.a",
+    title="The score of a Gaussian",
+    level="warm-up",
+    minutes=5,
+    name="score_of",
+    rough=True,
+    truth=score_of,
+    examples=(THREE_DRAWS, A_FEW_DRAWS),
+    draw=lambda rng: {
+        "z": away_from_zero(rng, 0.3, 2.0, (4,)),
+        "mu": float(away_from_zero(rng, 0.3, 1.0)),
+        "sigma": float(rng.uniform(1.3, 2.2)),
+    },
+    mistakes=(
+        Mistake(
+            "no -1",
+            "the derivative of -log(sigma) is missing: it is the -1 in the second row.",
+            _wrong_score(_first, lambda eps, sigma: eps**2 / sigma),
+        ),
+        Mistake(
+            "one sigma short",
+            "eps itself stands in the first row: the derivative of eps in mu is -1/sigma.",
+            _wrong_score(lambda eps, sigma: eps, _second),
+        ),
+        Mistake(
+            "sign of the first row",
+            "the sign of the first row is turned: a z above the mean wants a larger mean.",
+            _wrong_score(lambda eps, sigma: -_first(eps, sigma), _second),
+        ),
+        Mistake(
+            "z moves along",
+            "z = mu + sigma eps was inserted before the derivative: here z is held fixed.",
+            _wrong_score(lambda eps, sigma: 0 * eps, lambda eps, sigma: 0 * eps - 1 / sigma),
+        ),
+        Mistake(
+            "in log sigma",
+            "the second row is the derivative in log(sigma): it is sigma times too large.",
+            _wrong_score(_first, lambda eps, sigma: eps**2 - 1),
+        ),
+        Mistake(
+            "in the variance",
+            "the second row is the derivative in sigma^2: asked is the one in sigma.",
+            _wrong_score(_first, lambda eps, sigma: (eps**2 - 1) / (2 * sigma**2)),
+        ),
+        Mistake(
+            "rows swapped",
+            "the two rows are swapped: the derivative in mu comes first.",
+            _wrong_score(_second, _first),
+        ),
+    ),
+    hints=(
+        "log q = -eps^2/2 - log(sigma) + a constant, with eps = (z - mu)/sigma. How does eps move with mu? With sigma?",
+        "Which term of log q holds sigma but no eps? What is its derivative?",
+        "What must both rows average to, over draws from q?",
+    ),
+    next="Take mu = 1, sigma = 2, z = 3: eps = 1, so the two derivatives are 1/2 and 0.",
+    tip=(THREE_DRAWS, A_FEW_DRAWS),
+)
+
+
+def others_mean(f: Array) -> Any:
+    """For each draw, the mean of f over all other draws."""
+    n = len(f)
+    others = f.sum() - f
+    return others / (n - 1)
+
+
+FOUR_VALUES = {"f": np.array([1.0, 2.0, 4.0, 9.0])}
+
+OTHERS = Compute(
+    id="07.b",
+    title="A baseline from the other draws",
+    level="warm-up",
+    minutes=4,
+    name="others_mean",
+    rough=True,
+    truth=others_mean,
+    examples=({"f": np.array([1.0, 3.0])}, FOUR_VALUES),
+    draw=lambda rng: {"f": away_from_zero(rng, 0.3, 3.0, (5,))},
+    mistakes=(
+        Mistake(
+            "its own value included",
+            "the mean of all draws came back: then a draw is weighed by a baseline that knows it.",
+            lambda f: np.full(len(f), np.mean(f)),
+        ),
+        Mistake(
+            "divided by n",
+            "the sum of the others was divided by n: there are n - 1 of them.",
+            lambda f: (np.sum(f) - f) / len(f),
+        ),
+        Mistake(
+            "what is left",
+            "this is f less the mean of the others: asked is that mean alone.",
+            lambda f: f - (np.sum(f) - f) / (len(f) - 1),
+        ),
+        Mistake(
+            "sum of the others",
+            "the sum of the others came back: asked is their mean.",
+            lambda f: np.sum(f) - f,
+        ),
+        Mistake(
+            "sum of all over n - 1",
+            "its own value was not taken out of the sum.",
+            lambda f: np.full(len(f), np.sum(f) / (len(f) - 1)),
+        ),
+    ),
+    hints=(
+        "How many others has each of n draws?",
+        "If you have the sum of all, how do you get the sum of all but one, for every draw at once?",
+        "Does your result have one number for each draw?",
+    ),
+    next="Take f = (1, 2, 4, 9): the others of the first have the mean 15/3 = 5.",
+    tip=(FOUR_VALUES,),
+)
+
+IN_CLASS = (SCORE_OF, OTHERS)

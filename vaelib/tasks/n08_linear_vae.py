@@ -433,3 +433,79 @@ ROTATED = Compute(
 )
 
 TASKS = (BEFORE_TRAINING, WITH_THE_TRACE, WHAT_SURVIVES, ROTATED)
+
+# --------------------------------------------------------------------------------------------------------- in class
+
+
+def encode(W: Array, c: float, x: Array) -> Any:
+    """The mean of the best q(z | x) of a linear decoder with offset zero."""
+    k = W.shape[1]
+    M = W.T @ W + c * np.eye(k)
+    return np.linalg.solve(M, W.T @ x)
+
+
+def _encoded(W: Array, x: Array, noise: float, prior: float = 1.0) -> Any:
+    return np.linalg.solve(prior * W.T @ W + noise * np.eye(W.shape[1]), W.T @ x)
+
+
+def _one_image(rng: Rng) -> dict[str, Any]:
+    return {
+        "W": away_from_zero(rng, 0.3, 1.2, (4, 2)),
+        "c": generic_noise_variance(rng),
+        "x": away_from_zero(rng, 0.3, 1.5, (4,)),
+    }
+
+
+ENCODE = Compute(
+    id="08.a",
+    title="The best encoder",
+    level="warm-up",
+    minutes=5,
+    name="encode",
+    rough=True,
+    truth=encode,
+    examples=(
+        {"W": np.array([[1.0], [1.0]]), "c": 2.0, "x": np.array([3.0, 1.0])},
+        {"W": np.array([[2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), "c": 0.5, "x": np.array([1.0, -1.0, 2.0])},
+    ),
+    draw=_one_image,
+    mistakes=(
+        Mistake(
+            "no noise in M",
+            "M is W^T W alone: that is least squares, which does not know the prior. What adds c I?",
+            lambda W, c, x: _encoded(W, x, 0.0),
+        ),
+        Mistake(
+            "noise one",
+            "the identity was added without its factor c.",
+            lambda W, c, x: _encoded(W, x, 1.0),
+        ),
+        Mistake(
+            "c squared",
+            "c was squared: here c is a variance already.",
+            lambda W, c, x: _encoded(W, x, c**2),
+        ),
+        Mistake(
+            "W^T alone",
+            "W^T x came back: M has not been taken out.",
+            lambda W, c, x: W.T @ x,
+        ),
+        Mistake(
+            "M for its inverse",
+            "W^T x was multiplied by M: it is M m = W^T x that has to be solved.",
+            lambda W, c, x: (W.T @ W + c * np.eye(W.shape[1])) @ W.T @ x,
+        ),
+    ),
+    hints=(
+        "Which k-by-k matrix is M, and how does NumPy spell an identity of that size?",
+        "M m = W^T x: which function of np.linalg solves it without an inverse?",
+        "Which shapes have W.T @ W and W.T @ x, if W has the shape (d, k)?",
+    ),
+    next="Take W = (1, 1) as a column, c = 2 and x = (3, 1): M = 2 + 2, and m = 4/4 = 1.",
+    tip=(
+        {"W": np.array([[1.0], [1.0]]), "c": 2.0, "x": np.array([3.0, 1.0])},
+        {"W": np.array([[2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), "c": 0.5, "x": np.array([1.0, -1.0, 2.0])},
+    ),
+)
+
+IN_CLASS = (ENCODE,)
