@@ -143,3 +143,18 @@ def test_hostile_text_ends_in_sentences_and_soon(name):
     checked = check_text(HOSTILE[name])
     assert not any(judged.verdict == "does not follow" for judged in checked.lines)
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\section{a} \begin{equation} \log p(x) = \log \int p(x,z) dz \end{equation}",
+        "\\usepackage{b}\n\\begin{align}\n\\log p(x) &= \\log \\int p(x,z) dz",
+        '{"cells": [{"cell_type": "markdown", "source": ["$$\\\\log p(x) = \\\\log \\\\int p(x,z) dz$$"]}]}',
+        "# %% [markdown]\n# $$\\log p(x) = \\log \\int p(x,z) dz$$\n",
+    ],
+)
+def test_a_text_is_known_by_its_content_and_an_environment_may_stay_open(tmp_path, text):
+    (tmp_path / "notes.txt").write_text(text)
+    checked = check(str(tmp_path / "notes.txt"))
+    assert [judged.verdict for judged in checked.lines] == ["start", "follows"]

@@ -120,6 +120,11 @@ def test_nothing_of_a_document_is_markup(text: str) -> None:
     assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f]", page([check_text(text)]))
 
 
+def test_what_a_document_hides_is_not_shown() -> None:
+    shown = page([check_text(TEXT + "\n<!-- $$\np(x) = 7\n$$ -->\n\nthe end")])
+    assert "p(x) = 7" not in shown and "the end" in shown
+
+
 def test_the_test_for_harm_sees_harm() -> None:
     assert not harmless(Reader("<p><script>a</script></p>"))
     assert not harmless(Reader('<p onclick="a">a</p>'))

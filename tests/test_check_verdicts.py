@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from vaelib.check import check_text
+from vaelib.check import as_dict, check_text
 from vaelib.check.worlds import Plan, Setting, scope
 from vaelib.cli import app
 from vaelib.formula import tex
@@ -75,6 +75,45 @@ TRUE = {
     "macros": r"$\newcommand{\Eq}{\mathbb{E}_{z \sim q}}$ $$\log p(x) = \Eq[\log p(x,z) - \log p(z|x)]$$",
 }
 
+RAISED = r"$$KL(q(z) \| p(z|x)) = E_{q(z)}[\log q(z) - \log p(z|x)]$$"
+TRUE |= {
+    "a remark in line between two displays of one chain": (
+        f"{RAISED}\n\nBy Bayes' rule $p(z|x) = p(x,z)/p(x)$ this is\n\n"
+        r"$$= E_{q(z)}[\log q(z) - \log p(x,z)] + \log p(x)$$"
+    ),
+    "a variable with a prime": r"$$p(z|x) = \frac{p(x|z)p(z)}{\int p(x|z')p(z')\,dz'}$$",
+    "two divergences called D": (
+        "$$D[Q(z|X) \\| P(z|X)] = E_{z \\sim Q}[\\log Q(z|X) - \\log P(z|X)]$$\n\n"
+        r"$$\log P(X) - \mathcal{D}[Q(z|X) \| P(z|X)] = E_{z \sim Q}[\log P(X|z)] - \mathcal{D}[Q(z|X) \| P(z)]$$"
+    ),
+    "a name on the right": (
+        "$$E_{q(z)}[\\log p(x|z)] - KL(q(z) \\| p(z)) =: \\mathcal{L}$$\n\n"
+        r"$$\log p(x) = \mathcal{L} + KL(q(z) \| p(z|x))$$"
+    ),
+    "a parameter that is latent": (
+        r"$$KL(q(\theta) \| p(\theta|\mathcal{D})) = \int q(\theta) \log"
+        r" \frac{q(\theta)}{p(\mathcal{D}|\theta)p(\theta)} d\theta + \log p(\mathcal{D})$$"
+    ),
+    "states": r"$$\log p(x) = \log\sum_{k=1}^K p(x|z=k)p(z=k) = \log\sum_{z=1}^K p(x,z)$$",
+    "samples by noise": (r"$$E_{q(z|x)}[\log p(x|z)] \approx \frac1L \sum_{i=1}^L \log p(x|\mu + \sigma\epsilon_i)$$"),
+    "a function of a draw": (
+        r"$$E_{q(z|x)}[f(z)] = E_{p(\epsilon)}[f(\mu + \sigma\epsilon)]"
+        r" \approx \frac1L \sum_{l=1}^L f(\mu + \sigma\epsilon^{(l)})$$"
+    ),
+    "a mean of each example": (
+        r"$$\sum_n KL(q(z|x_n) \| p(z)) = \sum_n E_{q(z|x_n)}[\log q(z|x_n)] - \sum_n E_{q(z|x_n)}[\log p(z)]$$"
+    ),
+    "a parameter of the guide alone": (
+        r"$$\arg\min_\theta KL[q(w|\theta) \| P(w|\mathcal{D})]"
+        r" = \arg\min_\theta KL[q(w|\theta) \| P(w)] - E_{q(w|\theta)}[\log P(\mathcal{D}|w)]$$"
+    ),
+    "an energy": ("$$E(x,z) = -\\log p(x,z)$$\n\n$$E_{q(z)}[E(x,z)] - H(q) = KL(q(z) \\| p(z|x)) - \\log p(x)$$"),
+    "one letter for the evidence and for its bound": (
+        "$$\\ell(\\theta) = \\log p_\\theta(x)$$\n\n$$\\ell(q, \\theta) = E_q[\\log p_\\theta(x,z) - \\log q(z)]$$\n\n"
+        r"$$\ell(\theta) - \ell(q, \theta) = KL(q(z) \| p_\theta(z|x))$$"
+    ),
+}
+
 
 @pytest.mark.parametrize("name", TRUE)
 def test_true_lines_are_not_accused_and_are_judged(name):
@@ -103,6 +142,64 @@ FALSE = {
 }
 
 
+@pytest.mark.parametrize(
+    ("defined", "repair"),
+    [
+        (r"\mathcal{L} = E_q[\log p(x|z)] + KL(q(z) \| p(z))", "-"),
+        (r"\mathcal{L} = E_q[\log p(x|z)] - KL(p(z) \| q(z))", r"q(z) \,\Vert\, p(z)"),
+    ],
+)
+def test_a_bound_that_is_defined_with_a_slip_is_blamed_in_place_of_what_uses_it(defined, repair):
+    found = check_text(f"$${defined}$$\n\n$$\\log p(x) = \\mathcal{{L}} + KL(q(z) \\| p(z|x))$$").lines
+    assert [judged.line.row for judged in found if judged.verdict == "does not follow"] == [1]
+    assert repair in next(judged.repair for judged in found if judged.verdict == "does not follow")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"$$ELBO = E_q[\log p(x|z)] + KL(q(z) \| p(z))$$",
+        r"$$J = -ELBO = -E_q[\log p(x|z)] - KL(q(z) \| p(z))$$",
+    ],
+)
+def test_an_elbo_with_one_slip_does_not_follow(text):
+    assert verdicts(text)[-1] == "does not follow"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"$$ELBO = E_{q(z|x,y)}[\log p(y|x,z)] - KL(q(z|x,y) \| p(z|x))$$",
+        r"$$ELBO = E_q[\log p(x|z)] - 4 KL(q(z) \| p(z))$$",
+        r"$$\mathcal{L} = E_q[\log p(x|z)] + KL(q(z) \| p(z))$$",
+        r"$$ELBO = -E_q[\log p(x|z)] + KL(q(z) \| p(z))$$",
+    ],
+)
+def test_a_bound_that_may_be_meant_is_a_definition(text):
+    assert verdicts(text) == ["definition"]
+
+
+def test_dollars_that_close_nothing_do_not_swallow_the_next_formula():
+    text = "&= \\log p(x) \\\\\n\\end{aligned}\n$$\n\nwords\n\n$$\\log p(x) = E_q[\\log p(x)]$$\n\nwords\n"
+    assert [judged.line.row for judged in check_text(text).lines if judged.line.relation == "="] == [7]
+
+
+PUT_IN = (
+    "$$\\log p(x) = \\sum_z q(z) \\log \\frac{p(x,z)}{q(z)} + \\sum_z q(z) \\log \\frac{p(z|x)}{q(z)}$$\n\n"
+    "There is equality if and only if $q(z) = p(z|x)$, where $\\log p(x) = E_q[\\log p(x,z) - \\log q(z)]$."
+)
+
+
+def test_a_posterior_that_is_put_in_further_down_does_not_excuse_a_line():
+    found = check_text(PUT_IN).lines
+    assert [judged.line.row for judged in found if judged.verdict == "does not follow"] == [1]
+
+
+FALSE["no logarithm of samples by noise"] = (
+    r"$$E_{z\sim q(z|x)}[p(x|z)] = \frac1L \sum_{i=1}^L \log p(x_i|\mu + \sigma \circ \epsilon_i)$$"
+)
+
+
 @pytest.mark.parametrize("name", FALSE)
 def test_false_lines_do_not_follow(name):
     assert verdicts(FALSE[name])[-1] == "does not follow"
@@ -121,6 +218,7 @@ def test_what_follows_from_a_wrong_line_is_not_blamed():
 
 
 UNJUDGED = {
+    "several latent variables": r"$$\log p(x) \ge E_q[\log p(x,z_1,z_2)] - E_q[\log q(z_1,z_2)]$$",
     "an unknown name": r"$$\log p(x) = \mathcal{R}(x) + 1$$",
     "a function of which nothing is said": r"$$f(\mathbb{E}[x]) \le \mathbb{E}[f(x)]$$",
     "an approximation": r"$$q_\phi(z|x) \approx p_\theta(z|x)$$",
@@ -218,3 +316,11 @@ def test_command_writes_json_and_says_how_much_was_judged(tmp_path):
     assert set(line) == {"source", "row", "relation", "verdict", "compared_with", "values", "repair", "says"}
     result = runner.invoke(app, ["check", str(tmp_path / "none.md")])
     assert result.exit_code == 1
+
+
+def test_each_line_of_the_json_has_the_same_keys_and_says_its_cell():
+    cell = {"cell_type": "markdown", "source": "$$p(x) = p(x) + 0$$"}
+    keys = ["source", "row", "relation", "verdict", "compared_with", "values", "repair", "says"]
+    lines = as_dict(check_text(json.dumps({"cells": [cell]})))["lines"]
+    assert [list(line) for line in lines] == [keys, keys]
+    assert lines[1]["says"] == "Cell 1"

@@ -333,8 +333,16 @@ def test_class_is_a_stub_until_a_method_beside_init_is_written() -> None:
     assert is_stub(Opened) and not is_stub(Doubler)
 
 
-def test_comment_stays_in_a_solution() -> None:
+def bare(
+    x: float,
+) -> float:
+    # another comment
+    return 2 * x
+
+
+def test_comment_stays_in_a_solution_and_annotations_go() -> None:
     assert as_typed(custom()) == "def twice(x):\n    # a comment that stays\n    return 2 * x"
+    assert as_typed(custom(bare)) == "def twice(x):\n    # another comment\n    return 2 * x"
 
 
 def test_level_is_asked_of_exercises_and_ids_must_fit_their_group() -> None:

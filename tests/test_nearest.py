@@ -39,6 +39,25 @@ CASES = [
     (BOUND.replace(r"q \,\Vert\, p(z)", r"p(z) \,\Vert\, q"), BOUND, CurvedWitness, "KL swapped", BOUND),
     (BOUND.replace("- ", "+ "), BOUND, CurvedWitness, "sign", BOUND),
     (BOUND.replace("_q", "_{p(z)}"), BOUND, CurvedWitness, "law", BOUND),
+    (
+        r"\mathbb{E}_q\left[\log \frac{p(x \mid z)}{q(z)}\right]",
+        r"\log \mathbb{E}_q\left[\frac{p(x \mid z)}{q(z)}\right]",
+        CurvedWitness,
+        "logarithm's end",
+        None,
+    ),
+    (r"\frac{\log \sigma_q}{\log \sigma_p}", r"\log\frac{\sigma_q}{\sigma_p}", NormalPair, "logarithm's end", None),
+    (
+        r"\sigma_q \mu_q + \frac{\sigma_q}{\sigma_p^2}",
+        r"\sigma_q \mu_q + \frac{\sigma_p}{\sigma_q^2}",
+        NormalPair,
+        "swapped here",
+        None,
+    ),
+    (r"\mathbb{E}_p[\log q(z)]", r"\mathbb{E}_q[\log p(z)]", CurvedWitness, "swapped throughout", None),
+    (r"\log \sigma_q^2", r"\log(2 \pi \sigma_q^2)", NormalPair, "missing factor", None),
+    (r"\sigma_q \mu_q", r"\sigma_q (1 - \mu_q)", NormalPair, "complement", None),
+    (r"m + m \mu_q, \quad m = \sigma_p", r"\sigma_p^2 + \sigma_p^2 \mu_q", NormalPair, "square", None),
 ]
 
 

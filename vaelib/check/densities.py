@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vaelib.check.latex import CannotRead, Items
-from vaelib.check.names import SCRIPTS, leaves, mark_of, parameters_of, shown
+from vaelib.check.names import SCRIPTS, leaves, mark_of, parameters_of, scripted, shown
 from vaelib.check.options import DATA, Bound, Definition, Facts, Marks, Options
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Called, Roles, call_at, letter_of, text_of
 from vaelib.check.written import key, spelled, typed
@@ -20,6 +20,7 @@ class Densities:
         self.depth = 0
         self.in_law = False
         self.waiting = 0  # integrals whose dz is still to come
+        self.noisy: set[str] = set()  # indices of the noise
         self.counts: dict[str, str] = {}  # N, L: how many data and samples a sum goes over
 
     def walk(self, items: Items, bound: Bound, marks: Marks) -> list[str]:
@@ -62,6 +63,8 @@ class Densities:
         if named:
             return [name, "(", ",".join(dict.fromkeys(named)), ")"]
         self.facts.used.add("bare")
+        if any(self.roles.variables.get(letter) == LATENT for letter in self.roles.apart):
+            self.facts.used.add("several")
         if self.options.bare in self.roles.observed:
             self.facts.variables.add(self.options.bare)
             if kind == GUIDE:
@@ -78,7 +81,10 @@ class Densities:
     def given_as_law(self, inside: Items, mark: str, marks: Marks) -> list[str]:
         """Z|X,\\theta^t, the law of an expectation."""
         call = call_at(["p", "(", *inside, ")"], 0)
-        assert call is not None
+        if call is None:
+            raise CannotRead(
+                f"Expected a law such as z | x, but got {shown(inside)}, with a bracket that is never closed."
+            )
         return self.called(call, MODEL, {}, marks, mark)
 
     def marked(self, kind: str, scripts: Items, marks: Marks) -> str:
@@ -137,7 +143,10 @@ class Densities:
         letter, sub = letter_of(entry)
         if NOISE & set(leaves(entry)):  # the map of the noise is a draw of the latent variable
             self.facts.used.add("noise")
-            return LATENT
+            kinds = {bound.get(script.strip("()[]")) for sign, script in scripted(entry) if sign in NOISE}
+            return rf"\tilde{{{LATENT}}}_{{l}}" if "samples" in kinds else LATENT
+        if "=" in entry and bound.get(text_of(entry[entry.index("=") + 1 :])) == "states":
+            entry = entry[: entry.index("=")]
         if letter not in self.roles.variables or "=" in entry:
             raise CannotRead(f"Expected a variable in the brackets of a density, but got {shown(entry)}.")
         return self.spelled(letter, sub, entry, bound)
@@ -156,6 +165,9 @@ class Densities:
         kind = bound.get(scripts, "") or bound.get(letter, "")
         if kind == "data":
             return rf"\tilde{{{name}}}_{{i}}"
+        if kind == "samples" and name != LATENT and scripts in self.noisy:
+            self.facts.mended.append(f"an index of a sample at {letter}")
+            return name
         if kind == "samples":
             return rf"\tilde{{{name}}}_{{l}}"
         if kind == "parts":
@@ -172,6 +184,7 @@ class Densities:
                 break
             scripts += items[end : end + 2]
             end += 2
+        end += items[end : end + 1] == ["'"]  # the z' that an integral runs over
         sub = text_of(scripts[1:2]) if scripts[:1] == ["_"] else ""
         if bound.get(sub.strip("()[]")) == "parts":
             out += [self.roles.variables[letter], "_", "{", "j", "}"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,8 @@ from vaelib.check.latex import CannotRead, Group, Items
 from vaelib.check.names import GAUSSIAN, moment_at
 from vaelib.check.roles import GUIDE, MODEL, Roles, call_at, roles_of, told
 from vaelib.check.verdicts import Judged
+
+_EQUALITY = re.compile(r"\biff\b|only if|equality|tight")
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def check(path: str, lets: Iterable[str] = ()) -> Checked:
     Args:
         lets: roles that are stated, such as "t=latent".
 
-    Raises NotADocument for what is no text, OSError for what cannot be opened, ValueError for a role that is not known.
+    Raises NotADocument for what is not text, OSError for what cannot be opened, ValueError for an unknown role.
     """
     return checked(read_document(path), lets)
 
@@ -64,8 +68,9 @@ def check_text(text: str, kind: str = "", lets: Iterable[str] = ()) -> Checked:
 
 def checked(read: Document, lets: Iterable[str] = ()) -> Checked:
     judge, found = prepared(read, lets)
-    lines = tuple(judged for chain in found for judged in judge.chain(chain))
-    return Checked(read.name, judge.roles.spoken(), lines, read)
+    lines = [judged for chain in found for judged in judge.chain(chain)]
+    lines.sort(key=lambda judged: judged.line.block)  # a chain may have been interrupted by another
+    return Checked(read.name, judge.roles.spoken(), tuple(lines), read)
 
 
 def prepared(read: Document, lets: Iterable[str] = ()) -> tuple[Judge, list[Chain]]:
@@ -76,7 +81,7 @@ def prepared(read: Document, lets: Iterable[str] = ()) -> tuple[Judge, list[Chai
     judge = Judge(roles)
     judge.foresee(found)
     judge.labels, judge.scales = _labels(formulas, roles)
-    judge.reached = _reaches(found, roles)
+    judge.reached = _reaches(found, roles, read.text)
     signs = {sign for items in formulas for sign in _leaves(items)}
     judge.summed_only = r"\int" not in signs and r"\sum" in signs
     return judge, found
@@ -115,12 +120,18 @@ def _labels(formulas: Sequence[Items], roles: Roles) -> tuple[set[str], set[str]
     return labels, scales
 
 
-def _reaches(found: Sequence[Chain], roles: Roles) -> bool:
-    """Whether a document says somewhere that q is a posterior of p: q(z) = p(z | x)."""
-    return any(
-        {GUIDE, MODEL} <= {_law(line.items, roles) for line in chain.lines if line.relation in ("", "=", ":=")}
-        for chain in found
-    )
+def _reaches(found: Sequence[Chain], roles: Roles, text: str) -> float:
+    """The block from which on q may be a posterior of p, as the document says, q(z) = p(z | x); infinity if never.
+
+    What is said behind a formula may belong to it, but not where it says when a bound is an equality.
+    """
+    rows = text.split("\n")
+    for chain in found:
+        if {GUIDE, MODEL} <= {_law(line.items, roles) for line in chain.lines if line.relation in ("", "=", ":=")}:
+            first = chain.lines[0]
+            around = "" if first.cell else " ".join(rows[max(0, first.row - 2) : first.row])
+            return first.block - (0 if _EQUALITY.search(around) else 1)
+    return math.inf
 
 
 def _law(items: Items, roles: Roles) -> str:

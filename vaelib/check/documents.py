@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -108,12 +109,17 @@ def cells(read: Document) -> list[tuple[int, str]]:
     return [(number, source) for number, kind, source in _of_notebook(read.text) if _has_mathematics(kind, source)]
 
 
+_OF_LATEX = re.compile(
+    r"\\(?:documentclass|usepackage|(?:sub)*section\*?|chapter\*?|item\b)|\\begin\{(?:document|frame|itemize|abstract)\}"
+)
+
+
 def kind_of(text: str) -> str:
     """The kind of a document by its content."""
     start = text.lstrip()[:400]
     if start.startswith("{") and '"cells"' in text:
         return "notebook"
-    if re.search(r"\\documentclass|\\begin\{document\}", text):
+    if _OF_LATEX.search(text):
         return "latex"
     if re.search(r"^# %%", text, re.MULTILINE):
         return "percent"
@@ -153,6 +159,7 @@ def markdown_blocks(text: str) -> Iterator[Block]:
     text = _LIQUID.sub("$$", text)
     text = re.sub(r"\\\\\[(?=[ \t]*\n)|^([ \t]*)\\\[", r"\1$$", text, flags=re.MULTILINE)
     text = re.sub(r"\\\\\](?=[ \t]*$)|\\\](?=[ \t]*$)", "$$", text, flags=re.MULTILINE)
+    text = _without_strays(text)
     text = re.sub(r"^([ \t]*>?[ \t]*\$\$)[.,;:][ \t]*$", r"\1", text, flags=re.MULTILINE)
     if "$" not in text and "\\" not in text and "```" not in text:
         return
@@ -173,6 +180,21 @@ def markdown_blocks(text: str) -> Iterator[Block]:
                     yield Block(child.content, row)
                 row += (child.type in ("softbreak", "hardbreak")) + child.content.count("\n")
             yield from _spoken_by_manim(token.content, token.map[0] + 1 if token.map else 1)
+
+
+def _without_strays(text: str) -> str:
+    """Without dollars that close nothing: alone on a line, and the next ones are around a formula on one line."""
+    lines = text.split("\n")
+    marked = [i for i, line in enumerate(lines) if "$$" in line]
+    opened = False
+    for i, after in pairwise([*marked, len(lines)]):
+        following = lines[after].strip() if after < len(lines) else ""
+        whole = following.startswith("$$") and following.count("$$") == 2
+        if not opened and lines[i].strip() == "$$" and whole:
+            lines[i] = ""
+        elif lines[i].count("$$") % 2:
+            opened = not opened
+    return "\n".join(lines)
 
 
 def _spoken_by_manim(text: str, row: int) -> Iterator[Block]:
@@ -199,7 +221,7 @@ _CLOSES = {"$": "$", "$$": "$$", r"\[": r"\]", r"\(": r"\)"}
 
 
 def latex_blocks(text: str) -> Iterator[Block]:
-    """The mathematics of a LaTeX file, displays and what stands in line, found in one pass from mark to mark."""
+    """The mathematics of a LaTeX file, displays and what is written in line, found in one pass from mark to mark."""
     opened, start = "", 0  # what is open, and where its content begins
     row = seen = 0
     for match in _MARK.finditer(text, max(0, text.find(r"\begin{document}"))):
@@ -218,6 +240,8 @@ def latex_blocks(text: str) -> Iterator[Block]:
             opened, start = sign, match.end()
         elif sign[0] == "\n" and opened == "$":  # a dollar alone
             opened = ""
+    if opened and opened not in ("$", r"\(", *_VERBATIM):  # never closed: up to the next empty line
+        yield Block(re.split(r"\n\s*\n", text[start:], maxsplit=1)[0], row + 1 + text.count("\n", seen, start))
 
 
 # ---------------------------------------------------------------------------------------------- notebooks and scripts

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from vaelib.check.blaming import Blaming
 from vaelib.check.chains import Chain, Line
 from vaelib.check.latex import CannotRead
 from vaelib.check.options import Options
-from vaelib.check.repairing import Repairing
 from vaelib.check.terms import BEST_PLACES
 from vaelib.check.values import letters_in
 from vaelib.check.verdicts import Judged, Unfit, composed_with, sentence
@@ -22,7 +22,7 @@ from vaelib.derivation import IllTyped
 from vaelib.formula import Unreadable
 
 
-class Judge(Repairing):
+class Judge(Blaming):
     """The lines of a document, one after the other."""
 
     def chain(self, chain: Chain) -> list[Judged]:
@@ -35,12 +35,13 @@ class Judge(Repairing):
             except Exception as error:  # no document may end a run
                 says = f"The checker itself failed at this line ({type(error).__name__}), which is its own fault."
                 result = Judged(line, "cannot be read", says)
+            with suppress(Exception):  # then nothing is said, but the verdict stays
+                result = self.weighed(result, good, chain.lines)
             if result.verdict == "does not follow":
-                with suppress(Exception):  # then nothing is said, but the verdict stays
+                with suppress(Exception):
                     result = self.repaired(result, chain.lines)
             done.append(result)
-            for name, body in line.named:
-                self.define(name, body)
+            self.noted(result, chain.lines, i)
             good = [(above, composed_with(relation, line.relation or "=")) for above, relation in good]
             if result.verdict == "does not follow":
                 self.wrong.add(id(line))
@@ -73,7 +74,7 @@ class Judge(Repairing):
             return replace(result, verdict="no meaning", says=says, values=None)
         if result.measure and result.measure not in self.measured:
             self.measured.add(result.measure)
-            says = f"The integral is over {result.measure}, which is no variable of what is integrated."
+            says = f"The integral is over {result.measure}, which is not a variable of what is integrated."
             return replace(result, verdict="does not follow", says=says)
         return result
 
@@ -91,29 +92,6 @@ class Judge(Repairing):
             return result
         says = "What is made largest or least does not depend on what it is varied over."
         return replace(result, verdict="does not follow", says=says)
-
-    def compared(self, line: Line, good: list[tuple[Line, str]]) -> Judged:
-        """A line beside the ones above it: the nearest first."""
-        first: Judged | None = None
-        for above, relation in reversed(good):
-            composed = composed_with(relation, line.relation)
-            broken = first is not None and first.verdict == "does not follow"
-            if broken and line.relation == "=" and composed != "=" and id(good[-1][0]) not in self.wrong:
-                composed = "="  # an inequality further up does not make an equality good
-            if composed == "?":
-                continue
-            result = self.pair(above, composed, line)
-            if result.verdict in ("follows", "sloppy"):
-                return result
-            if first is None or (first.verdict != "does not follow" and result.verdict == "does not follow"):
-                first = result
-        if first is not None:
-            return first
-        try:
-            self._formulas(line.items, Options())
-        except (CannotRead, Unreadable) as error:
-            return Judged(line, "cannot be read", sentence(error))
-        return Judged(line, "no meaning", "There is no line above that it can be compared with.")
 
     def _start(self, line: Line, lines: Sequence[Line]) -> Judged:
         try:

@@ -12,7 +12,7 @@ from vaelib.check.roles import LATENT, MODEL, NOISE, call_at, closing, letter_of
 class Laws(Densities):
     """What is a mean under a law."""
 
-    def law(self, items: Items, marks: Marks) -> list[str]:
+    def law(self, items: Items, bound: Bound, marks: Marks) -> list[str]:
         r"""What hangs on an expectation: q, q(z|x), z \sim q, z|x,\theta."""
         laws: list[str] = []
         for part in split_at(items, (",",)) if r"\sim" in items or "~" in items else [items]:
@@ -31,7 +31,7 @@ class Laws(Densities):
             if part[0] in self.roles.densities:
                 call = call_at(part, 0)
                 if call is not None and call.end == len(part):
-                    laws += self.called(call, self.roles.densities[str(part[0])], {}, marks)
+                    laws += self.called(call, self.roles.densities[str(part[0])], bound, marks)
                     continue
                 if call is None:
                     laws += self.bare(self.roles.densities[str(part[0])], part[1:], marks)
@@ -58,7 +58,7 @@ class Laws(Densities):
         end, law = at + 1, None
         while end + 1 < len(items) and items[end] in SCRIPTS:
             if items[end] == "_":
-                law = self.law(items[end + 1], marks)
+                law = self.law(items[end + 1], bound, marks)
             end += 2
         if not law:
             self.facts.used.add("law")

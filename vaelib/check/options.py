@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from vaelib.check.gaussians import Family
 from vaelib.check.latex import Items
 
+ALONE = "|"  # behind the key of a name that is of the model's parameters alone, where another is not
 OLD, NEW, STAR, DATA = "o", "n", "s", "d"
 Bound = Mapping[str, str]  # index of a sum -> its kind: data, samples, parts; a letter that is random -> random
 Marks = Mapping[tuple[str, str], str]  # (p or q, mark of a parameter) -> how it is marked where a name is used
@@ -46,6 +47,11 @@ class Definition:
 
     body: Items
     formals: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def of_the_model(self) -> bool:
+        """Whether it is said to be of the model's parameters alone: \\ell(\\theta), beside \\ell(q, \\theta)."""
+        return {kind for kind, _ in self.formals if kind} == {"p"}
 
     def fits(self, arguments: Sequence[tuple[str, str]]) -> bool:
         """Whether it is of the same variables, as far as they are said: L(x, z) is not L(x)."""

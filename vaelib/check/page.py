@@ -119,12 +119,13 @@ class _Shown:
         return any(judged.line.relation for judged in self.lines.get(number, []))
 
     def _is_shown_in(self, number: int, line: str) -> bool:
-        """Whether a display stands in a line of text, where it is set already."""
+        """Whether a display is part of a line of text, where it is set already."""
         block = self.checked.document.blocks[number]
         return "\n" not in block.source.strip() and block.source.strip() in line and not _is_all(block, line)
 
     def _paragraphs(self, lines: Sequence[str]) -> Iterator[str]:
-        text = re.sub(r"^(#{1,6}\s.*)$", r"\n\1\n", "\n".join(lines), flags=re.MULTILINE)
+        text = re.sub("<!--.*?-->", "", "\n".join(lines), flags=re.DOTALL)
+        text = re.sub(r"^(#{1,6}\s.*)$", r"\n\1\n", text, flags=re.MULTILINE)
         for part in re.split(r"\n\s*\n", text):
             heading = _HEADING.fullmatch(part.strip())
             if heading:
@@ -145,7 +146,7 @@ class _Shown:
     # ---------------------------------------------------------------------------------------------------- formulas
 
     def _block(self, number: int) -> str:
-        """A formula as it stands in the document, line by line, with a mark at each line that was judged."""
+        """A formula as it is in the document, line by line, with a mark at each line that was judged."""
         lines = self.lines.get(number)
         if not lines:
             source = self.checked.document.blocks[number].source
@@ -202,7 +203,7 @@ class _Shown:
 
 
 def _front_matter(rows: Sequence[str]) -> range:
-    """The rows of a head in YAML, which is no part of what is read."""
+    """The rows of a head in YAML, which is not a part of what is read."""
     if rows[0].strip() != "---":
         return range(0)
     return range(next((i + 1 for i, row in enumerate(rows) if i and row.strip() == "---"), 0))
@@ -213,7 +214,7 @@ def _place(judged: Judged) -> str:
 
 
 def _rows_of(block: Block, rows: Sequence[str]) -> list[int]:
-    """The rows of a cell, counted from 0, in which a block stands."""
+    """The rows of a cell, counted from 0, that a block takes."""
     parts = [part.strip() for part in block.source.split("\n") if part.strip()]
     found: list[int] = []
     for row in range(max(0, block.row - 1), min(len(rows), block.row + block.source.count("\n") + 3)):
@@ -224,6 +225,6 @@ def _rows_of(block: Block, rows: Sequence[str]) -> list[int]:
 
 
 def _is_all(block: Block, row: str) -> bool:
-    """Whether nothing but the block stands in a row."""
+    """Whether nothing but the block is in a row."""
     part = next((p.strip() for p in block.source.split("\n") if p.strip() and p.strip() in row), "")
     return bool(re.fullmatch(r"[\s>$.,;]*(?:\\\\?[\[\]])?[\s$.,;]*", row.replace(part, "", 1)))

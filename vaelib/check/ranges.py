@@ -6,7 +6,9 @@ from vaelib.check.latex import CannotRead, Items
 from vaelib.check.laws import Laws
 from vaelib.check.names import SCRIPTS, calls_below, leaves, measure_of, scripted
 from vaelib.check.options import Marks
-from vaelib.check.roles import LATENT, letter_of, text_of
+from vaelib.check.roles import LATENT, NOISE, letter_of, text_of
+
+OF_SAMPLES = ("L", "K", "S", "M")  # how people call the number of samples, where data are N
 
 
 class Ranges(Laws):
@@ -19,10 +21,10 @@ class Ranges(Laws):
                 below, above = items[i + 2], items[i + 4]
                 if isinstance(above, list) and len(above) == 1 and isinstance(above[0], str) and above[0].isalpha():
                     name = text_of(below[: below.index("=")]) if "=" in below else text_of(below)
-                    self.counts.setdefault(above[0], self.index_kind(name, items[i + 5 :]))
+                    self.counts.setdefault(above[0], self.index_kind(name, items[i + 5 :], above[0]))
 
     def is_stray(self, items: Items, at: int) -> bool:
-        """Whether a dz stands here that no integral waits for."""
+        """Whether there is a dz here that no integral waits for."""
         after = items[at + 1] if at + 1 < len(items) else None
         known = isinstance(after, str) and (after in self.roles.variables or after in self.roles.parameters)
         ends = at + 2 >= len(items) or items[at + 2] in ("+", "-", ")", "]")
@@ -75,6 +77,9 @@ class Ranges(Laws):
             end += 2
         name = text_of(below[: below.index("=")]) if "=" in below else text_of(below)
         letter = below[0] if below and isinstance(below[0], str) else ""
+        if operator == r"\sum" and "=" in below and (state := self.state_of(name, items[end:])):
+            bound[name] = "states"  # \sum_k q(z = k), \sum_{z=1}^K q(z)
+            below, letter = [state], state
         if letter in self.roles.variables and r"\in" not in below and operator == r"\sum" and "=" not in below:
             self.facts.used.add("sum")
             self.facts.variables.add(self.roles.variables[letter])
@@ -90,7 +95,7 @@ class Ranges(Laws):
             raise CannotRead(r"Sums over the elements of a data set, \sum_{x \in D}, are not judged yet.")
         if not name:
             raise CannotRead("Expected below the sum what it runs over, but got nothing there.")
-        kind = self.index_kind(name, items[end:])
+        kind = self.index_kind(name, items[end:], text_of(above))
         bound[name] = kind
         index = {"data": "i", "samples": "l", "parts": "j"}[kind]
         self.facts.written[index] = name
@@ -100,8 +105,22 @@ class Ranges(Laws):
         out += [operator, "_", "{", index, "}"]
         return end
 
-    def index_kind(self, name: str, body: Items) -> str:
+    def state_of(self, name: str, body: Items) -> str:
+        """The latent variable whose states an index counts, as in q(z = k), or which it is; "" if neither."""
+        for call in calls_below(body, self.roles):
+            for entry in [*call.targets, *call.givens]:
+                letter, _ = letter_of(entry)
+                is_it = entry == [name] or ("=" in entry and text_of(entry[entry.index("=") + 1 :]) == name)
+                if is_it and self.roles.variables.get(letter) == LATENT:
+                    return letter
+        return ""
+
+    def index_kind(self, name: str, body: Items, upper: str) -> str:
         """Whether an index counts data, samples of the latent variable, or components."""
+        noisy = any(letter in NOISE and name == script.strip("()[]") for letter, script in scripted(body))
+        if noisy and upper in OF_SAMPLES:
+            self.noisy.add(name)
+            return "samples"
         for call in calls_below(body, self.roles):
             for entry in [*call.targets, *call.givens, *call.parameters]:
                 letter, _ = letter_of(entry)

@@ -31,10 +31,10 @@ from vaelib.nearest import sifted
 from vaelib.nearest.search import WEAK, Repairs
 from vaelib.quadrature import DoesNotConverge
 
-SECONDS, TOTAL = 1.5, 4.0  # of the processor, for one line and for all lines of a document
+SECONDS, TOTAL = 1.2, 2.5  # of the processor, for one line and for all lines of a document
 FURTHER = 10  # settings on which a change must hold in the end
 TURNED = {"<=": ">=", ">=": "<=", "<": ">", ">": "<"}
-NO_VALUE = (CannotRead, Unreadable, IllTyped, Unfit, DoesNotConverge, ArithmeticError)
+NO_VALUE = (CannotRead, Unreadable, IllTyped, Unfit, DoesNotConverge, ArithmeticError, LookupError)
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,16 @@ class Repairing(Defining):
     def _with_repair(self, result: Judged, lines: Sequence[Line], until: float) -> Judged:
         assert result.above is not None and result.options is not None
         readings = dict.fromkeys((result.options, *self._options(result.above, result.line)))
-        for options, turned in itertools.product(readings, (False, True)):
+        sides = (False,) if id(result.above) in self.wrong else (False, True)  # what is wrong already is not changed
+        for options, turned in itertools.product(readings, sides):
             if time.process_time() > until:
                 break
             with suppress(*NO_VALUE):
                 for wrong in self._wrong(result, options, turned):
                     found = self._nearest(wrong, lines, until)
                     if found is not None:
-                        return replace(result, repair=found, repairs_above=turned and bool(found))
+                        words, kind = found
+                        return replace(result, repair=words, kind=kind, repairs_above=turned and bool(words))
         return result
 
     def _wrong(self, result: Judged, options: Options, turned: bool) -> Iterator[Wrong]:
@@ -118,22 +120,22 @@ class Repairing(Defining):
         wrong = Wrong("=", "=", side, side, result.options or Options())
         return self._says(wrong.sign, side, wrong)
 
-    def _nearest(self, wrong: Wrong, lines: Sequence[Line], until: float) -> str | None:
-        """The nearest right line as LaTeX; "" where several fit, None where none does."""
+    def _nearest(self, wrong: Wrong, lines: Sequence[Line], until: float) -> tuple[str, str] | None:
+        """The nearest right line as LaTeX, and the kind of the change; "" where several fit, None where none does."""
         if place := self._placed(wrong):
-            return self._says(wrong.sign, place, wrong)
+            return self._says(wrong.sign, place, wrong), "place"
         relation = self._relation(wrong)
         if relation and wrong.relation != "=":
-            return self._says(relation, wrong.side, wrong)
+            return self._says(relation, wrong.side, wrong), "relation"
         found = self._edits(wrong, lines, until)
         strong = replace(found, edits=tuple(edit for edit in found.edits if edit.kind not in WEAK))
         for repair in (strong, found):
             if repair.only is not None:
-                return self._says(wrong.sign, wrong.changed(repair.only.formula), wrong)
+                return self._says(wrong.sign, wrong.changed(repair.only.formula), wrong), repair.only.kind
             if repair.edits:
-                return ""
+                return "", ""
             if relation:
-                return self._says(relation, wrong.side, wrong)
+                return self._says(relation, wrong.side, wrong), "relation"
         return None
 
     def _says(self, relation: str, side: Side, wrong: Wrong) -> str:

@@ -46,8 +46,7 @@ def _line(judged: Judged) -> dict[str, Any]:
         "compared_with": judged.compared_with or None,
         "values": values,
         "repair": judged.repair or None,
-        "says": judged.says,
-        **({"cell": line.cell} if line.cell else {}),
+        "says": f"Cell {line.cell}: {judged.says}".rstrip(": ") if line.cell else judged.says,
     }
 
 

@@ -35,6 +35,7 @@ class Roles:
         apart: letters of which those with different subscripts are different variables: x_t and x_0.
         latents: the canonical latent variables.
         parameters: letters that are parameters.
+        guiding: those of them that only q has.
     """
 
     densities: Mapping[str, str] = field(default_factory=lambda: dict(DENSITIES))
@@ -42,6 +43,7 @@ class Roles:
     apart: frozenset[str] = frozenset()
     parameters: frozenset[str] = PARAMETERS
     has_guide: bool = True
+    guiding: frozenset[str] = frozenset()
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -50,7 +52,7 @@ class Roles:
     def spoken(self) -> str:
         """The reading in one line."""
         latent = [letter for letter, name in self.variables.items() if name == LATENT]
-        data = [letter for letter, name in self.variables.items() if name != LATENT]
+        data = [letter.removeprefix(r"\cal.") for letter, name in self.variables.items() if name != LATENT]
         parts = []
         if data:
             parts.append(f"observed: {', '.join(sorted(set(data)))}")
@@ -77,7 +79,7 @@ def told(lets: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Called:
-    """A density and what stands in its brackets, as it was written: entries of items."""
+    """A density and the contents of its brackets, as they were written: entries of items."""
 
     letter: str
     scripts: Items
@@ -193,6 +195,7 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
         elif kind == "parameter":
             parameters.add(letter)
     formulas = list(formulas)
+    parameters -= _random_parameters(formulas, densities, parameters)
     seen: list[str] = []
     of_guide: list[str] = []
     given: set[str] = set()
@@ -208,7 +211,8 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
                     letter, sub = letter_of(entry)
                     if not letter or letter in parameters or letter in densities or letter.startswith(r"\word."):
                         continue
-                    if letter.startswith("\\") and letter not in NOISE and letter not in lets:
+                    named = letter in NOISE or letter in lets or letter in (*PARAMETERS, r"\cal.D", r"\cal.X")
+                    if letter.startswith("\\") and not named:
                         continue
                     seen.append(letter)
                     subs.setdefault(letter, set()).add(sub)
@@ -248,7 +252,31 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
                 variables[swapped] = variables[letter]
     if not variables:
         variables = {LATENT: LATENT, CANONICAL[0]: CANONICAL[0]}
-    return Roles(densities, variables, frozenset(together), frozenset(parameters), has_guide)
+    return Roles(
+        densities, variables, frozenset(together), frozenset(parameters), has_guide, _guiding(formulas, densities)
+    )
+
+
+def _guiding(formulas: list[Items], densities: Mapping[str, str]) -> frozenset[str]:
+    """The letters that occur with q alone, as the \\theta of q(w | \\theta) may do."""
+    signs: dict[str, set[str]] = {MODEL: set(), GUIDE: set()}
+    for items in formulas:
+        for call in calls(items, densities):
+            parts = [call.scripts, *call.targets, *call.givens, *call.parameters]
+            signs[densities[call.letter]] |= {sign for part in parts for sign in _leaves(part)}
+    return frozenset(signs[GUIDE] - signs[MODEL])
+
+
+def _random_parameters(formulas: list[Items], densities: Mapping[str, str], parameters: set[str]) -> set[str]:
+    """The parameter that is the latent variable itself, q(\\theta) and p(\\theta | D): q is a law of nothing else."""
+    found = [call for items in formulas for call in calls(items, densities)]
+    of_guide = [call for call in found if densities[call.letter] == GUIDE]
+    letters = {letter_of(entry)[0] for call in of_guide for entry in call.targets}
+    modelled = {letter_of(call.targets[0])[0] for call in found if densities[call.letter] == MODEL and call.targets}
+    if len(letters) != 1 or not letters <= parameters & modelled or any(len(call.targets) != 1 for call in of_guide):
+        return set()
+    step = any(letter_of(entry)[0] in letters for call in of_guide for entry in (*call.givens, *call.parameters))
+    return set() if step else letters  # not the Q(\\theta | \\theta^t) of a step of EM
 
 
 def _leaves(items: Items) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from vaelib.check.latex import Group, Items
 from vaelib.check.spellings import (
@@ -344,15 +345,22 @@ class _Cleaner:
             return end
         if run[0] == "E":
             after = _next_of(items, at + 1)
-            if after in ("_", "[", r"\{") or (after == "(" and r"\log" in _inside(items, at)):
+            if after in ("_", "[", r"\{") or (after == "(" and {r"\log", r"\ln"} & _inside(items, at + 1)):
                 out.append(r"\E")
                 return at + 1
         out.append(items[at])
         return at + 1
 
 
-def _inside(items: Items, at: int) -> Items:
-    return items[at : at + 12]
+def _inside(items: Items, at: int) -> set[str]:
+    """The signs in the bracket that begins here."""
+    depth, end = 0, at
+    while end < len(items):
+        depth += (items[end] in ("(", "[")) - (items[end] in (")", "]"))
+        end += 1
+        if depth == 0 and items[end - 1] in (")", "]"):
+            break
+    return {item for item in items[at:end] if isinstance(item, str)}
 
 
 def _next(items: Items, at: int) -> int:
@@ -374,7 +382,7 @@ def _goes_on(items: Items, at: int) -> bool:
 
 
 def _needs_brackets(items: Items) -> bool:
-    """Whether a sum stands here outside of brackets."""
+    """Whether there is a sum here, outside of brackets."""
     depth = 0
     for i, item in enumerate(items):
         if item in ("(", "[", r"\{"):
@@ -412,7 +420,7 @@ def _joined(out: Items) -> Items:
             result.append(r"\|")
             at += 2
             continue
-        if item == ":" and after == "=":
+        if (item, after) in ((":", "="), ("=", ":")):
             result.append(":=")
             at += 2
             continue
@@ -428,6 +436,10 @@ def _joined(out: Items) -> Items:
             result.append(r"\KL")
             at += 3
             continue
+        if item in ("D", r"\cal.D", r"\bb.D") and after in ("(", "[", r"\{") and _of_two_laws(kept[at + 1 :]):
+            result.append(r"\KL")
+            at += 1
+            continue
         if item == r"\KL" and after == "_" and at + 2 < len(kept):  # KL_{q}
             result.append(item)
             at += 3
@@ -435,6 +447,18 @@ def _joined(out: Items) -> Items:
         result.append(item)
         at += 1
     return result
+
+
+def _of_two_laws(items: Items) -> bool:
+    """Whether two parallel bars are in the bracket that begins here."""
+    depth = 0
+    for item, after in pairwise([*items, None]):
+        depth += (item in ("(", "[", r"\{")) - (item in (")", "]", r"\}"))
+        if depth == 1 and (item == r"\|" or item == after == "|"):
+            return True
+        if depth == 0:
+            break
+    return False
 
 
 def _operator_before(out: Items) -> str:

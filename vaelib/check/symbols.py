@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vaelib.check.gaussians import STANDARD, law_name
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import leaves, moment_at, name_at, scripted, shown
-from vaelib.check.options import USUAL, Bound, Definition, Marks
+from vaelib.check.options import ALONE, USUAL, Bound, Definition, Marks
 from vaelib.check.ranges import Ranges
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, call_at, text_of
 from vaelib.check.written import key, spelled
@@ -60,7 +60,7 @@ class Symbols(Ranges):
                     raise CannotRead("Expected the mean and the variance of one law, but got those of two.")
                 power = variance[i] == r"\Sigma" or ["2"] in variance or any("2" in text_of([v]) for v in variance)
                 if not power:
-                    self.facts.mended.append("a standard deviation where the variance stands")
+                    self.facts.mended.append("a standard deviation where the variance belongs")
             self.facts.labels.add(label)
         else:
             raise CannotRead(f"Expected N(m, S) with a mean that has a name, but got {shown(mean)}.")
@@ -83,6 +83,9 @@ class Symbols(Ranges):
             return call.end
         if items[at] in ("f", "h", "g") and len(call.targets) == 1:
             self.facts.used.add("map")
+            if NOISE & set(leaves(call.targets[0])):  # the map of the noise is a draw of the latent variable
+                out += ["f", "(", self.entry(call.targets[0], bound), ")"]
+                return call.end
             out += ["f", "(", *self.walk(call.targets[0], bound, marks), ")"]
             return call.end
         return 0
@@ -97,10 +100,14 @@ class Symbols(Ranges):
         if named is None:
             return 0
         key, arguments, end = named
+        if bound.get(str(items[at])) == "states":
+            raise CannotRead(f"Expected {items[at]} as the state of a variable, but got it as a number.")
         if str(items[at]) in bound:
             out.append({"data": "i", "samples": "l", "parts": "j"}[bound[str(items[at])]])
             return at + 1
         definition = self.definitions.get(key)
+        if Definition([], tuple(arguments)).of_the_model:
+            definition = self.definitions.get(key + ALONE, definition)
         indexed = self.indexed(items[at:end], bound)
         if definition is not None and not definition.fits(arguments):
             likelihood = self.likelihood(definition, arguments)

@@ -68,7 +68,7 @@ def _term(sign: float, items: Items, roles: Roles) -> Term:
         for item in items[at + 1] if isinstance(items[at + 1], list) else [items[at + 1]]:
             if isinstance(item, list):
                 continue
-            if item in (r"\theta", r"\Theta", r"\vartheta", "p", "P"):
+            if item in (r"\theta", r"\Theta", r"\vartheta", "p", "P") and item not in roles.guiding:
                 by.add(MODEL)
             elif item in roles.parameters or (item in roles.densities and roles.densities[str(item)] == GUIDE):
                 by.add(GUIDE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from vaelib.check.reading import read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, Roles
 from vaelib.check.surface import resolved
 from vaelib.check.terms import Term, terms
-from vaelib.check.verdicts import Unfit
+from vaelib.check.verdicts import Judged, Unfit
 from vaelib.check.worlds import FAMILY, Plan, Setting, scope, settings
 from vaelib.derivation.compare import Value, Verdict
 from vaelib.derivation.judging import judge
@@ -35,12 +36,15 @@ class Bench:
     definitions: dict[str, Definition] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)  # names taken in their usual meaning, and its sign
     later: dict[str, Definition] = field(default_factory=dict)  # what names will mean
+    foreseen: dict[str, Definition] = field(default_factory=dict)  # the same, of names with a usual meaning
     labels: set[str] = field(default_factory=set)  # of the document's Gaussians
     scales: set[str] = field(default_factory=set)  # \\sigma, \\Sigma
     assigned: dict[str, str] = field(default_factory=dict)  # the label of p and of q, where it is said
     wrong: set[int] = field(default_factory=set)  # lines that do not follow
+    origins: dict[str, tuple[Judged, Line]] = field(default_factory=dict)  # where a name was defined, and its line
+    tainted: set[str] = field(default_factory=set)  # names that were defined by a line that does not follow
     measured: set[str] = field(default_factory=set)  # variables of integrals that were wrong, and said to be so
-    reached: bool = False
+    reached: float = math.inf  # the block from which on q may be a posterior of p
     summed_only: bool = False
     settings: list[Setting] = field(default_factory=settings)
     spent: float = 0.0  # seconds, on looking for repairs
@@ -165,7 +169,7 @@ def moments(where: Scope, end: str) -> tuple[float, float]:
 
 
 def exponentiates(items: Items) -> bool:
-    r"""Whether \exp(\Sigma) or e^{\sigma} stands here: then the letter may stand for a logarithm."""
+    r"""Whether \exp(\Sigma) or e^{\sigma} occurs here: then the letter may stand for a logarithm."""
     return r"\exp" in letters_in(items) and bool(letters_in(items) & {r"\Sigma", r"\sigma"})
 
 

@@ -38,6 +38,8 @@ class Judged:
     options: Options | None = None
     repairs_above: bool = False
     relation: str = ""
+    unsaid: str = ""  # a name that was taken in its usual meaning, with which the line does not hold
+    kind: str = ""  # of the change that the repair makes
 
     @property
     def judged(self) -> bool:
@@ -46,6 +48,15 @@ class Judged:
 
 class Unfit(ValueError):
     """Two lines that cannot be compared; the message says why."""
+
+
+class Unsaid(Unfit):
+    """A line that does not hold with the usual meaning of a name that the document does not define."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        name = key.split(".")[-1]
+        super().__init__(f"Nothing says what {name} means, and with its usual meaning it does not hold.")
 
 
 def composed_with(first: str, second: str) -> str:

@@ -22,7 +22,7 @@ from vaelib._spoken import remark
 from vaelib.data.core import Array, Data, DataError
 
 SIGNS = {"glyphs": string.ascii_uppercase, "glyphs62": string.ascii_letters + string.digits}
-FACES = (  # file, bold?; the others that matplotlib has hold no text, or old-style digits that are no size of letter
+FACES = (  # file, bold?; the others that matplotlib has hold no text, or old-style digits, not a size of letter
     ("DejaVuSans", False),
     ("DejaVuSans-Bold", True),
     ("DejaVuSans-Oblique", False),

@@ -235,7 +235,7 @@ B3 = (
             r"\mathbb{E}\left[\exp \tfrac1S \textstyle\sum_s \log p(x \mid z_s)\right]",
             lambda w, rng, n: np.exp(from_prior(w, rng, n).mean(axis=0)),
         ),
-        "log p(x|z) was averaged and then exponentiated: that is too small, always.",
+        "log p(x|z) was averaged and then exponentiated: that is too small, wherever p(x|z) varies.",
     )
     .slip(
         "sum for mean",

@@ -354,7 +354,7 @@ N5 = (
     )
     .gt(
         tex(r"2\,\Phi(-t)"),
-        "S too small is worse than S too large; large n: =",
+        "Jensen: R² has mean 1, and 2 Φ(-t √v) is convex in v; as n grows, the two become equal",
         why="so a Gaussian threshold cries wolf more often than it says",
         gap=tex(r"\mathbb{E}_{R \sim h}\left[2\,\Phi(-t R) - 2\,\Phi(-t)\right]"),
     )

@@ -18,6 +18,7 @@ from vaelib.formula.binders import (
     Divergence,
     Entropy,
     Expectation,
+    ForAll,
     Integral,
     Over,
     Relation,
@@ -43,6 +44,7 @@ from vaelib.formula.tree import (
 
 Path = tuple[tuple[str, int], ...]
 HALF = Quotient(Number("1"), Number("2"), "tfrac")
+USUAL = (Name("k"), Name("d"), Name("n"), Name("N"), Name("K"))  # sizes, which are forgotten most
 KINDS = {  # in order of plausibility, with what a teacher would say of the place
     "sign": "a sign is the other way round",
     "density": "another density belongs here",
@@ -53,8 +55,10 @@ KINDS = {  # in order of plausibility, with what a teacher would say of the plac
     "law": "the mean is under another law",
     "swapped throughout": "two names are swapped throughout",
     "name": "another name belongs here",
+    "swapped here": "two names are swapped here",
     "dropped": "something here does not belong here",
     "upside down": "the quotient is upside down",
+    "complement": "a probability and what it lacks to 1 are swapped",
     "logarithm's end": "the logarithm ends at another place",
     "brackets": "the minus sign is meant for all of the bracket, or for one term of it",
     "missing term": "a term is missing",
@@ -66,7 +70,7 @@ KINDS = {  # in order of plausibility, with what a teacher would say of the plac
 
 @dataclass(frozen=True)
 class Edit:
-    """One change: what stood there, what stands there now, and the whole formula with it."""
+    """One change: what was there, what is there now, and the whole formula with it."""
 
     kind: str
     old: Node
@@ -102,7 +106,7 @@ class Vocabulary:
         names = [n for n in nodes if isinstance(n, Name)]
         terms = [t for n in nodes if isinstance(n, Sum) for t in n.terms]
         terms += [n for n in nodes if isinstance(n, Divergence | Entropy)]
-        terms += [Number("1"), HALF, *(name for name in names if name.base in ("k", "d", "n", "N", "K"))]
+        terms += [Number("1"), HALF, *(name for name in names if name in USUAL), *USUAL]
         ratios = [n for n in nodes if isinstance(n, Quotient) and _is_ratio(n)]
         return cls(
             _unique([*calls, *_of_the_same_letters(calls)]),
@@ -122,9 +126,14 @@ def edits(formula: Node, vocabulary: Vocabulary) -> list[Edit]:
             if whole != formula and whole not in found:
                 found[whole] = Edit(kind, node, new, whole, path)
     for a, b in _pairs(vocabulary.names):
-        whole = _swapped(formula, a, b)
-        if whole != formula and whole not in found:
-            found[whole] = Edit("swapped throughout", formula, whole, whole)
+        for path, node in places(formula):
+            new = _swapped(node, a, b)
+            whole = put(formula, path, new) if new != node and not isinstance(node, Name) else formula
+            if whole != formula and whole not in found:
+                found[whole] = Edit("swapped throughout" if not path else "swapped here", node, new, whole, path)
+    whole = _laws_swapped(formula)
+    if whole != formula and whole not in found:
+        found[whole] = Edit("swapped throughout", formula, whole, whole)
     order = list(KINDS)
     return sorted(found.values(), key=lambda edit: order.index(edit.kind))
 
@@ -149,6 +158,13 @@ def _swapped(node: Node, a: Node, b: Node) -> Node:
     return node.mapped(lambda part: _swapped(part, a, b))
 
 
+def _laws_swapped(node: Node) -> Node:
+    """With p for q and q for p."""
+    if isinstance(node, Name) and node.base in ("p", "q"):
+        return replace(node, base="q" if node.base == "p" else "p")
+    return node.mapped(_laws_swapped)
+
+
 # ------------------------------------------------------------------------------------------------------------- places
 
 
@@ -160,13 +176,15 @@ def places(formula: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
     for f in fields(formula):
         if not f.compare or (isinstance(formula, Big | Integral | Derivative) and f.name in ("over", "variables")):
             continue
-        if isinstance(formula, Call) and f.name in ("name", "targets", "givens"):
+        if isinstance(formula, Call) and (f.name == "name" or (f.name != "parameters" and _is_density(formula))):
             continue
-        if isinstance(formula, Where) and f.name == "clauses":
+        if isinstance(formula, Relation) and f.name != "sides":
             continue
         part = getattr(formula, f.name)
         for i, child in enumerate(part if isinstance(part, tuple) else (part,)):
-            if isinstance(child, Node) and not isinstance(child, Over | Relation):
+            if isinstance(formula, Relation) and i == 0:  # the name that is said to mean something
+                continue
+            if isinstance(child, Node) and not isinstance(child, Over | ForAll) and _is_said(formula, f.name, child):
                 yield from places(child, (*path, (f.name, i)))
 
 
@@ -199,11 +217,18 @@ def _fitting(parent: Node, name: str, i: int, child: Node) -> Node:
     return child
 
 
+def _is_said(parent: Node, name: str, child: Node) -> bool:
+    """Not a relation, unless it says what a name means."""
+    return not isinstance(child, Relation) or (isinstance(parent, Where) and name == "clauses")
+
+
 # ------------------------------------------------------------------------------------------------------ alternatives
 
 
 def _alternatives(node: Node, words: Vocabulary, inside: bool) -> Iterator[tuple[str, Node]]:
-    """What may stand in the place of a part, with the kind of the edit."""
+    """What may take the place of a part, with the kind of the edit."""
+    if isinstance(node, Relation):
+        return
     if isinstance(node, Sum):
         yield from _of_a_sum(node, words)
     elif not inside or isinstance(node, Expectation | Integral | Bracket):
@@ -234,20 +259,24 @@ def _alternatives(node: Node, words: Vocabulary, inside: bool) -> Iterator[tuple
         case Expectation():
             yield from (("law", replace(node, law=law)) for law in words.laws)
             yield "dropped", node.body
+            yield from _with_the_log_outside(node)
         case Function():
             yield from _of_a_function(node)
         case Quotient():
             yield "upside down", replace(node, above=node.below, below=node.above)
             yield "dropped", node.above
             yield "logarithm", Function("log", node)
+            yield from _of_a_quotient(node, words)
         case Power():
             yield ("square" if node.exponent == Number("2") else "dropped"), node.base
         case Root():
             yield "square", node.body
         case Transpose():
             yield "transposed", node.body
-        case Big():
-            yield "dropped", node.body
+        case Big() | Integral():
+            if isinstance(node, Big):
+                yield "dropped", node.body
+            yield from _with_the_log_outside(node)
         case Number() if node.text.isdigit():
             yield from (("number", Number(str(n))) for n in (int(node.text) - 1, int(node.text) + 1) if n >= 0)
             yield "number", Number(str(2 * int(node.text)))
@@ -259,6 +288,8 @@ def _alternatives(node: Node, words: Vocabulary, inside: bool) -> Iterator[tuple
 
 def _of_a_sum(node: Sum, words: Vocabulary) -> Iterator[tuple[str, Node]]:
     terms = node.terms
+    if len(terms) == 2 and terms[0] == Number("1") and isinstance(terms[1], Negative):
+        yield "complement", terms[1].body
     for i, term in enumerate(terms):
         rest = (*terms[:i], *terms[i + 1 :])
         yield "sign", Sum((*terms[:i], _turned(term), *terms[i + 1 :]))
@@ -296,9 +327,12 @@ def _of_a_product(node: Product, words: Vocabulary) -> Iterator[tuple[str, Node]
             inside = Bracket(Product((_open(factor.body), *factors[i + 1 :])))
             longer = replace(factor, body=inside)
             yield "logarithm's end", longer if i == 0 else Product((*factors[:i], longer))
-    for name in (*words.names, Number("2"), Name(r"\pi")):
+    for name in (*words.names, *USUAL, Number("2"), Name(r"\pi")):
         if name not in factors:
             yield "missing factor", Product((*factors, name))
+    if any(isinstance(factor, Transpose) for factor in factors):
+        for i in range(len(factors) - 1):
+            yield "transposed", Product((*factors[:i], factors[i + 1], factors[i], *factors[i + 2 :]))
 
 
 def _of_a_function(node: Function) -> Iterator[tuple[str, Node]]:
@@ -306,6 +340,10 @@ def _of_a_function(node: Function) -> Iterator[tuple[str, Node]]:
         return
     inside = _open(node.body)
     yield "logarithm", inside
+    if isinstance(inside, Expectation | Integral | Big):
+        yield "logarithm's end", replace(inside, body=replace(node, body=Bracket(_open(inside.body))))
+    if not isinstance(inside, Call):  # of a variance, and not of a density
+        yield "missing factor", replace(node, body=Bracket(Product((Number("2"), Name(r"\pi"), _factor(inside)))))
     if isinstance(inside, Product):
         for i in range(1, len(inside.factors)):
             taken, left = inside.factors[:i], inside.factors[i:]
@@ -314,6 +352,25 @@ def _of_a_function(node: Function) -> Iterator[tuple[str, Node]]:
             yield "logarithm's end", Product((*left, log))
     if isinstance(inside, Quotient):
         yield "logarithm's end", Quotient(replace(node, body=inside.above), inside.below)
+
+
+def _with_the_log_outside(node: Expectation | Integral | Big) -> Iterator[tuple[str, Node]]:
+    r"""\log E[f] for E[\log f]."""
+    body = _open(node.body)
+    if isinstance(body, Function) and body.name == "log":
+        yield "logarithm's end", replace(body, body=Bracket(replace(node, body=_open(body.body))))
+
+
+def _of_a_quotient(node: Quotient, words: Vocabulary) -> Iterator[tuple[str, Node]]:
+    above, below = _open(node.above), _open(node.below)
+    if isinstance(above, Function) and isinstance(below, Function) and above.name == below.name == "log":
+        yield "logarithm's end", replace(above, body=Quotient(_open(above.body), _open(below.body)))
+    for name in (*words.names, *USUAL):
+        yield "missing factor", replace(node, below=Product((name, _factor(node.below))))
+
+
+def _factor(node: Node) -> Node:
+    return Bracket(node) if isinstance(node, Sum | Negative) else node
 
 
 def _of_a_name(node: Name, words: Vocabulary) -> Iterator[tuple[str, Node]]:
@@ -325,6 +382,7 @@ def _of_a_name(node: Name, words: Vocabulary) -> Iterator[tuple[str, Node]]:
             yield "name", name
     yield "square", Power(node, Number("2"))
     yield "square", Root(node)
+    yield "complement", Bracket(Sum((Number("1"), Negative(node))))
     yield "transposed", Power(node, Negative(Number("1")))
     yield "transposed", Transpose(node)
 
@@ -343,13 +401,13 @@ def _is_law(node: Node) -> bool:
 
 
 def _of_the_same_letters(calls: list[Call]) -> Iterator[Call]:
-    """p(x|z), p(z|x), p(x, z), p(z) and p(x) of one p, where two variables occur."""
+    """p(x|z), p(z|x), p(x, z), p(z) and p(x) of one p, where two variables occur; given c, where three."""
     for call in calls:
         names = (*call.targets, *call.givens)
-        if len(names) == 2:
-            a, b = names
+        for common in ((),) if len(names) == 2 else ((name,) for name in call.givens) if len(names) == 3 else ():
+            a, b = (name for name in names if name not in common)
             for targets, givens in (((a,), (b,)), ((b,), (a,)), ((a, b), ()), ((a,), ()), ((b,), ())):
-                yield replace(call, targets=targets, givens=givens)
+                yield replace(call, targets=targets, givens=(*givens, *common))
 
 
 def _is_ratio(node: Quotient) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,13 +12,14 @@ import numpy as np
 from vaelib.derivation.lines import IllTyped
 from vaelib.formula.binders import among
 from vaelib.formula.rules import GAUSS, TRAPEZOID, Rule
-from vaelib.formula.tree import Bracket, Node
+from vaelib.formula.tree import Bracket, Node, Number
 from vaelib.nearest.edits import Edit, Path, Vocabulary, edits, is_odd
 from vaelib.quadrature import DoesNotConverge
 
 ACCURACY = 1e-8  # relative to max(1, |value|), beside the errors of the two values
 COARSE = 1e-5  # a value that is known no better than this decides nothing
 WEAK = ("missing term", "missing factor", "number")  # they fit where something else was meant
+ZERO = Number("0")
 FIRST = 3  # witnesses on which an edit is tried; then on all that there are
 
 
@@ -28,14 +29,15 @@ class Repairs:
 
     edits: tuple[Edit, ...]
     tried: int
+    wrong: Node = ZERO  # what they are edits of
     known: frozenset[Node] = frozenset()  # the parts of the other lines
 
     @property
     def only(self) -> Edit | None:
         """The edit that is meant: the one that fits, or the most plausible of several at one place.
 
-        Of several places, it is the one where an edit leaves no quotient of densities of different variables, and makes
-        a larger part what it is in another line.
+        Of several places, it is the one where an edit leaves no quotient of densities of different variables, makes a
+        larger part what it is in another line, and changes no part that already was.
         """
         strong = [edit for edit in self.edits if edit.kind not in WEAK] or list(self.edits)
         if not strong:
@@ -44,9 +46,10 @@ class Repairs:
         near = [edit for edit in strong if self._sense(edit) == self._sense(first)]
         return first if all(_at_one_place(first.path, edit.path) for edit in near) else None
 
-    def _sense(self, edit: Edit) -> tuple[int, int]:
+    def _sense(self, edit: Edit) -> tuple[int, int, int]:
         """How much sense the formula makes after an edit."""
-        return -sum(is_odd(part) for part in edit.formula.walk()), self._found_elsewhere(edit)
+        odd = sum(is_odd(part) for part in edit.formula.walk())
+        return -odd, self._found_elsewhere(edit), -self._found_elsewhere(replace(edit, formula=self.wrong))
 
     def _found_elsewhere(self, edit: Edit) -> int:
         """The size of the largest part around an edit that is a part of another line, too."""
@@ -94,7 +97,7 @@ def repairs(
     """
     goals = [_value(target, witness) for witness in witnesses]
     if len(goals) <= FIRST or any(goal is None for goal in goals) or not _varies(goals):
-        return Repairs((), 0)
+        return Repairs((), 0, wrong)
     rules = (TRAPEZOID, GAUSS)
     tests = [
         partial(_agrees, said=said, witness=witness, rule=rules[i % 2], goal=goal)
@@ -120,13 +123,13 @@ def sifted(
         if not candidates:
             break
     parts = frozenset(part for line in (*chain, *known) for part in line.walk() if line != wrong)
-    return Repairs(tuple(candidates), tried, parts)
+    return Repairs(tuple(candidates), tried, wrong, parts)
 
 
 def _value(target: Callable[[Any], Any], witness: Any) -> tuple[np.ndarray, np.ndarray] | None:
     try:
         found = target(witness)
-    except (IllTyped, DoesNotConverge, ArithmeticError, ValueError, TypeError):
+    except (IllTyped, DoesNotConverge, ArithmeticError, LookupError, ValueError, TypeError):
         return None
     value = np.asarray(getattr(found, "value", found), dtype=float)
     error = np.asarray(getattr(found, "error", 0.0), dtype=float)

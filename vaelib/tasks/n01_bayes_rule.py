@@ -194,7 +194,7 @@ AFTER_ALL = Compute(
     hints=(
         "One observation first: which two precisions add up, and what does each pull the mean towards?",
         "The posterior is Gaussian again. Which role does it play when the next observation comes?",
-        "Complete the square in z: what stands before z^2, what before z, and how do mean and width follow?",
+        "Complete the square in z: what is the factor of z^2, what that of z, and how do mean and width follow?",
     ),
     next="Take x = (3, 5), slope 2, offset 1, c = 1/2, m0 = 1, s0 = 1/2: the mean is 7/5, the variance 1/20.",
     tip=(
@@ -314,3 +314,136 @@ TOGETHER = Compute(
 )
 
 TASKS = (REPAIRED, AFTER_ALL, TOGETHER)
+
+
+# ------------------------------------------------------------------------------------------ written in class
+
+
+def posterior_of(joint: Any, x: int) -> Any:
+    """p(z | x), from a table of the joint."""
+    column = joint[:, x]  # keep what agrees with the observation
+    return column / column.sum()  # and rescale it, so that it adds up to one
+
+
+def _joint_table(rng: Rng) -> dict[str, Any]:
+    return {"joint": generic_probabilities(rng, (12,)).reshape(4, 3), "x": int(rng.integers(3))}
+
+
+FROM_TABLE = Compute(
+    id="01.a",
+    title="The posterior from a table",
+    level="warm-up",
+    minutes=5,
+    name="posterior_of",
+    rough=True,
+    truth=posterior_of,
+    examples=(
+        {"joint": np.array([[0.2, 0.3], [0.2, 0.3]]), "x": 0},
+        {"joint": np.array([[0.1, 0.3], [0.2, 0.4]]), "x": 0},
+        {"joint": np.array([[0.1, 0.2, 0.1], [0.05, 0.3, 0.25]]), "x": 2},
+    ),
+    draw=_joint_table,
+    rules=(
+        Rule(
+            "Over all z, probabilities add up to 1. Yours do not.", lambda value, **_: bool(abs(value.sum() - 1) < 1e-6)
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "not rescaled",
+            "the column was kept as it is: it adds up to p(x), and still has to be divided by that.",
+            lambda joint, x: joint[:, x],
+        ),
+        Mistake(
+            "the likelihood",
+            "each entry was divided by the sum of its row: that is p(x|z), the condition the other way round.",
+            lambda joint, x: joint[:, x] / joint.sum(axis=1),
+        ),
+        Mistake(
+            "the likelihood, rescaled",
+            "p(x|z) was rescaled to 1 by force: every z was then taken to be equally common.",
+            lambda joint, x: (joint[:, x] / joint.sum(axis=1)) / (joint[:, x] / joint.sum(axis=1)).sum(),
+        ),
+        Mistake(
+            "the prior",
+            "the sums of the rows came back: that is p(z), before anything was seen.",
+            lambda joint, x: joint.sum(axis=1),
+        ),
+    ),
+    hints=(
+        "Which entries of the table agree with what was seen? In `joint[row, column]`, which index is x?",
+        "What do the entries that you kept add up to? What should they add up to?",
+        "Two lines are enough: one takes a column, one divides it by its sum. Which is which?",
+    ),
+    next="Take the rows (0.1, 0.3) and (0.2, 0.4), and see the first column: what share of it is in each row?",
+    tip=({"joint": np.array([[0.1, 0.3], [0.2, 0.4]]), "x": 0},),
+    forbidden=("table",),
+)
+
+
+def gaussian_posterior(x: float, w: float, b: float, c: float) -> Any:
+    """Mean and standard deviation of z, for z ~ N(0, 1) and x | z ~ N(w z + b, c)."""
+    M = w**2 + c
+    return np.array([w * (x - b) / M, np.sqrt(c / M)])
+
+
+def _one_number(rng: Rng) -> dict[str, Any]:
+    w, b, x = (float(away_from_zero(rng, 0.4, 1.6)) for _ in range(3))
+    return {"x": x, "w": w, "b": b, "c": generic_noise_variance(rng)}
+
+
+ONE_NUMBER = Compute(
+    id="01.b",
+    title="The posterior of one number",
+    level="core",
+    minutes=5,
+    name="gaussian_posterior",
+    rough=True,
+    truth=gaussian_posterior,
+    examples=(
+        {"x": 1.0, "w": 1.0, "b": 0.0, "c": 1.0},
+        {"x": 1.0, "w": 2.0, "b": 0.0, "c": 0.5},
+        {"x": 3.0, "w": 2.0, "b": 1.0, "c": 0.5},
+    ),
+    draw=_one_number,
+    rules=(
+        Rule("A standard deviation is positive. Your second number is not.", lambda value, **_: bool(value[1] > 0)),
+    ),
+    mistakes=(
+        Mistake(
+            "variance for deviation",
+            "the second number is the variance c/M: the standard deviation is its root.",
+            lambda x, w, b, c: np.array([w * (x - b) / (w**2 + c), c / (w**2 + c)]),
+        ),
+        Mistake(
+            "no prior",
+            "the prior was left out: (x - b)/w is what the data alone say, and the prior pulls towards 0.",
+            lambda x, w, b, c: np.array([(x - b) / w, np.sqrt(c) / abs(w)]),
+        ),
+        Mistake(
+            "no offset",
+            "the offset was not subtracted: what is left to explain is x - b.",
+            lambda x, w, b, c: np.array([w * x / (w**2 + c), np.sqrt(c / (w**2 + c))]),
+        ),
+        Mistake(
+            "c squared",
+            "c was squared: it is a variance already.",
+            lambda x, w, b, c: np.array([w * (x - b) / (w**2 + c**2), np.sqrt(c**2 / (w**2 + c**2))]),
+        ),
+        Mistake(
+            "the precision",
+            "the second number is one over the standard deviation: was the fraction turned upside down?",
+            lambda x, w, b, c: np.array([w * (x - b) / (w**2 + c), np.sqrt((w**2 + c) / c)]),
+        ),
+    ),
+    hints=(
+        "Line 4 of the table above is a Gaussian. Which part of it is the mean, and which the variance?",
+        "In N(z; m, s^2) the variance comes last. What has to be done to it to make it a standard deviation?",
+        "With M = w^2 + c there are two short formulas, one with x - b in it and one without x. Which two?",
+    ),
+    next="Take x = 3, w = 2, b = 1, c = 1/2: then M = 9/2, the mean is 8/9, and the variance 1/9.",
+    tip=({"x": 3.0, "w": 2.0, "b": 1.0, "c": 0.5},),
+    forbidden=("linear",),
+)
+
+IN_CLASS = (FROM_TABLE, ONE_NUMBER)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vaelib.distributions import Normal
 from vaelib.elbo import importance_weighted_bound
 from vaelib.task import Compute, Law, Mistake, Rule, Sample
 from vaelib.witnesses import away_from_zero, generic_covariance
@@ -104,7 +105,7 @@ TINY = Compute(
         ),
         Mistake(
             "largest only",
-            "the largest score stands for the sum: others may be nearly as large.",
+            "the largest score was taken for the sum: others may be nearly as large.",
             lambda scores: scores.max(axis=0) - np.log(len(scores)),
         ),
         Mistake(
@@ -413,7 +414,7 @@ SIGNAL_TO_NOISE = Compute(
         ),
         Mistake(
             "infinite too soon",
-            "0 stands wherever q is narrower than p: if only a little, the variance is still finite.",
+            "0 is returned wherever q is narrower than p: if it is only a little narrower, the variance is finite.",
             _too_careful,
         ),
         Mistake(
@@ -438,8 +439,8 @@ SIGNAL_TO_NOISE = Compute(
             real="public issue threads: scale, variance and log-variance mixed up",
         ),
         Mistake(
-            "roles exchanged",
-            "p and q were exchanged: the draws come from q, so the integral is that of p^2 / q.",
+            "roles swapped",
+            "p and q were swapped: the draws come from q, so the integral is that of p^2 / q.",
             _roles_exchanged,
         ),
         Mistake(
@@ -450,10 +451,163 @@ SIGNAL_TO_NOISE = Compute(
     ),
     hints=(
         "What is the variance of one weight p/q under q, given that its mean is 1? And that of a mean of S weights?",
-        "The exponent of p^2 / q is quadratic in z: which matrix stands in it, and what must hold for the integral?",
+        "The exponent of p^2 / q is quadratic in z: which matrix is in it, and what must hold for the integral?",
         "In one dimension it takes 2 v_q > v_p. What replaces > for matrices, and does a positive determinant show it?",
     ),
     next="Let covariance_p be diagonal first: what becomes of rho, one coordinate at a time?",
 )
 
 TASKS = (TINY, ESTIMATE, SIGNAL_TO_NOISE)
+
+
+# ------------------------------------------------------------------------------------------ written in class
+
+
+def log_mean(a: Any) -> Any:
+    """log of the mean of exp(a), for logarithms a of any size."""
+    m = a.max()
+    return m + np.log(np.mean(np.exp(a - m)))
+
+
+def _one_column(rng: Rng) -> dict[str, Any]:
+    top = rng.choice([-1.0, 1.0]) * rng.uniform(8e2, 2e3)
+    return {"a": rng.permutation(top - np.concatenate([[0.0], rng.uniform(0, 6, 4), rng.uniform(1e3, 3e3, 2)]))}
+
+
+ONE_COLUMN = Compute(
+    id="02.a",
+    title="The logarithm of a mean",
+    level="warm-up",
+    minutes=5,
+    name="log_mean",
+    rough=True,
+    truth=log_mean,
+    examples=(
+        {"a": np.array([0.0, 1.0])},
+        {"a": np.array([-1.0, 0.5, 2.0])},
+        {"a": np.array([-2000.0, -2001.0])},
+    ),
+    draw=_one_column,
+    rules=(
+        Rule(
+            "A mean lies between the smallest and the largest number, and so does its logarithm. Yours does not here.",
+            lambda value, a: bool(a.min() - 1e-6 <= value <= a.max() + 1e-6),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "exponentials first",
+            "the exponentials were taken as they are: they underflow to 0, or overflow.",
+            lambda a: _exponentials_first(a),
+            next="Which number could be subtracted from all scores first, and be added to the result?",
+        ),
+        Mistake(
+            "shift not added back",
+            "the largest score was subtracted and not added again.",
+            lambda a: log_mean(a) - a.max(),
+        ),
+        Mistake(
+            "sum for mean",
+            "a sum was taken where a mean was asked: it is larger by log S.",
+            lambda a: log_mean(a) + np.log(len(a)),
+        ),
+        Mistake(
+            "mean of the logarithms",
+            "the scores themselves were averaged: a mean of logarithms is not the logarithm of a mean.",
+            lambda a: a.mean(),
+        ),
+        Mistake(
+            "shifted by the smallest",
+            "the smallest score was subtracted: then the largest exponentials overflow.",
+            lambda a: a.min() + _exponentials_first(a - a.min()),
+        ),
+    ),
+    hints=(
+        "What does your computer make of exp(-2000)? And of exp(-2000 + 2000)?",
+        "Line 2 of the table above has a sum in it. What changes if it is a mean?",
+        "The largest exponent should be 0. What is subtracted from `a`, and where is it added again?",
+    ),
+    next="Take a = (-2000, -2001): the result is -2000 + log((1 + 1/e)/2), about -2000.38.",
+    tip=({"a": np.array([-2000.0, -2001.0])},),
+    forbidden=("importance",),
+)
+
+
+def log_weight(x: float, z: Any, m: float, s: float) -> Any:
+    """log p(x, z) / q(z) in the toy, for z drawn from q = N(m, s^2)."""
+    log_lik = Normal(2 * z, np.sqrt(0.5)).log_prob(x)
+    log_prior = Normal(0.0, 1.0).log_prob(z)
+    return log_lik + log_prior - Normal(m, s).log_prob(z)
+
+
+def _weight(x: Any, z: Any, m: Any, s: Any, noise: float = 0.5, prior: float = 1.0, q: float = -1.0) -> Any:
+    """What is added to log p(x|z): so many times the log-prior, so many times log q."""
+    log_lik = Normal(2 * z, np.sqrt(noise)).log_prob(x)
+    return log_lik + prior * Normal(0.0, 1.0).log_prob(z) + q * Normal(m, s).log_prob(z)
+
+
+def _drawn_from_q(rng: Rng) -> dict[str, Any]:
+    m, s = float(away_from_zero(rng, 0.3, 1.2)), float(rng.uniform(0.3, 0.8))
+    return {"x": float(away_from_zero(rng, 0.4, 1.6)), "z": m + s * rng.standard_normal(5), "m": m, "s": s}
+
+
+WEIGHT = Compute(
+    id="02.b",
+    title="The weight of a sample",
+    level="core",
+    minutes=5,
+    name="log_weight",
+    rough=True,
+    truth=log_weight,
+    examples=(
+        {"x": 1.0, "z": np.array([0.0]), "m": 0.0, "s": 1.0},
+        {"x": 1.0, "z": np.array([0.5, -0.5]), "m": 0.5, "s": 0.5},
+        {"x": -1.5, "z": np.array([-0.25, 0.75]), "m": -0.5, "s": 0.25},
+    ),
+    draw=_drawn_from_q,
+    mistakes=(
+        Mistake(
+            "not divided by q",
+            "log q(z) was not subtracted: what q prefers is then counted too often.",
+            lambda x, z, m, s: _weight(x, z, m, s, q=0.0),
+        ),
+        Mistake(
+            "no prior",
+            "the log-prior is missing: the joint is p(x|z) p(z).",
+            lambda x, z, m, s: _weight(x, z, m, s, prior=0.0),
+        ),
+        Mistake(
+            "plus log q",
+            "log q(z) was added: a sample is divided by the density that drew it.",
+            lambda x, z, m, s: _weight(x, z, m, s, q=1.0),
+        ),
+        Mistake(
+            "upside down",
+            "this is q over p: the joint belongs on top, the density that drew z below.",
+            lambda x, z, m, s: -_weight(x, z, m, s),
+        ),
+        Mistake(
+            "variance for deviation",
+            "the noise variance 1/2 was given as a standard deviation: `Normal` takes the root of it.",
+            lambda x, z, m, s: _weight(x, z, m, s, noise=0.25),
+        ),
+        Mistake(
+            "likelihood alone",
+            "only log p(x|z) came back: that is the weight of a sample from the prior.",
+            lambda x, z, m, s: _weight(x, z, m, s, prior=0.0, q=0.0),
+        ),
+    ),
+    hints=(
+        "The weight is p(x, z) / q(z). Which three densities are in it, once the joint is taken apart?",
+        "What does the logarithm make of a product, and of a quotient?",
+        "`Normal(mean, deviation).log_prob(value)` gives each of the three. Which is the value: x or z?",
+    ),
+    next="Take x = 1, z = 0, q = N(0, 1): prior and q cancel, and log N(1; 0, 1/2) is left, about -1.572.",
+    tip=(
+        {"x": 1.0, "z": np.array([0.0]), "m": 0.0, "s": 1.0},
+        {"x": 1.0, "z": np.array([0.5, -0.5]), "m": 0.5, "s": 0.5},
+    ),
+    forbidden=("linear",),
+)
+
+IN_CLASS = (ONE_COLUMN, WEIGHT)

@@ -79,12 +79,12 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_metrics(folder: Path, history: Iterable[dict[str, Any]]) -> None:
-    """All lines anew; what stood there of epochs that are not in `history` is gone."""
+    """Every line once more; what was there of epochs that are not in `history` is gone."""
     write(folder / METRICS, "".join(json.dumps(record) + "\n" for record in history).encode())
 
 
 def append_metrics(folder: Path, record: dict[str, Any]) -> None:
-    """One more line. A torn one is mended on resuming, which writes all lines anew from the checkpoint.
+    """One more line. A torn one is mended on resuming, which writes all lines again from the checkpoint.
 
     Raises:
         RunError: it could not be written.
