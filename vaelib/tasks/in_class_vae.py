@@ -145,7 +145,7 @@ def _stepping(
         value = loss(*_loss(encoder, decoder, x, noise))
         if not forget:
             optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         if move:
             optimizer.step()
         return value.item()
