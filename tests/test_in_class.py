@@ -321,6 +321,18 @@ def test_class_is_handed_over_as_it_is_and_shown_without_its_docstrings() -> Non
     )
 
 
+def test_class_is_a_stub_until_a_method_beside_init_is_written() -> None:
+    class Opened:
+        def __init__(self) -> None:
+            self.by = 2
+
+        def forward(self, x: float) -> float:
+            """Still to be written."""
+            ...
+
+    assert is_stub(Opened) and not is_stub(Doubler)
+
+
 def bare(
     x: float,
 ) -> float:

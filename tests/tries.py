@@ -243,4 +243,50 @@ TRIES: dict[str, list[Try]] = {
             sees="All columns stay at zero: the slope vanishes there, but it is a saddle.",
         ),
     ],
+    "09": [
+        Try(
+            cell="train-own",
+            old="LATENTS = 16",
+            new="LATENTS = 2",
+            until="learned-picture",
+            sees="Two latents give fewer letters, and softer ones.",
+        ),
+        Try(
+            cell="walk",
+            old="encoder(pixels[6:12])[0]",
+            new="encoder(pixels[1:7])[0]",
+            until="walk",
+            sees="Other pairs of letters have other middles.",
+        ),
+        Try(
+            cell="audit-yours",
+            old="return ((x_hat - x) ** 2).mean() + 0.1 * kl.mean()",
+            new="return ((x_hat - x) ** 2).sum() + 0.1 * kl.mean()",
+            until="audit-yours",
+            sees="The ratio of another loss is measured.",
+        ),
+    ],
+    "10": [
+        Try(
+            cell="j2-answer",
+            old="q = Normal(0.3, 0.7)",
+            new="q = Normal(0.3, 1.2)",
+            until="ladder-picture",
+            sees="The ELBO falls further, and many weights are as good as before.",
+        ),
+        Try(
+            cell="anneal",
+            old="0.8 * rng",
+            new="0.05 * rng",
+            until="ladder-picture",
+            sees="It is still a bound, and hardly better than the ELBO.",
+        ),
+        Try(
+            cell="j14-check",
+            old="",
+            new="report.slips",
+            until="j14-check",
+            sees="Each slip is named with its sentence.",
+        ),
+    ],
 }

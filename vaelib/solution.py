@@ -64,10 +64,16 @@ def _unannotated(arguments: ast.arguments) -> ast.arguments:
 def is_stub(function: Any) -> bool:
     """Has the function no more than `...`, a docstring or NotImplementedError in it? Then it is still to be written.
 
+    A class is, if all of its methods but `__init__` are.
+
     Example: is_stub(lambda: None)
     """
 
     def empty() -> None: ...
+
+    if isinstance(function, type):
+        methods = [part for part in vars(function).values() if type(part) is types.FunctionType]
+        return all(is_stub(part) for part in methods if part.__name__ != "__init__")
 
     code = getattr(function, "__code__", None) if type(function) is types.FunctionType else None
     if code is None:

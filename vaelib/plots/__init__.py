@@ -26,11 +26,14 @@ if TYPE_CHECKING:
         histogram,
         image_grid,
         latent_plane,
+        neighbours,
         plain,
         reconstructions,
         running_mean,
         save,
         states,
+        walks,
+        ways,
     )
 
 __all__ = [
@@ -48,6 +51,7 @@ __all__ = [
     "jensen",
     "labeled",
     "latent_plane",
+    "neighbours",
     "plain",
     "reconstructions",
     "running_mean",
@@ -55,6 +59,8 @@ __all__ = [
     "signed",
     "states",
     "term_rows",
+    "walks",
+    "ways",
 ]
 
 __getattr__, __dir__ = handed_on(
@@ -65,7 +71,7 @@ __getattr__, __dir__ = handed_on(
         ),
         "runs": (
             "curve curves displayable figure histogram image_grid latent_plane plain reconstructions "
-            "running_mean save states"
+            "neighbours running_mean save states walks ways"
         ),
     },
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from vaelib.distributions import Bernoulli, DiagonalNormal, kl_divergence
 from vaelib.reply import Tensor
-from vaelib.task import Compute, Mistake, Rule
+from vaelib.task import Compute, Custom, Mistake, Rule
 from vaelib.witnesses import away_from_zero, generic_noise_variance, generic_scale
 
 Array = np.ndarray
@@ -350,3 +350,257 @@ BETA = Compute(
 )
 
 TASKS = (BITS, LOSS, BETA)
+
+# ------------------------------------------------------------------------------- in class: a VAE, written in six steps
+
+_OWN = "vaelib.tasks.in_class_vae:"  # answers and judges are in torch, and are imported when a class asks for them
+
+ENCODER = Custom(
+    id="09.a",
+    title="The encoder: from an image to a distribution",
+    minutes=6,
+    name="Encoder",
+    truth=_OWN + "Encoder",
+    judge=_OWN + "judge_encoder",
+    hints=(
+        "q is a Gaussian for each latent. Which two numbers does a Gaussian need, and which of them may be negative?",
+        "What goes between two `nn.Linear` layers, so that the two are more than one?",
+        "The features h = body(x) are common. Which two layers turn h into loc and into log_scale?",
+    ),
+    next="Call it on `torch.zeros(5, 784)`: how many tensors come back, and of which shapes?",
+    mistakes=(
+        Mistake(
+            "a scale, not its logarithm",
+            "the second output is never negative: a logarithm of a scale may be.",
+            _OWN + "ScaleItself",
+        ),
+        Mistake(
+            "one output for both",
+            "loc and log_scale come from one layer: then the width of q follows its place.",
+            _OWN + "OneOutput",
+        ),
+        Mistake(
+            "nothing between the layers",
+            "there is nothing between the layers: two linear maps in a row are one.",
+            _OWN + "StraightEncoder",
+        ),
+        Mistake(
+            "layers that the optimizer does not see",
+            "a layer is kept in a list: its weights are not in parameters(), and would never move.",
+            _OWN + "HiddenFromTheOptimizer",
+        ),
+        Mistake(
+            "loc is never negative",
+            "loc ends with a ReLU: half of the latent space can then not be reached.",
+            _OWN + "NeverNegative",
+        ),
+    ),
+)
+
+REPARAMETERIZE = Custom(
+    id="09.b",
+    title="The draw: noise in, a code out",
+    minutes=3,
+    name="reparameterize",
+    truth=_OWN + "reparameterize",
+    judge=_OWN + "judge_reparameterize",
+    hints=(
+        "How did notebook 07 write a Gaussian z with the help of noise that does not know mu and sigma?",
+        "What is the scale in terms of log_scale?",
+        "Which of the three numbers is multiplied by the noise, and which one is added?",
+    ),
+    next="With loc 0, log_scale 0.5 and noise 2, z is 3.2974. What is yours?",
+    mistakes=(
+        Mistake(
+            "the logarithm used as it is",
+            "log_scale itself was multiplied by the noise: a scale is positive.",
+            lambda loc, log_scale, noise: loc + log_scale * noise,
+        ),
+        Mistake(
+            "the variance for the scale",
+            "the noise was multiplied by the variance, exp(2 log_scale).",
+            lambda loc, log_scale, noise: loc + (2 * log_scale).exp() * noise,
+        ),
+        Mistake(
+            "log_scale read as log_var",
+            "log_scale was halved, as one does with the logarithm of a variance.",
+            lambda loc, log_scale, noise: loc + (log_scale / 2).exp() * noise,
+        ),
+        Mistake(
+            "no noise",
+            "the noise is left out: z is then the middle of q each time.",
+            lambda loc, log_scale, noise: loc + 0 * noise,
+        ),
+    ),
+)
+
+DECODER = Custom(
+    id="09.c",
+    title="The decoder: a logit for each pixel",
+    minutes=5,
+    name="Decoder",
+    truth=_OWN + "Decoder",
+    judge=_OWN + "judge_decoder",
+    hints=(
+        "It mirrors the encoder. How many numbers go in, and how many come out?",
+        "A logit may be any real number. What must therefore not follow the last layer?",
+        "Which three layers, put into `nn.Sequential`, lead from latents over hidden to 784?",
+    ),
+    next="Call it on `torch.zeros(5, latents)`: the result has shape (5, 784). Which values can it have?",
+    mistakes=(
+        Mistake(
+            "probabilities, not logits",
+            "a sigmoid follows the last layer: the log-likelihood below asks for logits.",
+            _OWN + "Probabilities",
+        ),
+        Mistake(
+            "logits are never negative",
+            "the last layer ends with a ReLU: no pixel could be more likely paper than ink.",
+            _OWN + "NeverPaper",
+        ),
+        Mistake(
+            "nothing between the layers",
+            "there is nothing between the layers: two linear maps in a row are one.",
+            _OWN + "StraightDecoder",
+        ),
+    ),
+)
+
+LOG_LIKELIHOOD = Custom(
+    id="09.d",
+    title="The first term: how likely is this image?",
+    minutes=5,
+    name="log_likelihood",
+    truth=_OWN + "log_likelihood",
+    judge=_OWN + "judge_log_likelihood",
+    hints=(
+        "What is the log-probability of one binary pixel, written with its logit? (D8, line 3)",
+        "The softplus log(1 + e^a) is `nn.functional.softplus`. Which pixels pay it: those of ink, or all?",
+        "Pixels are independent given z. What does the logarithm make of their product, and along which axis?",
+    ),
+    next="One pixel of ink with logit 0 has log-likelihood -log 2 = -0.6931. What is yours?",
+    mistakes=(
+        Mistake(
+            "mean over pixels",
+            "the pixels are averaged: a product of probabilities becomes a sum of logarithms.",
+            lambda x, logits: (x * logits - (1 + logits.exp()).log()).mean(-1),
+        ),
+        Mistake(
+            "one number for the batch",
+            "the images were added, too: each of them has a log-likelihood of its own here.",
+            lambda x, logits: (x * logits - (1 + logits.exp()).log()).sum(),
+        ),
+        Mistake(
+            "cross-entropy",
+            "this is the cross-entropy, which is minus the log-likelihood.",
+            lambda x, logits: ((1 + logits.exp()).log() - x * logits).sum(-1),
+        ),
+        Mistake(
+            "ink alone",
+            "only pixels of ink were counted: a pixel of paper has a probability as well.",
+            lambda x, logits: (x * (logits - (1 + logits.exp()).log())).sum(-1),
+        ),
+        Mistake(
+            "sigmoid first, then the logarithm",
+            "the sigmoid comes before the logarithm: at a logit of 40 it is rounded to 1.",
+            _OWN + "sigmoid_first",
+            next="A pixel is paper, and its logit is 40. Is the sigmoid needed at all?",
+        ),
+    ),
+)
+
+KL = Custom(
+    id="09.e",
+    title="The second term: how far is q from the prior?",
+    minutes=5,
+    name="kl",
+    truth=_OWN + "kl",
+    judge=_OWN + "judge_kl",
+    hints=(
+        "What is KL(N(mu, sigma^2) || N(0, 1)) in closed form? (notebook 04, E2)",
+        "What is the variance in terms of log_scale, and what is log sigma^2?",
+        "The latents are independent under q and under the prior. What happens to their KLs?",
+    ),
+    next="With loc 1 and log_scale 0 the KL of one latent is 0.5. What is yours?",
+    mistakes=(
+        Mistake(
+            "mean over latents",
+            "the latents were averaged: for independent coordinates the KL is a sum.",
+            lambda loc, log_scale: 0.5 * ((2 * log_scale).exp() + loc**2 - 1 - 2 * log_scale).mean(-1),
+        ),
+        Mistake(
+            "a scale where the variance belongs",
+            "exp(log_scale) was taken for the variance; it is the standard deviation.",
+            _OWN + "scale_for_variance",
+        ),
+        Mistake(
+            "the logarithm counted once",
+            "log sigma^2 = 2 log sigma is counted once only.",
+            lambda loc, log_scale: 0.5 * ((2 * log_scale).exp() + loc**2 - 1 - log_scale).sum(-1),
+        ),
+        Mistake(
+            "sign of loc squared",
+            "the square of loc is subtracted: a code far from 0 would then be cheap.",
+            lambda loc, log_scale: 0.5 * ((2 * log_scale).exp() - loc**2 - 1 - 2 * log_scale).sum(-1),
+        ),
+        Mistake(
+            "minus the KL",
+            "the sign is turned: this is minus the KL.",
+            lambda loc, log_scale: -0.5 * ((2 * log_scale).exp() + loc**2 - 1 - 2 * log_scale).sum(-1),
+        ),
+        Mistake(
+            "one number for the batch",
+            "the images were added, too: each of them has a KL of its own here.",
+            lambda loc, log_scale: 0.5 * ((2 * log_scale).exp() + loc**2 - 1 - 2 * log_scale).sum(),
+        ),
+    ),
+)
+
+STEP = Custom(
+    id="09.f",
+    title="One step of training",
+    minutes=7,
+    name="step",
+    truth=_OWN + "step",
+    judge=_OWN + "judge_step",
+    hints=(
+        "Follow one image: through the encoder, the draw, the decoder. What does each of your five pieces return?",
+        "The optimizer goes down. What has to go down, so that the bound goes up? What makes one number of a batch?",
+        "Gradients add up until somebody clears them. In which order come backward, step and zero_grad?",
+    ),
+    next="Print the loss of one batch before and after a step, with the same noise: which should be the lower one?",
+    mistakes=(
+        Mistake(
+            "gradients are never cleared",
+            "zero_grad is missing: the gradient of the first step is still there in the second.",
+            _OWN + "never_forgets",
+        ),
+        Mistake(
+            "the weights do not move",
+            "optimizer.step() is missing: the weights are where they were.",
+            _OWN + "never_moves",
+        ),
+        Mistake(
+            "the bound is minimized",
+            "the optimizer goes down, and here it takes the bound with it: the sign is missing.",
+            _OWN + "climbs_down",
+        ),
+        Mistake(
+            "the KL has the other sign",
+            "the KL is rewarded: it is the price that the bound subtracts.",
+            _OWN + "pays_for_kl",
+        ),
+        Mistake(
+            "no KL",
+            "the KL is left out: that trains a noisy autoencoder, and no model of images.",
+            _OWN + "plain_autoencoder",
+        ),
+        Mistake(
+            "summed over the batch",
+            "the images were added: the step is then longer, the more images a batch has.",
+            _OWN + "sums_over_images",
+        ),
+    ),
+)
+
+IN_CLASS = (ENCODER, REPARAMETERIZE, DECODER, LOG_LIKELIHOOD, KL, STEP)

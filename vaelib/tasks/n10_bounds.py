@@ -460,3 +460,138 @@ ANNEALED = Sample(
 )
 
 TASKS = (WEIGHTED_BOUND, TWO_GAPS, ANNEALED)
+
+# ------------------------------------------------------------------------------------------------------- in class
+
+
+def _half_chi_square(log_p: Any, log_q: Any, cell: float) -> Any:
+    ratio_squared_under_q = np.exp(2 * log_p - log_q)
+    return (np.sum(ratio_squared_under_q) * cell - 1) / 2
+
+
+def _two_densities(rng: Rng) -> dict[str, Any]:
+    """Two Gaussians on a grid, q the wider one."""
+    z = np.linspace(-6, 6, 61)
+    loc, scale = rng.uniform(-0.5, 0.5, 2), np.array([rng.uniform(0.6, 0.9), rng.uniform(1.0, 1.4)])
+    log_p, log_q = (-0.5 * ((z - m) / s) ** 2 - log(s) - 0.5 * log(2 * pi) for m, s in zip(loc, scale, strict=True))
+    return {"log_p": log_p, "log_q": log_q, "cell": float(z[1] - z[0])}
+
+
+def _on_two_cells(p: tuple[float, float], q: tuple[float, float], cell: float) -> dict[str, Any]:
+    return {"log_p": np.log(p), "log_q": np.log(q), "cell": cell}
+
+
+CHI_SQUARE = Compute(
+    id="10.a",
+    title="How bad is the worst place?",
+    minutes=5,
+    name="half_chi_square",
+    truth=_half_chi_square,
+    examples=(_on_two_cells((0.5, 0.5), (0.25, 0.75), 1.0), _on_two_cells((1.0, 3.0), (2.5, 1.5), 0.25)),
+    draw=_two_densities,
+    mistakes=(
+        Mistake(
+            "not minus 1",
+            "the 1 was not subtracted: chi-square is 0 where the two agree.",
+            lambda log_p, log_q, cell: np.sum(np.exp(2 * log_p - log_q)) * cell / 2,
+        ),
+        Mistake(
+            "not halved",
+            "this is chi-square itself: half of it was asked for.",
+            lambda log_p, log_q, cell: np.sum(np.exp(2 * log_p - log_q)) * cell - 1,
+        ),
+        Mistake(
+            "the two swapped",
+            "p and q are swapped: the mean is under q, so q is below the bar.",
+            lambda log_p, log_q, cell: (np.sum(np.exp(2 * log_q - log_p)) * cell - 1) / 2,
+        ),
+        Mistake(
+            "no spacing",
+            "the sum was not multiplied by the spacing of the grid: an integral is wanted.",
+            lambda log_p, log_q, cell: (np.sum(np.exp(2 * log_p - log_q)) - 1) / 2,
+        ),
+        Mistake(
+            "the mean of p / q under q",
+            "the quotient was not squared: its mean under q is 1 whatever q is.",
+            lambda log_p, log_q, cell: (np.sum(np.exp(log_p)) * cell - 1) / 2,
+        ),
+    ),
+    hints=(
+        "Chi-square is E_q[(p/q)^2] - 1. What is the integrand once the density q of the mean is multiplied in?",
+        "What is log(p^2 / q) in terms of log p and log q?",
+        "A sum over the grid times what is an integral? What is then subtracted, and what halved?",
+    ),
+    next="Two cells of width 1, p = (1/2, 1/2), q = (1/4, 3/4): half of chi-square is 1/6. What is yours?",
+    tip=(_on_two_cells((0.5, 0.5), (0.25, 0.75), 1.0),),
+)
+
+
+def _metropolis(z: Any, proposal: Any, log_f_z: Any, log_f_proposal: Any, uniform: Any) -> Any:
+    accepted = np.log(uniform) < log_f_proposal - log_f_z
+    return np.where(accepted, proposal, z)
+
+
+def _walkers(rng: Rng) -> dict[str, Any]:
+    names = ("z", "proposal", "log_f_z", "log_f_proposal")
+    found = {name: rng.standard_normal(9) for name in names}
+    found["log_f_z"] += 3.0  # an f that is not normalized, and often larger than 1
+    found["log_f_proposal"] += 3.0
+    return found | {"uniform": rng.uniform(0.02, 0.98, 9)}
+
+
+def _walker(log_f_z: float, log_f_proposal: float, uniform: float) -> dict[str, Any]:
+    values = {"z": 1.0, "proposal": 2.0, "log_f_z": log_f_z, "log_f_proposal": log_f_proposal, "uniform": uniform}
+    return {name: np.array([value]) for name, value in values.items()}
+
+
+METROPOLIS = Compute(
+    id="10.b",
+    title="Go or stay",
+    minutes=5,
+    name="metropolis",
+    truth=_metropolis,
+    examples=(_walker(0.0, 1.0, 0.5), _walker(0.0, -1.0, 0.1), _walker(0.0, -1.0, 0.6), _walker(5.0, 4.0, 0.9)),
+    draw=_walkers,
+    mistakes=(
+        Mistake(
+            "always go",
+            "every proposal was accepted: the walk then keeps no density.",
+            lambda z, proposal, log_f_z, log_f_proposal, uniform: proposal + 0 * z,
+        ),
+        Mistake(
+            "uphill only",
+            "only uphill moves were accepted: such a walk climbs to a hilltop and stays.",
+            lambda z, proposal, log_f_z, log_f_proposal, uniform: np.where(log_f_proposal > log_f_z, proposal, z),
+        ),
+        Mistake(
+            "the test the wrong way round",
+            "the walker went where it should have stayed, and stayed where it should have gone.",
+            lambda z, proposal, log_f_z, log_f_proposal, uniform: np.where(
+                np.log(uniform) < log_f_proposal - log_f_z, z, proposal
+            ),
+        ),
+        Mistake(
+            "no logarithm of the uniform number",
+            "the uniform number was compared with a difference of logarithms: take its logarithm, too.",
+            lambda z, proposal, log_f_z, log_f_proposal, uniform: np.where(
+                uniform < log_f_proposal - log_f_z, proposal, z
+            ),
+        ),
+        Mistake(
+            "quotient of the logarithms",
+            "the logarithms were divided: the quotient of two f has the difference of their logarithms.",
+            lambda z, proposal, log_f_z, log_f_proposal, uniform: np.where(
+                uniform * log_f_z < log_f_proposal, proposal, z
+            ),
+        ),
+    ),
+    hints=(
+        "With which probability does a walker go? What is the chance that a uniform number is below it?",
+        "What is `uniform < f' / f` after taking logarithms on both sides? Is the minimum with 1 still needed?",
+        "Which function of NumPy takes one value where a condition holds and another one elsewhere?",
+    ),
+    next="From log f = 0 to -1 one goes with probability e^-1 = 0.37: with a uniform number of 0.1, do you go?",
+    tip=(_walker(0.0, -1.0, 0.1), _walker(0.0, -1.0, 0.6), _walker(0.0, 1.0, 0.5), _walker(5.0, 4.0, 0.9)),
+)
+
+IN_CLASS = (CHI_SQUARE, METROPOLIS)
