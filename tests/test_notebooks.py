@@ -46,7 +46,7 @@ WITHOUT_TORCH = "00 01 02 03 04 05 06 08".split()
 HOMEWORK = "00"
 # Their titles do not say the minutes that tools/minutes.py counts, or their plans are not of so many sessions: a list
 # that gets shorter
-NOT_YET = "00 01 02 03 04 05 06 07 08 09 10 11 12".split()
+NOT_YET = "00 01 02 03 04 05 06 07 08 09 10".split()
 
 
 def not_yet(paths: list[Path]) -> list[Any]:

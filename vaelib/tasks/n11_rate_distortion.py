@@ -518,7 +518,7 @@ def _information_of_codes(log_q: Array) -> Any:
     return np.mean(own - of_all)
 
 
-def _codes(loc: Any, scale: Any, z: Any) -> dict[str, Any]:
+def _gaussian_codes(loc: Any, scale: Any, z: Any) -> dict[str, Any]:
     """log q(z_n | x_m) in row n and column m, of Gaussian codes with one latent."""
     loc, scale, z = (np.array(values, dtype=float) for values in (loc, scale, z))
     return {"log_q": -0.5 * ((z[:, None] - loc) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)}
@@ -526,7 +526,7 @@ def _codes(loc: Any, scale: Any, z: Any) -> dict[str, Any]:
 
 def _drawn_codes(rng: Rng) -> dict[str, Any]:
     loc, scale = rng.uniform(-2, 2, 5), rng.uniform(0.3, 1.2, 5)
-    return _codes(loc, scale, loc + scale * rng.standard_normal(5))
+    return _gaussian_codes(loc, scale, loc + scale * rng.standard_normal(5))
 
 
 INFORMATION = Compute(
@@ -539,7 +539,7 @@ INFORMATION = Compute(
     examples=(
         {"log_q": np.log(np.array([[0.8, 0.2], [0.4, 0.6]]))},
         {"log_q": np.log(np.array([[0.7, 0.1, 0.2], [0.3, 0.3, 0.9], [0.2, 0.5, 1.5]]))},
-        _codes([-40.0, 0.0, 40.0], [0.5, 0.4, 0.6], [-40.2, 0.1, 40.3]),
+        _gaussian_codes([-40.0, 0.0, 40.0], [0.5, 0.4, 0.6], [-40.2, 0.1, 40.3]),
     ),
     draw=_drawn_codes,
     mistakes=(

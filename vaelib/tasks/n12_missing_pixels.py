@@ -660,7 +660,7 @@ def _seen_log_likelihood(x: Array, ink: Array, seen: Array) -> Any:
     return np.sum(log_each[..., seen], axis=-1)  # a missing pixel leaves the sum
 
 
-def _half_seen(rng: Rng) -> dict[str, Any]:
+def _partly_seen(rng: Rng) -> dict[str, Any]:
     """Seven pixels, four of them seen; four proposals of how likely ink is."""
     x = rng.permutation([1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
     return {"x": x, "ink": rng.uniform(0.1, 0.9, (4, 7)), "seen": _mask(rng, 4, 7)}
@@ -681,7 +681,7 @@ SEEN = Compute(
         _image([1, 0], [[0.25, 0.5]], [True, False]),
         _image([1, 0, 1], [[0.25, 0.4, 0.5], [0.9, 0.1, 0.2]], [True, True, False]),
     ),
-    draw=_half_seen,
+    draw=_partly_seen,
     mistakes=(
         Mistake(
             "all pixels",
