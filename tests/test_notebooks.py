@@ -44,16 +44,6 @@ CLAIMS = {
 }
 WITHOUT_TORCH = "00 01 02 03 04 05 06 08".split()
 HOMEWORK = "00"
-# Their titles do not say the minutes that tools/minutes.py counts, or their plans are not of so many sessions: a list
-# that gets shorter
-NOT_YET = "11 12 13".split()
-
-
-def not_yet(paths: list[Path]) -> list[Any]:
-    """Each notebook; those of NOT_YET are expected to fail, and have to leave the list when they no longer do."""
-    mark = pytest.mark.xfail(reason="NOT_YET", strict=True, raises=AssertionError)
-    return [pytest.param(path, marks=mark if path.name[:2] in NOT_YET else ()) for path in paths]
-
 
 by_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 Record = list[dict[str, Any]]
@@ -95,7 +85,7 @@ def test_notebook_begins_with_question_objectives_and_minutes(path: Path) -> Non
     assert re.search(r"about \d+ seconds on two CPU cores", title.source.replace("\n", " "))
 
 
-@pytest.mark.parametrize("path", not_yet(NOTEBOOKS), ids=lambda path: path.stem)
+@by_notebook
 def test_title_states_the_minutes_of_the_rule_and_they_fit_the_session(path: Path) -> None:
     """`python tools/minutes.py --write` puts them there, and so does tools/notebooks.py."""
     found = minutes.count(path)
@@ -264,11 +254,10 @@ def sessions(text: str) -> list[list[list[str]]]:
 @by_notebook
 def test_session_plan_fills_ninety_minutes(path: Path) -> None:
     tables = sessions((TEACH / f"{number(path)}.md").read_text(encoding="utf-8"))
-    done = number(path) not in NOT_YET
-    assert len(tables) == minutes.SESSIONS.get(number(path), 1) or not done
+    assert len(tables) == minutes.SESSIONS.get(number(path), 1)
     for rows in tables:
         assert all(len(row) == 4 for row in rows)
-        expected = (25 if done else 45) if number(path) == HOMEWORK else 90
+        expected = 25 if number(path) == HOMEWORK else 90
         assert sum(int(row[0]) for row in rows) == expected
         assert len(rows) >= (6 if number(path) == HOMEWORK else 9)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from vaelib.ledger.k_rate import Channel, entropy_table, kl_table
 from vaelib.reply import Tensor
@@ -506,3 +507,80 @@ DROWNED = Compute(
 )
 
 TASKS = (PLANE, ACTIVE, SURGERY, DROWNED)
+
+
+# --------------------------------------------------------------------------------------------------------- in class
+
+
+def _information_of_codes(log_q: Array) -> Any:
+    own = np.diag(log_q)  # how likely z_n is under the code of its own image
+    of_all = logsumexp(log_q, axis=1) - np.log(len(log_q))  # and under the mean of all codes
+    return np.mean(own - of_all)
+
+
+def _gaussian_codes(loc: Any, scale: Any, z: Any) -> dict[str, Any]:
+    """log q(z_n | x_m) in row n and column m, of Gaussian codes with one latent."""
+    loc, scale, z = (np.array(values, dtype=float) for values in (loc, scale, z))
+    return {"log_q": -0.5 * ((z[:, None] - loc) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)}
+
+
+def _drawn_codes(rng: Rng) -> dict[str, Any]:
+    loc, scale = rng.uniform(-2, 2, 5), rng.uniform(0.3, 1.2, 5)
+    return _gaussian_codes(loc, scale, loc + scale * rng.standard_normal(5))
+
+
+INFORMATION = Compute(
+    id="11.a",
+    title="How much the codes say",
+    minutes=6,
+    name="information_of_codes",
+    rough=True,
+    truth=_information_of_codes,
+    examples=(
+        {"log_q": np.log(np.array([[0.8, 0.2], [0.4, 0.6]]))},
+        {"log_q": np.log(np.array([[0.7, 0.1, 0.2], [0.3, 0.3, 0.9], [0.2, 0.5, 1.5]]))},
+        _gaussian_codes([-40.0, 0.0, 40.0], [0.5, 0.4, 0.6], [-40.2, 0.1, 40.3]),
+    ),
+    draw=_drawn_codes,
+    mistakes=(
+        Mistake(
+            "mean of logarithms",
+            "the logarithms of all codes were averaged: take the logarithm of the mean code.",
+            lambda log_q: np.mean(np.diag(log_q) - np.mean(log_q, axis=1)),
+        ),
+        Mistake(
+            "log N forgotten",
+            "the codes were summed and not averaged: log N is missing.",
+            lambda log_q: np.mean(np.diag(log_q) - logsumexp(log_q, axis=1)),
+        ),
+        Mistake(
+            "mean over the wrong axis",
+            "the mean is taken down a column: keep z_n, in row n, and go through the codes.",
+            lambda log_q: np.mean(np.diag(log_q) - logsumexp(log_q, axis=0) + np.log(len(log_q))),
+        ),
+        Mistake(
+            "sum over images",
+            "the images are summed: the mean over them is asked for, in nats for each image.",
+            lambda log_q: len(log_q) * _information_of_codes(log_q),
+        ),
+        Mistake(
+            "upside down",
+            "the mean code was divided by the image's own: what you return is minus the information.",
+            lambda log_q: -_information_of_codes(log_q),
+        ),
+        Mistake(
+            "the mean code alone",
+            "only the mean code is here: how much likelier z_n is under its own code is asked for.",
+            lambda log_q: -np.mean(logsumexp(log_q, axis=1) - np.log(len(log_q))),
+        ),
+    ),
+    hints=(
+        "z_n was drawn from the code of image n. Where in the table is log q(z_n | x_n)?",
+        "The mean code at z_n is the mean of a row, but of q and not of log q. What does `logsumexp` do?",
+        "`logsumexp(log_q, axis=1)` is the logarithm of a sum of N numbers. What makes a mean of it?",
+    ),
+    next="Two codes that are the same say nothing: a table of equal numbers gives 0.",
+    tip=({"log_q": np.zeros((2, 2))},),
+)
+
+IN_CLASS = (INFORMATION,)

@@ -650,3 +650,77 @@ STEP = Compute(
 )
 
 TASKS = (EVIDENCE, COMPLETE, CLEAN, STEP)
+
+
+# --------------------------------------------------------------------------------------------------------- in class
+
+
+def _seen_log_likelihood(x: Array, ink: Array, seen: Array) -> Any:
+    log_each = np.where(x == 1, np.log(ink), np.log(1 - ink))  # each pixel: the probability of what it is
+    return np.sum(log_each[..., seen], axis=-1)  # a missing pixel leaves the sum
+
+
+def _partly_seen(rng: Rng) -> dict[str, Any]:
+    """Seven pixels, four of them seen; four proposals of how likely ink is."""
+    x = rng.permutation([1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
+    return {"x": x, "ink": rng.uniform(0.1, 0.9, (4, 7)), "seen": _mask(rng, 4, 7)}
+
+
+def _image(x: Any, ink: Any, seen: Any) -> dict[str, Any]:
+    return {"x": np.array(x, dtype=float), "ink": np.array(ink, dtype=float), "seen": np.array(seen, dtype=bool)}
+
+
+SEEN = Compute(
+    id="12.a",
+    title="The likelihood of what is seen",
+    minutes=5,
+    name="seen_log_likelihood",
+    rough=True,
+    truth=_seen_log_likelihood,
+    examples=(
+        _image([1, 0], [[0.25, 0.5]], [True, False]),
+        _image([1, 0, 1], [[0.25, 0.4, 0.5], [0.9, 0.1, 0.2]], [True, True, False]),
+    ),
+    draw=_partly_seen,
+    mistakes=(
+        Mistake(
+            "all pixels",
+            "all pixels are in the sum, the missing ones, too: only what was seen may count.",
+            lambda x, ink, seen: np.sum(np.where(x == 1, np.log(ink), np.log(1 - ink)), axis=-1),
+        ),
+        Mistake(
+            "zeros filled in",
+            "the missing pixels count as zeros: that claims that they are white, and nobody saw them.",
+            lambda x, ink, seen: np.sum(np.where(seen * x == 1, np.log(ink), np.log(1 - ink)), axis=-1),
+        ),
+        Mistake(
+            "mask upside down",
+            "the missing pixels are counted and the seen ones left out: is the mask the wrong way round?",
+            lambda x, ink, seen: _seen_log_likelihood(x, ink, ~seen),
+        ),
+        Mistake(
+            "black pixels only",
+            "only pixels with ink are counted: a white pixel has the probability 1 - ink.",
+            lambda x, ink, seen: np.sum((x * np.log(ink))[..., seen], axis=-1),
+        ),
+        Mistake(
+            "mean over pixels",
+            "the seen pixels were averaged: the logarithm of a product is a sum.",
+            lambda x, ink, seen: _seen_log_likelihood(x, ink, seen) / np.sum(seen),
+        ),
+        Mistake(
+            "probability",
+            "this is the probability: its logarithm is asked for, which does not underflow with 784 pixels.",
+            lambda x, ink, seen: np.exp(_seen_log_likelihood(x, ink, seen)),
+        ),
+    ),
+    hints=(
+        "One pixel: if it is black, its probability is ink. What is it if the pixel is white?",
+        "The pixels are independent given z. What becomes of a product when you take the logarithm?",
+        "`seen` is an array of True and False: what does `log_each[..., seen]` leave?",
+    ),
+    next="Try x = (1, 0), ink = (1/4, 1/2), only the first pixel seen: log(1/4), about -1.386.",
+    tip=(_image([1, 0], [[0.25, 0.5]], [True, False]),),
+)
+
+IN_CLASS = (SEEN,)

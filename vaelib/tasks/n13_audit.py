@@ -377,3 +377,78 @@ SMALL_KL = Compute(
 )
 
 TASKS = (THE_BUG, REPAIR, SMALL_KL)
+
+
+# --------------------------------------------------------------------------------------------------------- in class
+
+
+def _nll(x: Array, f: Array, c: float) -> Any:
+    squared_error = np.sum((x - f) ** 2, axis=-1)  # over the pixels of an image
+    constant = x.shape[-1] / 2 * np.log(2 * np.pi * c)  # once for each pixel
+    return squared_error / (2 * c) + constant
+
+
+def _error_and(constant: Callable[[int, float], Any]) -> Callable[..., Any]:
+    """A mistake: the right squared error, and this in place of the constant, of the pixels and c."""
+    return lambda x, f, c: np.sum((x - f) ** 2, axis=-1) / (2 * c) + constant(x.shape[-1], c)
+
+
+def _pixels(x: Any, f: Any, c: float) -> dict[str, Any]:
+    return {"x": np.array(x, dtype=float), "f": np.array(f, dtype=float), "c": c}
+
+
+NLL = Compute(
+    id="13.a",
+    title="The whole Gaussian",
+    minutes=5,
+    name="nll",
+    rough=True,
+    truth=_nll,
+    examples=(
+        _pixels([[0.0]], [[0.0]], 1.0),
+        _pixels([[1.0, 0.0]], [[0.0, 0.0]], 0.5),
+        _pixels([[1.0, 0.0, 2.0], [0.5, 0.5, 0.5]], [[0.0, 0.0, 0.0], [0.0, 1.0, 0.25]], 0.2),
+    ),
+    draw=lambda rng: _pixels(rng.uniform(0, 1, (4, 5)), rng.uniform(0, 1, (4, 5)), float(rng.uniform(0.05, 0.6))),
+    mistakes=(
+        Mistake(
+            "2 pi left out",
+            "log(2 pi)/2 is missing, once for each pixel: the density does not integrate to one.",
+            _error_and(lambda d, c: d / 2 * np.log(c)),
+        ),
+        Mistake(
+            "constant left out",
+            "only the squared error is left: -log N has a constant, too, and it depends on c.",
+            _error_and(lambda d, c: 0.0),
+        ),
+        Mistake(
+            "constant once",
+            "the constant was counted once for an image: each pixel has a density of its own, and so a constant.",
+            _error_and(lambda d, c: 0.5 * np.log(2 * np.pi * c)),
+        ),
+        Mistake(
+            "mean over pixels",
+            "the pixels were averaged: the logarithm of a product is a sum.",
+            lambda x, f, c: np.mean((x - f) ** 2, axis=-1) / (2 * c) + 0.5 * np.log(2 * np.pi * c),
+        ),
+        Mistake(
+            "c taken for a standard deviation",
+            "c was squared: it is the variance already.",
+            lambda x, f, c: _nll(x, f, c**2),
+        ),
+        Mistake(
+            "sign",
+            "this is the log-density itself: what is asked for is its negative.",
+            lambda x, f, c: -_nll(x, f, c),
+        ),
+    ),
+    hints=(
+        "What is -log of the density of one pixel, N(x; f, c), written out with its constant?",
+        "Pixels are independent given f: what does that make of the densities, and what of their logarithms?",
+        "How many constants does an image of d pixels have? `x.shape[-1]` is d.",
+    ),
+    next="Try one pixel that fits, x = f = 0, with c = 1: log(2 pi)/2 is left, about 0.919.",
+    tip=(_pixels([[0.0]], [[0.0]], 1.0),),
+)
+
+IN_CLASS = (NLL,)
