@@ -14,7 +14,6 @@ from notation import SYMBOLS, Symbol
 # (notebook, symbol): the letter still means something else there, too; a list that gets shorter
 NOT_YET = {
     ("06", "S"),
-    ("06", r"\mathcal{L}(q)"),
     ("08", "S"),
     ("09", r"\rho"),
 }
