@@ -209,13 +209,15 @@ def test_at_least_forty_errors_are_planted_by_hand() -> None:
 
 def test_a_harmless_change_leaves_the_command_content(tmp_path: Path) -> None:
     """The harness itself does no harm: a comment changed, and everything still holds."""
-    change = ("_compare", "SAFETY = 16  #", "SAFETY = 16  # ")
+    change = ("derivation.compare", "SAFETY = 16  #", "SAFETY = 16  # ")
     status, written = outcome(*change, ["verify", "C1", "F8"], tmp_path / "written")
     assert status == 0 and "2 of 2 identities hold" in written, written
 
 
 def test_change_that_does_not_fit_the_source_any_more_is_told(tmp_path: Path) -> None:
-    status, written = outcome("_compare", "SAFETY = 17", "SAFETY = 18", ["verify", "C1"], tmp_path / "written")
+    status, written = outcome(
+        "derivation.compare", "SAFETY = 17", "SAFETY = 18", ["verify", "C1"], tmp_path / "written"
+    )
     assert status == NOT_ONCE and "found it 0 times" in written
 
 

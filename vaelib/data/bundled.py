@@ -90,9 +90,9 @@ def _piece(photograph: Array, side: int, rng: np.random.RandomState) -> Array:
 
 def _datasets(what: str) -> Any:
     try:
-        from sklearn import datasets
+        import sklearn.datasets
     except ModuleNotFoundError as error:
         raise DataError(
             f"{what} come with scikit-learn, which is missing. Install it: pip install scikit-learn"
         ) from error
-    return datasets
+    return sklearn.datasets

@@ -718,7 +718,7 @@ A10 = (
             r"N(z;\, m_2, V_2),\quad m_2 = V_2\,\left(V_1^{-1} m_1 + \tfrac1c W^\top (x_2 - b)\right),"
             r"\quad V_2 = \left(V_1^{-1} + \tfrac1c W^\top W\right)^{-1}"
         ),
-        "complete the square as for A7, with N(m₁, V₁) for the prior: precisions add",
+        "the square as for A7, with N(m₁, V₁) for the prior",
         why="in numbers; $m_1$ and $V_1$ are what the first observation left",
         needs="the Gaussian model",
     )

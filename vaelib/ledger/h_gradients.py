@@ -1173,7 +1173,7 @@ H18 = (
             r"\tfrac1h\, \mathrm{Im}\,(\mathrm{KL}(\mu + ih, \sigma),\ \mathrm{KL}(\mu, \sigma + ih)) \quad (h = 10^{-30})",
             without_subtraction,
         ),
-        "a complex step: no two values of the KL are subtracted, as in autodiff",
+        "a complex step: no two values of the KL are subtracted",
         why="h may be tiny",
         needs="operations that know complex numbers",
     )

@@ -533,7 +533,7 @@ L2 = (
     )
     .ge(
         at_theta,
-        "no other W, b, c does better: L1, L8, and Tipping and Bishop 1999",
+        "no other W, b, c does better: L1, L8, Tipping and Bishop",
         why="checked is what another model loses, on each witness",
         gap=distance_from_maximum,
     )
@@ -849,8 +849,8 @@ L4 = (
     )
     .eq(
         given(r"\max_{W, q}\ \frac1N \sum_i \mathcal{L}_\beta(x_i)", lambda w: alternating(w, w.threshold)),
-        "encoder and decoder steps in turns, from a generic start (not from W = 0)",
-        why="other W gain nothing",
+        "encoder and decoder steps in turns, from a generic start",
+        why="other W gain nothing; from W = 0 the steps stay there",
     )
     .slip(
         "encoder of beta = 1",

@@ -354,8 +354,8 @@ N5 = (
     )
     .gt(
         tex(r"2\,\Phi(-t)"),
-        "Jensen: R² has mean 1, and 2 Φ(-t √v) is convex in v; as n grows, the two become equal",
-        why="so a Gaussian threshold cries wolf more often than it says",
+        "Jensen: R² has mean 1, and 2 Φ(-t √v) is convex in v",
+        why="so a Gaussian threshold raises more false alarms than it says, until n is large",
         gap=tex(r"\mathbb{E}_{R \sim h}\left[2\,\Phi(-t R) - 2\,\Phi(-t)\right]"),
     )
     .slip(
