@@ -1,0 +1,148 @@
+"""The ledger as pages of a reference: one for each identity, an index by name, an index by formula.
+
+Where an identity is taught, used and exercised is read from the notebooks and the exercises themselves.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from vaelib._latex import bars, for_table, prose, spoken
+from vaelib.derivation import Derivation
+from vaelib.ledger import LEDGER
+from vaelib.verify import CHAPTERS
+
+NAME = re.compile(r"\b[A-P]\d{1,2}\b")
+
+
+class Place(NamedTuple):
+    """Where something is found: the title of a page, and its address."""
+
+    title: str
+    page: str
+
+    @property
+    def link(self) -> str:
+        return f"[{self.title}]({self.page})"
+
+
+def taught(root: Path) -> dict[str, list[Place]]:
+    """identity -> notebooks whose code shows or checks it, each with the first cell that does."""
+    found: dict[str, list[Place]] = defaultdict(list)
+    for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        title = "".join(cells[0]["source"]).splitlines()[0].removeprefix("# ")
+        for cell in cells:
+            source = "".join(cell["source"])
+            if cell["cell_type"] != "code" or "setup" in cell["metadata"].get("tags", []):
+                continue
+            for name in dict.fromkeys(NAME.findall(source)):
+                if name in LEDGER and all(place.title != title for place in found[name]):
+                    found[name].append(Place(title, f"/notebooks/{path.name}"))
+    return found
+
+
+def exercised(root: Path) -> dict[str, list[Place]]:
+    """identity -> exercises that are made of it."""
+    found: dict[str, list[Place]] = defaultdict(list)
+    for path in sorted((root / "vaelib" / "tasks").glob("n[0-9][0-9]_*.py")):
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(statement, ast.Assign) or not isinstance(statement.value, ast.Call):
+                continue
+            said = {word.arg: word.value for word in statement.value.keywords}
+            if not isinstance(said.get("id"), ast.Constant) or not isinstance(said.get("title"), ast.Constant):
+                continue
+            place = Place(f"{said['id'].value} {said['title'].value}", f"/exercises/{path.stem[1:]}.ipynb")
+            for part in ast.walk(statement.value):
+                if isinstance(part, ast.Name) and part.id in LEDGER and place not in found[part.id]:
+                    found[part.id].append(place)
+    return found
+
+
+@cache
+def _assignments(path: Path) -> dict[str, str]:
+    """name -> the source of its assignment, in a file of the ledger."""
+    text = path.read_text(encoding="utf-8")
+    made = {}
+    for statement in ast.parse(text).body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            made[statement.targets[0].id] = ast.get_source_segment(text, statement) or ""
+    return made
+
+
+def source_of(root: Path, identity: str) -> tuple[Path, str]:
+    """The file of the ledger that holds an identity, and the lines that define it."""
+    for path in sorted((root / "vaelib" / "ledger").glob("[a-z]_*.py")):
+        if identity in _assignments(path):
+            return path, _assignments(path)[identity]
+    raise KeyError(identity)
+
+
+def page(root: Path, derivation: Derivation, places: Mapping[str, list[Place]], work: Mapping[str, list[Place]]) -> str:
+    """The page of one identity."""
+    path, code = source_of(root, derivation.id)
+    lines = [f"# {derivation.id} {prose(derivation.title)}", ""]
+    if derivation.assumptions:
+        lines += [f"*It holds if:* {prose(derivation.assumptions)}", ""]
+    lines += ["## The derivation", "", *derivation.chain()._repr_markdown_().splitlines()[2:], ""]
+    lines += ["## Mistakes that the check knows", ""]
+    for slip in derivation.slips:
+        shown = for_table(slip.value.latex) if getattr(slip.value, "latex", "") else ""
+        lines += [
+            f'<details class="slip"><summary>{escape(spoken(slip.name))}, in line {slip.line}</summary>',
+            "",
+            shown,
+            "",
+            prose(slip.says) + (f" *Found in {prose(slip.real)}.*" if slip.real else ""),
+            "",
+            "</details>",
+            "",
+        ]
+    lines += ["## Where it is found", ""]
+    if places.get(derivation.id):
+        lines.append("- Taught or used in " + ", ".join(place.link for place in places[derivation.id]))
+    if work.get(derivation.id):
+        lines.append("- Exercised in " + ", ".join(place.link for place in work[derivation.id]))
+    if derivation.source:
+        lines.append(f"- Source: {prose(derivation.source)}")
+    lines += [
+        f"- Check it yourself: `vaelib verify {derivation.id}`, or `from vaelib.ledger import {derivation.id}` and "
+        f"`{derivation.id}.check().table`",
+        "",
+        f"## What is evaluated\n\nFrom `vaelib/ledger/{path.name}`:",
+        "",
+        "```python",
+        code,
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def ledger_pages(root: Path) -> dict[str, str]:
+    """name of a page -> its text, for the whole ledger."""
+    places, work = taught(root), exercised(root)
+    pages = {f"ledger/{name}": page(root, derivation, places, work) for name, derivation in LEDGER.items()}
+    chapters = defaultdict(list)
+    for name in LEDGER:
+        chapters[name[0]].append(name)
+    index = ["# The ledger", "", f"{len(LEDGER)} identities, each checked line by line.", ""]
+    for letter, names in chapters.items():
+        index += [f"## {letter} {prose(CHAPTERS.get(letter, ''))}", "", "| | statement | from | to |", "|:--|:--|:--|:--|"]
+        for name in names:
+            derivation = LEDGER[name]
+            first, last = derivation.lines[0], derivation.lines[-1]
+            ends = [for_table(first.latex), for_table(last.latex)]
+            index.append(bars([f"[{name}]({name}.md)", prose(derivation.title), *ends]))
+        index.append("")
+    toc = "\n".join(LEDGER)
+    index += ["```{toctree}", ":hidden:", "", toc, "```", ""]
+    return pages | {"ledger/index": "\n".join(index)}
