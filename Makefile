@@ -14,7 +14,7 @@ lab: $(READY) ## open your own copies of the notebooks (in work/) in JupyterLab;
 	@$(PY) tools/lab.py $(ARGS)
 
 course: $(READY) ## verify the derivations, train the VAE on the digits, draw the pictures
-	@$(PY) -m vaelib.course
+	@$(PY) -m vaelib.cli.course
 
 # The stamp is made only by an installation that ran to its end, and is out of date when a requirement changes.
 $(READY): pyproject.toml constraints.txt

@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from vaelib import _checks, objectives
 from vaelib.data import Data
-from vaelib.engine import runner, take
-from vaelib.state import TrainState, begin_epoch
-from vaelib.train import TrainConfig, init
+from vaelib.train import TrainConfig, TrainState, init
+from vaelib.train.engine import runner, take
+from vaelib.train.state import begin_epoch
 from vaelib.vae import VAE
 
 PIXELS, HIDDEN, LATENT, BATCH, RATE = 784, 400, 20, 128, 1e-3

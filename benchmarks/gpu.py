@@ -22,10 +22,10 @@ import torch
 from _record import record
 
 from vaelib.data import Data, load
-from vaelib.engine import Run, advance, captured, compiled, eager, runner, take
 from vaelib.evaluate import evaluate, held_out_pixels
-from vaelib.state import TrainState, init
-from vaelib.train import TrainConfig, fit, precision
+from vaelib.train import TrainConfig, TrainState, fit, init
+from vaelib.train.engine import Run, advance, captured, compiled, eager, runner, take
+from vaelib.train.loop import precision
 
 SECONDS = 3.0  # of measuring for each row
 WARM_UP = 20  # steps

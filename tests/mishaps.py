@@ -32,9 +32,8 @@ import numpy as np
 import torch
 from tiny_run import QUICK, await_epoch, child, config, grey, lasting, reference, require_equal, run, running, wait
 
-from vaelib import checkpoint, engine, train
 from vaelib.data import Data, DataError, from_file, load
-from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, fit
+from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, checkpoint, engine, fit, loop
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -244,11 +243,11 @@ def disk_full(rng: Rng, folder: Path) -> None:
         def limit(state: TrainState, record: dict[str, Any]) -> None:
             if state.epoch == epoch:
                 path = folder / "run" / (checkpoint.METRICS if metrics_too else checkpoint.CHECKPOINT)
-                train.SAVING_SHARE = 0.0 if metrics_too else 1e9  # no checkpoint, so that the metrics meet the limit
+                loop.SAVING_SHARE = 0.0 if metrics_too else 1e9  # no checkpoint, so that the metrics meet the limit
                 size = int((share if not metrics_too else 1) * path.stat().st_size)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-        train.SAVING_SHARE, train.SAVE_EVERY = 1e9, 1e9
+        loop.SAVING_SHARE, loop.SAVE_EVERY = 1e9, 1e9
         with refused(RunError, r"^Could not write .*File too large\. Is there a limit on .* untouched"):
             fit(config(), grey(), out=folder / "run", callback=limit)
 
@@ -373,7 +372,7 @@ def not_a_number_in_memory(rng: Rng, folder: Path) -> None:
         if state.epoch == epoch:
             state.train[place] = (np.nan, np.inf)[rng.integers(2)]
 
-    train.SAVING_SHARE = 1e9
+    loop.SAVING_SHARE = 1e9
     with refused(NotFinite, "is the first with a number that is not finite, in the minibatch x"):
         fit(config(decoder="gaussian"), grey(), out=folder, callback=spoil)
     if epoch:
@@ -445,24 +444,24 @@ def odd(rng: Rng, folder: Path) -> None:
     numbers = [value for record in state.history for value in record.values() if isinstance(value, float)]
     assert np.isfinite(numbers).all() and all(p.isfinite().all() for p in state.model.parameters())
     x = torch.as_tensor(data.intensities(data.test))
-    assert train.load(folder / "run").decode(state.model.encode(x).loc).mean.isfinite().all()
+    assert loop.load(folder / "run").decode(state.model.encode(x).loc).mean.isfinite().all()
 
 
 def other_threads(rng: Rng, folder: Path) -> None:
     """Going on with another number of CPU threads works, and says that the result may differ in the last bits."""
     counts = [int(count) for count in rng.choice([1, 2, 3], 2, replace=False)]
-    before, small = train.cores, train.SMALL_STEP
-    train.SMALL_STEP = 0.0  # or a model of this size trains on one
+    before, small = loop.cores, loop.SMALL_STEP
+    loop.SMALL_STEP = 0.0  # or a model of this size trains on one
     try:
         for epochs, count in zip((2, 3), counts, strict=True):
-            train.cores = lambda count=count: count
+            loop.cores = lambda count=count: count
             with warnings.catch_warnings(record=True) as said:
                 warnings.simplefilter("always")
                 fit(config(epochs=epochs, schedule="constant"), grey(), out=folder / "run", resume=epochs == 3)
         expected = f"The CPU threads were {counts[0]}, now they are {counts[1]}: .* not be the same bit for bit"
         assert sum(bool(re.match(expected, str(one.message))) for one in said) == 1, said
     finally:
-        train.SMALL_STEP, train.cores = small, before
+        loop.SMALL_STEP, loop.cores = small, before
 
 
 FAULTS = {

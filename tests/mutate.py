@@ -19,7 +19,7 @@ from typing import Any
 
 NOT_ONCE = 70  # exit status of a mutation that does not fit the source any more
 LIBRARIES = ["scipy.special", "scipy.linalg", "typer", "rich.console", "rich.progress", "rich.table"]
-SECONDS = 120  # that a command may take
+SECONDS = 300  # for a change after which the command does not end
 SERVER: Any = multiprocessing.get_context(
     "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 )

@@ -44,7 +44,7 @@ NOT_CALLED = (
     "seterr",
     "setbufsize",
 )
-NOT_LOADED = ("vaelib.grade", "vaelib.cli", "vaelib.__main__", "vaelib.course", "vaelib.exercise")
+NOT_LOADED = ("vaelib.grade", "vaelib.cli", "vaelib.__main__", "vaelib.exercise")
 
 
 def modules(with_torch: bool) -> Iterator[ModuleType]:

@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from vaelib import LinearGaussian, ais
-from vaelib.ais import annealed_bound, sandwich, temperature_schedule
-from vaelib.evaluate import mean
+from vaelib import LinearGaussian
+from vaelib.evaluate import ais, annealed_bound, mean, sandwich, temperature_schedule
 from vaelib.montecarlo import sample_mean, z_score
 from vaelib.vae import VAE
 

@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import bernoulli
 
 from vaelib import data
-from vaelib.baseline import BernoulliMixture, em_step, fit_mixture, independent_pixels
+from vaelib.evaluate import BernoulliMixture, fit_mixture, independent_pixels
+from vaelib.evaluate.baseline import em_step
 
 
 def two_kinds(n: int, rng: np.random.Generator) -> np.ndarray:

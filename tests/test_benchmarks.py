@@ -23,9 +23,9 @@ import _record
 import _rows
 import training
 
-from vaelib import state as state_module
-from vaelib.engine import step
-from vaelib.state import TrainState, draw
+from vaelib.train import TrainState, step
+from vaelib.train import state as state_module
+from vaelib.train.state import draw
 from vaelib.vae import VAE
 
 STEPS = 5

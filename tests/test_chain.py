@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from vaelib.changes import underlined
 from vaelib.derivation import Derivation, Line, Slip, derive
+from vaelib.derivation.changes import underlined
 from vaelib.formula import given, mark, sampled, tex
 from vaelib.ledger import E1, F1, LEDGER
 from vaelib.witnesses import NormalPair

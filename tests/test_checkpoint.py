@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from vaelib import checkpoint
-from vaelib.config import RunError, TrainConfig
+from vaelib.train import RunError, TrainConfig, checkpoint
 
 PAYLOAD: dict[str, Any] = {
     "config": TrainConfig().as_dict(),

@@ -22,12 +22,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import vaelib.__main__
-from vaelib import checkpoint, cli, course, engine, plots, train
-from vaelib.cli import app
+from vaelib import plots, train
+from vaelib.cli import app, commands, course
+from vaelib.cli.pictures import SHOWS, draw_run
 from vaelib.data import Data, load
-from vaelib.pictures import SHOWS, draw_run
 from vaelib.progress import Bar
-from vaelib.train import TrainConfig, fit
+from vaelib.train import TrainConfig, checkpoint, engine, fit
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {
@@ -36,6 +36,9 @@ FILES = {
     "checkpoint.pt",
     "reconstructions.png",
     "samples.png",
+    "nearest.png",
+    "ways.png",
+    "walks.png",
     "latent.png",
     "curves.png",
 }
@@ -98,8 +101,8 @@ def test_evaluate_prints_and_writes_bounds_with_errors(trained: Path, tmp_path: 
 def test_evaluate_compares_anneals_and_splits_the_gap(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "A_FEW", 3)
-    monkeypatch.setitem(cli.ANNEALING, "temperatures", 5)
+    monkeypatch.setattr(commands, "A_FEW", 3)
+    monkeypatch.setitem(commands.ANNEALING, "temperatures", 5)
     assert run("train", "--data", "digits", "--out", tmp_path / "o", "--epochs", 1, *SMALL).exit_code == 0
     extra = ("--against", tmp_path / "o", "--ais", "--gaps", "--json", tmp_path / "e.json", "--device", "cpu")
     result = run("evaluate", trained, "--importance-samples", 50, *extra)
@@ -309,16 +312,16 @@ def interrupted_at_once(*args: Any, **kwargs: Any) -> Any:
 def test_ctrl_c_says_what_is_saved_and_what_is_not(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ("--data", own, "--out", tmp_path / "r", "--epochs", 1, *SMALL)
     with monkeypatch.context() as patched:
-        patched.setattr("vaelib.train.init", interrupted_at_once)
+        patched.setattr("vaelib.train.loop.init", interrupted_at_once)
         result = run("train", *settings)
         assert result.exit_code == 130 and "Nothing was written." in result.stderr and "Saved" not in result.stderr
     with monkeypatch.context() as patched:
-        patched.setattr("vaelib.train.runner", interrupted_at_once)
+        patched.setattr("vaelib.train.loop.runner", interrupted_at_once)
         result = run("train", *settings)
         assert "Stopped before the first checkpoint. Go on with: vaelib train --out" in result.stderr
     assert run("train", "--out", tmp_path / "r", "--resume").exit_code == 0
     with monkeypatch.context() as patched:
-        patched.setattr("vaelib.train.init", interrupted_at_once)
+        patched.setattr("vaelib.train.loop.init", interrupted_at_once)
         result = run("train", "--out", tmp_path / "r", "--resume")
         assert "Stopped at once; the last checkpoint stays." in result.stderr and "Saved" not in result.stderr
 
@@ -327,7 +330,10 @@ def test_ctrl_c_says_what_is_saved_and_what_is_not(own: Path, tmp_path: Path, mo
     ("arguments", "message"),
     [
         (("train", "--data", "nothing.npy", "--out", "x"), "Expected a file at nothing.npy, but there is none"),
-        (("train", "--data", "cifar", "--out", "x"), "Expected `data` to be digits, mnist"),
+        (
+            ("train", "--data", "cifar", "--out", "x"),
+            "Expected `data` to be digits, glyphs, glyphs62, mnist, patches, or a file",
+        ),
         (("train", "--out", "x", "--hidden", "a,b"), "Expected `hidden` to be widths with commas between"),
         (("train", "--out", "x", "--latent-dim", "0"), "Expected `latent_dim` to be a whole number >= 1, but got 0"),
         (("train", "--resume"), "Expected --out to say which run to resume"),
@@ -378,19 +384,19 @@ def test_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     monkeypatch.setattr("vaelib.data.load", broken)
     assert isinstance(run("train", "--out", tmp_path / "r").exception, ZeroDivisionError)
-    monkeypatch.setitem(sys.modules, "vaelib.pictures", None)
+    monkeypatch.setitem(sys.modules, "vaelib.cli.pictures", None)
     assert isinstance(run("train", "--out", tmp_path / "r").exception, ModuleNotFoundError)
 
 
 def test_saturated_posterior_is_reported(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaelib.evaluate.saturation", lambda q: torch.tensor(0.25))
+    monkeypatch.setattr("vaelib.evaluate.bounds.saturation", lambda q: torch.tensor(0.25))
     result = run("train", "--data", own, "--out", tmp_path / "r", "--epochs", 1, *SMALL)
     assert "Warning: 25.0% of the posterior's scales are at their bounds" in result.stderr
 
 
 def test_scale_at_its_bound_is_said_once(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaelib.evaluate.saturation", lambda q: torch.tensor(0.25))
-    monkeypatch.setattr("vaelib.train.saturation", lambda q: torch.tensor(0.125))
+    monkeypatch.setattr("vaelib.evaluate.bounds.saturation", lambda q: torch.tensor(0.25))
+    monkeypatch.setattr("vaelib.train.loop.saturation", lambda q: torch.tensor(0.125))
     result = run("train", "--data", own, "--out", tmp_path / "r", "--epochs", 1, *SMALL)
     assert result.stderr.count("at their bounds") == 1 and "Warning: 12.5% of" in result.stderr
 
@@ -429,7 +435,8 @@ def test_ctrl_c_ends_with_the_status_of_an_interrupt(
 
 
 def test_help_is_fast_because_it_loads_nothing_heavy() -> None:
-    code = "import sys, vaelib.cli; print([m for m in ('torch', 'matplotlib', 'sklearn', 'pooch') if m in sys.modules])"
+    heavy = ("torch", "matplotlib", "sklearn", "pooch")
+    code = f"import sys; from vaelib.cli import app; print([m for m in {heavy} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
     result = run("train", "--help")
@@ -538,7 +545,7 @@ def test_pictures_are_drawn_for_every_shape_with_and_without_labels(
     config = TrainConfig.suited_to(data, decoder="gaussian", epochs=1, latent_dim=latent_dim, hidden=(4,))
     state = fit(config, data)
     paths = draw_run(tmp_path, state.model, data, "none", state.history)
-    assert len(paths) == 4 and all(is_png(path) for path in paths)
+    assert len(paths) == 7 and all(is_png(path) for path in paths)
 
 
 def test_image_grid_is_ink_on_paper_in_reading_order() -> None:

@@ -11,17 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaelib._compare import (
-    Comparison,
-    Value,
-    Verdict,
-    compose,
-    measure,
-    minus,
-    worst_verdict,
-)
-from vaelib._judging import judge
-from vaelib._rounding import Copies, perturbed
+from vaelib.derivation.compare import Comparison, Value, Verdict, compose, measure, minus, worst_verdict
+from vaelib.derivation.judging import judge
+from vaelib.derivation.rounding import Copies, perturbed
 from vaelib.distributions import MultivariateNormal, Normal
 from vaelib.estimate import Estimate
 from vaelib.witnesses import (

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from test_train import config, tiny
 
-from vaelib import compiler, train
-from vaelib.train import RunError, fit
+from vaelib.train import RunError, compiler, fit, loop
 
 
 @pytest.fixture
@@ -89,7 +88,7 @@ def test_compilation_that_fails_is_a_sentence_and_the_run_goes_on_without(
 
     monkeypatch.setattr(compiler, "require", lambda device: None)
     with monkeypatch.context() as patched:
-        patched.setattr(train, "runner", fail)
+        patched.setattr(loop, "runner", fail)
         with pytest.raises(
             RunError, match=r"the step to compile, but PyTorch could not .*resume=True and compile=False"
         ):

@@ -68,7 +68,10 @@ def test_fingerprint_tells_data_apart() -> None:
 
 
 def test_unknown_name_is_refused() -> None:
-    with pytest.raises(DataError, match=r"digits, mnist, or a file that ends in \.npy or \.npz, but got 'cifar'"):
+    with pytest.raises(
+        DataError,
+        match=r"digits, glyphs, glyphs62, mnist, patches, or a file that ends in \.npy or \.npz, but got 'cifar'",
+    ):
         data.load("cifar")
 
 

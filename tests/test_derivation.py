@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vaelib._compare import Verdict, measure
-from vaelib._rounding import perturbed
 from vaelib.derivation import Derivation, IllTyped, Line, Slip
+from vaelib.derivation.compare import Verdict, measure
+from vaelib.derivation.rounding import perturbed
 from vaelib.distributions import Normal
 from vaelib.estimate import Estimate
 from vaelib.models import CurvedGaussian

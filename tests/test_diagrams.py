@@ -12,8 +12,9 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from vaelib import CurvedGaussian, Normal, diagrams
+from vaelib import CurvedGaussian, Normal
 from vaelib.elbo import bound_terms
+from vaelib.plots import diagrams
 from vaelib.terms import KL, E, log_evidence, log_lik, log_q, post, prior, q
 from vaelib.witnesses import CurvedWitness
 

@@ -27,9 +27,10 @@ import torch
 import torch.distributions as td
 
 import vaelib
-from vaelib import _door, baseline, elbo, em, estimate, gradients, kl, models, montecarlo, quadrature
+from vaelib import _door, elbo, em, estimate, gradients, kl, models, montecarlo, quadrature
 from vaelib.distributions import base, discrete, divergence, gaussian, scalar
 from vaelib.estimate import Estimate
+from vaelib.evaluate import baseline
 from vaelib.vae import VAE
 
 Array = np.ndarray

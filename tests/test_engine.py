@@ -17,11 +17,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vaelib import engine
-from vaelib.config import RunError
-from vaelib.engine import Run, advance, compiled, eager, spread, take
-from vaelib.state import TrainState, begin_epoch, init, restore, snapshot
-from vaelib.train import fit
+from vaelib.train import RunError, TrainState, engine, fit, init
+from vaelib.train.engine import Run, advance, compiled, eager, spread, take
+from vaelib.train.state import begin_epoch, restore, snapshot
 
 # ------------------------------------------------------------------------------------------------ recorded and replayed
 
@@ -145,7 +143,7 @@ def with_a_value_check(state: TrainState) -> None:
 
 def with_checks_of_the_distributions(state: TrainState) -> None:
     from vaelib.objectives import loss
-    from vaelib.state import draw
+    from vaelib.train.state import draw
 
     loss(state.model, *draw(state, state.offsets))
 

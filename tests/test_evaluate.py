@@ -98,8 +98,8 @@ def test_bound_tightens_with_more_samples() -> None:
 
 
 def test_memory_stays_bounded_and_every_sample_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaelib.evaluate.ROWS", 50)
-    monkeypatch.setattr("vaelib.evaluate.EXAMPLES", 4)
+    monkeypatch.setattr("vaelib.evaluate.bounds.ROWS", 50)
+    monkeypatch.setattr("vaelib.evaluate.bounds.EXAMPLES", 4)
     made = model(latent_dim=3)
     decoded: list[int] = []
     plain = VAE.log_likelihood
@@ -116,7 +116,7 @@ def test_memory_stays_bounded_and_every_sample_counts(monkeypatch: pytest.Monkey
 
 
 def test_memory_stays_bounded_for_large_images_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaelib.evaluate.PIXELS", 40)
+    monkeypatch.setattr("vaelib.evaluate.bounds.PIXELS", 40)
     decoded: list[int] = []
     made = model(latent_dim=3, decoder_scale=0.5)
     made.decoder.register_forward_pre_hook(lambda _, args: decoded.append(args[0].numel() // 3 * PIXELS))

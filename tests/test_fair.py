@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from scipy import special as sp
 
-from vaelib._compare import Verdict
 from vaelib.derivation import Derivation, Line, draw_witnesses
+from vaelib.derivation.compare import Verdict
+from vaelib.derivation.report import Report
 from vaelib.distributions import Normal, kl_divergence
 from vaelib.estimate import Estimate
-from vaelib.report import Report
 from vaelib.terms import KL, E, H, log_E, log_evidence, log_joint, log_lik, log_post, log_prior, log_q, post, prior, q
 from vaelib.witnesses import (
     BernoulliWitness,

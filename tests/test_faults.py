@@ -16,9 +16,9 @@ import torch
 from mishaps import FAULTS, inject
 from tiny_run import config, grey, require_equal
 
-from vaelib import checkpoint, train
+from vaelib import train
 from vaelib.data import Data, DataError, from_file
-from vaelib.train import RunError, fit
+from vaelib.train import RunError, checkpoint, fit
 
 UNIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 SLOW = pytest.mark.slow

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from vaelib.derivation import derive
+from vaelib.derivation import IllTyped, derive
 from vaelib.distributions import MultivariateNormal, Normal
 from vaelib.estimate import Estimate
 from vaelib.formula import GAUSS, TRAPEZOID, Scope, tex
@@ -16,7 +16,6 @@ from vaelib.formula.rules import Rule
 from vaelib.formula.spaces import HalfLine, Interval, Pieces
 from vaelib.formula.tables import Independent
 from vaelib.formula.worlds import JointGaussian, Law
-from vaelib.lines import IllTyped
 from vaelib.quadrature import DoesNotConverge
 
 both_rules = pytest.mark.parametrize("rule", [TRAPEZOID, GAUSS], ids=["trapezoid", "gauss"])

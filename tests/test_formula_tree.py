@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vaelib.formula as words
-from vaelib.changes import underlined
 from vaelib.derivation import Line
+from vaelib.derivation.changes import underlined
 from vaelib.formula import (
     HALF,
     KL,

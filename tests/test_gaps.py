@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from vaelib import DiagonalNormal, LinearGaussian, gaps, kl_divergence
-from vaelib.gaps import Gaps, best_posterior, inference_gaps, standardized_noise
+from vaelib import DiagonalNormal, LinearGaussian, kl_divergence
+from vaelib.evaluate import Gaps, gaps, inference_gaps
+from vaelib.evaluate.gaps import best_posterior, standardized_noise
 from vaelib.vae import VAE
 
 PIXELS, LATENT_DIM, SCALE, N = 5, 3, 0.75, 7

@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 from test_train import config, records, tiny
 
-from vaelib import checkpoint, lock
-from vaelib.train import RunError, fit
+from vaelib.train import RunError, checkpoint, fit, lock
 
 ROOT = Path(__file__).resolve().parent.parent
 HOLD = """
 import sys, time
 from pathlib import Path
-from vaelib import lock
+from vaelib.train import lock
 with lock.held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vaelib.derivation import IllTyped
 from vaelib.formula import tex
 from vaelib.formula.tree import Node
 from vaelib.ledger import E1, F2
-from vaelib.lines import IllTyped
 from vaelib.nearest import Repairs, Vocabulary, edits, repairs
 from vaelib.nearest.edits import KINDS, is_odd, places, put
 from vaelib.witnesses import CurvedWitness, NormalPair

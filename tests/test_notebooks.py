@@ -5,6 +5,7 @@ That the cells run is tested by nbval, which pytest calls on each notebook.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from collections.abc import Callable
@@ -12,9 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import minutes
 import nbformat
 import pytest
+from minutes import lines_of_code, words_of_prose
 
+from vaelib.derivation.reveal import WIDGET
 from vaelib.ledger import LEDGER
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +44,16 @@ CLAIMS = {
 }
 WITHOUT_TORCH = "00 01 02 03 04 05 06 08".split()
 HOMEWORK = "00"
-TWO_SESSIONS = "05"
+# Their titles do not say the minutes that tools/minutes.py counts, or their plans are not of so many sessions: a list
+# that gets shorter
+NOT_YET = "00 01 02 03 04 05 06 07 08 09 10 11 12 13".split()
+
+
+def not_yet(paths: list[Path]) -> list[Any]:
+    """Each notebook; those of NOT_YET are expected to fail, and have to leave the list when they no longer do."""
+    mark = pytest.mark.xfail(reason="NOT_YET", strict=True, raises=AssertionError)
+    return [pytest.param(path, marks=mark if path.name[:2] in NOT_YET else ()) for path in paths]
+
 
 by_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 Record = list[dict[str, Any]]
@@ -60,17 +73,6 @@ def tags(cell: nbformat.NotebookNode) -> list[str]:
 
 def code_of(path: Path) -> list[nbformat.NotebookNode]:
     return [cell for cell in cells_of(path) if cell.cell_type == "code"]
-
-
-def lines_of_code(source: str) -> int:
-    return sum(bool(line.strip()) for line in source.splitlines())
-
-
-def words_of_prose(source: str) -> int:
-    """Words outside of tables, a formula counting as one."""
-    source = "\n".join(line for line in source.splitlines() if not line.startswith("|"))
-    text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$", " formula ", source, flags=re.DOTALL)
-    return len(re.findall(r"[A-Za-z0-9][\w'’.-]*", text))
 
 
 def test_the_course_has_its_fourteen_notebooks() -> None:
@@ -93,22 +95,12 @@ def test_notebook_begins_with_question_objectives_and_minutes(path: Path) -> Non
     assert re.search(r"about \d+ seconds on two CPU cores", title.source.replace("\n", " "))
 
 
-def class_minutes(title: str) -> list[int]:
-    """Minutes of each session as the title cell states them; checks that the parts add up."""
-    text = " ".join(title.split())
-    (stated,) = re.findall(r"\*\*(?:In class|At home)\*\* (.*?)\*\*", text)
-    head, _, parts = stated.partition(":")
-    sessions = [int(minutes) for minutes in re.findall(r"\d+", head)]
-    each = [int(minutes) for minutes in re.findall(r" (\d+)(?=[,.;]|$)", parts.rstrip() + ".")]
-    assert sum(each) == sum(sessions), (sessions, each)
-    return sessions
-
-
-@by_notebook
-def test_class_minutes_add_up_and_fit_a_session(path: Path) -> None:
-    minutes = class_minutes(cells_of(path)[0].source)
-    assert len(minutes) == (2 if number(path) == TWO_SESSIONS else 1)
-    assert all(45 <= session <= 60 for session in minutes)
+@pytest.mark.parametrize("path", not_yet(NOTEBOOKS), ids=lambda path: path.stem)
+def test_title_states_the_minutes_of_the_rule_and_they_fit_the_session(path: Path) -> None:
+    """`python tools/minutes.py --write` puts them there, and so does tools/notebooks.py."""
+    found = minutes.count(path)
+    assert minutes.stated(path) == found.sentence
+    assert found.fits, found
 
 
 @by_notebook
@@ -134,6 +126,16 @@ def test_optional_parts_are_folded(path: Path) -> None:
     for cell in headings:
         if cell.source.startswith("## "):
             assert cell.source.startswith("## Optional: ") and cell.metadata.get("jp-MarkdownHeadingCollapsed"), cell.id
+
+
+@by_notebook
+def test_notebook_uses_what_it_imports_but_for_what_it_offers_a_student(path: Path) -> None:
+    cells = [cell.source for cell in code_of(path) if not cell.source.startswith("%%")]
+    tree = ast.parse(re.sub(r"^(?=[%!])", "# ", "\n".join(cells), flags=re.MULTILINE))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    bound = {(name.asname or name.name).split(".")[0] for node in imports for name in node.names}
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert bound - used <= {"check", "hint", "solution"}
 
 
 @by_notebook
@@ -187,7 +189,7 @@ def test_stored_outputs_are_markdown_text_and_pictures(path: Path) -> None:
                 assert output.name == "stdout", cell.id
             if output.output_type == "error":
                 assert "raises-exception" in tags(cell), cell.id
-            assert not {"text/html", "image/svg+xml", "application/pdf"} & set(output.get("data", {})), cell.id
+            assert not {"text/html", "image/svg+xml", "application/pdf", WIDGET} & set(output.get("data", {})), cell.id
 
 
 @by_notebook
@@ -262,10 +264,11 @@ def sessions(text: str) -> list[list[list[str]]]:
 @by_notebook
 def test_session_plan_fills_ninety_minutes(path: Path) -> None:
     tables = sessions((TEACH / f"{number(path)}.md").read_text(encoding="utf-8"))
-    assert len(tables) == (2 if number(path) == TWO_SESSIONS else 1)
+    done = number(path) not in NOT_YET
+    assert len(tables) == minutes.SESSIONS.get(number(path), 1) or not done
     for rows in tables:
         assert all(len(row) == 4 for row in rows)
-        expected = 45 if number(path) == HOMEWORK else 90
+        expected = (25 if done else 45) if number(path) == HOMEWORK else 90
         assert sum(int(row[0]) for row in rows) == expected
         assert len(rows) >= (6 if number(path) == HOMEWORK else 9)
 
@@ -297,16 +300,8 @@ def test_session_plan_says_what_to_do_when_things_go_wrong(path: Path) -> None:
     assert 400 <= len(text.split()) <= 1400
 
 
-def test_minutes_and_tables_are_read_as_written() -> None:
-    assert class_minutes("**In class** 55 minutes: the model 5, a table\n50. **Run time**") == [55]
-    assert class_minutes("**In class** two sessions, 52 and 48 minutes: a 52; b 48. If late, skip A7. **Run**") == [
-        52,
-        48,
-    ]
-    with pytest.raises(AssertionError):
-        class_minutes("**In class** 55 minutes: the model 5, a table 40. **Run time**")
+def test_tables_of_a_plan_are_read_as_written() -> None:
     table = (
         "| min | cells | on the board | ask |\n|--:|:--|:--|:--|\n| 5 | `a` | $p(x \\mid z)$ | b \\| c |\n\n| x | y |"
     )
     assert sessions(table) == [[["5", "`a`", r"$p(x \mid z)$", r"b \| c"]]]
-    assert words_of_prose("Two words, and $a formula$.") == 4

@@ -12,8 +12,7 @@ import pytest
 import torch
 from test_train import config, records, same, tiny, weights
 
-from vaelib import checkpoint, payload
-from vaelib.train import RunError, fit, load
+from vaelib.train import RunError, checkpoint, fit, load, payload
 
 Spoil = Callable[[dict[str, Any]], Any]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from test_latex import LEDGER
 
-from vaelib._compare import Verdict
 from vaelib.derivation import Derivation, Line, Slip
-from vaelib.report import Report
+from vaelib.derivation.compare import Verdict
+from vaelib.derivation.report import Report
 
 
 @dataclass(frozen=True)

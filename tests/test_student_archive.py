@@ -148,8 +148,8 @@ def test_installation_by_hand_works_and_make_does_not_repeat_it(unpacked: Path) 
     assert "29 files copied into work/" in type_in(open_lab + " --copy-only")
     told = type_in(f"make lab ARGS=--copy-only PYTHON={shlex.quote(sys.executable)}")
     assert "The course is installed in .venv already" in told and "every copy is up to date" in told
-    assert "Usage:" in type_in(".venv/bin/python -m vaelib.course --help")
-    assert "-m vaelib.course" in type_in("make -n course")
+    assert "Usage:" in type_in(".venv/bin/python -m vaelib.cli.course --help")
+    assert "-m vaelib.cli.course" in type_in("make -n course")
 
     (unpacked / ".venv" / "installed").unlink()
     constraints = unpacked / "constraints.txt"

@@ -19,11 +19,10 @@ import torch
 from forms import some
 from test_train import config, tiny
 
-from vaelib import surroundings, train
 from vaelib._spoken import remark
+from vaelib.cli.pictures import draw_run
 from vaelib.evaluate import evaluate, held_out_pixels
-from vaelib.pictures import draw_run
-from vaelib.train import fit, load
+from vaelib.train import fit, load, loop, surroundings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -115,7 +114,7 @@ def expected(name: str, folder: Path | None) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def threads_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of the larger run takes two threads; it would not with the rule for real ones."""
-    monkeypatch.setattr(train, "SMALL_STEP", 1e6)
+    monkeypatch.setattr(loop, "SMALL_STEP", 1e6)
 
 
 # In the short form the first run only, in all surroundings.
@@ -144,8 +143,8 @@ def test_threads_are_those_of_the_machine_unless_the_environment_says_fewer(monk
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
     assert surroundings.cores() == 6
-    big = train.init(config(**RUNS["two threads"]), tiny())
-    assert train.threads_for(big) == train.THREADS
+    big = loop.init(config(**RUNS["two threads"]), tiny())
+    assert loop.threads_for(big) == loop.THREADS
     for asked, given in {"2": 2, "1,4": 1, "9": 6, "": 6, "many": 6, "0": 6}.items():
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
         assert surroundings.cores() == given
@@ -172,7 +171,7 @@ import matplotlib
 if len(sys.argv) > 2:
     matplotlib.rcParams.update({{"text.usetex": True, "font.size": 30, "savefig.dpi": 20, "axes.facecolor": "red"}})
 from test_train import config, tiny
-from vaelib.pictures import draw_run
+from vaelib.cli.pictures import draw_run
 from vaelib.train import fit
 state = fit(config(epochs=2), tiny())
 draw_run(Path(sys.argv[1]), state.model, tiny(), "dynamic", state.history)

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import torch
 
-from vaelib import checkpoint, engine, train
-from vaelib.config import beta, learning_rate
 from vaelib.data import Data, dequantize_once
 from vaelib.data import load as load_data
 from vaelib.evaluate import optimal_variance
 from vaelib.objectives import loss
-from vaelib.state import draw
-from vaelib.surroundings import cores
-from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, fit, init, load, run_epoch, step
+from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, checkpoint, engine, fit, init, load, loop, step
+from vaelib.train.config import beta, learning_rate
+from vaelib.train.loop import run_epoch
+from vaelib.train.state import draw
+from vaelib.train.surroundings import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -255,7 +255,7 @@ def test_small_models_train_on_one_thread_and_give_the_others_back() -> None:
         )
         assert seen == [1] and torch.get_num_threads() == 2
         large = init(config(hidden=(100_000,), batch_size=33), tiny())
-        assert train.threads_for(large) == min(cores(), train.THREADS)
+        assert loop.threads_for(large) == min(cores(), loop.THREADS)
     finally:
         torch.set_num_threads(before)
 
@@ -314,7 +314,7 @@ def test_interrupt_saves_between_two_steps_and_resumes_bit_for_bit(
     whole = fit(config(), tiny(), out=tmp_path / "whole")
     with monkeypatch.context() as patched:
         patched.setattr(engine, "step", Interrupting(at, number))
-        with pytest.raises(train.Stopped):
+        with pytest.raises(loop.Stopped):
             fit(config(), tiny(), out=tmp_path / "parts")
     assert checkpoint.load(tmp_path / "parts")["step"] == at
     parts = fit(config(), tiny(), out=tmp_path / "parts", resume=True)
@@ -331,7 +331,7 @@ def test_second_interrupt_does_not_wait(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(engine, "step", twice)
     with pytest.raises(KeyboardInterrupt) as caught:
         fit(config(), tiny(), out=tmp_path / "run")
-    assert not (tmp_path / "run" / "checkpoint.pt").exists() and not isinstance(caught.value, train.Stopped)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists() and not isinstance(caught.value, loop.Stopped)
 
 
 def test_end_of_the_terminal_is_ignored_where_it_is_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,8 +353,8 @@ def test_held_out_pixels_are_decoded_a_few_at_a_time(monkeypatch: pytest.MonkeyP
     whole = fit(config(epochs=1), tiny())
     decoded: list[int] = []
     whole.model.decoder.register_forward_pre_hook(lambda _, args: decoded.append(args[0].numel() // 2 * 12))
-    monkeypatch.setattr(train, "HELD_OUT_PIXELS", 60)
-    terms = train.held_out_terms(whole, "test")
+    monkeypatch.setattr(loop, "HELD_OUT_PIXELS", 60)
+    terms = loop.held_out_terms(whole, "test")
     assert max(decoded) <= 60 and np.isfinite(list(terms.values())).all()
 
 
@@ -370,15 +370,16 @@ KILLED = """
 import os, sys
 sys.path[:0] = [{root!r}, {tests!r}]
 import test_train as t
-from vaelib import engine, train
+from vaelib.train import engine
+from vaelib.train import loop
 plain = engine.step
 def step(state, indices, gradient=None):
     if state.step == 9:  # inside the third epoch of four
         os._exit(9)
     return plain(state, indices, gradient)
 engine.step = step
-train.SAVING_SHARE = 1e9
-train.fit(t.config(), t.tiny(), out={out!r})
+loop.SAVING_SHARE = 1e9
+loop.fit(t.config(), t.tiny(), out={out!r})
 """
 
 
@@ -452,9 +453,9 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
 
 def test_saving_takes_a_bounded_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10_000))  # every look at the clock takes a second, so that saving seems slow
-    monkeypatch.setattr(train, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
-    monkeypatch.setattr(train, "SAVE_EVERY", 1e9)
-    monkeypatch.setattr(train, "SAVING_SHARE", 0.05)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    monkeypatch.setattr(loop, "SAVE_EVERY", 1e9)
+    monkeypatch.setattr(loop, "SAVING_SHARE", 0.05)
     saved: list[int] = []
     monkeypatch.setattr(checkpoint, "save", lambda folder, payload, name="": saved.append(payload["epoch"]))
     fit(config(epochs=60), tiny(), out=tmp_path)
@@ -466,13 +467,13 @@ def test_saving_takes_a_bounded_share_of_the_time(tmp_path: Path, monkeypatch: p
 
 def with_bounds(monkeypatch: pytest.MonkeyPatch, bounds: list[float]) -> None:
     """Validation bounds as given, whatever the model."""
-    real = train.held_out_terms
+    real = loop.held_out_terms
 
     def scripted(state: TrainState, name: str) -> dict[str, float]:
         terms = real(state, name)
         return terms | {"elbo": bounds[state.epoch]} if name == "validation" else terms
 
-    monkeypatch.setattr(train, "held_out_terms", scripted)
+    monkeypatch.setattr(loop, "held_out_terms", scripted)
 
 
 WATCHED: dict[str, Any] = {"validation": 0.3, "patience": 2, "epochs": 8}
@@ -498,7 +499,7 @@ def test_training_stops_when_the_bound_stops_improving_and_keeps_the_best_model(
     assert state.epoch == 5 and len(state.history) == 5  # two epochs after the best, the third
     assert same(weights(state), seen[3]) and not same(weights(state), seen[5])
     assert same({k: v for k, v in load(tmp_path).state_dict().items()}, seen[3])
-    assert train.best_record(state.history)["epoch"] == 3
+    assert loop.best_record(state.history)["epoch"] == 3
     assert checkpoint.load(tmp_path)["epoch"] == 5 and same(checkpoint.load(tmp_path)["model"], seen[5])
 
 
@@ -535,7 +536,7 @@ def test_best_model_that_was_deleted_is_missed(tmp_path: Path) -> None:
 
 def test_without_a_validation_set_the_last_model_is_the_one(tmp_path: Path) -> None:
     state = fit(config(), tiny(), out=tmp_path)
-    assert train.best_record(state.history)["epoch"] == 4 and not (tmp_path / "best.pt").exists()
+    assert loop.best_record(state.history)["epoch"] == 4 and not (tmp_path / "best.pt").exists()
 
 
 # ------------------------------------------------------------------------------------------------ other than the usual
@@ -563,7 +564,7 @@ def test_training_in_double_precision_and_with_convolutions() -> None:
 
 
 def test_long_epoch_is_saved_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaelib.train.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("vaelib.train.loop.SAVE_EVERY", 0.0)
     saved: list[tuple[int, int]] = []
     real = checkpoint.save
     monkeypatch.setattr(
@@ -621,7 +622,7 @@ def set_first(name: str, value: float) -> Any:
 def test_nan_stops_with_step_and_tensor_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: float, tensor: str
 ) -> None:
-    monkeypatch.setattr(train, "SAVING_SHARE", 1e9)
+    monkeypatch.setattr(loop, "SAVING_SHARE", 1e9)
     poison(monkeypatch, 7, set_first(name, value))
     with pytest.raises(
         NotFinite, match=f"step 7 is the first .* in {tensor}. The last good checkpoint stays"
@@ -665,7 +666,7 @@ def test_nan_in_the_data_is_named_as_the_minibatch() -> None:
 
 
 def test_sums_are_looked_at_within_a_long_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "LOOK_EVERY", 3)
+    monkeypatch.setattr(loop, "LOOK_EVERY", 3)
     taken: list[int] = []
     poison(monkeypatch, 2, set_first("decoder.out.weight", float("nan")))
     inner = engine.step
@@ -679,7 +680,7 @@ def test_other_errors_are_not_taken_for_nan(monkeypatch: pytest.MonkeyPatch) -> 
     def broken(state: TrainState, name: str) -> Any:
         raise ValueError("something else")
 
-    monkeypatch.setattr(train, "held_out_terms", broken)
+    monkeypatch.setattr(loop, "held_out_terms", broken)
     with pytest.raises(ValueError, match="something else"):
         fit(config(), tiny())
 

@@ -11,14 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from vaelib import checkpoint
-from vaelib.ais import annealed_bound, sandwich
-from vaelib.config import TrainConfig
 from vaelib.data import Data, DataError, from_file
-from vaelib.evaluate import evaluate, held_out_pixels, optimal_variance
-from vaelib.gaps import inference_gaps
-from vaelib.train import NotFinite, RunError, TrainState, fit, init, load
-from vaelib.unit import FAR, FITTING, Unit, center_and_spread, suited_to
+from vaelib.data.unit import FAR, FITTING, Unit, center_and_spread, suited_to
+from vaelib.evaluate import annealed_bound, evaluate, held_out_pixels, inference_gaps, optimal_variance, sandwich
+from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, checkpoint, fit, init, load
 
 PIXELS = 6
 
@@ -226,7 +222,7 @@ def test_scale_at_its_bound_is_reported_at_each_epoch_and_at_the_end() -> None:
 
 
 def test_saturated_posterior_is_reported_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaelib.train.saturation", lambda q: torch.tensor(0.25))
+    monkeypatch.setattr("vaelib.train.loop.saturation", lambda q: torch.tensor(0.25))
     with pytest.warns(UserWarning, match=r"25\.0% of the posterior's scales are at their bounds: .*Leave constant"):
         fit(config(epochs=1), data())
 
@@ -252,8 +248,8 @@ def test_outlier_is_named_and_not_the_learning_rate() -> None:
     state = init(config(layer_norm=False), data())
     state.train = torch.from_numpy(spoilt.train)
     with pytest.raises(NotFinite, match=r"pixels as far away as 1e\+25 times its usual spread") as caught:
-        from vaelib.engine import runner
-        from vaelib.train import run_epoch
+        from vaelib.train.engine import runner
+        from vaelib.train.loop import run_epoch
 
         run_epoch(state, runner(state))
     assert "learning" not in str(caught.value)

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from vaelib import verify as verify_module
-from vaelib.console import show_verification
+from vaelib.cli.console import show_verification
 from vaelib.derivation import Derivation, Line, Slip
 from vaelib.ledger import LEDGER, PUBLISHED
 from vaelib.verify import CHAPTERS, as_json, select, verify, verify_published

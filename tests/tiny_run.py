@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaelib import checkpoint, train
 from vaelib.data import Data
-from vaelib.train import TrainConfig, TrainState, fit
+from vaelib.train import TrainConfig, TrainState, checkpoint, fit, loop
 
 QUICK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a folder in memory: a kill leaves there what it left
 
@@ -66,7 +65,7 @@ def reference(every_step: bool = True) -> tuple[Path, float]:
 
 def run(folder: Path, every_step: bool = False, share: float = 1e9) -> TrainState:
     """Begin the run in `folder`, or go on with it; a checkpoint after each epoch, or after each step."""
-    train.SAVING_SHARE, train.SAVE_EVERY = share, 0.0 if every_step else 1e9
+    loop.SAVING_SHARE, loop.SAVE_EVERY = share, 0.0 if every_step else 1e9
     return fit(config(), grey(), out=folder, resume=(folder / checkpoint.CONFIG).exists())
 
 

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import nbformat
+from minutes import write
 from nbclient import NotebookClient
 from PIL import Image
 from plans import update
@@ -44,13 +45,20 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata.pop("execution", None)
         if cell.cell_type != "code":
             continue
-        if any(WIDGET in output.get("data", {}) for output in cell.outputs):
+        if any(WIDGET in output.get("data", {}) and not still(output) for output in cell.outputs):
             cell.outputs = []
+        for output in cell.outputs:
+            output.get("data", {}).pop(WIDGET, None)
         cell.outputs = merged(cell.outputs)
         for output in cell.outputs:
             if "image/png" in output.get("data", {}):
                 output.data["image/png"] = lighter(output.data["image/png"])
     return notebook
+
+
+def still(output: nbformat.NotebookNode) -> bool:
+    """Does what a widget shows come with a version that can be stored, such as the whole chain of `F1.steps()`?"""
+    return "text/markdown" in output.get("data", {})
 
 
 def merged(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
@@ -120,5 +128,7 @@ if __name__ == "__main__":
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # of the pictures
     for path in [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         print(f"{path.name}: {run(path):.1f} s", flush=True)
+        if write(path):
+            print(f"{path.name}: minutes of its title updated")
         if update(path):
             print(f"teach/{path.name[:2]}.md: numbers of its cells updated")

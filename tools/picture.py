@@ -19,10 +19,10 @@ matplotlib.use("Agg")  # no window, whatever the machine
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from vaelib.diagrams import densities, evidence_bar
 from vaelib.distributions import Normal
 from vaelib.elbo import bound_terms
 from vaelib.models import CurvedGaussian
+from vaelib.plots import densities, evidence_bar
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,4 +1,4 @@
-r"""LaTeX for a Markdown table, text for a Markdown table, and LaTeX as one readable line for a terminal."""
+r"""LaTeX and text for a Markdown table, and LaTeX as one readable line for a terminal."""
 
 from __future__ import annotations
 

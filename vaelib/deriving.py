@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from vaelib._compare import Verdict, compose
 from vaelib.agreement import LOOKS_LIKE, close
 from vaelib.derivation import Derivation, Line
+from vaelib.derivation.compare import Verdict, compose
+from vaelib.derivation.report import Row
 from vaelib.feedback import UNDECIDED, Feedback, looks_like, not_yet, right
 from vaelib.formula import Node, Unreadable, tex
 from vaelib.quadrature import DoesNotConverge
 from vaelib.reply import Respondent
-from vaelib.report import Row
 from vaelib.task import Derive, Mistake
 from vaelib.terms import Term, parse, same_step
 from vaelib.typeset import collected, read

@@ -1,10 +1,11 @@
-"""What a student calls: `check("04.2", answer)`, `hint("04.2")`, `case("04.2")`, `progress()`.
+"""What a student calls: `check("04.2", answer)`, `hint("04.2")`, `case("04.2")`, `progress()`; in class `yours`.
 
-None of the four raises anything, whatever it is given, but Ctrl-C. What was tried is noted by `notes.py`.
+None of them raises anything, whatever it is given, but Ctrl-C. What was tried is noted by `notes.py`.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,16 +13,18 @@ from typing import Any
 
 from vaelib import notes
 from vaelib._latex import marked, prose, unmarked
+from vaelib._printable import printable
 from vaelib.bans import Guarded
 from vaelib.contained import contained
 from vaelib.feedback import NOT_ATTEMPTED, NOT_YET, RIGHT, Feedback, is_easily_typed
 from vaelib.judge import our_fault, with_case
 from vaelib.notes import FILE, Note, Notes
 from vaelib.reply import Arguments, can_interrupt, handed_over
+from vaelib.solution import as_typed, is_stub
 from vaelib.task import Task, exercise_id
-from vaelib.tasks import FILES, UnknownExercise, after, all_tasks, task, tasks_of
+from vaelib.tasks import FILES, UnknownExercise, after, all_in_class, all_tasks, task, tasks_of
 
-__all__ = ["Text", "case", "check", "hint", "progress"]
+__all__ = ["Text", "case", "check", "hint", "progress", "solution", "yours"]
 
 IDLE = 20 * 60  # seconds without a check that are no work
 EXPORT = FILE.removeprefix(".")
@@ -104,7 +107,7 @@ def _noted(asked: Task, feedback: Feedback, remarks: list[str]) -> Feedback:
     """The check is noted, and after a right answer the next exercise is named."""
     if feedback.state in (RIGHT, NOT_YET):
         noted = notes.change(asked.id, lambda note, others: _after_check(note, others, feedback))
-        if feedback.right:
+        if feedback.right and not asked.in_class:
             feedback = replace(feedback, lines=(*feedback.lines, _what_next(asked, noted)))
     remarks.append(notes.to_be_said())
     return replace(feedback, note=" ".join(remark for remark in remarks if remark))
@@ -140,6 +143,62 @@ def _what_next(asked: Task, noted: Notes) -> str:
     return f"{count}. Next, in notebook {following.id[:2]}: {following.id} {following.title} ({following.level})."
 
 
+# --------------------------------------------------------------------------------------------------------- in class
+
+
+def yours(id: Any, function: Any = ...) -> Any:
+    """Your function, if it is right; otherwise the course's own, so that the notebook goes on. What it is, is shown.
+
+    Args:
+        id: of a task in class, "03.a"; "3a" and "03a" are understood, too.
+        function: what you have written; judged as `check` judges it, within the same limits of time.
+
+    Returns:
+        A callable for the cells below. Where the id is not that of a task in class: what was handed over.
+
+    Example: kl = yours("03.a", kl)
+    """
+    asked = _task(id)
+    if isinstance(asked, str) or not asked.in_class:
+        other = 'The id comes first, then the function: `kl = yours("03.a", kl)`.'
+        if not isinstance(asked, str):
+            other = f'{asked.id} is an exercise: `check("{asked.id}", {asked.name})` says whether your answer is right.'
+        _show(Text(asked if isinstance(asked, str) and not callable(id) else other))
+        return function
+    feedback = check(asked.id, function)
+    if feedback.right:
+        _show(replace(feedback, lines=(*feedback.lines, f"The notebook goes on with your `{asked.name}`.")))
+        return function
+    ours = f"the notebook goes on with the course's own `{asked.name}`"
+    if feedback.state == NOT_ATTEMPTED and (is_stub(function) or not callable(function)):
+        _show(Text(f'{asked.id} is not written yet, and {ours} meanwhile. `hint("{asked.id}")` helps you to begin.'))
+    else:
+        _show(replace(feedback, lines=(*feedback.lines, f"Until yours is right, {ours}.")))
+    return asked.own
+
+
+def solution(id: Any) -> Text:
+    """The course's own code of a task in class, to be read after you have tried."""
+    asked = _task(id)
+    if isinstance(asked, str):
+        return Text(asked)
+    if not asked.in_class:
+        return Text(
+            f'Solutions are shown of tasks in class only. `hint("{asked.id}")` helps with the exercise {asked.id}.'
+        )
+    code = as_typed(asked)
+    return Text(code, f"```python\n{code}\n```")
+
+
+def _show(what: Any) -> None:
+    """As Markdown in a notebook, as text elsewhere."""
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and ipython.get_ipython() is not None:
+        ipython.display.display(what)
+    else:
+        print(printable(repr(what)))
+
+
 # -------------------------------------------------------------------------------------------------- hints, progress
 
 
@@ -162,6 +221,8 @@ def _no_more_hints(asked: Task, note: Note) -> str:
     if note.state == RIGHT:
         return f"You have seen the three hints to {asked.id}, and your answer is right."
     number = asked.id[:2]
+    if asked.in_class:
+        return f'These were the three hints to {asked.id}. `solution("{asked.id}")` shows how the course does it.'
     text = (
         f"There are no hints to {asked.id} beyond these three. Look up its formulas in notebook {number} "
         f"({FILES[number][1:]}), do the smallest case on paper, and then show your teacher how far you came."
@@ -180,18 +241,18 @@ def progress(notebook: Any = None, *, all: bool = False, export: bool = False) -
     noted = notes.read()
     if export:
         return _exported()
-    tasks = all_tasks()
+    tasks, lesson = all_tasks(), all_in_class()
     number = "" if notebook is None else _notebook(notebook)
     if number is None:
         return Text(f"There is no notebook {exercise_id(notebook)}. There are {min(FILES)} to {max(FILES)}.")
-    if number:
-        shown = list(tasks_of(number))
-    else:
-        ours = {*here[-1:]} or set()
-        shown = [
-            id for id in tasks if all or id[:2] in ours or noted.get(id, Note()).tries or noted.get(id, Note()).hints
-        ]
-    return _table(tasks, shown, noted)
+
+    def shown(ids: Any) -> list[str]:
+        if number:
+            return [id for id in ids if id[:2] == number]
+        ours = {*here[-1:]}
+        return [id for id in ids if all or id[:2] in ours or noted.get(id, Note()).tries or noted.get(id, Note()).hints]
+
+    return _table(tasks, shown(tasks), lesson, shown(lesson), noted)
 
 
 def _exported() -> Text | Path:
@@ -203,7 +264,9 @@ def _exported() -> Text | Path:
     return path
 
 
-def _table(tasks: dict[str, Task], shown: list[str], noted: Notes) -> Text:
+def _table(
+    tasks: dict[str, Task], shown: list[str], lesson: dict[str, Task], in_class: list[str], noted: Notes
+) -> Text:
     def right(ids: Any) -> int:
         return sum(noted.get(id, Note()).state == RIGHT for id in ids)
 
@@ -213,13 +276,19 @@ def _table(tasks: dict[str, Task], shown: list[str], noted: Notes) -> Text:
         head += f" In the whole course: {right(tasks)} of {len(tasks)}."
     lines = [f"**{head}**"]
     if shown:
-        top = ["| | exercise | | tries | hints | minutes so far | minutes planned |", "|:--|:--|:--|--:|--:|--:|--:|"]
-        lines += ["", *top, *(_row(tasks[id], noted.get(id, Note())) for id in shown)]
+        lines += ["", *_top("exercise"), *(_row(tasks[id], noted.get(id, Note())) for id in shown)]
+    if in_class:
+        lines += ["", f"**In class: {right(in_class)} of {len(in_class)} right.**", ""]
+        lines += [*_top("task"), *(_row(lesson[id], noted.get(id, Note())) for id in in_class)]
     if len(shown) < len(tasks):
         lines += ["", "`progress(all=True)` shows every exercise."]
     lines += [text for text in [notes.to_be_said()] if text]
     table = "\n".join(lines)
     return Text(table.replace("**", ""), table)
+
+
+def _top(what: str) -> list[str]:
+    return [f"| | {what} | | tries | hints | minutes so far | minutes planned |", "|:--|:--|:--|--:|--:|--:|--:|"]
 
 
 def _row(asked: Task, note: Note) -> str:

@@ -1,4 +1,4 @@
-r"""Gradients of an expectation E_q[f(z)] in the parameters of a Gaussian q, one gradient for each sample.
+r"""Gradients of an expectation E_q[f(z)] in the parameters of a Gaussian q, one for each sample.
 
 Pathwise (differentiate f along z = loc + scale noise) and by the score function (differentiate the density instead).
 Pure functions of standard normal noise: the mean over the samples estimates the gradient without bias, and the samples

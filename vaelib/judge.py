@@ -27,6 +27,7 @@ from vaelib.agreement import (
     tolerance,
 )
 from vaelib.choices import chosen, the_only_number
+from vaelib.custom import judged_by_its_own
 from vaelib.deriving import derived
 from vaelib.feedback import (
     NOT_ATTEMPTED,
@@ -47,7 +48,7 @@ from vaelib.feedback import (
 )
 from vaelib.reply import Arguments, NoReply, Reply, Respondent
 from vaelib.sampling import agrees, sampled, z_scores
-from vaelib.task import Compute, Derive, Sample, Task
+from vaelib.task import Compute, Custom, Derive, Sample, Task
 from vaelib.typeset import Typeset
 from vaelib.values import TooSlow, kind_of, quoted
 
@@ -103,6 +104,8 @@ def _judged(task: Task, answer: Respondent, seed: int) -> Feedback:
             return sampled(task, answer, seed)
         case Derive():
             return derived(task, answer, seed)
+        case Custom():
+            return judged_by_its_own(task, answer)
     raise TypeError(f"Expected a task, but got a {type(task).__name__}.")
 
 

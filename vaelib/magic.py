@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from vaelib._compare import RELATIONS, Verdict
 from vaelib.check import Checked, check_text, coverage, lines
 from vaelib.check.report import MARKED, named
 from vaelib.derivation import Derivation, Line, draw_witnesses
+from vaelib.derivation.compare import RELATIONS, Verdict
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula import Node, Scope, Unreadable, tex
 from vaelib.formula.rows import rows, split
 from vaelib.ledger import LEDGER
-from vaelib.lines import IllTyped
 from vaelib.nearest import repairs
 
 WITNESSES = 6

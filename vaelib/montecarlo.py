@@ -8,9 +8,9 @@ import numpy as np
 from scipy.special import ndtri
 
 from vaelib import _checks
-from vaelib._compare import Z_THRESHOLD
 from vaelib._door import as_numpy, described
 from vaelib._quiet import quiet
+from vaelib.derivation.compare import Z_THRESHOLD
 from vaelib.estimate import Estimate
 
 

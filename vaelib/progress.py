@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vaelib._spoken import option
-from vaelib.words import pixels_in_words
+from vaelib.evaluate.words import pixels_in_words
 
 if TYPE_CHECKING:
     from vaelib.train import TrainState

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from vaelib._compare import Z_THRESHOLD
 from vaelib.agreement import COARSER, ROUGH, ask, distance, fitted
+from vaelib.derivation.compare import Z_THRESHOLD
 from vaelib.feedback import Feedback, at, looks_like, not_yet, number, plain_arguments, right, told_apart
 from vaelib.reply import Reply, Respondent, Seed
 from vaelib.task import Arguments, Law, Sample

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,25 +12,29 @@ from typing import Any
 import numpy as np
 
 from vaelib.derivation import Derivation
+from vaelib.derivation.lines import looks_like
 from vaelib.forbidden import KINDS
 from vaelib.formula import Scope
-from vaelib.lines import looks_like
 from vaelib.terms import Term
 from vaelib.values import quoted
 
 Rng = np.random.Generator
 Arguments = dict[str, Any]
-LEVELS = ("warm-up", "core", "stretch")
+IN_CLASS = "in class"
+LEVELS = ("warm-up", "core", "stretch", IN_CLASS)
 
 
 def exercise_id(typed: Any) -> str:
-    """The id that is meant by "4.1", 4.1, " 04-1 " or "4,1": "04.1". What is no such thing comes back as text.
+    """The id that is meant by "4.1", 4.1, " 04-1 " or "4,1": "04.1"; and by "3a" or "03.A": "03.a", a task in class.
+
+    Anything that cannot be an id comes back as text.
 
     Example: exercise_id(4.1) == exercise_id("4,1") == "04.1"
     """
     text = typed if type(typed) is str else str(float(typed)) if type(typed) in (float, np.float64, Decimal) else ""
-    found = re.fullmatch(r"(?:exercise|ex\.?)?\s*(\d{1,2})\s*[.,:_\-\s]\s*0*([1-9]\d?)\.?", text.strip().lower())
-    return f"{int(found[1]):02d}.{found[2]}" if found else quoted(typed, str)
+    number = r"(?:exercise|task|ex\.?)?\s*(\d{1,2})\s*"
+    found = re.fullmatch(number + r"(?:[.,:_\-\s]\s*0*([1-9]\d?)|[.,:_\-\s]?\s*([a-z]))\.?", text.strip().lower())
+    return f"{int(found[1]):02d}.{found[2] or found[3]}" if found else quoted(typed, str)
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,9 @@ class Task:
     """What all exercises have.
 
     Args:
-        id: "04.2", the second exercise to notebook 04.
+        id: "04.2", the second exercise to notebook 04; or "04.b", the second task that is done in it, in class.
         title: a few words.
-        level: warm-up, core or stretch. minutes: what it takes.
+        level: warm-up, core or stretch; a task in class may leave it out. minutes: what it takes.
         name: the name of the function or the variable in the notebook.
         hints: three, each says more than the one before; questions, and none says the answer.
         mistakes: wrong answers that are known.
@@ -92,7 +97,7 @@ class Task:
 
     id: str
     title: str
-    level: str
+    level: str = IN_CLASS
     minutes: int
     name: str
     hints: tuple[str, str, str]
@@ -105,11 +110,23 @@ class Task:
             raise ValueError(
                 f"Expected the level of {self.id} to be one of {', '.join(LEVELS)}, but got {self.level!r}."
             )
+        if self.level == IN_CLASS and not self.in_class:
+            raise ValueError(f"Expected a level for {self.id}, which is an exercise and not a task in class.")
         if len(self.hints) != 3:
             raise ValueError(f"Expected three hints for {self.id}, but got {len(self.hints)}.")
         if unknown := [kind for kind in self.forbidden if kind not in KINDS]:
             known = ", ".join(KINDS)
             raise ValueError(f"Expected what {self.id} forbids to be of the kinds {known}, but got {unknown[0]!r}.")
+
+    @property
+    def in_class(self) -> bool:
+        """Is it written in the notebook itself, and never graded? Its id ends with a letter, "03.a"."""
+        return self.id[-1:].isalpha()
+
+    @property
+    def own(self) -> Any:
+        """The course's own answer, where there is one to be called."""
+        raise TypeError(f"{self.id} has no answer that a notebook could go on with.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +167,10 @@ class Compute(Task):
                 f"Expected the truth of {self.id} among its choices {self.choices}, but got {self.truth!r}."
             )
 
+    @property
+    def own(self) -> Any:
+        return self.truth
+
     def asked(self, seed: int) -> list[Arguments]:
         """The questions of one check: examples first."""
         if not callable(self.truth):
@@ -184,6 +205,43 @@ class Sample(Task):
     examples: tuple[Arguments, ...]
     repeats: int = 400
     made: Callable[..., Any] | None = None
+
+    @property
+    def own(self) -> Any:
+        return self.made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Custom(Task):
+    """A task in class with a judge of its own, for an answer that is not compared number by number: a torch module.
+
+    Args:
+        truth: the course's own answer; or its place, such as "vaelib.tasks.in_class_torch:step", which is imported
+            when somebody asks for it, so that torch is not needed before.
+        judge: answer -> None if it is right, what is wrong with it in words, or a Feedback; or the place of such a
+            function. A function is handed to it guarded: a stub ends as "not attempted", and an exception of the
+            answer is shown as one. A class is handed over as it is, and the judge may raise NotImplementedError for
+            what is still a stub.
+        A mistake's value is a wrong answer, or its place.
+    """
+
+    truth: Any
+    judge: Any
+
+    @property
+    def own(self) -> Any:
+        return placed(self.truth)
+
+
+def placed(thing: Any) -> Any:
+    """The thing itself, or what is found at its place: "package.module:name".
+
+    Example: placed("math:sqrt")(4.0) == 2.0
+    """
+    if not isinstance(thing, str):
+        return thing
+    module, _, name = thing.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 @dataclass(frozen=True, kw_only=True)

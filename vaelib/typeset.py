@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula import Scope, Unreadable, tex
 from vaelib.formula.binders import Big, Derivative, Divergence, Entropy, Expectation, Integral
 from vaelib.formula.tree import Bracket, Negative, Node, Number, Product, Sum
-from vaelib.lines import IllTyped
 from vaelib.quadrature import DoesNotConverge
 from vaelib.reply import Arguments, NoReply, Reply, Respondent
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from vaelib._door import as_arrays, count, described
 from vaelib._quiet import settled
+from vaelib.data.unit import Unit
 from vaelib.distributions import Bernoulli, DiagonalNormal, Normal, kl_divergence
-from vaelib.unit import Unit
 
 LOG_SCALE_BOUND = 7.0  # scales stay within e^-7 and e^7, a millionfold range: no exp overflows, no variance vanishes
 SATURATED = 0.95  # of the bound; there tanh has lost nine tenths of its slope
@@ -74,7 +74,7 @@ class VAE(nn.Module):
     """p(z) = N(0, I), decoder p(x | z), encoder q(z | x).
 
     `encode`, `decode`, `sample` and the likelihoods are in the unit of the data. `encoder` and `decoder`, the networks,
-    are in that which `unit` makes of it (see `vaelib.unit`); most often the two are the same.
+    are in that which `unit` makes of it (see `vaelib.data.unit`); most often the two are the same.
 
     Args:
         pixels: numbers in an example.

@@ -11,8 +11,8 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-from vaelib._compare import Verdict
 from vaelib.derivation import Derivation
+from vaelib.derivation.compare import Verdict
 from vaelib.ledger import LEDGER, PUBLISHED
 
 CHAPTERS = {

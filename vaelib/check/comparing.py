@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from vaelib._compare import Verdict
-from vaelib._judging import judge
 from vaelib.check.chains import Line
 from vaelib.check.gaussians import STANDARD, Family
 from vaelib.check.latex import CannotRead
@@ -20,6 +18,8 @@ from vaelib.check.values import Bench, Side, as_value, exponentiates, letters_in
 from vaelib.check.verdicts import Judged, Unfit, sentence, severity, symbol_of
 from vaelib.check.written import in_letters
 from vaelib.derivation import IllTyped
+from vaelib.derivation.compare import Verdict
+from vaelib.derivation.judging import judge
 from vaelib.formula import Unreadable, tex
 
 DIFFERENCES = 1e-6  # by how much a gradient by differences may be off

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from vaelib._compare import Value, Verdict
-from vaelib._judging import judge
 from vaelib.check.chains import Line
 from vaelib.check.gaussians import gaussian_scope
 from vaelib.check.latex import Items
@@ -21,6 +19,8 @@ from vaelib.check.surface import resolved
 from vaelib.check.terms import Term, terms
 from vaelib.check.verdicts import Unfit
 from vaelib.check.worlds import FAMILY, Plan, Setting, scope, settings
+from vaelib.derivation.compare import Value, Verdict
+from vaelib.derivation.judging import judge
 from vaelib.formula import Node, Scope, tex
 
 MOST_VARIABLES = 7

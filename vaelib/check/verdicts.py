@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vaelib._compare import compose
 from vaelib.check.chains import Line
 from vaelib.check.options import Options
+from vaelib.derivation.compare import compose
 
 VERDICTS = ("start", "definition", "follows", "does not follow", "cannot be read", "no meaning", "sloppy")
 

@@ -1,4 +1,4 @@
-"""The data: the bundled digits, MNIST, or your own array; and what turns grey pixels into binary or continuous ones.
+"""The data: digits, glyphs, MNIST, or your own array; and what turns grey pixels into binary or continuous ones.
 
 A `Data` holds numbers as they are stored (bytes stay bytes) and says which of them means white. Whatever is wrong with
 a file is said here, before anything is trained, as a `DataError` that says what to do.
@@ -6,10 +6,12 @@ a file is said here, before anything is trained, as a `DataError` that says what
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from vaelib.data.arrays import from_file
-from vaelib.data.bundled import digits
+from vaelib.data.bundled import digits, patches
 from vaelib.data.core import (
     TEST_SEED,
     TRAIN_SEED,
@@ -23,9 +25,11 @@ from vaelib.data.core import (
     rounds_away,
     validation_split,
 )
-from vaelib.data.idx import mnist
+from vaelib.data.idx import mnist, mnist_is_here
+from vaelib.data.lettering import glyphs
 
 __all__ = [
+    "NAMED",
     "TEST_SEED",
     "TRAIN_SEED",
     "Binarization",
@@ -37,23 +41,51 @@ __all__ = [
     "dequantize_once",
     "digits",
     "from_file",
+    "glyphs",
+    "images",
     "load",
     "mnist",
+    "patches",
     "rounds_away",
     "validation_split",
 ]
 
 
+NAMED: dict[str, Callable[[], Data]] = {
+    "digits": digits,
+    "glyphs": glyphs,
+    "glyphs62": partial(glyphs, "glyphs62"),
+    "mnist": mnist,
+    "patches": patches,
+}
+
+
 def load(name: str) -> Data:
-    """The data of that name: "digits", "mnist", or the path of a .npy or .npz file.
+    """The data of that name, one of `NAMED`, or the path of a .npy or .npz file.
 
     Raises:
         DataError: there is no such data, or something is wrong with it.
     """
-    if name == "digits":
-        return digits()
-    if name == "mnist":
-        return mnist()
+    if name in NAMED:
+        return NAMED[name]()
     if Path(name).suffix in (".npy", ".npz"):
         return from_file(Path(name))
-    raise DataError(f"Expected `data` to be digits, mnist, or a file that ends in .npy or .npz, but got {name!r}.")
+    raise DataError(f"Expected `data` to be {', '.join(NAMED)}, or a file that ends in .npy or .npz, but got {name!r}.")
+
+
+def images(*, train: int = 60_000, test: int = 10_000) -> Data:
+    """28 x 28 images that are here without a network: MNIST where its files are found, and the glyphs where not.
+
+    Both have the same shapes, bytes and binarization, so that what is written for one runs on the other; the field
+    `name` says which of them came. MNIST is never downloaded here (`mnist` does that).
+
+    Args:
+        train, test: how many images of each part, the first ones.
+
+    Raises:
+        DataError: as `mnist` where its files are found, and as `glyphs` where not.
+
+    >>> images(train=1000, test=100).train.shape
+    (1000, 784)
+    """
+    return mnist().first(train, test) if mnist_is_here() else glyphs(train=train, test=test)

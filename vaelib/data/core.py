@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -33,7 +33,7 @@ class Data:
         DataError: the arrays are not what is said below. A file is read by `load`, which explains more.
     """
 
-    name: str  # "digits", "mnist", or the path of a file
+    name: str  # as `load` takes it, such as "digits", or the path of a file
     train: Array  # (examples, pixels), integers from 0 to white, or finite floats; at least one example
     test: Array  # (examples, pixels), of the same dtype
     image_shape: tuple[int, ...]  # of one example before it was flattened
@@ -41,6 +41,10 @@ class Data:
     train_labels: Array | None = None  # (examples,), only to color pictures with
     test_labels: Array | None = None
     default_binarization: Binarization | None = None  # None: grey pixels are binarized only on request
+    classes: tuple[str, ...] = ()  # what the labels 0, 1, ... mean, where it is not the number itself
+    factor_names: tuple[str, ...] = ()  # what is known of each example, one name for each column of the factors
+    train_factors: Array | None = None  # (examples, factors), where the data were made
+    test_factors: Array | None = None
 
     def __post_init__(self) -> None:
         for name, part in (("train", self.train), ("test", self.test)):
@@ -65,6 +69,13 @@ class Data:
                 raise DataError(
                     f"Expected values in `{name}` of {self.name} that fit 32-bit floats, but got {part.min():g} to"
                     f" {part.max():g}. Rescale them."
+                )
+        for name, part in (("train", self.train), ("test", self.test)):
+            factors = getattr(self, f"{name}_factors")
+            if factors is not None and factors.shape != (len(part), len(self.factor_names)):
+                raise DataError(
+                    f"Expected `{name}_factors` of {self.name} to have shape {(len(part), len(self.factor_names))}, one"
+                    f" row for each example and one column for each of `factor_names`, but got {factors.shape}."
                 )
         if not 0 < self.white < math.inf:
             raise DataError(f"Expected `white` of {self.name} to be finite and > 0, but got {self.white}.")
@@ -105,6 +116,17 @@ class Data:
         """Stored numbers -> float32 with white = 1."""
         with np.errstate(all="ignore"):
             return part.astype(np.float32) / np.float32(self.white)
+
+    def first(self, train: int, test: int) -> Data:
+        """The first examples of each part, with their labels and factors; all where there are fewer."""
+        kept: dict[str, Any] = {}
+        for name, count in (("train", train), ("test", test)):
+            if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+                raise DataError(f"Expected `{name}` to be a whole number of examples >= 1, but got {count!r}.")
+            for field in (name, f"{name}_labels", f"{name}_factors"):
+                part = getattr(self, field)
+                kept[field] = None if part is None else part[:count]
+        return replace(self, **kept)
 
     def fingerprint(self) -> str:
         """SHA-256 of shapes and contents, by which a run knows the data that it was trained on."""

@@ -79,6 +79,12 @@ def mnist() -> Data:
     return Data("mnist", train, test, shape, 255.0, train_labels, test_labels, default_binarization="dynamic")
 
 
+def mnist_is_here() -> bool:
+    """Are all four files in one of the folders, so that nothing would be downloaded?"""
+    folders = mnist_folders()
+    return all(_found(file, folders) for file in MNIST.values())
+
+
 def own_folders() -> list[Path]:
     """Where in VAELIB_DATA the files may lie: in `mnist`, as torchvision lays them out, or in the folder itself."""
     named = os.environ.get("VAELIB_DATA")

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vaelib import _latex
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula.binders import Mark, Relation, Where
 from vaelib.formula.definitions import define_all
 from vaelib.formula.scope import Scope
@@ -39,7 +40,6 @@ from vaelib.formula.tree import (
     Sum,
     heard,
 )
-from vaelib.lines import IllTyped
 
 
 class Arithmetic(Protocol):

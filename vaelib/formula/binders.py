@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula.tree import (
     Call,
     Items,
@@ -17,7 +18,6 @@ from vaelib.formula.tree import (
     in_brackets,
     style,
 )
-from vaelib.lines import IllTyped
 
 LATENT = "z"  # what a law is over if it is written without its variable, E_q: the latent variable of this course
 

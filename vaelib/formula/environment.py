@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula.binders import At, Big, Derivative, Divergence, Entropy, Expectation, Integral
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import Rule
 from vaelib.formula.scope import Scope, family
 from vaelib.formula.tree import Call, Function, Name, Node, Power, Product
 from vaelib.formula.typed import Typed
-from vaelib.lines import IllTyped
 from vaelib.quadrature import DoesNotConverge
 
 Array = np.ndarray

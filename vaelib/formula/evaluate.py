@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelib._compare import size_of
+from vaelib.derivation.compare import size_of
 from vaelib.estimate import Estimate
 from vaelib.formula.binders import Derivative, ForAll, Relation, Where
 from vaelib.formula.definitions import define_all

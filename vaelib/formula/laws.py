@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula.binders import LATENT, Divergence, Entropy, Expectation, Relation
 from vaelib.formula.environment import Base, Env, is_normal
 from vaelib.formula.reader import tex
@@ -17,7 +18,6 @@ from vaelib.formula.spaces import Around, Interval, Pieces, Space, hull, unlike
 from vaelib.formula.tree import Bracket, Call, Items, Name, Node, Number, Product
 from vaelib.formula.typed import Typed, add, constant, negative, same_depth
 from vaelib.formula.worlds import Conditional, Values, World, asked, gaussian_log_density
-from vaelib.lines import IllTyped
 
 Array = np.ndarray
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, softmax
 
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula import typed
 from vaelib.formula.binders import (
     At,
@@ -50,7 +51,6 @@ from vaelib.formula.tree import (
     Transpose,
 )
 from vaelib.formula.typed import Typed, number
-from vaelib.lines import IllTyped
 
 Array = np.ndarray
 _CONSTANTS = {r"\pi": math.pi, "e": math.e, r"\infty": math.inf}

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula import typed
 from vaelib.formula.binders import Derivative
 from vaelib.formula.environment import Env
 from vaelib.formula.tree import Call, Function, Name, Node
 from vaelib.formula.typed import Typed
-from vaelib.lines import IllTyped
 
 if TYPE_CHECKING:
     from vaelib.formula.run import Run

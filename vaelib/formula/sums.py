@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula import typed
 from vaelib.formula.binders import Big, Divergence, Entropy, Expectation, Integral, Over, Relation
 from vaelib.formula.environment import Diverges, Env, NoValue, is_normal
@@ -16,7 +17,6 @@ from vaelib.formula.rules import REACH
 from vaelib.formula.spaces import Around, HalfLine, Interval, Space
 from vaelib.formula.tree import Bracket, Call, Items, Name, Negative, Node, Product
 from vaelib.formula.typed import Typed, number
-from vaelib.lines import IllTyped
 
 Array = np.ndarray
 INFINITY = Name(r"\infty")

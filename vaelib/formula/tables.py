@@ -12,10 +12,10 @@ from itertools import product
 
 import numpy as np
 
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula.rules import Rule
 from vaelib.formula.spaces import Space, States
 from vaelib.formula.worlds import Values, asked
-from vaelib.lines import IllTyped
 
 Array = np.ndarray
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gamma
 
-from vaelib.lines import IllTyped
+from vaelib.derivation.lines import IllTyped
 
 Array = np.ndarray
 _KIND = {0: "a number", 1: "a vector", 2: "a matrix"}

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import logsumexp
 
+from vaelib.derivation.lines import IllTyped
 from vaelib.distributions import Categorical, DiagonalNormal, Exponential, MultivariateNormal, Normal
 from vaelib.formula.rules import HALF_LOG_2PI, Rule
 from vaelib.formula.spaces import Around, Interval, Space, States
 from vaelib.formula.typed import Typed
-from vaelib.lines import IllTyped
 
 Array = np.ndarray
 Values = Mapping[str, Typed]  # all of one depth

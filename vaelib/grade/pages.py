@@ -12,10 +12,10 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
+from vaelib.derivation.lines import LOOKS_LIKE
 from vaelib.grade.gradebook import Gradebook, Row, tried
 from vaelib.grade.sheet import number
 from vaelib.judge import NOT_YET, RIGHT, Feedback
-from vaelib.lines import LOOKS_LIKE
 from vaelib.tasks import all_tasks
 
 STYLE = """

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from vaelib.derivation.lines import LOOKS_LIKE
 from vaelib.grade.gradebook import Gradebook, Row
 from vaelib.grade.names import Person, how_alike
 from vaelib.grade.roster import Roster
 from vaelib.grade.sheet import number, plain, read_sheet, safe, written
-from vaelib.lines import LOOKS_LIKE
 
 GRADES, COMMENTS, MOODLE, CANVAS = "grades.csv", "comments.csv", "moodle.csv", "canvas.csv"
 MOODLE_HEADS = (

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula.binders import among
 from vaelib.formula.rules import GAUSS, TRAPEZOID, Rule
 from vaelib.formula.tree import Bracket, Node
-from vaelib.lines import IllTyped
 from vaelib.nearest.edits import Edit, Path, Vocabulary, edits, is_odd
 from vaelib.quadrature import DoesNotConverge
 

@@ -507,3 +507,77 @@ JENSEN_GAP = Compute(
 )
 
 TASKS = (ORDER, TABLES, NEAREST_GAUSSIAN, JENSEN_GAP)
+
+
+# --------------------------------------------------------------------------------------------------------- in class
+
+
+def _kl_of_two(q: Array, p: Array) -> Any:
+    log_quotient = np.log(q) - np.log(p)  # what the wrong belief costs in each state
+    return np.sum(q * log_quotient)  # averaged under q
+
+
+KL_OF_TWO = Compute(
+    id="03.a",
+    title="The cost of a wrong forecast",
+    minutes=5,
+    name="kl",
+    truth=_kl_of_two,
+    examples=(
+        {"q": np.array([0.5, 0.5]), "p": np.array([0.25, 0.75])},
+        {"q": np.array([0.5, 0.3, 0.2]), "p": np.array([0.2, 0.3, 0.5])},
+    ),
+    draw=lambda rng: {"q": generic_probabilities(rng, (4,)), "p": generic_probabilities(rng, (4,))},
+    rules=(
+        Rule(
+            "A KL is never negative, and yours is negative here: do q and p each sum to one in your formula?",
+            lambda value, **_: bool(value >= -1e-12),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "average under p",
+            "the average was taken under p: it is q that decides how often a state turns up.",
+            lambda q, p: np.sum(p * (np.log(q) - np.log(p))),
+        ),
+        Mistake(
+            "arguments swapped",
+            "this is KL(p || q), the other direction: the law that draws is the first one.",
+            lambda q, p: np.sum(p * (np.log(p) - np.log(q))),
+        ),
+        Mistake(
+            "quotient upside down",
+            "p was divided by q: what you return is minus the KL.",
+            lambda q, p: np.sum(q * (np.log(p) - np.log(q))),
+        ),
+        Mistake(
+            "summands not summed",
+            "you return the summands, one for each state: their sum is asked for.",
+            lambda q, p: q * (np.log(q) - np.log(p)),
+        ),
+        Mistake(
+            "mean of the summands",
+            "the weighted summands were averaged once more: q has weighted them already, so they are summed.",
+            lambda q, p: np.mean(q * (np.log(q) - np.log(p))),
+        ),
+        Mistake(
+            "mean without weights",
+            "every state was given the same weight: a state counts as often as q draws it.",
+            lambda q, p: np.mean(np.log(q) - np.log(p)),
+        ),
+        Mistake(
+            "in bits",
+            "the logarithm has base 2: nats are asked for.",
+            lambda q, p: np.sum(q * (np.log2(q) - np.log2(p))),
+        ),
+    ),
+    hints=(
+        "For one state, the surprises are -log p and -log q. Which one minus the other is the extra cost?",
+        "How often does each state turn up, and so with which weight does its cost enter the average?",
+        "Two arrays are at hand, the logarithm of the quotient and its weights: what do `*` and `np.sum` make of them?",
+    ),
+    next="Try q = (1/2, 1/2) and p = (1/4, 3/4): the KL is log(2) - log(3)/2, about 0.144.",
+    tip=({"q": np.array([0.5, 0.5]), "p": np.array([0.25, 0.75])},),
+)
+
+IN_CLASS = (KL_OF_TWO,)

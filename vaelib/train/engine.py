@@ -1,0 +1,187 @@
+"""One step of training, and the ways to run it: as it is, with a compiled gradient, spread over processes, or recorded
+once and replayed as a CUDA graph.
+
+Everything goes through `step`. A run is a choice of how the gradient is computed (`Gradient`) and of how `advance`, the
+step on the next minibatch, is executed (`runner`).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from vaelib import _checks
+from vaelib.objectives import Objective, Terms, loss
+from vaelib.train.state import StepInfo, TrainState, begin_epoch, draw, restore, snapshot
+from vaelib.vae import VAE
+
+# (state, x, noise) -> the gradient of the loss for each parameter, and the means over the minibatch
+Gradient = Callable[[TrainState, Tensor, Tensor], tuple[list[Tensor], StepInfo]]
+Run = Callable[[TrainState], None]
+WARM_UP = 3  # steps before a capture, in which libraries allocate and choose what they will use
+
+
+def step(state: TrainState, indices: Tensor, gradient: Gradient | None = None) -> StepInfo:
+    """One step of Adam on the training examples at `indices` (batch,), an integer tensor on the device.
+
+    Changes `state`: the model, the optimizer's moments, the generator. Nothing is copied to the host.
+    """
+    x, noise = draw(state, indices)
+    gradients, info = (gradient or eager)(state, x, noise)
+    for parameter, its_gradient in zip(state.parameters, gradients, strict=True):
+        parameter.grad = its_gradient
+    state.optimizer.step()
+    return info
+
+
+def advance(state: TrainState, gradient: Gradient | None = None) -> None:
+    """`step` on the next whole minibatch. All that it reads and writes are tensors of `state`: it can be replayed."""
+    indices = state.order.index_select(0, state.cursor + state.offsets)
+    state.cursor += len(indices)
+    account(state, step(state, indices, gradient), len(indices))
+
+
+def account(state: TrainState, info: StepInfo, examples: int) -> None:
+    """Add the step's means to the sums, and count on as long as these are finite, all on the device."""
+    state.sums.add_(torch.stack(info), alpha=examples)
+    state.first_bad_step.add_(state.sums.isfinite().all())  # a sum that was once not finite stays so
+
+
+def take(state: TrainState, run: Run) -> None:
+    """The next minibatch of the epoch, by `run`; the last one, if it is smaller, by the plain step.
+
+    Raises:
+        ValueError: the epoch has no minibatch left. The next begins where `position` is 0.
+    """
+    if state.position == 0:
+        begin_epoch(state)
+    batch = len(state.offsets)
+    rest = len(state.train) - state.position * batch
+    if rest <= 0:
+        raise ValueError(
+            f"Expected `position` to be below {state.batches}, the minibatches of an epoch, but it is not."
+        )
+    if rest >= batch:
+        run(state)
+    else:
+        account(state, step(state, state.order[-rest:]), rest)
+    state.position += 1
+    state.step += 1
+
+
+def runner(state: TrainState) -> Run:
+    """How this run executes `advance`: what its settings, its device and its processes call for."""
+    gradient: Gradient = compiled(state) if state.config.compile else eager
+    if distributed.is_available() and distributed.is_initialized():
+        return partial(advance, gradient=spread(gradient))
+    if state.device.type == "cuda" and state.resident:
+        return captured(state, partial(advance, gradient=gradient))
+    return partial(advance, gradient=gradient)
+
+
+# ------------------------------------------------------------------------------------------- how a gradient is computed
+
+
+def eager(state: TrainState, x: Tensor, noise: Tensor) -> tuple[list[Tensor], StepInfo]:
+    """Operation by operation."""
+    with _checks.unchecked():  # x was judged with its data set; NaN is noticed by `account`
+        minimized, terms = loss(state.model, x, noise, state.objective)
+    gradients = torch.autograd.grad(minimized, state.parameters)
+    return list(gradients), means(terms)
+
+
+def means(terms: Terms) -> StepInfo:
+    """Over the minibatch, without a gradient."""
+    return StepInfo(*torch.stack(terms).detach().mean(1))
+
+
+class _Loss(nn.Module):
+    """The loss as a module's forward pass, which `torch.func` wants."""
+
+    def __init__(self, model: VAE) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, noise: Tensor, objective: Objective) -> tuple[Tensor, StepInfo]:
+        minimized, terms = loss(self.model, x, noise, objective)
+        return minimized, means(terms)
+
+
+def compiled(state: TrainState) -> Gradient:
+    """The same loss and its gradient in one compiled function. The first call takes 10 to 60 s."""
+    module = _Loss(state.model)
+    parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}  # they share memory
+    buffers = dict(module.named_buffers())
+    name, free_bits = state.config.objective, state.config.free_bits
+
+    def minimized(parameters: dict[str, Tensor], x: Tensor, noise: Tensor, beta: Tensor) -> tuple[Tensor, StepInfo]:
+        arguments = (x, noise, Objective(name, beta, free_bits))
+        result: tuple[Tensor, StepInfo] = torch.func.functional_call(module, (parameters, buffers), arguments)
+        return result
+
+    both = torch.compile(torch.func.grad_and_value(minimized, has_aux=True), fullgraph=True)
+
+    def gradient(state: TrainState, x: Tensor, noise: Tensor) -> tuple[list[Tensor], StepInfo]:
+        gradients, (_, info) = both(parameters, x, noise, state.beta)
+        return list(gradients.values()), info
+
+    return gradient
+
+
+def spread(gradient: Gradient) -> Gradient:
+    """Each process of the group takes its share of the minibatch; gradients and means are summed over processes.
+
+    All processes hold the same state, draw the same minibatch and take the same step, so a run in several processes
+    follows the run in one. Start them with torchrun and `torch.distributed.init_process_group`; give `out` to one of
+    them alone.
+    """
+    rank, processes = distributed.get_rank(), distributed.get_world_size()
+
+    def shared(state: TrainState, x: Tensor, noise: Tensor) -> tuple[list[Tensor], StepInfo]:
+        if state.config.free_bits or len(x) < processes:
+            raise ValueError(
+                "Expected no free bits, which see the whole minibatch, and at least one example for each process, but"
+                f" got free_bits {state.config.free_bits} and {len(x)} examples for {processes} processes."
+            )
+        mine = slice(len(x) * rank // processes, len(x) * (rank + 1) // processes)
+        weight = len(x[mine]) / len(x)
+        gradients, info = gradient(state, x[mine], noise[:, mine])
+        parts = [*gradients, torch.stack(info)]
+        together = weight * torch.cat([part.reshape(-1) for part in parts])
+        distributed.all_reduce(together)
+        summed = together.split([part.numel() for part in parts])
+        *gradients, info = (flat.view_as(part) for flat, part in zip(summed, parts, strict=True))
+        return gradients, StepInfo(*info)
+
+    return shared
+
+
+# ---------------------------------------------------------------------------------------------- recorded and replayed
+
+
+def captured(state: TrainState, run: Run) -> Run:
+    """`run` as one CUDA graph: the host asks once for the whole step, not for each of its hundred kernels.
+
+    The steps that warm up are undone, so that a captured run and an eager run begin alike.
+
+    Source: https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+    """
+    before = copy.deepcopy(snapshot(state))
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(WARM_UP):
+            state.cursor.zero_()
+            run(state)
+    torch.cuda.current_stream().wait_stream(aside)
+    graph: Any = torch.cuda.CUDAGraph()
+    graph.register_generator_state(state.generator)
+    with torch.cuda.graph(graph):
+        run(state)
+    restore(state, before)
+    return lambda state: graph.replay()

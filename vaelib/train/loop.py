@@ -1,0 +1,467 @@
+"""Training: `fit` runs the steps of `engine` to the end, keeps the run on disk, and says what went wrong."""
+
+from __future__ import annotations
+
+import copy
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vaelib import _checks
+from vaelib._spoken import option, remark
+from vaelib.data import Data
+from vaelib.objectives import loss
+from vaelib.train import checkpoint, compiler, lock, payload
+from vaelib.train.config import RunError, TrainConfig, beta, learning_rate
+from vaelib.train.diagnose import at_bounds, blame, is_out_of_memory, out_of_memory
+from vaelib.train.engine import Run, runner, take
+from vaelib.train.state import TrainState, available, build, init, restore, snapshot
+from vaelib.train.surroundings import cores, ordinary, precision, threads
+from vaelib.vae import VAE, saturation
+
+LOOK_EVERY = 500  # steps between looks at whether all was finite; a look makes a GPU wait
+HELD_OUT_NOISE_SEED = 0  # the same noise at every epoch: a test curve moves because the model does
+HELD_OUT_ROWS = 10_000  # examples in one pass,
+HELD_OUT_PIXELS = 2**25  # and pixels that are decoded in it, at most
+HELD_OUT_DRAWS = 2_500  # of z in all: a curve over a few test examples would otherwise be mostly noise
+SAVING_SHARE = 0.05  # of the time, at most, goes into checkpoints,
+SAVE_EVERY = 60.0  # seconds, at the latest
+THREADS = 4  # of the CPU, at most: more gain little at these sizes
+SMALL_STEP = (
+    2e8  # floating-point operations; below, a second CPU thread gains little, and costs a lot if its core is busy
+)
+
+Info = dict[str, Any]
+Callback = Callable[[TrainState, Info], None]
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or a signal came; the step under way was finished, and the run saved if it has a folder."""
+
+
+def fit(
+    config: TrainConfig,
+    data: Data,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    callback: Callback | None = None,
+) -> TrainState:
+    """Train for `config.epochs` epochs, or until the validation bound has not improved for `config.patience` of them.
+
+    With a validation set, the model that is returned, and loaded later, is that of the best epoch. What else the
+    process has set for PyTorch and NumPy does not change the run (see `vaelib.train.surroundings`); OMP_NUM_THREADS
+    may. Data in a unit in which a network fits badly are standardized, and whatever is reported is in their own unit
+    all the same (see `init`).
+
+    Args:
+        out: a folder to keep the run in: config.json, metrics.jsonl, checkpoint.pt. None: it is kept in memory alone.
+            It is locked until the run ends: of two runs at once, the second is refused.
+        resume: go on with the run in `out`. On the CPU the result equals that of an uninterrupted run bit for bit.
+        callback: called after each epoch with the state and the epoch's record, means in nats per example; and once
+            before the first step, with an empty record.
+
+    Raises:
+        RunError, DataError: the run cannot be started as asked; nothing has been changed. Or memory does not suffice.
+        NotFinite: NaN or an infinity turned up; the last good checkpoint stays.
+        Stopped: a KeyboardInterrupt. Ctrl-C, or a signal that asks to end, came. The step under way was finished, and
+            the run saved.
+    """
+    if resume and out is None:
+        raise RunError("Expected `out` to say which run to resume, but got None.")
+    if config.compile:
+        compiler.require(available(config.device))
+    state = init(config, data)
+    folder = None if out is None else Folder(Path(out), data, resume)
+    with (
+        asked_to_stop() as stop,
+        threads(threads_for(state)),
+        nullcontext() if folder is None else folder.locked(),
+    ):
+        if folder is not None:
+            folder.open(state)
+        for sentence in remarks(state):
+            remark(sentence)
+        if callback is not None:
+            callback(state, {})
+        run: Run | None = None
+        while not finished(state):
+            run = run or start(state)
+            record = run_epoch(state, run, stop, save=None if folder is None else folder.save_in_time)
+            if record is None:
+                if folder is not None:
+                    folder.save(state)
+                raise Stopped
+            note(state, record)
+            if folder is not None:
+                folder.after_epoch(state)
+            if callback is not None:
+                callback(state, record)
+    take_best(state)
+    last = best_record(state.history)
+    at_bound = bool(last.get("decoder_scale_at_bound"))
+    for sentence in at_bounds(last.get("decoder_scale"), at_bound, last.get("test_saturated", 0.0)):
+        remark(sentence)
+    return state
+
+
+def remarks(state: TrainState) -> list[str]:
+    """What somebody should know before the first step, in sentences."""
+    config, unit, found = state.config, state.unit, []
+    if not unit.trivial:
+        found.append(
+            f"The pixels are standardized, (x - {unit.offset:.4g}) / {unit.scale:.4g}, since a network would fit badly"
+            " in the unit of the data. Likelihoods, reconstructions and samples are in that unit all the same."
+        )
+    if config.warmup >= config.epochs and config.warmup:
+        reached = beta(config, config.epochs - 1)
+        found.append(
+            f"The warm-up of {config.warmup} epochs is not over when the {config.epochs} epochs of the run are: beta"
+            f" gets to {reached:.3g}, not to {config.beta:g}. Use a shorter {option('warmup')}, or more"
+            f" {option('epochs')}."
+        )
+    return found
+
+
+@ordinary()
+def start(state: TrainState) -> Run:
+    """How the run executes its steps; recording one on a GPU belongs to it."""
+    with precision(state.config.tf32):
+        return runner(state)
+
+
+@ordinary()
+def note(state: TrainState, record: Info) -> None:
+    """Append the record, and keep the model if it is the best so far."""
+    state.history.append(record)
+    if is_best(state.history):
+        state.best = copy.deepcopy(state.model.state_dict())
+
+
+@ordinary()
+def take_best(state: TrainState) -> None:
+    if state.best is not None:
+        state.model.load_state_dict(state.best)
+
+
+@ordinary()
+def run_epoch(
+    state: TrainState,
+    run: Run,
+    stop: Callable[[], bool] = lambda: False,
+    save: Callable[[TrainState], None] | None = None,
+) -> Info | None:
+    """The rest of the epoch under way, and its record; None if `stop` said so between two steps.
+
+    Raises:
+        NotFinite: after going through the epoch once more to find the first step and tensor that are not finite.
+        RunError: memory does not suffice.
+    """
+    started = time.perf_counter()
+    before = copy.deepcopy(snapshot(state))
+    try:
+        with precision(state.config.tf32):
+            while state.position < state.batches:
+                if stop():
+                    return None
+                with explained(state, before):
+                    take(state, run)
+                if state.step % LOOK_EVERY == 0:
+                    _require(int(state.first_bad_step) > state.position)
+                if save is not None:
+                    save(state)
+            _require(int(state.first_bad_step) > state.position)
+            train = (state.sums / len(state.train)).tolist()
+            judged = {name: held_out_terms(state, name) for name in state.held_out}
+    except ArithmeticError as error:
+        bad = state.step - state.position + int(state.first_bad_step)
+        restore(state, before)
+        raise blame(state, bad) or error from error
+    state.epoch, state.position = state.epoch + 1, 0
+    shift = state.unit.log_jacobian(state.train.shape[1])
+    scale = state.model.learned_scale
+    learned = {} if scale is None else {"decoder_scale": scale, "decoder_scale_at_bound": state.model.scale_at_bound}
+    return {
+        "epoch": state.epoch,
+        "step": state.step,
+        "learning_rate": learning_rate(state.config, state.epoch - 1),
+        "beta": beta(state.config, state.epoch - 1),
+        "binarization": state.config.binarization,
+        "train_objective": train[0] + shift,
+        "train_elbo": train[1] - train[2] + shift,
+        "train_log_likelihood": train[1] + shift,
+        "train_kl": train[2],
+        **{f"{name}_{key}": value for name, terms in judged.items() for key, value in terms.items()},
+        **learned,
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+@contextmanager
+def explained(state: TrainState, before: dict[str, Any]) -> Iterator[None]:
+    """What a machine cannot do becomes an error that says what it can: a minibatch that fits, a step as it is."""
+    try:
+        yield
+    except RuntimeError as error:
+        if state.config.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            restore(state, before)
+            raise compiler.failed(error) from error
+        if not is_out_of_memory(error):
+            raise
+        restore(state, before)
+        raise out_of_memory(state) from error
+
+
+def _require(finite: bool, where: str = "training") -> None:
+    if not finite:
+        raise FloatingPointError(
+            f"A number was not finite in {where}, but going through the epoch again does not show where. Are there"
+            " numbers in the data that are far too large?"
+        )
+
+
+@torch.no_grad()
+def held_out_terms(state: TrainState, name: str) -> dict[str, float]:
+    """Means over a held-out set: the ELBO, its two terms, and the share of saturated scales; in the unit of the data.
+
+    Raises:
+        FloatingPointError: one is not finite.
+    """
+    part = state.held_out[name]
+    rng = torch.Generator(state.device).manual_seed(HELD_OUT_NOISE_SEED)
+    sums = torch.zeros_like(state.sums)
+    at_once = max(1, HELD_OUT_PIXELS // part.shape[1])
+    samples = max(1, min(-(-HELD_OUT_DRAWS // len(part)), at_once // len(part)))
+    for x in part.split(min(HELD_OUT_ROWS, at_once)):
+        shape = (samples, len(x), state.config.latent_dim)
+        noise = torch.randn(shape, generator=rng, device=x.device, dtype=x.dtype)
+        with _checks.unchecked():
+            _, terms = loss(state.model, x, noise)
+            share = saturation(state.model.encoder(x))
+        sums += torch.stack([terms.log_likelihood.sum(), terms.kl.sum(), len(x) * share])
+    _require(bool(sums.isfinite().all()), f"the {name} set")
+    log_likelihood, kl, saturated = (sums / len(part)).tolist()
+    log_likelihood += state.unit.log_jacobian(part.shape[1])
+    return {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl, "saturated": saturated}
+
+
+def is_best(history: list[Info]) -> bool:
+    """Is the last epoch the best so far by the validation bound? Without a validation set there is no best."""
+    bounds = [record["validation_elbo"] for record in history if "validation_elbo" in record]
+    return bool(bounds) and bounds.index(max(bounds)) == len(bounds) - 1
+
+
+def best_record(history: list[Info]) -> Info:
+    """The record of the epoch whose model a run returns: the best by the validation bound, without one the last."""
+    return max(
+        history, key=lambda record: record["validation_elbo"] if "validation_elbo" in record else record["epoch"]
+    )
+
+
+def finished(state: TrainState) -> bool:
+    """Are all epochs done, or has the validation bound stopped improving?"""
+    if state.epoch >= state.config.epochs:
+        return True
+    if state.config.patience is None or not state.history:
+        return False
+    bounds = [record["validation_elbo"] for record in state.history]
+    return len(bounds) - 1 - bounds.index(max(bounds)) >= state.config.patience
+
+
+# ----------------------------------------------------------------------------------------------------- where it runs
+
+
+def threads_for(state: TrainState) -> int:
+    """CPU threads that suit the size of a step: threads that wait for each other at every step can cost tenfold."""
+    weights = sum(parameter.numel() for parameter in state.model.parameters())
+    operations = 6 * weights * len(state.offsets) * state.config.importance_samples  # forward 2, backward 4
+    return 1 if operations < SMALL_STEP else min(cores(), THREADS)
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a question that is asked between steps; the second one interrupts at once.
+
+    So are a request to terminate, and the end of the terminal, unless it is ignored, as under nohup.
+    """
+    received: list[int] = []
+
+    def receive(number: int, frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
+        yield lambda: False
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, receive) for number in numbers}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+# ------------------------------------------------------------------------------------------- saving and going on
+
+
+@dataclass
+class Folder:
+    """A run on disk."""
+
+    path: Path
+    data: Data
+    resume: bool
+    fingerprint: str = ""
+    saved_at: float = 0.0
+    cost: float = 0.0  # seconds that the last checkpoint took
+    best_epoch: int = 0  # whose model best.pt holds
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else trains in the folder inside."""
+        if self.resume:
+            checkpoint.read_config(self.path)  # there is a run
+        else:
+            checkpoint.make(self.path)
+        with lock.held(self.path):
+            yield
+
+    @ordinary()
+    def open(self, state: TrainState) -> None:
+        """Claim the folder for a new run, or put `state` to where the run in it was left."""
+        self.fingerprint = self.data.fingerprint()
+        about = self.about(state)
+        if self.resume:
+            stored = checkpoint.read_config(self.path)
+            checkpoint.require_same(self.path, state.config, stored, self.fingerprint)
+            if (
+                self.path / checkpoint.CHECKPOINT
+            ).exists():  # without one it was stopped before the first, and begins again
+                saved = checkpoint.load(self.path, state.config.device)
+                begun = {**saved["config"], "data_sha256": saved["data"]["sha256"]}
+                checkpoint.require_same(self.path, state.config, begun, self.fingerprint)
+                self.require_fitting(state, saved)
+                best = None
+                if "validation_elbo" in best_record(saved["history"] or [{"epoch": 0}]):
+                    best = checkpoint.load(self.path, state.config.device, checkpoint.BEST)["model"]
+                    complaint = payload.unfit(best, state.model.state_dict())
+                    checkpoint.require(self.path / checkpoint.BEST, complaint)
+                restore(state, saved)
+                state.history, state.best = saved["history"], best
+                for sentence in checkpoint.not_bitwise(stored, {**state.config.as_dict(), **about}):
+                    remark(sentence)
+            elif (self.path / checkpoint.METRICS).exists() and (self.path / checkpoint.METRICS).stat().st_size:
+                raise RunError(
+                    f"Expected {checkpoint.CHECKPOINT} in {self.path}, from which to go on, but it is gone although"
+                    f" {checkpoint.METRICS} tells of epochs. Put it back, or train again with another"
+                    f" {option('out')}."
+                )
+            checkpoint.write_json(self.path / checkpoint.CONFIG, {**stored, **state.config.as_dict(), **about})
+            checkpoint.write_metrics(self.path, state.history)
+        else:
+            checkpoint.begin(self.path, state.config, about)
+        self.saved_at = time.perf_counter()
+
+    def require_fitting(self, state: TrainState, saved: dict[str, Any]) -> None:
+        """Refuse a checkpoint whose tensors cannot take the places of those in `state`, before any of them does."""
+        path = self.path / checkpoint.CHECKPOINT
+        if payload.unit_of(saved) != state.unit:
+            raise RunError(
+                f"Expected a run whose pixels were standardized as {state.unit}, but those of {self.path} were as"
+                f" {payload.unit_of(saved)}. Did an older vaelib begin it? Train again with another {option('out')}."
+            )
+        now = snapshot(state)
+        checkpoint.require(path, payload.unfit(saved["model"], now["model"]))
+        pairs = (saved["optimizer"], now["optimizer"])
+        ours, theirs = ({f"{a} {b}": t for a, parts in each.items() for b, t in parts.items()} for each in pairs)
+        checkpoint.require(path, payload.unfit(ours, theirs, "optimizer"))
+        checkpoint.require(path, payload.misplaced(saved, len(state.train), state.batches))
+
+    def about(self, state: TrainState) -> dict[str, Any]:
+        """What a run records beside its settings."""
+        return {
+            "image_shape": list(self.data.image_shape),
+            "train_examples": len(state.train),
+            "test_examples": len(self.data.test),
+            "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
+            "data_sha256": self.fingerprint,
+            "unit": [state.unit.offset, state.unit.scale],
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "threads": torch.get_num_threads(),
+        }
+
+    def save_in_time(self, state: TrainState) -> None:
+        """A checkpoint within a long epoch."""
+        if time.perf_counter() - self.saved_at >= SAVE_EVERY:
+            self.save(state)
+
+    def after_epoch(self, state: TrainState) -> None:
+        """A checkpoint, unless the last one is so recent that saving would take more than its share of the time."""
+        since = time.perf_counter() - self.saved_at
+        if finished(state) or self.cost <= SAVING_SHARE * since or since >= SAVE_EVERY:
+            self.save(state)
+        checkpoint.append_metrics(self.path, state.history[-1])
+
+    def save(self, state: TrainState) -> None:
+        started = time.perf_counter()
+        described = {
+            "config": state.config.as_dict(),
+            "data": {
+                "image_shape": list(self.data.image_shape),
+                "sha256": self.fingerprint,
+                "unit": [state.unit.offset, state.unit.scale],
+            },
+        }
+        if state.best is not None:
+            bounds = [record["validation_elbo"] for record in state.history]
+            epoch = 1 + bounds.index(max(bounds))
+            if epoch != self.best_epoch:  # before the checkpoint that counts on it
+                checkpoint.save(self.path, {**described, "model": state.best, "epoch": epoch}, checkpoint.BEST)
+                self.best_epoch = epoch
+        checkpoint.save(self.path, {**described, **snapshot(state), "history": state.history})
+        self.saved_at = time.perf_counter()
+        self.cost = self.saved_at - started
+
+
+@ordinary()
+def load(folder: str | Path, device: str = "auto") -> VAE:
+    """The trained model of a run; with a validation set, that of its best epoch.
+
+    model = vaelib.train.load("runs/course")
+    q = model.encode(x)                                  # x as in the data: (n, pixels), grey values in [0, 1]
+    images = model.decode(q.loc).mean                    # reconstructions
+    new = model.sample(16, rng=torch.Generator())        # a generator on the model's device
+
+    Raises:
+        RunError: there is no run in `folder`, or what is there is not whole.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise RunError(f"Expected the folder of a run, but {folder} is a file. Give the folder that holds it.")
+    device, name = available(device), checkpoint.CHECKPOINT
+    saved = checkpoint.load(folder, device)
+    if "validation_elbo" in best_record(saved["history"] or [{"epoch": 0}]):
+        name = checkpoint.BEST
+        saved = checkpoint.load(folder, device, name)
+    if (folder / checkpoint.CONFIG).is_file():
+        stored = checkpoint.read_config(folder)
+        if saved["data"]["sha256"] != stored.get("data_sha256") or saved["config"]["seed"] != stored.get("seed"):
+            raise RunError(f"Expected the checkpoint in {folder} to be of the run in its config.json, but it is not.")
+    shape, unit = tuple(saved["data"]["image_shape"]), payload.unit_of(saved)
+    model = build(TrainConfig(**saved["config"]), shape, torch.Generator(), unit).to(device)
+    checkpoint.require(folder / name, payload.unfit(saved["model"], model.state_dict()))
+    model.load_state_dict(saved["model"])
+    return model.eval().requires_grad_(False)
