@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from tiny_run import QUICK, await_epoch, child, config, grey, lasting, reference, require_equal, run, running, wait
 
+from vaelib import _files
 from vaelib.data import Data, DataError, from_file, load
 from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, checkpoint, engine, fit, loop
 
@@ -128,7 +129,7 @@ def killed_while_saving(rng: Rng, folder: Path) -> None:
 
     def work() -> None:
         os.fsync, os.replace = dying_sync, dying_replace
-        checkpoint._sync_folder = lambda folder: None
+        _files._sync_folder = lambda folder: None
         run(folder / "run", every_step=True)
 
     assert wait(child(work)) == -signal.SIGKILL

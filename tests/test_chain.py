@@ -115,6 +115,34 @@ CHANGES = [
 ]
 
 
+def signs(markdown: str, column: int) -> list[str]:
+    """The relation with which each formula of a table begins, in LaTeX."""
+    formulas = [
+        re.split(r"(?<!\\)\|", row)[column].strip() for row in markdown.splitlines() if re.match(r"\| \d+ \|", row)
+    ]
+    return [re.match(r"\$(=|\\approx|\\ge|\\le|\\lt|>)? ?", formula)[1] or "" for formula in formulas]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("derivation", [TOY, *(LEDGER[id] for id in ("A12", "B3", "N6"))], ids=lambda d: d.id)
+def test_chain_and_report_write_the_same_relations(derivation: Derivation) -> None:
+    """A mean of samples, or a limit that is not taken, is near what stands beside it: neither table says "="."""
+    chain = signs(derivation._repr_markdown_(), 2)
+    assert r"\approx" in chain and chain == signs(derivation.check(1).table._repr_markdown_(), 3)
+
+
+def test_line_below_a_mean_of_samples_is_near_it_too() -> None:
+    chain = TOY.eq(given(r"\text{again}", lambda w: w.q.loc**2 - 2 * w.q.loc * w.p.loc), "the package")
+    assert signs(chain._repr_markdown_(), 2) == ["", "=", r"\ge", "=", r"\approx", r"\approx"]
+    assert "≈ again" in repr(chain)
+
+
+def test_relation_over_lines_that_are_left_out_is_composed() -> None:
+    assert signs(TOY.chain(lines=(1, 3))._repr_markdown_(), 2) == ["=", r"\ge"]
+    assert signs(TOY.chain(lines=(0, 3, 4))._repr_markdown_(), 2) == ["", r"\ge", r"\approx"]
+    up_again = TOY.line("<=", given("0", lambda w: 0.0), "nothing follows")
+    assert signs(up_again.chain(lines=(1, 5))._repr_markdown_(), 2) == ["=", ""]
+
+
 @pytest.mark.parametrize("above, below, shown", CHANGES)
 def test_the_part_that_changed_is_found(above: str, below: str, shown: str) -> None:
     assert underlined(above, tex(below) if "underline" not in below else mark(tex("a")) + tex("b")) == shown

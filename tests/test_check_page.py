@@ -11,9 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from vaelib._files import write
 from vaelib.check import check_text
 from vaelib.check.mathml import as_mathml
-from vaelib.check.page import page, write
+from vaelib.check.page import page
 from vaelib.cli import app
 
 TEXT = r"""# Notes
@@ -159,7 +160,7 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("os.replace", fails)
     with pytest.raises(OSError, match="disk full"):
-        write(out, "after")
+        write(out, b"after")
     assert out.read_text() == "before" and len(list(tmp_path.iterdir())) == 1
     run = CliRunner().invoke(app, ["check", "-", "--html", str(tmp_path / "none" / "page.html")], input="$x$")
     assert run.exit_code != 0 and "existing folder" in run.output

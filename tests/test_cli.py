@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -22,7 +23,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import vaelib.__main__
-from vaelib import plots, train
+from vaelib import data, plots, train
 from vaelib.cli import app, commands, course
 from vaelib.cli.pictures import SHOWS, draw_run
 from vaelib.data import Data, load
@@ -546,6 +547,16 @@ def test_pictures_are_drawn_for_every_shape_with_and_without_labels(
     state = fit(config, data)
     paths = draw_run(tmp_path, state.model, data, "none", state.history)
     assert len(paths) == 7 and all(is_png(path) for path in paths)
+
+
+def test_glyphs_are_trained_on_by_name_and_judged_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(data.NAMED, "glyphs", functools.partial(data.glyphs, train=60, test=30))
+    result = run("train", "--data", "glyphs", "--out", tmp_path / "r", "--epochs", 1, "--device", "cpu")
+    assert result.exit_code == 0 and "glyphs: 60 examples to train on, 30 for test" in result.stderr
+    assert FILES == {path.name for path in (tmp_path / "r").iterdir()}
+    assert json.loads((tmp_path / "r" / "config.json").read_text())["hidden"] == [500, 200]
+    judged = run("evaluate", tmp_path / "r", "--importance-samples", 5)
+    assert judged.exit_code == 0 and "30" in judged.stdout
 
 
 def test_image_grid_is_ink_on_paper_in_reading_order() -> None:

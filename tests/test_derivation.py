@@ -861,7 +861,7 @@ def test_lines_and_slips_may_be_lists_and_the_chapter_is_the_letter() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Slip(1, "s", product, "It looks like ..."), "Are the two exchanged"),  # type: ignore[arg-type]
+        (lambda: Slip(1, "s", product, "It looks like ..."), "Are the two swapped"),  # type: ignore[arg-type]
         (lambda: chain(START, RIGHT).with_line(1, 3.0), "Is it a value that was computed already"),  # type: ignore[arg-type]
         (lambda: chain(START, RIGHT).check(3.5), r"but got one float: put it into \[ \]"),  # type: ignore[arg-type]
         (lambda: chain(START, Line("c", lambda w: w.a + 1j)).check(1), "Expected a line to return real numbers"),

@@ -118,6 +118,13 @@ def test_statements_are_short_and_stubs_have_a_docstring(source: Path) -> None:
             assert '"""' in cell.source and "Returns" in cell.source, cell.source[:60]
 
 
+@by_source
+def test_notebook_says_that_ready_made_functions_do_not_count(source: Path) -> None:
+    if any(each.forbidden for each in tasks_of(source.name[:2]).values()):
+        opening = exercises.for_students(source).cells[0].source
+        assert re.search(r"ready-made|package's own models do not count", " ".join(opening.split()))
+
+
 SAMPLES = [each for each in all_tasks().values() if isinstance(each, Sample)]
 
 

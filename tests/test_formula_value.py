@@ -301,6 +301,10 @@ def test_logarithm_of_a_signed_sum_agrees_with_scipy() -> None:
         small = signed_log_sum(np.array([0.0, -100.0]), np.ones(2))[0]
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-13, atol=1e-13)
     assert np.array_equal(found[1], expected[1])
+    with np.errstate(all="ignore"):  # an array whose last axis is not the one that lies in a row
+        cube = np.swapaxes(total[60:].reshape(7, 6, 20).copy(), 1, 2)
+        turned = signed_log_sum(cube, np.ones(()))[0]
+    np.testing.assert_allclose(turned, logsumexp(cube, axis=-1), rtol=1e-13, atol=1e-13)
     assert small == pytest.approx(np.exp(-100.0), rel=1e-14)
 
 

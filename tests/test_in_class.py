@@ -321,8 +321,16 @@ def test_class_is_handed_over_as_it_is_and_shown_without_its_docstrings() -> Non
     )
 
 
-def test_comment_stays_in_a_solution() -> None:
+def bare(
+    x: float,
+) -> float:
+    # another comment
+    return 2 * x
+
+
+def test_comment_stays_in_a_solution_and_annotations_go() -> None:
     assert as_typed(custom()) == "def twice(x):\n    # a comment that stays\n    return 2 * x"
+    assert as_typed(custom(bare)) == "def twice(x):\n    # another comment\n    return 2 * x"
 
 
 def test_level_is_asked_of_exercises_and_ids_must_fit_their_group() -> None:

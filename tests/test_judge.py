@@ -227,7 +227,70 @@ def test_one_number_in_brackets_is_a_number(form: Any) -> None:
 
 def test_column_that_a_function_returns_is_told_its_shape() -> None:
     text = str(verdict(lambda x: x[:, None] ** 2))
-    assert "Expected shape (2,), but got (2, 1)" in text and "which axis is summed" in text
+    assert "Expected shape (2,), but got (2, 1)" in text and "an axis of length 1 too many" in text
+
+
+WIDE = {"x": np.ones((3, 2)) * [1.0, 2.0]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda x: (x**2).sum(), "One number came, and 3 are asked: was an axis too many summed"),
+        (lambda x: (x**2).mean(), "One number came, and 3 are asked: was an axis too many summed"),
+        (lambda x: (x**2).sum(axis=1, keepdims=True), "There is an axis of length 1 too many"),
+        (lambda x: (x**2).sum(axis=0), "Print the shape at each line, and say which axis is summed"),
+        (lambda x: np.ones(7), "The docstring says how many numbers are asked"),
+    ],
+)
+def test_advice_on_a_shape_fits_the_shape(answer: Any, says: str) -> None:
+    each = compute(truth=lambda x: (x**2).sum(axis=1), examples=({"x": np.ones((1, 2))}, WIDE), draw=None)
+    text = str(verdict(answer, each))
+    assert says in text and "Expected shape (3,)" in text, text
+
+
+def test_wrong_shape_is_a_known_mistake_only_with_its_values() -> None:
+    total = Mistake("added up", "the examples were added up.", lambda x: (x**2).sum())
+    each = compute(truth=lambda x: (x**2).sum(axis=1), examples=(WIDE,), draw=None, mistakes=(total,))
+    assert verdict(lambda x: (x**2).sum(), each).mistake == "added up"
+    assert verdict(lambda x: (x**2).mean(), each).mistake == ""
+
+
+def three_arguments(**changes: Any) -> Compute:
+    settings: dict[str, Any] = {
+        "truth": lambda a, b, c: a / b + np.log(c),
+        "examples": ({"a": 1.0, "b": 1.0, "c": 1.0},),
+        "draw": lambda rng: dict(zip("abc", (float(each) for each in rng.uniform(1.5, 3, 3)), strict=True)),
+        "mistakes": (),
+    }
+    return compute(**settings | changes)
+
+
+def test_arguments_that_changed_places_are_named() -> None:
+    feedback = verdict(lambda c, b, a: a / b + np.log(c), three_arguments())
+    assert feedback.mistake == "arguments swapped"
+    assert "That is right if a and c change places. The order is a, b, c." in str(feedback), str(feedback)
+
+
+def test_arguments_are_said_to_have_changed_places_also_where_that_gives_nan() -> None:
+    each = three_arguments(examples=({"a": -1.0, "b": 1.0, "c": 1.0},))
+    assert verdict(lambda c, b, a: a / b + (np.log(c) if c > 0 else np.nan), each).mistake == "arguments swapped"
+
+
+def test_other_wrong_answers_are_not_said_to_have_changed_places() -> None:
+    for wrong in (lambda a, b, c: a / b - np.log(c), lambda a, b, c: np.nan, lambda a, b, c: a * b + np.log(c)):
+        assert verdict(wrong, three_arguments()).mistake == ""
+    adds_up = compute(truth=lambda a, b: np.log(a), examples=(), draw=lambda rng: {"a": rng.uniform(2, 3), "b": 1.0})
+    assert verdict(lambda a, b: 0.0, adds_up).mistake == ""  # log b, but by chance
+    symmetric = compute(
+        truth=lambda a, b: a * b, examples=(), draw=lambda rng: {"a": rng.uniform(2, 3), "b": 1.5}, mistakes=()
+    )
+    assert verdict(lambda a, b: a + b, symmetric).mistake == ""
+
+
+def test_expression_in_quotation_marks_is_told_to_lose_them() -> None:
+    text = str(verdict("x * x", compute(examples=({"x": 1.0},), draw=None)))
+    assert "got the text 'x * x'. Take the quotation marks away." in text, text
 
 
 def test_axis_is_spoken_of_only_where_a_function_has_arrays() -> None:
@@ -590,17 +653,19 @@ def test_route_of_any_length_passes(route: str) -> None:
 
 
 WRONG: list[tuple[list[Any], str]] = [
-    ([log_evidence, log_evidence, (">=", BOUND)], "too few between start and goal"),
-    ([log_evidence, (">=", BOUND), BOUND], "too few between start and goal"),
-    ([log_evidence, 2 * log_evidence - log_evidence, (">=", BOUND)], "too few between start and goal"),
-    ([log_evidence, (">=", E(q, log_lik) - 2 * KL(q, prior) + KL(q, prior)), BOUND], "too few between"),
-    ([log_evidence, (">=", -KL(q, prior) + E(q, log_lik)), BOUND], "too few between start and goal"),
+    ([log_evidence, log_evidence, (">=", BOUND)], "at least 3 lines that differ"),
+    ([log_evidence, (">=", BOUND), BOUND], "at least 3 lines that differ"),
+    ([log_evidence, 2 * log_evidence - log_evidence, (">=", BOUND)], "at least 3 lines that differ"),
+    ([log_evidence, (">=", E(q, log_lik) - 2 * KL(q, prior) + KL(q, prior)), BOUND], "at least 3 lines that differ"),
+    ([log_evidence, (">=", -KL(q, prior) + E(q, log_lik)), BOUND], "at least 3 lines that differ"),
     ([log_evidence, E(q, log_joint - log_post), ("~", BOUND)], "expected one of =, ==, >=, ≥, =>"),
     ([log_evidence, E(q, log_evidence), (">=", BOUND)], "line 1 does not show what is lost here"),
+    ([log_evidence, E(prior, log_joint - log_post), (">=", BOUND)], "line 1 does not show what is lost here"),
+    ([log_evidence, E(post, log_joint - log_post), (">=", BOUND)], "line 1 does not show what is lost here"),
     ([log_evidence, BOUND + KL(q, post), (">=", E(q, log_joint) + H(q))], "should be E(q, log_lik) - KL(q, prior)"),
     ([E(q, log_evidence), BOUND + KL(q, post), (">=", BOUND)], "Line 0 is worth as much as the start"),
     ([log_evidence, BOUND + KL(q, post), ("<=", BOUND)], "It follows with the sign turned, '>='"),
-    ([log_evidence, (">=", BOUND)], "too few between start and goal: one rule a line, at least 1"),
+    ([log_evidence, (">=", BOUND)], "Expected at least 3 lines that differ, one rule each, but got 2"),
     ([log_evidence, E(q, log_joint - log_lik)], "Line 1 does not follow from line 0"),
     ([log_evidence, E(q, log_lik - log_post)], "Line 1 does not follow from line 0"),
     ([log_joint, BOUND], "Line 0 has no value"),
@@ -633,6 +698,25 @@ def test_wrong_route_stops_at_its_line(lines: list[Any], says: str) -> None:
     feedback = judge(TO_THE_BOUND, Answer(lines))
     assert feedback.state == NOT_YET and says in str(feedback), str(feedback)
     assert len(feedback.lines) <= 5
+
+
+@pytest.mark.parametrize(
+    ("middle", "shown"),
+    [
+        (r"\mathbb{E}_q[\log p(x)]", False),
+        (r"\mathbb{E}_{p(z)}[\log p(x,z) - \log p(z \mid x)]", False),
+        (r"\mathbb{E}_{z \sim p(z \mid x)}[\log p(x,z) - \log p(z \mid x)]", False),
+        (r"\mathbb{E}_{z \sim q}[\log p(x,z) - \log p(z \mid x)]", True),
+        (r"\mathbb{E}_q[\log p(x,z) - \log q(z)] + \mathrm{KL}(q \Vert p(z \mid x))", True),
+        (r"\log \mathbb{E}_q\left[\frac{p(x,z)}{q(z)}\right]", True),
+        (r"\log \int p(x \mid z)\, p(z)\,dz", True),
+    ],
+)
+def test_loss_in_latex_must_be_seen_in_the_line_above(middle: str, shown: bool) -> None:
+    lines = rf"\log p(x) = {middle} \\ \ge \mathbb{{E}}_q[\log p(x \mid z)] - \mathrm{{KL}}(q \Vert p(z))"
+    feedback = judge(TO_THE_BOUND, Answer(lines))
+    assert feedback.right == shown, str(feedback)
+    assert shown or "line 1 does not show what is lost here" in str(feedback)
 
 
 def test_wrong_line_is_recognized_as_a_slip_of_the_ledger() -> None:
@@ -751,7 +835,7 @@ def test_call_is_shown_with_its_arguments_after_an_error() -> None:
 def test_value_in_the_place_of_a_function_is_told_so(answer: Any, got: str) -> None:
     text = str(verdict(answer))
     assert f", but got {got}. Hand over the function itself" in text and "Expected a function" in text
-    assert "the function square" in text
+    assert "What is handed over is square" in text
 
 
 def test_pair_of_expressions_is_told_that_one_is_asked() -> None:

@@ -439,5 +439,5 @@ def test_what_is_no_term_is_not_parsed(text: str) -> None:
     [E(q, for_all_z(log_lik)), log_E(q, log_prior + for_all_z(log_lik)), for_all_z(log_lik - E(q, for_all_z(log_q)))],
 )
 def test_expectation_of_a_line_at_every_z_is_ill_typed(term: Term) -> None:
-    with pytest.raises(IllTyped, match=r"E\(q, \.\.\.\): for_all_z\(\.\.\.\) stands inside an expectation"):
+    with pytest.raises(IllTyped, match=r"E\(q, \.\.\.\): for_all_z\(\.\.\.\) is inside an expectation"):
         term.value(CurvedWitness.draw(np.random.default_rng(0)))

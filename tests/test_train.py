@@ -69,7 +69,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
         ({"hidden": (), "network": "conv", "layer_norm": False}, "`hidden` to be one or more channel counts"),
         ({"network": "conv"}, "`layer_norm` to be off with network conv"),
         ({"warmup": -1}, "`warmup` to be a whole number >= 0"),
-        ({"warmup": 3, "objective": "iwae"}, "`warmup` to be 0 with the objective iwae, in which no KL stands"),
+        ({"warmup": 3, "objective": "iwae"}, "`warmup` to be 0 with the objective iwae, which has no KL"),
         ({"free_bits": 0.1, "objective": "stl"}, "`free_bits` to be 0 where the KL is sampled"),
         ({"objective": "elbo-exact"}, "only of a linear Gaussian decoder"),
         ({"objective": "score-baseline"}, "`importance_samples` to be >= 2"),
@@ -78,7 +78,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
         ({"patience": 0, "validation": 0.1}, "`patience` to be a whole number >= 1"),
         ({"learning_rate": float("nan")}, "`learning_rate` to be finite and > 0, but got nan"),
         ({"beta": -1.0}, "`beta` to be finite and >= 0"),
-        ({"beta": 2.0, "objective": "iwae"}, "`beta` to be 1 with the objective iwae, in which no KL stands"),
+        ({"beta": 2.0, "objective": "iwae"}, "`beta` to be 1 with the objective iwae, which has no KL"),
         ({"objective": "mse"}, "`objective` to be elbo or elbo-sampled or .* but got 'mse'"),
         ({"decoder": "laplace"}, "`decoder` to be bernoulli or gaussian"),
         ({"decoder_scale": 0.1}, "left out with a Bernoulli decoder"),
@@ -100,6 +100,8 @@ def test_settings_suit_the_data_unless_chosen() -> None:
     mnist = Data("mnist", tiny().train, tiny().test, (3, 4), 1.0)
     chosen = TrainConfig.suited_to(mnist, latent_dim=5)
     assert (chosen.hidden, chosen.latent_dim, chosen.data) == ((500,), 5, "mnist")
+    glyphs = Data("glyphs", tiny().train, tiny().test, (3, 4), 1.0)
+    assert TrainConfig.suited_to(glyphs, epochs=2).hidden == (500, 200)
     digits = Data("digits", tiny().train, tiny().test, (3, 4), 1.0)
     assert TrainConfig.suited_to(digits) == TrainConfig()
 

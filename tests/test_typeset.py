@@ -110,7 +110,7 @@ WRONG = {
         "05.3",
         [REPAIRED[0], r"\mathrm{KL}(q \Vert p(z \mid x)) + \log p(x) - \log p(x)",
          r"-\mathbb{E}_{q}[\log p(x \mid z)] + \log p(x) + \mathrm{KL}(q \Vert p(z))", REPAIRED[-1]],
-        "too few",
+        "at least 5 lines",
     ),
     "a bomb": (
         "05.1",

@@ -80,7 +80,7 @@ def deliver(originals: Mapping[str, bytes], folder: Path) -> list[str]:
     """Bring the copies in `folder` up to date.
 
     Args:
-        originals: path below the folder -> what should stand there.
+        originals: path below the folder -> what should be there.
 
     Returns:
         one sentence for each copy that was made, updated, or kept because it is edited.

@@ -48,7 +48,7 @@ def unmet(wanted: str) -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pins = dict(re.findall(r"^([^#=]+)==(.+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
     lines, extras = list(project["dependencies"]), wanted.split(",")
-    for extra in extras:  # an extra that stands on another one brings that one along
+    for extra in extras:  # an extra that needs another one brings that one along
         for line in project["optional-dependencies"][extra]:
             base = re.fullmatch(project["name"] + r"\[(.+)\]", line)
             extras += base[1].split(",") if base else []

@@ -1,10 +1,10 @@
 """What the lines and slips of the ledger are made of, and whether what they show reads as what they are.
 
     python tools/ledger_counts.py             counts
-    python tools/ledger_counts.py --given     and every line and slip that is no formula
+    python tools/ledger_counts.py --given     and every line and slip that is not a formula
     python tools/ledger_counts.py F1 H        these identities and chapters
 
-A formula is typed once: what is shown is what is evaluated. What is no arithmetic is given by a function beside its
+A formula is typed once: what is shown is what is evaluated. What is not arithmetic is given by a function beside its
 LaTeX: the mean of samples, a limit that is approached by steps, a call of the package, an algorithm.
 """
 

@@ -1,7 +1,7 @@
-"""Make the students' notebooks from exercises/source: python tools/make_exercises.py [SOURCE ...], else all.
+"""Make the students' notebooks from exercises/source: python tools/make_exercises.py [SOURCE ...], all unless given.
 
-A source holds statement and solution (jupytext's percent format, with nbgrader's metadata and marks); it is the only
-place where they stand. nbgrader's own preprocessors take solutions and hidden tests out. Cell ids come from nbgrader's
+A source holds statement and solution (jupytext's percent format, with nbgrader's metadata and marks); both are
+written only there. nbgrader's own preprocessors take solutions and hidden tests out. Cell ids come from nbgrader's
 ids, or from the cell's content, so that equal sources make equal notebooks.
 """
 

@@ -1,6 +1,6 @@
 """Plant one error after the other in the solutions of the exercises, and list those that `check` still calls right.
 
-    python tools/mutants.py [ID ...]       # such as 04.1, else all exercises; minutes
+    python tools/mutants.py [ID ...]       # such as 04.1; all exercises unless given: minutes
 
 One node of a solution's syntax tree is changed at a time: an operator, a constant, a name, a function for its like, an
 axis, an argument. A mutant that is called right either computes the same (EQUIVALENT says why, for those that are
@@ -210,7 +210,7 @@ def _put(tree: ast.AST, place: ast.AST, variant: ast.AST) -> None:
 
 
 def _changed(node: ast.AST, tree: ast.AST) -> Iterator[ast.AST]:
-    """What may stand in the place of a node."""
+    """What may take the place of a node."""
     match node:
         case ast.BinOp(left=left, op=op, right=right):
             yield from (ast.BinOp(left, other(), right) for other in OPERATORS.get(type(op), ()))

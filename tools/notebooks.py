@@ -2,7 +2,7 @@
 
 Stored are pictures (in 64 shades, which keeps them light), text and Markdown. What would differ from run to run goes:
 timings, the state of widgets, and the output of a widget's cell (a view without its state shows as an error; a static
-picture stands beside every slider). A notebook that fails, or writes to stderr, is left as it was.
+picture is shown beside every slider). A notebook that fails, or writes to stderr, is left as it was.
 
 The cell tagged `picture` draws what people should remember: it is also written, for slides, to teach/pictures/ as SVG
 and PDF, both without a date, so that a changed file means a changed picture. The session plan gets the cells' numbers.

@@ -7,6 +7,7 @@ The house has floors, and a module imports from lower ones only:
 
 0. what every computation rests on
     _arrays             NumPy arrays and torch tensors alike
+    _files              A file is written whole or not at all
     _latex              LaTeX and text for a Markdown table, and LaTeX as one readable line for a terminal
     _lazy               Packages that hand names on
     _printable          Text that the terminal can show
@@ -58,12 +59,14 @@ The house has floors, and a module imports from lower ones only:
     feedback            What a student reads
     solution            The course's own answer to a task in class, as a student would have typed it
     tasks               The exercises, one file a notebook
+    variant             A function with another source, which can change nothing that the student has
     agreement           Do a value and the truth agree?
     choices             Answers that are chosen
-    custom              The verdict on an answer whose task brings a judge of its own
+    custom              The verdict on an answer whose task brings its own judge
     deriving            The verdict on a derivation that a student typed
     sampling            The verdict on an estimator
     judge               The verdict on an answer
+    almost              The one change that makes a wrong function right, looked for where no known mistake was found
     exercise            What a student calls
     data                The data
     vae                 The variational autoencoder

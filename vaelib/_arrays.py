@@ -24,7 +24,7 @@ def is_tensor(value: Any) -> bool:
 
 
 def namespace(*values: Any) -> Any:
-    """torch if any value is a tensor, else NumPy."""
+    """torch if any value is a tensor, otherwise NumPy."""
     return sys.modules["torch"] if any(is_tensor(value) for value in values) else np
 
 
@@ -90,7 +90,7 @@ def is_largest(array: Array) -> Array:
 
 
 def transpose(matrix: Array) -> Array:
-    """The last two axes exchanged."""
+    """The last two axes swapped."""
     return matrix.swapaxes(-1, -2)
 
 

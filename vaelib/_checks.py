@@ -44,7 +44,7 @@ def can_look(array: Array) -> bool:
         return False
     try:
         array.data_ptr()
-    except RuntimeError:  # torch.func wraps tensors that have no values of their own
+    except RuntimeError:  # torch.func wraps tensors that hold no values themselves
         return False
     return True
 
@@ -149,7 +149,7 @@ def covariance(name: str, matrix: Array, eps: float | None = None) -> None:
     finite(name, matrix)
     if can_look(matrix):
         variances = diagonal(matrix)
-        _refuse_unless(variances > 0, variances, f"diagonal of {name}", "> 0 everywhere", "Variances stand there.")
+        _refuse_unless(variances > 0, variances, f"diagonal of {name}", "> 0 everywhere", "These are variances.")
         scale = variances**0.5
         allowed = (_eps(matrix) if eps is None else eps) ** 0.5 * scale[..., :, None] * scale[..., None, :]
         hint = "If only rounding is to blame, pass (A + A.T) / 2."

@@ -59,7 +59,7 @@ def for_table(latex: str) -> str:
 def prose(text: str) -> str:
     """Text that means the same inside Markdown, in a table or out of it; `$...$` in it is mathematics."""
     pieces = _MATHEMATICS.split(" ".join(text.split()))
-    return "".join(_escaped(piece) if i % 2 == 0 else for_table(piece) for i, piece in enumerate(pieces))
+    return "".join(escaped(piece) if i % 2 == 0 else for_table(piece) for i, piece in enumerate(pieces))
 
 
 def spoken(text: str) -> str:
@@ -71,14 +71,15 @@ def spoken(text: str) -> str:
 _MATHEMATICS = re.compile(r"\$([^$]+)\$")
 
 
-def _escaped(text: str) -> str:
-    return re.sub(r"([\\|<>*_`$~\[\]])", r"\\\1", text)
+def escaped(text: str) -> str:
+    """Plain words in Markdown: nothing in them is taken for a mark."""
+    return re.sub(r"([\\|<>*_`$~#\[\]])", r"\\\1", text)
 
 
 def marked(text: str) -> str:
     """`prose` in which `backticks` still mark code."""
     pieces = re.split(r"`([^`]+)`", " ".join(text.split()))
-    return "".join(_escaped(piece) if i % 2 == 0 else f"`{piece}`" for i, piece in enumerate(pieces))
+    return "".join(escaped(piece) if i % 2 == 0 else f"`{piece}`" for i, piece in enumerate(pieces))
 
 
 def unmarked(text: str) -> str:
@@ -112,7 +113,7 @@ def bars(cells: Sequence[str]) -> str:
 
 
 def width(text: str) -> int:
-    """How many columns of a terminal the text takes: an accent stands above its letter."""
+    """How many columns of a terminal the text takes: an accent is printed above its letter."""
     return sum(not unicodedata.combining(character) for character in text)
 
 

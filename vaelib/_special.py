@@ -59,7 +59,7 @@ def log_product_of_ratios(a: Array, b: Array, c: Array, d: Array) -> Array:
 def log_slope(p: Array) -> Array:
     r"""log p for p >= 0, but finite at 0: log t + p / t with t the smallest normal number.
 
-    It is there for its slope, 1 / t: the slope of log at the nearest p inside, huge and finite, so that what stands
+    It is there for its slope, 1 / t: the slope of log at the nearest p inside, huge and finite, so that what comes
     before it on the way of a gradient, such as a saturated sigmoid whose slope is 0, makes 0 of it and not NaN.
     """
     inside = p > 0.0

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,26 @@ def is_like(replies: Sequence[Reply], wrong: Sequence[Any], truths: Sequence[Any
     relative = [min(0.02, max(LOOKS_LIKE, least, 1e-9 * COARSER[reply.precision])) for reply in replies]
     alike = all(close(*without_nan(reply.value, w), r) for reply, w, r in zip(replies, wrong, relative, strict=True))
     return alike and any(not close(w, t, r) for w, t, r in zip(wrong, truths, relative, strict=True))
+
+
+def swapped(
+    truth: Any, questions: Sequence[Arguments], replies: Sequence[Reply], truths: Sequence[Any], least: float
+) -> tuple[str, str] | None:
+    """Two arguments with which the truth gives the replies once they have changed places; None if there are none.
+
+    A function is called by position, so this is what one gives that takes its arguments in another order.
+    """
+    for first, second in combinations(questions[0], 2):
+        turned = [{**question, first: question[second], second: question[first]} for question in questions]
+        try:
+            wrong = [expected(truth, question) for question in turned]
+        except Exception:  # the truth has no value there
+            continue
+        finite = sum(w.shape == t.shape and bool(np.isfinite(w).all()) for w, t in zip(wrong, truths, strict=True))
+        constant = all(close(w, wrong[0], LOOKS_LIKE) for w in wrong)  # such as log(q.sum()): nothing is computed
+        if 2 * finite > len(questions) and not constant and is_like(replies, wrong, truths, least):
+            return first, second
+    return None
 
 
 def without_nan(value: Any, wrong: Any) -> tuple[Any, Any]:

@@ -30,7 +30,7 @@ def chosen(task: Compute, value: Any, truth: str) -> Feedback:
 
 
 def understood(text: str, task: Compute, truth: str) -> str:
-    """The choice that is meant: the text itself, or the only choice, or the only order, that stands in it."""
+    """The choice that is meant: the text itself, or the only choice, or the only order, that occurs in it."""
     known = [truth, *(mistake.value for mistake in task.mistakes), *task.choices]
     if letters(text) in map(letters, known):
         return text

@@ -1,4 +1,4 @@
-"""The verdict on an answer whose task brings a judge of its own: a function of tensors, or a torch module."""
+"""The verdict on an answer whose task brings its own judge: a function of tensors, or a torch module."""
 
 from __future__ import annotations
 

@@ -16,12 +16,15 @@ from vaelib.derivation.compare import Verdict, compose
 from vaelib.derivation.report import Row
 from vaelib.feedback import UNDECIDED, Feedback, looks_like, not_yet, right
 from vaelib.formula import Node, Unreadable, tex
+from vaelib.nearest import Repairs, repairs
 from vaelib.quadrature import DoesNotConverge
 from vaelib.reply import Respondent
 from vaelib.task import Derive, Mistake
 from vaelib.terms import Term, parse, same_step
-from vaelib.typeset import collected, read
+from vaelib.typeset import collected, read, shows_a_gap
 from vaelib.values import one_line
+
+WITNESSES = 6  # on which a change must hold
 
 
 def derived(task: Derive, answer: Respondent, seed: int) -> Feedback:
@@ -38,6 +41,7 @@ def derived(task: Derive, answer: Respondent, seed: int) -> Feedback:
     return _on_the_way(task, lines, seed)
 
 
+LAWS = ("E q", "E prior", "E post")
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 
 
@@ -70,9 +74,33 @@ def _on_the_way(task: Derive, lines: list[Line], seed: int) -> Feedback:
             return not_yet(where, means, then="Which of the two lines is larger, and by what?")
         mistake = _known_line(task, lines[index], seed)
         if mistake is None:
-            return not_yet(where, then=task.next)
+            found = _nearest(task, [Line(task.start), *lines], index + 1, seed)
+            if found.only is None:
+                return not_yet(where, then=task.next)
+            change = f"in line {index}, `{found.only.old.plain}` becomes `{found.only.new.plain}`"
+            return replace(not_yet(where, means=found.hint, then=task.next), nearest=found.only.kind, change=change)
         return looks_like(mistake, task, where)
     return _arrival(task, lines, seed)
+
+
+def _nearest(task: Derive, lines: list[Line], at: int, seed: int) -> Repairs:
+    """The one change that makes a line equal to the one above it; none for an inequality, which many would satisfy."""
+    line, above = lines[at], lines[at - 1]
+    formulas = [_formula(each.formula) for each in [*lines, Line(task.goal)]]
+    wrong = formulas[at]
+    if line.relation != "=" or wrong is None:
+        return Repairs((), 0)
+    witnesses = [task.draw(np.random.default_rng([seed, i])) for i in range(WITNESSES)]
+    others = [formula for i, formula in enumerate(formulas) if i != at and formula is not None]
+    return repairs(wrong, above.evaluate, witnesses, others)
+
+
+def _formula(line: Any) -> Node | None:
+    """A line as a tree, whether it was typed as a term or in LaTeX; None if it cannot be read."""
+    try:
+        return line if isinstance(line, Node) else tex(line.latex)
+    except Unreadable:
+        return None
 
 
 def _holds_turned(task: Derive, pair: list[Line], seed: int) -> bool:
@@ -101,10 +129,11 @@ def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
             f"Every line follows, and the last one is worth as much as the goal. It should be {task.goal.spelled}.",
             then="Add a line that ends in that form: which rule or definition leads there?",
         )
-    if len(_steps(task, lines)) < task.least - 2:
+    count = len(_steps(task, lines)) + 2
+    if count < task.least:
         then = "Which rule leads from one line to the next? Write down what it changes."
-        few = "Every line follows, but there are too few between start and goal: one rule a line,"
-        return not_yet(f"{few} at least {task.least - 2}.", then=then)
+        few = f"Expected at least {task.least} lines that differ, one rule each, but got {count}."
+        return not_yet(f"Every line follows. {few}", then=then)
     for index, (above, line) in enumerate(pairwise(lines), start=1):
         if line.relation == "=" or _shows_a_gap(above.formula):
             continue
@@ -119,8 +148,11 @@ def _arrival(task: Derive, lines: list[Line], seed: int) -> Feedback:
 
 
 def _shows_a_gap(formula: Any) -> bool:
-    """Is there a KL to the posterior, spelled out or not, or the logarithm of a mean?"""
-    return not isinstance(formula, Term) or "post" in (_ingredients(formula) or ()) or "log_E(" in formula.spelled
+    """Is there the logarithm of a mean, or a KL from q to the posterior, spelled out or not?"""
+    if not isinstance(formula, Term):
+        return shows_a_gap(formula)
+    found = _ingredients(formula) or frozenset()
+    return "log_E(" in formula.spelled or {each for each in found if each in ("post", *LAWS)} == {"post", "E q"}
 
 
 def _has_form_of(line: Line, term: Term) -> bool:
@@ -144,10 +176,8 @@ def _steps(task: Derive, lines: list[Line]) -> list[Term | Node]:
 
 def _parts(formula: Any) -> Any:
     """What a line says, without order and padding, whether it is a term or LaTeX."""
-    try:
-        return collected(formula if isinstance(formula, Node) else tex(formula.latex))
-    except Unreadable:
-        return formula.latex
+    found = _formula(formula)
+    return formula.latex if found is None else collected(found)
 
 
 def _values(rows: Sequence[Row], index: int) -> str:
@@ -172,7 +202,7 @@ def _known_line(task: Derive, line: Line, seed: int) -> Mistake | None:
 
 
 def _ingredients(term: Any) -> frozenset[str] | None:
-    """The densities in a term, and the laws of its expectations: {"lik", "prior", "E q"}; None if it is no term."""
+    """The densities in a term, and the laws of its expectations: {"lik", "prior", "E q"}; None if it is not a term."""
     if not isinstance(term, Term):
         return None
     found: set[str] = set()

@@ -23,7 +23,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
-    r"""p(z = k) = weights_k, x | z = k ~ N(loc_k, scale_k^2 I_d): round clusters, each with a width of its own.
+    r"""p(z = k) = weights_k, x | z = k ~ N(loc_k, scale_k^2 I_d): round clusters, each with its own width.
 
     Args:
         weights: shape (K,), summing to one.

@@ -24,7 +24,7 @@ class Estimate:
             a z-score, the second by the error itself.
 
     Only what the course needs is defined: sums and differences (errors add, which is safe whatever the correlation),
-    multiples by a constant, and the logarithm (delta method). It is no framework for the propagation of errors.
+    multiples by a constant, and the logarithm (delta method). It is not a framework for the propagation of errors.
     """
 
     value: Any

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from vaelib import notes
 from vaelib._latex import marked, prose, unmarked
 from vaelib._printable import printable
+from vaelib.almost import with_place
 from vaelib.bans import Guarded
 from vaelib.contained import contained
 from vaelib.feedback import NOT_ATTEMPTED, NOT_YET, RIGHT, Feedback, is_easily_typed
@@ -26,11 +28,12 @@ from vaelib.tasks import FILES, UnknownExercise, after, all_in_class, all_tasks,
 
 __all__ = ["Text", "case", "check", "hint", "progress", "solution", "yours"]
 
-IDLE = 20 * 60  # seconds without a check that are no work
+IDLE = 20 * 60  # seconds without a check that do not count as work
 EXPORT = FILE.removeprefix(".")
 
 here: list[str] = []  # notebooks whose exercises were asked for in this kernel, the last one last
 failed: dict[str, Arguments] = {}  # the arguments in which the last check of an exercise failed
+nearest: dict[str, str] = {}  # the one change that would have made the answer of that check right
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ def check(id: Any, answer: Any = ..., seed: int = 0) -> Feedback:
     try:
         with contained() as traces:
             feedback = replace(with_case(asked, Guarded(answer, kinds=asked.forbidden), seed), task=asked.id)
+            with suppress(Exception):  # the verdict is there, and no search for what is near it may spoil it
+                feedback = with_place(asked, answer, feedback, seed)
         return _noted(asked, _with_case(asked, feedback), [_uninterrupted(answer), str(traces)])
     except Exception as error:
         return replace(our_fault(error), task=asked.id)
@@ -90,6 +95,9 @@ def case(id: Any) -> dict[str, Any] | Text:
 def _with_case(asked: Task, feedback: Feedback) -> Feedback:
     """The failing case is kept, and where it is not written out in full, it is said how to get it."""
     failed.pop(asked.id, None)
+    nearest.pop(asked.id, None)
+    if feedback.change:
+        nearest[asked.id] = feedback.change
     if not feedback.case:
         return feedback
     failed[asked.id] = feedback.case
@@ -203,7 +211,7 @@ def _show(what: Any) -> None:
 
 
 def hint(id: Any) -> Text:
-    """The next of three hints; after the third, what else there is to do."""
+    """The next of three hints, the third with the one change that is missing; after it, what else there is to do."""
     asked = _task(id)
     if isinstance(asked, str):
         return Text(asked)
@@ -214,7 +222,8 @@ def hint(id: Any) -> Text:
     else:
         again = f"That was the same mistake again ({before.mistake}). " if before.repeated >= 2 else ""
         text = f"{again}Hint {before.hints + 1} of 3. {asked.hints[before.hints]}"
-    return Text(" ".join(filter(None, [text, notes.to_be_said()])))
+    change = f"One change is missing in your last answer: {nearest[asked.id]}." if asked.id in nearest else ""
+    return Text(" ".join(filter(None, [text, change if before.hints >= 2 else "", notes.to_be_said()])))
 
 
 def _no_more_hints(asked: Task, note: Note) -> str:

@@ -32,6 +32,8 @@ class Feedback:
         task: the exercise, "04.2".
         case: the arguments in which the answer failed; the second line tells of them.
         note: something about the check itself, such as a file that cannot be written.
+        nearest: the kind of the one change that would make it right, if one was found.
+        change: that change in words, for the third hint and for the teacher.
     """
 
     state: str
@@ -40,6 +42,8 @@ class Feedback:
     task: str = ""
     case: Arguments | None = field(default=None, compare=False, repr=False)
     note: str = ""
+    nearest: str = ""
+    change: str = field(default="", repr=False)
 
     @property
     def right(self) -> bool:

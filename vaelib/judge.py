@@ -24,6 +24,7 @@ from vaelib.agreement import (
     expected,
     fitted,
     is_like,
+    swapped,
     tolerance,
 )
 from vaelib.choices import chosen, the_only_number
@@ -113,7 +114,7 @@ def without_reply(task: Task, reason: NoReply) -> Feedback:
     """What is said where there is no value to judge."""
     if reason.kind == "not attempted":
         return Feedback(NOT_ATTEMPTED, (f"Not attempted: {heading(task)}", reason.text))
-    returns = f"What is handed over is the function `{task.name}`; its docstring says what it returns."
+    returns = f"What is handed over is `{task.name}`: its docstring, or the comment in its cell, says what it must be."
     then = {
         "raised": "Call it yourself with these arguments, and print what goes into the line that fails.",
         "not allowed": "Write it yourself, from the formula; then compare the two.",
@@ -155,9 +156,14 @@ def computed(task: Compute, answer: Respondent, seed: int) -> Feedback:
             got = number(replies[0].value) if value is not None else repr(replies[0].value)
             return not_yet(f"Expected one of the numbers {listed(task.choices)}, but got {got}.")
         replies = [Reply(np.asarray(value))]
-    for question, reply, truth in zip(questions, replies, truths, strict=True):
-        if isinstance(reply.value, str) or reply.value.shape != truth.shape:
-            return _wrong_shape(task, question, reply, truth, questions, replies)
+    misshapen = [
+        (question, reply, truth)
+        for question, reply, truth in zip(questions, replies, truths, strict=True)
+        if isinstance(reply.value, str) or reply.value.shape != truth.shape
+    ]
+    if misshapen:
+        telling = next((each for each in misshapen if 1 not in each[2].shape), misshapen[0])  # not (1,) for (B,)
+        return _wrong_shape(task, *telling, questions, replies, truths)
 
     allowed = [tolerance(task, question, reply) for question, reply in zip(questions, replies, strict=True)]
     good = [close(r.value, truth, allow) for r, truth, allow in zip(replies, truths, allowed, strict=True)]
@@ -170,6 +176,10 @@ def computed(task: Compute, answer: Respondent, seed: int) -> Feedback:
         wrong = [expected(mistake.value, question) for question in questions]
         if is_like(replies, wrong, truths, task.tolerance):
             return looks_like(mistake, task, numbers, case)
+    if callable(task.truth) and (pair := swapped(task.truth, questions, replies, truths, task.tolerance)):
+        means = f"That is right if `{pair[0]}` and `{pair[1]}` change places. The order is {', '.join(case)}."
+        then = "Compare it with the first line of your function, and then the places of the two in your formula."
+        return not_yet(numbers, means, then=then, mistake="arguments swapped", case=case)
     apart = max(distance(reply.value, truth) for reply, truth in zip(replies, truths, strict=True))
     if apart <= NEARLY:
         return _nearly(task, apart, max(allowed), len(questions), numbers, case)
@@ -193,7 +203,7 @@ def _nearly(task: Compute, apart: float, allowed: float, count: int, numbers: st
 def _unknown(
     task: Compute, questions: Sequence[Arguments], replies: Sequence[Reply], numbers: str, good: Sequence[bool]
 ) -> Feedback:
-    """A wrong answer that is no known mistake: NaN, a law that it breaks, or where it differs."""
+    """A wrong answer that is not a known mistake: NaN, a law that it breaks, or where it differs."""
     for question, reply in zip(questions, replies, strict=True):
         if np.isnan(reply.value).any():
             means = "NaN comes from 0/0, from infinity less infinity, or from the logarithm of a negative number."
@@ -215,6 +225,7 @@ def _wrong_shape(
     truth: Any,
     questions: Sequence[Arguments],
     replies: Sequence[Reply],
+    truths: Sequence[Any],
 ) -> Feedback:
     if isinstance(reply.value, str):
         return not_yet(f"Expected numbers, but got the word {reply.value!r}.", then=task.next)
@@ -223,18 +234,23 @@ def _wrong_shape(
         where = f"Expected {asked}, but got {got}."
     else:
         where = f"Expected shape {truth.shape}, but got {reply.value.shape}{at(question)}."
-    for mistake in task.mistakes:
-        wrong = [expected(mistake.value, q) for q in questions]
-        if [w.shape for w in wrong] == [r.value.shape for r in replies if not isinstance(r.value, str)]:
-            return looks_like(mistake, task, where, question)
-    of_arrays = any(np.ndim(argument) for argument in plain_arguments(question).values())
-    then = (
-        "Print the shape at each line, and say which axis is summed." if of_arrays else _says_what_is_returned(question)
-    )
-    return not_yet(where, then=then, case=question or None)
+    if not any(isinstance(each.value, str) for each in replies):
+        for mistake in task.mistakes:
+            wrong = [expected(mistake.value, q) for q in questions]
+            if is_like(replies, wrong, truths, task.tolerance):
+                return looks_like(mistake, task, where, question)
+    return not_yet(where, then=_about_shape(reply.value.shape, truth.shape, question), case=question or None)
 
 
-def _says_what_is_returned(question: Arguments) -> str:
+def _about_shape(got: tuple[int, ...], asked: tuple[int, ...], question: Arguments) -> str:
+    """What to look for: one number for all, an axis of length 1 too many, the length of another axis, or the count."""
+    lengths = {size for argument in plain_arguments(question).values() for size in np.shape(argument)}
+    if not got and lengths:
+        return f"One number came, and {np.prod(asked)} are asked: was an axis too many summed, or is a number left out?"
+    if [size for size in got if size != 1] == [size for size in asked if size != 1] and len(got) > len(asked):
+        return "There is an axis of length 1 too many: from `keepdims`, or from a column that should be a row?"
+    if got and len(got) == len(asked) and set(got) <= lengths:
+        return "Print the shape at each line, and say which axis is summed."
     where = "docstring" if question else "statement"
     return f"The {where} says how many numbers are asked, and in which order."
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from vaelib._latex import escaped
 from vaelib.check import Checked, check_text, coverage, lines
 from vaelib.check.report import MARKED, named
 from vaelib.derivation import Derivation, Line, draw_witnesses
@@ -74,7 +75,7 @@ def said(line: str, cell: str, names: Mapping[str, Any]) -> Said:
 
 
 def _sentence(text: str) -> Said:
-    return Said(f"```text\n{text}\n```" if "\n" in text else _escaped(text), text)
+    return Said(f"```text\n{text}\n```" if "\n" in text else escaped(text), text)
 
 
 def _said(words: Sequence[str], cell: str, names: Mapping[str, Any]) -> Said:
@@ -138,7 +139,7 @@ def _markdown(checked: Checked) -> list[str]:
             parts = [judged.line.source, *[""] * (len(row) - 1)]
         found += [_marked(part, each) for part, each in zip(parts, row, strict=True)]
         row = []
-    return [*found, f"{coverage(checked)} Read as: {_escaped(checked.reading)}."]
+    return [*found, f"{coverage(checked)} Read as: {escaped(checked.reading)}."]
 
 
 def _marked(latex: str, judged: Any) -> str:
@@ -149,15 +150,10 @@ def _marked(latex: str, judged: Any) -> str:
         if judged.values is not None:
             text += f": {judged.values[0]:.6g} there, {judged.values[1]:.6g} here"
         elif judged.says:
-            text += f": {_escaped(judged.says)}"
+            text += f": {escaped(judged.says)}"
         return text + (f"\n\n> {named(judged)}: $\\displaystyle {judged.repair}$" if judged.repair else "")
-    remark = f": {_escaped(judged.says)}" if judged.verdict in ("cannot be read", "no meaning", "sloppy") else ""
+    remark = f": {escaped(judged.says)}" if judged.verdict in ("cannot be read", "no meaning", "sloppy") else ""
     return f"{shown}   {sign} {word}{remark}" if word else shown
-
-
-def _escaped(text: str) -> str:
-    """Plain words in Markdown."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|$~" else c for c in text)
 
 
 # ---------------------------------------------------------------------------------------------------- on witnesses
@@ -173,7 +169,7 @@ def _on_witnesses(cell: str, name: str, draw: Callable[..., Any], identity: Deri
             says = f"nearest right line {index}:"
             parts.append((f"{says} $\\displaystyle = {right.latex}$", f"{says} = {right.plain}"))
     if identity is not None:
-        parts += [(_escaped(text), text) for text in _reached(chain, identity)]
+        parts += [(escaped(text), text) for text in _reached(chain, identity)]
     return Said("\n\n".join(markdown for markdown, _ in parts), "\n".join(text for _, text in parts))
 
 

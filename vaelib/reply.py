@@ -74,7 +74,7 @@ RELATIONS = {
 
 @dataclass(frozen=True)
 class Seed:
-    """An argument that the answer receives as a NumPy Generator, made anew for every question."""
+    """An argument that the answer receives as a NumPy Generator, a new one for every question."""
 
     number: int
 
@@ -87,7 +87,7 @@ class Tensor:
 
 
 class Respondent(Protocol):
-    """Something that can be asked: an answer in this process, or one in a process of its own."""
+    """Something that can be asked: an answer in this process, or one in another process."""
 
     def ask(self, arguments: Arguments) -> Reply: ...
     def lines(self) -> list[tuple[str, str]]: ...
@@ -172,6 +172,8 @@ def _no_function(content: Any, arguments: Arguments) -> str:
         isinstance(value, np.ndarray | Tensor | Seed) for value in arguments.values()
     )
     or_expression = f", or an expression in {', '.join(arguments)}," if symbols else ","
+    if type(content) in WORDS and any(sign in str(content) for sign in "+-*/("):
+        return f"Expected a function{or_expression} but got the text {quoted(content)}. Take the quotation marks away."
     return (
         f"Expected a function{or_expression} but got {got}. "
         "Hand over the function itself, its name without brackets, not the value that it returns."

@@ -1,7 +1,7 @@
 """The verdict on an estimator: draw by draw where its draws are those of the right one, by mean and spread elsewhere.
 
 Both are called with equal Generators. If the answer makes the same draws, each of its values must be the right one, and
-a wrong value may be that of a known mistake. If it draws in a way of its own, its values have the same law or they have
+a wrong value may be that of a known mistake. If it draws in another way, its values have the same law or they have
 not: mean and spread of many calls are compared with the exact ones.
 """
 
@@ -38,7 +38,7 @@ class Calls:
         return self.question | {"rng": Seed(int(np.random.default_rng([*self.seed, repeat]).integers(2**62)))}
 
     def extend(self, task: Sample, answer: Respondent, count: int) -> Feedback | None:
-        """Calls the answer until there are `count` values; what is said if one is no number."""
+        """Calls the answer until there are `count` values; what is said if one is not a number."""
         values = list(self.values)
         for repeat in range(len(values), count):
             asked = self.arguments(repeat)
@@ -86,7 +86,7 @@ def sampled(task: Sample, answer: Respondent, seed: int) -> Feedback:
 
 
 def _draw_by_draw(task: Sample, cases: list[Calls]) -> Feedback | None:
-    """The verdict where the answer makes the draws of the right estimator, or of a known mistake; else None."""
+    """The verdict where the answer makes the draws of the right estimator, or of a known mistake; otherwise None."""
     assert task.made is not None
     truths = [case.by(task.made) for case in cases]
     if all(np.all(case.equal(truth)) for case, truth in zip(cases, truths, strict=True)):

@@ -15,7 +15,7 @@ def as_typed(task: Task) -> str:
     """The source of the course's own answer under the task's name, without docstring and annotations.
 
     Raises:
-        TypeError: the answer has no source of its own, such as a built-in or a lambda.
+        TypeError: the answer has no source, such as a built-in or a lambda.
 
     Example: print(as_typed(task("03.a")))
     """

@@ -197,7 +197,7 @@ class Sample(Task):
     Args:
         law: arguments -> the exact law of one value. A mistake's value is a law, too, as a function of the arguments.
         examples: the arguments, without the Generator.
-        repeats: how often an answer with draws of its own is called on each; `sampling.least` says what is found then.
+        repeats: how often an answer with its own draws is called on each; `sampling.least` says what is found then.
         made: a right estimator. An answer that makes the same draws, in the same order, must give the same values.
     """
 
@@ -213,7 +213,7 @@ class Sample(Task):
 
 @dataclass(frozen=True, kw_only=True)
 class Custom(Task):
-    """A task in class with a judge of its own, for an answer that is not compared number by number: a torch module.
+    """A task in class with its own judge, for an answer that is not compared number by number: a torch module.
 
     Args:
         truth: the course's own answer; or its place, such as "vaelib.tasks.in_class_torch:step", which is imported

@@ -338,7 +338,7 @@ def H(law: Law, reference: Law | None = None) -> Term:
 
 
 def for_all_z(term: Term, points: int = 25) -> Term:
-    """The term at many z, for a line that holds at every z: the witness's own `z`, else the states, else [-3, 3]."""
+    """The term at many z, for a line that holds at every z: the witness's own `z`, or the states, or [-3, 3]."""
     term = _term(term)
 
     def at(witness: Any, _: Any) -> Any:
@@ -360,7 +360,7 @@ def for_all_z(term: Term, points: int = 25) -> Term:
 def _require_one_number(term: Term, where: str) -> None:
     if any(isinstance(part, Functional) and part.at_every_z for _, part in term.parts):
         raise IllTyped(
-            f"{where}: for_all_z(...) stands inside an expectation, which takes the mean over z itself. "
+            f"{where}: for_all_z(...) is inside an expectation, which takes the mean over z itself. "
             "Leave for_all_z out there; around a whole line it says that the line holds at every z"
         )
 
@@ -425,7 +425,7 @@ def _collected_inside(node: ast.expr) -> Any:
 
 
 def same_step(above: Term, below: Term) -> bool:
-    """Do two lines differ in nothing but order and padding? Then the second is no step from the first.
+    """Do two lines differ in nothing but order and padding? Then the second is not a step from the first.
 
     >>> same_step(log_evidence, 2 * log_evidence - log_evidence)
     True

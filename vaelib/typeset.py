@@ -16,7 +16,7 @@ import numpy as np
 from vaelib.derivation.lines import IllTyped
 from vaelib.formula import Scope, Unreadable, tex
 from vaelib.formula.binders import Big, Derivative, Divergence, Entropy, Expectation, Integral
-from vaelib.formula.tree import Bracket, Negative, Node, Number, Product, Sum
+from vaelib.formula.tree import Bracket, Call, Function, Name, Negative, Node, Number, Product, Sum
 from vaelib.quadrature import DoesNotConverge
 from vaelib.reply import Arguments, NoReply, Reply, Respondent
 
@@ -99,6 +99,31 @@ def _evaluated(node: Node, scopes: Scope | list[Scope]) -> Any:
             raise ValueError(f"The formula has no value: {said}") from None
         values.append(np.asarray(getattr(found, "value", found), dtype=float))
     return np.stack(values) if isinstance(scopes, list) else values[0]
+
+
+def shows_a_gap(node: Node) -> bool:
+    r"""Is there the logarithm of a mean, or p(z | x) in means under q alone: a KL from q to the posterior?
+
+    Example: shows_a_gap(tex(r"\log \int p(x, z)\,dz"))
+    """
+    parts = list(node.walk())
+    if any(isinstance(part, Function) and part.name == "log" and _is_a_mean(part.body) for part in parts):
+        return True
+    laws = [part.law for part in parts if isinstance(part, Expectation) and part.law is not None]
+    laws += [part.first for part in parts if isinstance(part, Divergence)]
+    posterior = any(
+        isinstance(part, Call) and "p" in _names(part.name) and any("x" in _names(given) for given in part.givens)
+        for part in parts
+    )
+    return posterior and all("q" in _names(law) for law in laws)
+
+
+def _is_a_mean(node: Node) -> bool:
+    return _is_a_mean(node.body) if isinstance(node, Bracket) else isinstance(node, Expectation | Integral | Big)
+
+
+def _names(node: Node) -> set[str]:
+    return {part.base for part in node.walk() if isinstance(part, Name)}
 
 
 def collected(node: Node) -> Counter[Any]:

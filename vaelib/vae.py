@@ -322,7 +322,7 @@ def convolutions(image_shape: tuple[int, int], channels: tuple[int, ...], latent
     for (inputs, outputs), (before, after) in zip(
         itertools.pairwise((*channels[::-1], 1)), itertools.pairwise(sizes[::-1]), strict=True
     ):
-        even = (after[0] - 2 * before[0] + 1, after[1] - 2 * before[1] + 1)  # 1 where the size was even, else 0
+        even = (after[0] - 2 * before[0] + 1, after[1] - 2 * before[1] + 1)  # 1 where the size was even, otherwise 0
         layer = nn.utils.skip_init(nn.ConvTranspose2d, inputs, outputs, 3, stride=2, padding=1, output_padding=even)
         up += [layer, nn.ReLU()]
     *inner, last, _ = up

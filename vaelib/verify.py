@@ -47,7 +47,7 @@ class Slips:
 class Result:
     """One identity of the ledger. `worst_error` and `allowance` belong to the comparison with the largest ratio.
 
-    If that comparison is `sampled` (Monte Carlo), they are |z| and its threshold; else they have the line's unit.
+    If that comparison is `sampled` (Monte Carlo), they are |z| and its threshold; otherwise they have the line's unit.
     """
 
     id: str

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Exercises 00: a verdict, an error bar, a rule
 #
-# A first round with `check`: it says within a second whether an answer is right, and if not, what it looks like.
+# A first round with `check`: it says within seconds whether an answer is right, and if not, what it looks like.
 # `hint("00.1")` gives a hint, three in all. Nothing here is graded until you hand it in.
 #
-# After a wrong answer, `case("00.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("00.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [00_start.ipynb](../notebooks/00_start.ipynb).
 
@@ -58,7 +59,7 @@ assert check("00.1", broken).right
 # $$p(x_i)=\prod_{j=1}^{d}p_{ij}.$$
 #
 # Papers print a number such as "$-812.4 \pm 3.1$ nats per image": the mean of $\log p(x_i)$ over the images, and its
-# standard error. Compute both. With a few hundred pixels the product is smaller than any number of your computer.
+# standard error, with $N-1$ below the variance. Compute both. With a few hundred pixels the product is smaller than any number of your computer.
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "00-2", "schema_version": 3}
@@ -90,8 +91,8 @@ assert check("00.2", mean_and_bar).right
 # ## 00.3 Three nodes, found by hand
 #
 # *Stretch, 15 minutes.* For $u \sim N(0,1)$, look for three nodes $u_i$ and weights $w_i$ with
-# $\mathbb{E}[f(u)]=\sum_i w_i f(u_i)$ for every polynomial $f$ of degree up to 5. Find them on paper, not in a library:
-# the moments are $\mathbb{E}[1]=1$, $\mathbb{E}[u^2]=1$, $\mathbb{E}[u^4]=3$, and odd ones are 0. Then carry them over
+# $\mathbb{E}[f(u)]=\sum_i w_i f(u_i)$ for every polynomial $f$ of degree up to 5. Find them on paper, without a library's
+# Gauss-Hermite rule: the moments are $\mathbb{E}[1]=1$, $\mathbb{E}[u^2]=1$, $\mathbb{E}[u^4]=3$, and odd ones are 0. Then carry them over
 # to $x \sim N(\mu,\sigma^2)$, so that $\mathbb{E}[f(x)]=\sum_i w_i f(x_i)$.
 
 

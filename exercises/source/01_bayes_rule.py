@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercises 01: Bayes' rule
 #
-# Paper first, then code. `check` says within a second whether an answer is right, and if not, what it looks like.
+# Paper first, then code. `check` says within seconds whether an answer is right, and if not, what it looks like.
 # `hint("01.1")` gives a hint, three in all. The package's own models do not count as an answer: the exercises ask for
 # what they do. Nothing here is graded until you hand it in.
 #

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Exercises 02: the evidence is hard
 #
-# Tiny numbers, an estimate, and its price. `check` says within a second whether an answer is right, and if not, what it
+# Tiny numbers, an estimate, and its price. `check` says within seconds whether an answer is right, and if not, what it
 # looks like. `hint("02.1")` gives a hint, three in all. Nothing here is graded until you hand it in.
 #
-# After a wrong answer, `case("02.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("02.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [02_evidence.ipynb](../notebooks/02_evidence.ipynb).
 
@@ -21,7 +22,7 @@ from vaelib.exercise import case, check, hint, progress
 #
 # $$\log\frac1S\sum_{s=1}^{S}e^{a_{sb}}.$$
 #
-# NumPy is enough: write it out, without the package's own function for it.
+# NumPy is enough: write it out.
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "02-1", "schema_version": 3}

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Exercises 03: KL and Jensen
 #
-# A prediction, two functions, and one expectation that can be done exactly. `check` says within a second whether the
+# A prediction, two functions, and one expectation that can be done exactly. `check` says within seconds whether the
 # answer is right, and if not, what it looks like. `hint("03.1")` gives a hint, three in all.
 #
-# After a wrong answer, `case("03.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("03.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [03_kl_and_jensen.ipynb](../notebooks/03_kl_and_jensen.ipynb).
 
@@ -15,7 +16,7 @@ from scipy.special import xlogy  # xlogy(a, b) is a log b, and 0 where a = 0
 from vaelib.exercise import case, check, hint, progress
 
 # %% [markdown]
-# ## 03.1 From cheap to dear
+# ## 03.1 From cheap to expensive
 #
 # *Warm-up, 5 minutes.* Here are five costs $\mathrm{KL}(q \,\Vert\, p)$. The fair coin shows heads with probability $0.5$, the bent
 # one with probability $0.95$; $U(a,b)$ is uniform between $a$ and $b$.
@@ -29,6 +30,7 @@ from vaelib.exercise import case, check, hint, progress
 # | e | bent coin | bent coin |
 #
 # Predict their order, from the smallest to the largest. Reason first: which is zero, which has a limit, which has none?
+# Compute only where that leaves two in doubt.
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "03-1", "schema_version": 3}
 order = ...  # five letters in one word, the smallest first, such as "abcde"
@@ -52,7 +54,8 @@ assert check("03.1", order).right
 # $\mathrm{KL}(q \,\Vert\, p)$ in nats, one number for each row.
 #
 # A state may be empty. Where $q$ has no mass, nothing is drawn: $0\log 0=0$. Where $q$ has mass and $p$ has none, the KL is
-# infinite, and so should yours be. Use NumPy and `xlogy` (imported above); no loop is needed.
+# infinite, and so should yours be. Use NumPy and `xlogy` (imported above), and no ready-made
+# KL; no loop is needed.
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "03-2", "schema_version": 3}
@@ -128,8 +131,9 @@ assert check("03.3", nearest_gaussian).right
 #
 # $$\log\mathbb{E}[\hat p]-\mathbb{E}[\log\hat p].$$
 #
-# No sampling: how many values can $\hat p$ take? When it is right, compare $S=1$ with $S=2$, for a rare and large `high`. Does
-# the second draw halve the gap?
+# No sampling: how many values can $\hat p$ take?
+#
+# *For yourself, once it is right:* compare $S=1$ with $S=2$, for a rare and large `high`. Does the second draw halve the gap?
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "03-4", "schema_version": 3}

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Exercises 04: the KL between Gaussians
 #
-# Derive on paper, then write what you found. `check` says within a second whether it is right, and if not, what it
+# Derive on paper, then write what you found. `check` says within seconds whether it is right, and if not, what it
 # looks like. `hint("04.1")` gives a hint, three in all. If you want to warm up first, begin with 04.3.
 #
-# After a wrong answer, `case("04.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("04.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [04_gaussian_kl.ipynb](../notebooks/04_gaussian_kl.ipynb).
 
@@ -19,6 +20,8 @@ from vaelib.exercise import case, check, hint, progress
 #
 # *Core, 10 minutes.* Take $q = N(\mu_q, \sigma_q^2)$ and $p = N(\mu_p, \sigma_p^2)$. Derive $\mathrm{KL}(q \,\Vert\, p)$ on paper,
 # and write it down as a function, in nats. The parameters are means and *standard deviations*.
+# You may also hand over LaTeX, in $\mu_q, \sigma_q, \mu_p$ and $\sigma_p$:
+# `check("04.1", r"\log\frac{\sigma_p}{\sigma_q} + ...")`.
 #
 # Before you call `check`, call your function with $q=p$. What must come out?
 
@@ -53,7 +56,8 @@ assert check("04.1", kl_normal).right
 #
 # *Core, 10 minutes.* An encoder gives `loc` and `log_scale`, the logarithm of the *standard deviation*, for each of $B$
 # examples and $k$ latents. The latents are independent. Write the KL to the prior $N(0, I)$, in nats, one number for each
-# example.
+# example, without a ready-made KL. You may also hand over LaTeX for one example, in $\mu_j$ and $\sigma_j$, summed
+# over $j$.
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "04-2", "schema_version": 3}
@@ -124,7 +128,8 @@ assert check("04.3", hiding_place).right
 # ## 04.4 Full covariances, from their Cholesky factors
 #
 # *Stretch, 18 minutes.* Some encoders return a full covariance $\Sigma=LL^\top$ as its Cholesky factor $L$: lower triangular, with
-# a positive diagonal. Write $\mathrm{KL}(q \,\Vert\, p)$ in nats from $\mu_q,L_q,\mu_p,L_p$.
+# a positive diagonal. Write $\mathrm{KL}(q \,\Vert\, p)$ in nats from $\mu_q,L_q,\mu_p,L_p$,
+# without a ready-made KL. You may also hand over LaTeX, in $\mu_q, \Sigma_q, L_q, \mu_p, \Sigma_p, L_p$ and $k$.
 #
 # One question has $k=120$ latents with scales near $0.001$. There a determinant is too small for a float; its logarithm is
 # not. And no matrix need be inverted: which two triangular systems do you solve instead?

@@ -20,6 +20,7 @@ from vaelib.terms import KL, E, H, log_E, log_evidence, log_joint, log_lik, log_
 #
 # A line is a term, built from the names imported above. Alone, it is equal to the line above. A pair `(">=", term)` says that
 # the line above is at least this one. A reason may be added: `(">=", term, "a KL is never negative")`.
+# A line may also be LaTeX, or all of them one text: `check("05.1", r"\log p(x) = \mathbb{E}_q[...] \\ \ge ...")`.
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05-1", "schema_version": 3}
 to_the_bound = [
@@ -88,8 +89,9 @@ assert check("05.2", broken_line).right
 # | 4 | ${=\mathbb{E}_q[\log q(z)] - \mathbb{E}_q[\log p(z,x)] - \log p(x)}$ |
 #
 # There it stops, as "intractable". Type the repaired chain, and carry it to the evidence less the bound:
-# $\log p(x) - \left(\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))\right)$. At least five lines, one
-# rule each; the last must have this form, with or without the brackets.
+# $\log p(x) - \left(\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))\right)$. At least five lines,
+# counting the first and the last, one rule each; the last must have this form, with or without the brackets. A line may
+# also be LaTeX, or all of them one text: `check("05.3", r"\mathrm{KL}(q \Vert p(z \mid x)) = ... \\ = ...")`.
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "05-3", "schema_version": 3}
 repaired = [

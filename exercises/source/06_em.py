@@ -2,9 +2,10 @@
 # # Exercises 06: EM, two half-steps up one bound
 #
 # The bound is $F(q,\theta)=\mathbb{E}_q[\log p_\theta(x,z)]+\mathrm{H}(q)$. An E step moves $q$, an M step moves $\theta$.
-# `check` says within a second whether an answer is right, and if not, what it looks like; `hint("06.1")` gives a hint.
+# `check` says within seconds whether an answer is right, and if not, what it looks like; `hint("06.1")` gives a hint.
 #
-# After a wrong answer, `case("06.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("06.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [06_em.ipynb](../notebooks/06_em.ipynb).
 
@@ -161,8 +162,8 @@ assert check("06.4", m_step).right
 # | over $m$ ($\theta,s$ fixed) | best $m$ | best $m$ |
 # | over $\theta$ ($m,s$ fixed) | best $\theta$ | best $\theta$ |
 #
-# Compare the rows: what does each say about dropping $\log p_\theta(x)$? Which $\theta$ does $-\mathrm{KL}$ prefer right after
-# an E step?
+# *For yourself:* compare the rows. What does each say about dropping $\log p_\theta(x)$? Which $\theta$ does $-\mathrm{KL}$
+# prefer right after an E step?
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "06-5", "schema_version": 3}

@@ -2,10 +2,11 @@
 # # Exercises 07: gradients of expectations
 #
 # One on paper, one as a function of the noise, one where you choose an estimator and defend it with its variance.
-# `check` says within a second whether the answer is right, and if not, what it looks like. `hint("07.1")` gives a hint,
+# `check` says within seconds whether the answer is right, and if not, what it looks like. `hint("07.1")` gives a hint,
 # three in all.
 #
-# After a wrong answer, `case("07.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("07.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [07_gradients.ipynb](../notebooks/07_gradients.ipynb).
 
@@ -24,8 +25,10 @@ from vaelib.exercise import case, check, hint, progress
 #
 # $$g=(f(z)-b)\,\partial_\mu\log q(z).$$
 #
-# Show that the mean of $g$ is $1$ for every $b$. Then find the variance of $g$ from one sample, as a SymPy expression in
-# `mu`, `sigma` (a standard deviation) and `b`. Which $b$ is best, and what is left then?
+# Hand over the variance of $g$ from one sample, as a SymPy expression in `mu`, `sigma` (a standard deviation) and `b`.
+#
+# *For yourself:* show first that the mean of $g$ is $1$ for every $b$. And afterwards: which $b$ is best, and what variance
+# is left then?
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "07-1", "schema_version": 3}
 mu, sigma, b = sympy.symbols("mu sigma b", real=True)

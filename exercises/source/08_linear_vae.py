@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Exercises 08: the linear VAE
 #
-# Predict what training will do before anything is trained. `check` says within a second whether an answer is right, and
+# Predict what training will do before anything is trained. `check` says within seconds whether an answer is right, and
 # if not, what it looks like; `hint("08.1")` gives a hint, three in all. The letter $c$ is a noise *variance* throughout.
 #
-# After a wrong answer, `case("08.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("08.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [08_linear_vae.ipynb](../notebooks/08_linear_vae.ipynb).
 
@@ -133,8 +134,9 @@ assert check("08.3", survivors).right
 #
 # Here $U$ has two orthonormal columns and $\lambda_1>\lambda_2>c$. The evidence does not see $R$. The encoder has independent
 # latents and is the best of that kind. Find the gap $\log p(x)-\mathcal{L}(x)$ on paper, in nats; it is the same for every
-# $x$. Answer with a SymPy expression in the symbols below, or with a function of the four in this order. Which symbol drops
-# out?
+# $x$. Answer with a SymPy expression in the symbols below, or with a function of the four in this order.
+#
+# *For yourself:* which symbol drops out, and why?
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "08-4", "schema_version": 3}
 lambda_1, lambda_2, noise_variance, angle = sympy.symbols("lambda_1 lambda_2 noise_variance angle", positive=True)

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Exercises 09: a real VAE
 #
-# A loss is right when its units are right: sums, means, nats, bits. `check` tells you within a second;
+# A loss is right when its units are right: sums, means, nats, bits. `check` tells you within seconds;
 # `hint("09.2")` gives a hint, three in all.
 #
-# After a wrong answer, `case("09.2")` returns the arguments with which your function failed.
+# After a wrong answer, `case("09.2")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [09_vae.ipynb](../notebooks/09_vae.ipynb).
 
@@ -60,8 +61,8 @@ assert check("09.1", bits_per_pixel).right
 # pixels are 0 or 1. Write what is minimized, $-\log p(x \mid z)+\mathrm{KL}(q \,\Vert\, p(z))$, the KL in closed form:
 # summed over pixels and latents, and nothing is averaged.
 #
-# Some logits are large, as they are in a trained decoder. Write the KL yourself; torch's own functions of a logit are
-# welcome.
+# Some logits are large, as they are in a trained decoder. Write the KL yourself, without a ready-made one;
+# torch's own functions of a logit are welcome.
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "09-2", "schema_version": 3}

@@ -4,7 +4,8 @@
 # A bound that survives small weights, the two parts of a gap, and a chain that climbs to $\log p(x)$. `check` says within a
 # second or two whether the answer is right, and if not, what it looks like. `hint("10.1")` gives a hint, three in all.
 #
-# After a wrong answer, `case("10.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("10.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [10_bounds.ipynb](../notebooks/10_bounds.ipynb).
 

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Exercises 11: collapse, beta, rate and distortion
 #
-# A picture to read, a latent to catch, a rate to take apart, a spectrum to drown. `check` says within a second whether the
+# A picture to read, a latent to catch, a rate to take apart, a spectrum to drown. `check` says within seconds whether the
 # answer is right, and if not, what it looks like. `hint("11.1")` gives a hint, three in all.
 #
-# After a wrong answer, `case("11.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("11.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [11_rate_distortion.ipynb](../notebooks/11_rate_distortion.ipynb).
 
@@ -61,7 +62,7 @@ assert check("11.1", best_first).right
 # %% [markdown]
 # ## 11.2 Who is active?
 #
-# *Warm-up, 6 minutes.* An encoder gives `loc` and `scale` (standard deviation) of $q(z \mid x_n)=N(\mu_n,\operatorname{diag}\sigma_n^2)$
+# *Warm-up, 4 minutes.* An encoder gives `loc` and `scale` (standard deviation) of $q(z \mid x_n)=N(\mu_n,\operatorname{diag}\sigma_n^2)$
 # for $N$ examples and $k$ latents. A latent is *active* if its posterior mean varies over the examples: variance above
 # 0.01. (No case here lies so near 0.01 that $N$ or $N-1$ below the variance would matter.)
 #
@@ -105,8 +106,10 @@ assert check("11.2", active).right
 # | 2 | information | $I(x; z)$ under $p_\text{data}(x)\,q(z \mid x)$ |
 # | 3 | mismatch | $\mathrm{KL}(\bar q\,\Vert\,p)$ |
 #
-# $\mathbb{E}_x$ is a mean under $p_\text{data}$, which is not uniform. Write the logarithms yourself; the package's KL
-# is not allowed here. Which of the four add up, and to what?
+# $\mathbb{E}_x$ is a mean under $p_\text{data}$, which is not uniform. Write the logarithms yourself: a ready-made KL,
+# of the package or of torch, is not allowed here.
+#
+# *For yourself:* which of the four add up, and to what?
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "11-3", "schema_version": 3}
@@ -146,8 +149,8 @@ assert check("11.3", prices).right
 # ## 11.4 What beta drowns
 #
 # *Stretch, 18 minutes.* A source has variance $\lambda_j$ in direction $j$. The best linear beta-VAE, the minimum of
-# $D+\beta R$ over decoder and encoder, has noise variance $c$ (fixed) and prior $N(0, I)$. Each latent serves one direction;
-# the largest $\lambda_j$ come first, and the best weight has $w_j^2=\max(\lambda_j-\beta c,\,0)$.
+# $D+\beta R$ over decoder and encoder, has noise variance $c$ (fixed) and prior $N(0, I)$. Each latent serves one direction,
+# those with the largest $\lambda_j$, wherever they are in the array, and the best weight has $w_j^2=\max(\lambda_j-\beta c,\,0)$.
 #
 # Predict, before anybody trains, for each direction (in the order given):
 #

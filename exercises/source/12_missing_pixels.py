@@ -2,10 +2,11 @@
 # # Exercises 12: missing and noisy pixels
 #
 # What is the evidence of half an image, what stands under the cover, ink or paper, stay or go: four answers, by hand and
-# in code. `check` says within a second whether one is right, and if not, what it looks like. `hint("12.1")` gives a hint,
+# in code. `check` says within seconds whether one is right, and if not, what it looks like. `hint("12.1")` gives a hint,
 # three in all.
 #
-# After a wrong answer, `case("12.1")` returns the arguments with which your function failed.
+# After a wrong answer, `case("12.1")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [12_missing_pixels.ipynb](../notebooks/12_missing_pixels.ipynb).
 
@@ -99,7 +100,7 @@ assert check("12.2", complete).right
 # %% [markdown]
 # ## 12.3 Ink or paper
 #
-# *Core, 12 minutes.* A clean pixel $z$ is ink, $z=a$, with probability $w$, or paper, $z=-a$, with probability $1-w$. It is
+# *Core, 15 minutes.* A clean pixel $z$ is ink, $z=a$, with probability $w$, or paper, $z=-a$, with probability $1-w$. It is
 # seen through noise: $x=z+\sqrt{c}\,\varepsilon$ with $\varepsilon \sim N(0,1)$, so $c$ is a variance.
 #
 # On paper: write down $p(x)$, differentiate its logarithm, and use Tweedie's formula (A11). Simplify until one hyperbolic
@@ -130,7 +131,9 @@ assert check("12.3", clean).right
 # $q(z \mid x)$; it may be $i$ itself. Accept $j$ with probability $\min(1, r)$, with $r$ from section 5 of the notebook; else stay at $i$.
 #
 # Write the whole step as a matrix: entry $[i, j]$ is the probability that a chain at $i$ is at $j$ afterwards. The joint
-# $p(x, z)$ is given at this $x$, a number for each $z$; its sum $p(x)$ is not 1, and nobody needs it. Why not?
+# $p(x, z)$ is given at this $x$, a number for each $z$; its sum $p(x)$ is not 1, and nobody needs it.
+#
+# *For yourself:* why does nobody need it?
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "12-4", "schema_version": 3}

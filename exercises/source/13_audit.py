@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Exercises 13: the audit
 #
-# Three suspects: a table, a function, and a formula that is right on paper. `check` tells you within a second;
+# Three suspects: a table, a function, and a formula that is right on paper. `check` tells you within seconds;
 # `hint("13.2")` gives a hint, three in all.
 #
-# After a wrong answer, `case("13.2")` returns the arguments with which your function failed.
+# After a wrong answer, `case("13.2")` returns the arguments with which your function failed. A ready-made
+# function that already computes what is asked does not count as an answer.
 #
 # Notebook: [13_audit.ipynb](../notebooks/13_audit.ipynb).
 
@@ -105,13 +106,13 @@ assert check("13.2", bound).right
 # %% [markdown]
 # ## 13.3 A KL of a few nanonats
 #
-# *Stretch, 15 minutes.* Of a latent that says nearly nothing, mean and log-variance are about $10^{-4}$, and its KL to
+# *Core, 8 minutes.* Of a latent that says nearly nothing, mean and log-variance are about $10^{-4}$, and its KL to
 # $N(0,1)$ is a few *nanonats*, $10^{-9}$ nats. This line is right on paper, and returns anything but that:
 #
 # `-0.5 * (1 + log_var - mean**2 - log_var.exp()).sum(-1)`
 #
 # The tensors come in single precision, from quiet latents and from ordinary ones. Write a function that is right for
-# both, without the KL of the package. In single precision it must agree to 2 %.
+# both, without a ready-made KL. In single precision it must agree to 2 %.
 
 
 # %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "13-3", "schema_version": 3}
@@ -131,7 +132,7 @@ def kl_nanonats(mean, log_var):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "13-3-check", "points": 3, "schema_version": 3}
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "13-3-check", "points": 2, "schema_version": 3}
 check("13.3", kl_nanonats)
 ### BEGIN HIDDEN TESTS
 assert check("13.3", kl_nanonats).right

@@ -41,7 +41,7 @@ class Line:
     """One side of a chain, and the relation to the side above it.
 
     Args:
-        source: what stands in the document.
+        source: what is in the document.
         row, cell: where.
         relation: "" for a start, otherwise =, :=, <=, >=, <, >, !=, approx, proportional, ~, in.
         items: the formula, its surface taken off.
@@ -159,7 +159,7 @@ def rows_of(block: Block, macros: Mapping[str, Macro]) -> list[_Row]:
 
 
 def _split(source: Sequence[Sign]) -> list[tuple[list[Sign], bool]]:
-    r"""The signs between \\, and whether an environment that is not read stands there."""
+    r"""The signs between \\, and whether there is an environment that is not read."""
     parts: list[tuple[list[Sign], bool]] = []
     current: list[Sign] = []
     depth = inside = 0
@@ -315,12 +315,12 @@ def _cut(row: _Row) -> list[Line]:
 
 
 def _relates(items: Items) -> bool:
-    """Whether another statement stands here."""
+    """Whether another statement begins here."""
     return any(isinstance(item, str) and item in RELATIONS for item in items)
 
 
 def _is_aim(items: Items) -> bool:
-    r"""\to \max_\theta: what is to be done, after which nothing stands."""
+    r"""\to \max_\theta: what is to be done, after which nothing comes."""
     return bool(items) and items[0] in (r"\max", r"\min") and len(items) in (1, 3)
 
 

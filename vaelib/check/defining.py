@@ -218,7 +218,7 @@ class Defining(Comparing):
 
 
 def names_a_law(items: Items) -> bool:
-    """Whether N(...) or Bernoulli(...) stands here."""
+    """Whether N(...) or Bernoulli(...) begins here."""
     for i, item in enumerate(items):
         if isinstance(item, list):
             if names_a_law(item):

@@ -52,7 +52,7 @@ def check(path: str, lets: Iterable[str] = ()) -> Checked:
     Args:
         lets: roles that are stated, such as "t=latent".
 
-    Raises NotADocument for what is no text, OSError for what cannot be opened, ValueError for a role that is not known.
+    Raises NotADocument for what is not text, OSError for what cannot be opened, ValueError for an unknown role.
     """
     return checked(read_document(path), lets)
 

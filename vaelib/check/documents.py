@@ -199,7 +199,7 @@ _CLOSES = {"$": "$", "$$": "$$", r"\[": r"\]", r"\(": r"\)"}
 
 
 def latex_blocks(text: str) -> Iterator[Block]:
-    """The mathematics of a LaTeX file, displays and what stands in line, found in one pass from mark to mark."""
+    """The mathematics of a LaTeX file, displays and what is written in line, found in one pass from mark to mark."""
     opened, start = "", 0  # what is open, and where its content begins
     row = seen = 0
     for match in _MARK.finditer(text, max(0, text.find(r"\begin{document}"))):

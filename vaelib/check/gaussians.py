@@ -34,7 +34,7 @@ class Family:
         labels: those of its means and variances; "" for none.
         model, guide: the label of p and of q, or STANDARD.
         size: of the latent variable, 0 for a number.
-        diagonal: whether covariances are diagonal, as they are where \\sigma stands beside \\Sigma.
+        diagonal: whether covariances are diagonal, as they are where \\sigma is beside \\Sigma.
         names: the variables.
     """
 

@@ -73,7 +73,7 @@ class Judge(Repairing):
             return replace(result, verdict="no meaning", says=says, values=None)
         if result.measure and result.measure not in self.measured:
             self.measured.add(result.measure)
-            says = f"The integral is over {result.measure}, which is no variable of what is integrated."
+            says = f"The integral is over {result.measure}, which is not a variable of what is integrated."
             return replace(result, verdict="does not follow", says=says)
         return result
 

@@ -1,4 +1,4 @@
-r"""LaTeX as signs with the rows that they stand in, groups in braces, and macros expanded.
+r"""LaTeX as signs with the rows in which they are found, groups in braces, and macros expanded.
 
 Nothing here knows what a formula is. What it costs is bounded: a macro that calls itself is refused, and so is a text
 that grows beyond `MOST` signs.
@@ -46,7 +46,7 @@ class Macro:
 
 
 def signs(source: str, row: int = 1) -> list[Sign]:
-    r"""The signs of a source whose first character stands in this row; comments are left out.
+    r"""The signs of a source whose first character belongs to this row; comments are left out.
 
     Example: [s.text for s in signs(r"\log p(x)")] is ["\\log", " ", "p", "(", "x", ")"]
     """

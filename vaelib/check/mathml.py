@@ -58,7 +58,7 @@ def _set(latex: str, display: str) -> str:
 
 
 def as_mathml(latex: str, macros: Mapping[str, Macro] | None = None, display: bool = True) -> str:
-    r"""A formula as MathML, or its source in <code> where it cannot be set. Nothing in it is markup of its own.
+    r"""A formula as MathML, or its source in <code> where it cannot be set. None of it is read as markup.
 
     Args:
         latex: without dollars, one row.
@@ -118,7 +118,7 @@ def _printable(text: str) -> str:
 
 
 def _clean(element: Element, depth: int = 0) -> Element:
-    """The same element with what may stand in a page, and nothing else."""
+    """The same element with what may be in a page, and nothing else."""
     if depth > 150:
         raise ValueError("too deep")
     name = str(element.tag)

@@ -4,7 +4,6 @@ no script, no network, mathematics as MathML. All that comes from the document i
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
@@ -29,16 +28,6 @@ _ONLY_MARKS = re.compile(
     r"[\s>]*(?:\$\$|\\\\?[\[\]]|\\(?:begin|end)\{[a-zA-Z*]+\}(?:\{[^}]*\})?|```\w*|\{%[^%]*%\})?[\s.,;]*"
 )
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
-
-
-def write(path: Path, text: str) -> None:
-    """A file whole or not at all; raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def page(documents: Iterable[Checked]) -> str:
@@ -130,7 +119,7 @@ class _Shown:
         return any(judged.line.relation for judged in self.lines.get(number, []))
 
     def _is_shown_in(self, number: int, line: str) -> bool:
-        """Whether a display stands in a line of text, where it is set already."""
+        """Whether a display is part of a line of text, where it is set already."""
         block = self.checked.document.blocks[number]
         return "\n" not in block.source.strip() and block.source.strip() in line and not _is_all(block, line)
 
@@ -156,7 +145,7 @@ class _Shown:
     # ---------------------------------------------------------------------------------------------------- formulas
 
     def _block(self, number: int) -> str:
-        """A formula as it stands in the document, line by line, with a mark at each line that was judged."""
+        """A formula as it is in the document, line by line, with a mark at each line that was judged."""
         lines = self.lines.get(number)
         if not lines:
             source = self.checked.document.blocks[number].source
@@ -213,7 +202,7 @@ class _Shown:
 
 
 def _front_matter(rows: Sequence[str]) -> range:
-    """The rows of a head in YAML, which is no part of what is read."""
+    """The rows of a head in YAML, which is not a part of what is read."""
     if rows[0].strip() != "---":
         return range(0)
     return range(next((i + 1 for i, row in enumerate(rows) if i and row.strip() == "---"), 0))
@@ -224,7 +213,7 @@ def _place(judged: Judged) -> str:
 
 
 def _rows_of(block: Block, rows: Sequence[str]) -> list[int]:
-    """The rows of a cell, counted from 0, in which a block stands."""
+    """The rows of a cell, counted from 0, that a block takes."""
     parts = [part.strip() for part in block.source.split("\n") if part.strip()]
     found: list[int] = []
     for row in range(max(0, block.row - 1), min(len(rows), block.row + block.source.count("\n") + 3)):
@@ -235,6 +224,6 @@ def _rows_of(block: Block, rows: Sequence[str]) -> list[int]:
 
 
 def _is_all(block: Block, row: str) -> bool:
-    """Whether nothing but the block stands in a row."""
+    """Whether nothing but the block is in a row."""
     part = next((p.strip() for p in block.source.split("\n") if p.strip() and p.strip() in row), "")
     return bool(re.fullmatch(r"[\s>$.,;]*(?:\\\\?[\[\]])?[\s$.,;]*", row.replace(part, "", 1)))

@@ -22,7 +22,7 @@ class Ranges(Laws):
                     self.counts.setdefault(above[0], self.index_kind(name, items[i + 5 :]))
 
     def is_stray(self, items: Items, at: int) -> bool:
-        """Whether a dz stands here that no integral waits for."""
+        """Whether there is a dz here that no integral waits for."""
         after = items[at + 1] if at + 1 < len(items) else None
         known = isinstance(after, str) and (after in self.roles.variables or after in self.roles.parameters)
         ends = at + 2 >= len(items) or items[at + 2] in ("+", "-", ")", "]")

@@ -77,7 +77,7 @@ def told(lets: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Called:
-    """A density and what stands in its brackets, as it was written: entries of items."""
+    """A density and the contents of its brackets, as they were written: entries of items."""
 
     letter: str
     scripts: Items

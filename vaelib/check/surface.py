@@ -374,7 +374,7 @@ def _goes_on(items: Items, at: int) -> bool:
 
 
 def _needs_brackets(items: Items) -> bool:
-    """Whether a sum stands here outside of brackets."""
+    """Whether there is a sum here, outside of brackets."""
     depth = 0
     for i, item in enumerate(items):
         if item in ("(", "[", r"\{"):

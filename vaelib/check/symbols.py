@@ -60,7 +60,7 @@ class Symbols(Ranges):
                     raise CannotRead("Expected the mean and the variance of one law, but got those of two.")
                 power = variance[i] == r"\Sigma" or ["2"] in variance or any("2" in text_of([v]) for v in variance)
                 if not power:
-                    self.facts.mended.append("a standard deviation where the variance stands")
+                    self.facts.mended.append("a standard deviation where the variance belongs")
             self.facts.labels.add(label)
         else:
             raise CannotRead(f"Expected N(m, S) with a mean that has a name, but got {shown(mean)}.")

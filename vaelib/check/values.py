@@ -165,7 +165,7 @@ def moments(where: Scope, end: str) -> tuple[float, float]:
 
 
 def exponentiates(items: Items) -> bool:
-    r"""Whether \exp(\Sigma) or e^{\sigma} stands here: then the letter may stand for a logarithm."""
+    r"""Whether \exp(\Sigma) or e^{\sigma} occurs here: then the letter may stand for a logarithm."""
     return r"\exp" in letters_in(items) and bool(letters_in(items) & {r"\Sigma", r"\sigma"})
 
 

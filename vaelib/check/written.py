@@ -68,7 +68,7 @@ def _head(name: Name, written: Mapping[str, str]) -> str:
 
 
 def spelled(call: Called) -> str:
-    r"""A density as it stands in the document: P_\theta(X \mid Z)."""
+    r"""A density as it is in the document: P_\theta(X \mid Z)."""
     inside = ", ".join(typed(entry) for entry in call.targets)
     inside += r" \mid " + ", ".join(typed(entry) for entry in call.givens) if call.givens else ""
     inside += "; " + ", ".join(typed(entry) for entry in call.parameters) if call.parameters else ""

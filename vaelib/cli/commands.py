@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vaelib import _files
 from vaelib._spoken import at_a_shell, quoted
 from vaelib.cli.terminal import require_told, say, steady, warn
 from vaelib.evaluate.words import annealed_lines, gap_lines, lines, pixels_in_words, plus_minus
@@ -125,7 +126,7 @@ def check(
 
     from vaelib.check import as_dict, lines
     from vaelib.check import check as check_file
-    from vaelib.check.page import page, write
+    from vaelib.check.page import page
 
     for file_ in (html_file, json_file):
         if file_ is not None and (file_.is_dir() or not file_.parent.is_dir()):
@@ -138,12 +139,10 @@ def check(
     except ValueError as error:  # no document, or a role that is not known
         _fail(str(error))
     if json_file is not None:
-        write(
-            json_file,
-            json.dumps({"files": [as_dict(checked) for checked in done]}, indent=2, ensure_ascii=False) + "\n",
-        )
+        report = json.dumps({"files": [as_dict(checked) for checked in done]}, indent=2, ensure_ascii=False) + "\n"
+        _files.write(json_file, report.encode("utf-8", "backslashreplace"))
     if html_file is not None:
-        write(html_file, page(done))
+        _files.write(html_file, page(done).encode("utf-8", "backslashreplace"))
     raise typer.Exit(0 if all(checked.follows and checked.judged for checked in done) else 1)
 
 

@@ -182,7 +182,7 @@ def binarize(intensities: Array, rng: np.random.RandomState | np.random.Generato
     """One Bernoulli draw a pixel, P(1) = intensity: grey (n, pixels) in [0, 1] -> 0 or 1.
 
     Raises:
-        DataError: a value is no probability; bytes, for example, would all but black become white.
+        DataError: a value is not a probability; bytes, for example, would all but black become white.
 
     Source: Salakhutdinov and Murray 2008, who so binarized MNIST.
     """
@@ -225,7 +225,7 @@ def _no_levels(data: Data) -> str:
 
 
 def binarization(data: Data, decoder: str, requested: str = "auto") -> Binarization:
-    """How the pixels become what the decoder is a density of; the answer stands in every result.
+    """How the pixels become what the decoder is a density of; the answer is part of every result.
 
     - dynamic: a fresh Bernoulli draw at each visit of a training example; the test set is binarized once.
     - fixed: training and test set are binarized once.
@@ -275,7 +275,7 @@ def binarization(data: Data, decoder: str, requested: str = "auto") -> Binarizat
     if chosen not in ("dynamic", "fixed"):
         raise DataError(
             f"Expected binary pixels for a Bernoulli decoder, but {data.name} is grey: a Bernoulli density on grey"
-            f" values is no density. Say how to make them binary: {option('binarization', 'dynamic')} (a fresh draw at"
+            f" values is not a density. Say how to make them binary: {option('binarization', 'dynamic')} (a new draw at"
             f" each visit, P(1) = the grey value), {option('binarization', 'fixed')} (one draw); or use"
             f" {option('decoder', 'gaussian')}, which takes them as they are."
         )

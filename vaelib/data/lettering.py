@@ -22,7 +22,7 @@ from vaelib._spoken import remark
 from vaelib.data.core import Array, Data, DataError
 
 SIGNS = {"glyphs": string.ascii_uppercase, "glyphs62": string.ascii_letters + string.digits}
-FACES = (  # file, bold?; the others that matplotlib has hold no text, or old-style digits that are no size of letter
+FACES = (  # file, bold?; the others that matplotlib has hold no text, or old-style digits, not a size of letter
     ("DejaVuSans", False),
     ("DejaVuSans-Bold", True),
     ("DejaVuSans-Oblique", False),
@@ -68,8 +68,8 @@ def glyphs(signs: str = "glyphs", *, train: int = TRAIN, test: int = TEST) -> Da
 
     The 70,000 images are drawn at the first call and kept in the user's cache, or found in `glyphs` in the folder that
     VAELIB_DATA names. A file that is damaged is drawn again. The images depend on matplotlib's font files and on the
-    version of FreeType in Pillow; both are in the name of the file. With fewer than all images asked for and none kept,
-    only these are drawn, the same as the first of the whole set, and not kept.
+    versions of Pillow and of the FreeType in it; a hash of all three is in the name of the file. With fewer than all
+    images asked for and none kept, only these are drawn, the same as the first of the whole set, and not kept.
 
     Args:
         signs: "glyphs" or "glyphs62". train, test: how many images of each part, the first ones.
@@ -210,11 +210,11 @@ def _fonts() -> Path:
 
 
 def version(signs: str) -> str:
-    """Twelve digits of a hash of all that the images depend on: recipe, signs, font files, the version of FreeType."""
-    from PIL import features
+    """Twelve digits of a hash of all that the images depend on: recipe, signs, font files, Pillow and its FreeType."""
+    from PIL import __version__, features
 
     folder = _fonts()
-    digest = hashlib.sha256(f"{RECIPE} {SIGNS[signs]} {features.version('freetype2')}".encode())
+    digest = hashlib.sha256(f"{RECIPE} {SIGNS[signs]} {__version__} {features.version('freetype2')}".encode())
     for name, _ in FACES:
         digest.update((folder / f"{name}.ttf").read_bytes())
     return digest.hexdigest()[:12]

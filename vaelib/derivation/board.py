@@ -95,7 +95,7 @@ class Board(ABC):
 
 
 def written(formula: Any, rule: str = "", **about: Any) -> Line:
-    """A line of what stands on the board."""
+    """A line of what is written on the board."""
     if isinstance(formula, Sampled):
         return Line(formula.latex, reason=rule, samples=formula.function, **about)
     return Line(formula, reason=rule, **about)

@@ -9,6 +9,7 @@ from typing import Any
 from vaelib._latex import aligned, bars, for_table, plain, prose, spoken
 from vaelib._printable import printable
 from vaelib.derivation.changes import underlined
+from vaelib.derivation.compare import compose
 from vaelib.derivation.signs import SIGNS
 
 
@@ -52,15 +53,24 @@ class Chain:
     def _rows(self, latex: bool = True) -> Iterable[tuple[int, str, str, str, str]]:
         all_lines = self.derivation.lines
         for position, i in enumerate(self.lines):
-            line, above = all_lines[i], all_lines[self.lines[position - 1]] if position else None
-            sign = SIGNS.get(line.relation, ("", "")) if i else ("", "")
-            follows = above is not None and self.lines[position - 1] == i - 1
+            before = self.lines[position - 1] if position else None
+            line, above = all_lines[i], all_lines[before] if before is not None else None
+            sign = SIGNS.get(self._relation(before, i), ("", ""))
+            follows = above is not None and before == i - 1
             if latex:
                 text = sign[1] + (underlined(above.formula, line.formula) if follows and above else line.latex)
             else:
                 text = sign[0] + plain(line.latex)
             words = (line.reason, line.why, line.needs)
             yield i, text, *(words if latex else map(spoken, words))
+
+    def _relation(self, before: int | None, i: int) -> str:
+        """Of line i to the one that is shown above it; nothing where the two together say nothing."""
+        lines = self.derivation.lines
+        if before is None:
+            return lines[i].sign(lines[i - 1]) if i else ""
+        between = compose([line.relation for line in lines[before + 1 : i + 1]]) if before < i else lines[i].relation
+        return lines[i].sign(lines[before], between) if between else ""
 
     @staticmethod
     def _without_empty(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

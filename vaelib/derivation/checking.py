@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,17 @@ class Check:
         self.copies = [self._copies(w, i) for i, w in enumerate(drawn)]
         self._values: dict[tuple[int, int], Value] = {}
 
+    @cached_property
+    def _first_copies(self) -> list[Any]:
+        return [copies[0] for copies in self.copies]
+
+    def _prepare(self, line: Line) -> None:
+        """Compute a line on all witnesses at once; whatever fails is left for its row to say."""
+        try:
+            line.prepare(self.witnesses, self._first_copies)
+        except Exception:
+            return
+
     def _copies(self, witness: Any, *key: int) -> Copies:
         return Copies(witness, np.random.default_rng([self.seed, *key, 1]))
 
@@ -89,6 +101,8 @@ class Check:
         The first witness comes last: slips are tried on it. A line that fails is left for its row to say why.
         """
         lines = dict(enumerate(self.derivation.lines))
+        for line in lines.values():
+            self._prepare(line)
         for i in reversed(range(len(self.witnesses))):
             for j in list(lines):
                 try:
@@ -189,6 +203,8 @@ class Check:
         for k in range(2):
             witness = line.equality(np.random.default_rng([self.seed, k, 3]))  # type: ignore[misc]
             copies = self._copies(witness, k, 4)
+            for part in (anchor, line):
+                part.prepare([witness], [copies[0]])
             above, below = (_as_stated(part, part.measured(witness, copies)) for part in (anchor, line))
             cases = ((line.relation, "in the case of equality"), ("=", "no equality where there should be"))
             for relation, note in cases:
@@ -244,6 +260,8 @@ class Check:
         for i in range(len(self.witnesses)):
             try:
                 line = slip.apply(self.derivation.lines[j])
+                if i == 0:
+                    self._prepare(line)
                 value = self._measure(line, j, i)
                 anchor = self._exact_above(j)
                 relation = compose([part.relation for part in self.derivation.lines[anchor + 1 : j]] + [line.relation])
@@ -275,6 +293,7 @@ class Check:
             return True
         try:
             line = slip.apply(self.derivation.lines[j])
+            self._prepare(line)
             pairs = [(self._measure(line, j, i), self._value(j, i)) for i in range(len(self.witnesses))]
             return all(judge("=", a, b).verdict is Verdict.HOLDS for a, b in pairs)
         except Exception:

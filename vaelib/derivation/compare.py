@@ -167,13 +167,15 @@ def measure(
     copies: Sequence[Any],
     nearby: Callable[[Any], Any] | None = None,
     hasty: bool = False,
+    prepare: Callable[[Sequence[Any]], None] | None = None,
 ) -> Value:
     """Value of a line, and its allowance: 16 x the largest change over the copies + 64 eps |value| + its own error.
 
     Args:
-        evaluate: witness -> the line there, an Estimate if it has an error of its own.
+        evaluate: witness -> the line there, an Estimate if it has its own error.
         copies: witnesses that differ from this one by rounding.
         nearby: the same as `evaluate` where its error is not asked, if that is quicker.
+        prepare: computes what `nearby` then knows, for several witnesses at once.
         hasty: go no further than the first copy that moves the line; `Value.settled` looks at the others.
     """
     nearby = nearby or evaluate
@@ -209,7 +211,7 @@ def measure(
             value,
             SAFETY * change + rounding + error,
             resolution=COARSE_RESOLUTION if single else None,
-            jumps=cache(lambda: jumps(lambda w: _plain(nearby(w)), witness)),
+            jumps=cache(lambda: jumps(lambda w: _plain(nearby(w)), witness, prepare)),
             moved=SAFETY * change if seen < len(copies) else None,
             thorough=cache(thorough) if seen < len(copies) else None,
         )

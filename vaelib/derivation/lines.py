@@ -14,7 +14,7 @@ from vaelib.derivation.compare import INEQUALITIES, RELATIONS, Value, measure
 
 
 class IllTyped(TypeError):
-    """A line that has no value: a variable left free, or something that is no density where one is needed."""
+    """A line that has no value: a variable left free, or something that is not a density where one is needed."""
 
 
 class Formula(Protocol):
@@ -108,6 +108,20 @@ class Line:
     def latex(self) -> str:
         return self.formula if isinstance(self.formula, str) else self.formula.latex
 
+    @property
+    def rough(self) -> bool:
+        """Is its value a mean of samples, or a limit that is not taken, and so only near what is meant?"""
+        return self.samples is not None or self.step is not None
+
+    def sign(self, above: Line, relation: str | None = None) -> str:
+        """The relation to the line that is read above it, as it is shown: an equation is "≈" where one side is rough.
+
+        Args:
+            relation: composed over the lines between the two, where some are left out.
+        """
+        shown = self.relation if relation is None else relation
+        return "≈" if shown == "=" and (self.rough or above.rough) else shown
+
     def evaluate(self, witness: Any, step: float | None = None) -> Any:
         """The line's value on a witness; `step` replaces the line's own."""
         return call(self._source, witness, *self._steps(step))
@@ -115,6 +129,12 @@ class Line:
     def measured(self, witness: Any, copies: Sequence[Any], step: float | None = None) -> Value:
         """The line's value on a witness with its allowance; no more copies are looked at than are needed."""
         return measured(self._source, witness, copies, *self._steps(step))
+
+    def prepare(self, witnesses: Sequence[Any], copies: Sequence[Any]) -> None:
+        """Compute the line and its gap on all of these at once, if they are formulas: it is then known on each."""
+        for formula in (self.formula if self.value is None else self.value, self.gap):
+            if self.step is None and (prepare := getattr(formula, "prepare", None)) is not None:
+                prepare(witnesses, copies)
 
     @property
     def _source(self) -> Any:
@@ -137,7 +157,8 @@ def measured(source: Any, witness: Any, copies: Sequence[Any], *args: float) -> 
     """A source on a witness; on copies, where its own error is not asked, a formula need not compute it."""
     bare = getattr(source, "bare_value", None)
     short = None if bare is None else lambda w: bare(w, *args)
-    return measure(lambda w: call(source, w, *args), witness, copies, short, hasty=True)
+    prepare = None if bare is None or args else lambda walk: source.prepare([], walk)
+    return measure(lambda w: call(source, w, *args), witness, copies, short, hasty=True, prepare=prepare)
 
 
 def for_line(formula: Any, index: int, said: tuple[Any, ...] = ()) -> Any:
@@ -180,7 +201,7 @@ class Slip:
         if not isinstance(self.says, str) or isinstance(self.value, str):
             raise TypeError(
                 f"Expected slip {self.name!r} to say a sentence and to have a function or a term as its value, but got "
-                f"{type(self.says).__name__} and {type(self.value).__name__}. Are the two exchanged?"
+                f"{type(self.says).__name__} and {type(self.value).__name__}. Are the two swapped?"
             )
         object.__setattr__(self, "says", looks_like(self.says))
         if self.value is None and self.samples is None and self.relation is None:

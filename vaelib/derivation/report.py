@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found: a table of one witness (the first that breaks, else the first); the verdicts are over all."""
+    """What a check found: a table of one witness, if possible one that breaks; the verdicts are over all."""
 
     derivation: Any  # the Derivation
     rows: tuple[Row, ...]
@@ -52,7 +52,7 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """Broken if a line is; else inconclusive or not judged if a line is; else holds."""
+        """Broken if a line is; otherwise inconclusive or not judged if a line is; and holds if every line does."""
         return worst_verdict(list(self.verdicts))
 
     @property
@@ -73,7 +73,7 @@ class Report:
 
     @property
     def entry(self) -> tuple[int, ...]:
-        """The entry that the table shows of every array: where the first broken line is most wrong, else the first."""
+        """The entry that the table shows of every array: where the first broken line is most wrong, or the first."""
         comparisons = (row.here for row in self.rows if row.here is not None)
         return next((here.index for here in comparisons if here.verdict is Verdict.BROKEN), ())
 
@@ -147,7 +147,7 @@ class Table:
         lines = [f"**{prose(self._title())}**", "", bars(_HEAD), "|--:|:--|:--|:--|--:|--:|--:|"]
         for index, verdict, sign, latex, reason, value, difference, allowed in self._cells():
             verdict = verdict if verdict in ("holds", "start") else f"**{verdict.upper()}**"
-            relation = SIGNS.get(sign, ("", ""))[1]  # inside the formula, or it wraps to a line of its own
+            relation = SIGNS.get(sign, ("", ""))[1]  # inside the formula, or it wraps to a separate line
             formula = for_table(relation + latex)
             lines.append(bars((index, verdict, formula, prose(reason), value, prose(difference), allowed)))
         notes = [f"- Line {i}: {prose(row.note)}" for i, row in enumerate(self.report.rows) if row.note]
@@ -168,13 +168,11 @@ class Table:
     def _cells(self) -> Iterator[tuple[str, ...]]:
         """For each line its index, verdict, relation, LaTeX, reason, value, difference and allowance."""
         for index, row in enumerate(self.report.rows):
-            sign = row.line.relation if index else ""
+            sign = row.line.sign(self.report.rows[index - 1].line) if index else ""
             difference = allowed = ""
             if row.here is not None and row.compared_with is not None and row.verdict is not Verdict.NOT_JUDGED:
                 above = self.report.rows[row.compared_with]
                 difference, allowed = self._difference(row, row.here, above), f"{row.here.allowance:.2g}"
-                if sign == "=" and (row.here.sampled or row.line.step is not None or above.line.step is not None):
-                    sign = "≈"  # a mean of samples, or a limit that is not taken
             verdict = "start" if index == 0 and row.verdict is Verdict.HOLDS else str(row.verdict)
             value = _number(row.shown, self.report.entry)
             yield (str(index), verdict, sign, row.line.latex, row.line.reason, value, difference, allowed)

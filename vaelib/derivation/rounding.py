@@ -66,7 +66,9 @@ class Copies(Sequence[Any]):
         return self._made[index]
 
 
-def jumps(evaluate: Callable[[Any], np.ndarray], witness: Any) -> np.ndarray:
+def jumps(
+    evaluate: Callable[[Any], np.ndarray], witness: Any, prepare: Callable[[Sequence[Any]], None] | None = None
+) -> np.ndarray:
     """The size of a line's jumps, entry by entry, as its inputs walk away from the witness in small equal steps.
 
     A smooth function has next to no differences of order six over nine steps; what is left is rounding (More and Wild
@@ -79,7 +81,10 @@ def jumps(evaluate: Callable[[Any], np.ndarray], witness: Any) -> np.ndarray:
         value = np.asarray(evaluate(witness), dtype=float)
         found, rate, still = np.zeros(value.shape), np.zeros(value.shape), np.ones(value.shape, bool)
         for length, size in enumerate(WALKS):
-            walks = [_along_a_walk(evaluate, witness, value, size, (length, side)) for side in range(2)]
+            ways = [_way(witness, size, (length, side)) for side in range(2)]
+            if prepare is not None:
+                prepare([copy for way in ways for copy in way])
+            walks = [_along_a_walk(evaluate, way, value) for way in ways]
             slopes = []
             for values in walks:
                 if values is None:
@@ -94,20 +99,20 @@ def jumps(evaluate: Callable[[Any], np.ndarray], witness: Any) -> np.ndarray:
         return np.where(still, STILL * np.maximum(1.0, np.abs(value)), found)
 
 
-def _along_a_walk(
-    evaluate: Callable[[Any], np.ndarray], witness: Any, value: np.ndarray, size: float, key: tuple[int, ...]
-) -> np.ndarray | None:
-    """The values at nine equal steps in one direction; None if they lead to what is no witness any more."""
-
-    def after(times: int) -> np.ndarray:
-        if times == 0:
-            return value
-        copy = perturbed(witness, np.random.default_rng(key), size, times)
-        return np.asarray(evaluate(copy), dtype=float)
-
+def _way(witness: Any, size: float, key: tuple[int, ...]) -> list[Any]:
+    """Copies at equal steps to both sides of a witness, in one direction; none if those would not be witnesses."""
     try:
-        return np.stack([after(times) for times in STEPS])
+        return [perturbed(witness, np.random.default_rng(key), size, times) for times in STEPS if times]
     except (ValueError, ArithmeticError):  # a table that does not sum to one
+        return []
+
+
+def _along_a_walk(evaluate: Callable[[Any], np.ndarray], way: Sequence[Any], value: np.ndarray) -> np.ndarray | None:
+    """The values along a way, that of the witness in the middle; None if there is no way."""
+    try:
+        values = [np.asarray(evaluate(copy), dtype=float) for copy in way]
+        return np.stack([*values[: len(way) // 2], value, *values[len(way) // 2 :]]) if way else None
+    except (ValueError, ArithmeticError):
         return None
 
 

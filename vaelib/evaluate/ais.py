@@ -5,7 +5,7 @@ A chain walks from a distribution that can be sampled, r(z), to the posterior al
     f_b(z) = r(z)^(1 - b) p(x, z)^b,    0 = b_0 < b_1 < ... < b_T = 1,
 
 and its weight is log w = sum_t (b_t - b_(t-1)) log [p(x, z_(t-1)) / r(z_(t-1))]. First the weight where the chain
-stands, then the move, which leaves f_(b_t) invariant: so E[w] = p(x), and E[log w] <= log p(x), however badly the moves
+is, then the move, which leaves f_(b_t) invariant: so E[w] = p(x), and E[log w] <= log p(x), however badly the moves
 mix. Backwards from an exact posterior sample, E[1/w] = 1/p(x), and so E[log w] >= log p(x).
 
 Source: Neal 2001; Grosse, Ghahramani and Adams 2015 (both directions); Wu, Burda, Salakhutdinov and Grosse 2017 (VAEs).
@@ -130,7 +130,7 @@ def annealed_bound(
 ) -> Annealed:
     """A lower bound on log p(x) for each x, by annealed importance sampling with Hamiltonian moves.
 
-    The step size of each move is tuned towards an acceptance of 0.65 by chains of their own, for each example and
+    The step size of each move is tuned towards an acceptance of 0.65 by separate chains, for each example and
     temperature, and then held: a step size that listened to the chains that are weighed would break E[w] = p(x).
 
     Args:
@@ -196,7 +196,7 @@ def temperature_schedule(temperatures: int) -> list[float]:
 
 
 class State(NamedTuple):
-    """Where the chains stand, in the coordinates noise = (z - loc) / scale of r, in which r is N(0, I)."""
+    """Where the chains are, in the coordinates noise = (z - loc) / scale of r, in which r is N(0, I)."""
 
     noise: Tensor  # (chains, examples, latent_dim)
     log_ratio: Tensor  # (chains, examples), log p(x, z) - log r(z), float64
@@ -304,7 +304,7 @@ def tuned_steps(
 ) -> Tensor:
     """Step sizes for each inner temperature and example, (len(schedule) - 2, examples).
 
-    Chains of their own walk forward, with `moves` moves at each temperature. After each, the step grows where more than
+    Separate chains walk forward, with `moves` moves at each temperature. After each, the step grows where more than
     0.65 of the moves were accepted, and shrinks where less were.
     """
     examples, latent_dim = target.base.loc.shape

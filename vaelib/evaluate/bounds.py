@@ -26,7 +26,7 @@ ROWS = 2**15  # latents that are decoded at once,
 PIXELS = 2**25  # and pixels, at most: memory stays bounded whatever is asked for
 EXAMPLES = 100  # at once; each with ROWS / EXAMPLES samples of z
 ACTIVE = 0.01  # variance of E_q[z_u] over x from which on the latent u counts as used
-NEGLIGIBLE = 0.01  # nats; less is no news
+NEGLIGIBLE = 0.01  # nats; less is not news
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Evaluation:
 
     @property
     def bits_per_dimension(self) -> Estimate | None:
-        """Of binary or dequantized pixels; None for a density on pixels that have no levels: it is no number of bits.
+        """Of binary or dequantized pixels; None for a density on pixels without levels: that is not a number of bits.
 
         See `bits_per_dimension`.
         """
@@ -278,7 +278,7 @@ def evaluate(
     """
     if importance_samples < 1 or len(x) < 1:
         raise ValueError(f"Expected at least one sample and one example, but got {importance_samples} and {len(x)}.")
-    rng, aside = (torch.Generator(model.device).manual_seed(seed) for _ in range(2))  # the bounds have one of their own
+    rng, aside = (torch.Generator(model.device).manual_seed(seed) for _ in range(2))  # the bounds have a separate one
     columns: list[Tensor] = []
     units: list[Tensor] = []
     draws: list[Tensor] = []
@@ -338,7 +338,7 @@ def optimal_variance(model: VAE, x: Tensor, *, samples: int = 100, seed: int = 0
     Source: Rybkin, Daniilidis and Levine 2021.
     """
     if model.decoder.bernoulli:
-        raise TypeError("Expected a Gaussian decoder, but got a Bernoulli one, which has no variance of its own.")
+        raise TypeError("Expected a Gaussian decoder, but got a Bernoulli one, which has no noise variance.")
     rng = torch.Generator(model.device).manual_seed(seed)
     found = []
     for some in x.split(max(1, at_once(model) // samples)):

@@ -5,6 +5,7 @@ tex(r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q-\mu_p)^2}{2\sigm
 
 from vaelib.formula.arithmetic import in_decimals, in_floats
 from vaelib.formula.binders import among
+from vaelib.formula.crowd import evaluate_together
 from vaelib.formula.evaluate import evaluate
 from vaelib.formula.given import given, sampled
 from vaelib.formula.reader import tex
@@ -62,6 +63,7 @@ __all__ = [
     "chi2",
     "det",
     "evaluate",
+    "evaluate_together",
     "exp",
     "for_all",
     "function",

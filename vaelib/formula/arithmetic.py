@@ -4,7 +4,7 @@ in_decimals(tex(r"-\tfrac12(1 + \ell - \mu^2 - e^{\ell})"))          what it is 
 in_floats(tex(r"-\tfrac12(1 + \ell - \mu^2 - e^{\ell})"), np.float32)    what a program makes of it
 
 A tree that is evaluated as usual takes detours that lose no digits (the log of a sum is a log-sum-exp). Here each
-operation is carried out where it stands.
+operation is carried out in its place.
 """
 
 from __future__ import annotations

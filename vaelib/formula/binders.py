@@ -257,7 +257,7 @@ WRITTEN = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Relation(Node):
-    """a = b >= c: its sides, and what stands between them."""
+    """a = b >= c: its sides, and the signs between them."""
 
     sides: tuple[Node, ...]
     signs: tuple[str, ...]

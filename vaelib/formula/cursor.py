@@ -36,7 +36,7 @@ class Cursor:
         self.closing, self.lists = self._matched()
 
     def _matched(self) -> tuple[dict[int, int], set[int]]:
-        """For each bracket that opens the one that closes it, and which brackets hold a comma of their own."""
+        """For each bracket that opens the one that closes it, and which brackets hold a comma themselves."""
         closing: dict[int, int] = {}
         lists: set[int] = set()
         waiting: list[tuple[int, str]] = []
@@ -88,7 +88,7 @@ class Cursor:
 
     @contextmanager
     def within(self, bracket: str) -> Iterator[None]:
-        """Inside a bracket, where bars and dz have a meaning of their own."""
+        """Inside a bracket, where bars and dz have another meaning."""
         with self.deeper():
             self.inside.append(bracket)
             self.integrals.append(0)
@@ -97,7 +97,7 @@ class Cursor:
             self.integrals.pop()
 
     def is_differential(self, ahead: int = 0) -> bool:
-        """Whether the dz of an open integral stands here."""
+        """Whether the dz of an open integral comes next."""
         token, after = self.peek(ahead), self.peek(ahead + 1)
         if token.text not in ("d", r"\d") or not self.integrals[-1]:
             return False

@@ -46,6 +46,7 @@ class Binding:
     value: Typed
     axis: int
     from_zero: bool = False  # states are counted from 0, indices from 1
+    everywhere: bool = False  # whether all depends on it, mentioned or not
     serial: int = field(default_factory=lambda: next(_serial))
 
 
@@ -57,15 +58,15 @@ class Env:
     depth: int = 0
     size: int = 1
 
-    def bind(self, name: str, value: Typed, from_zero: bool = False) -> Env:
-        """With one more variable, along a new axis, which is the last of the value."""
-        size = self.size * value.data.shape[self.depth]
+    def bind(self, name: str, binding: Binding) -> Env:
+        """With one more variable, along a new axis, which is the last of its value."""
+        size = self.size * binding.value.data.shape[self.depth]
         if size > MOST_NODES:
             raise IllTyped(
                 f"Expected at most {MOST_NODES:,} combinations of nodes, but the sums and integrals inside each other "
                 f"need {size:,}. Is a closed form known for one of them?"
             )
-        return Env({**self.bindings, name: Binding(value, self.depth, from_zero)}, self.depth + 1, size)
+        return Env({**self.bindings, name: binding}, self.depth + 1, size)
 
     def replace(self, name: str, value: Typed) -> Env:
         """With other values of a bound variable, or with a value for one that is not bound."""
@@ -75,7 +76,7 @@ class Env:
 
     def only(self, names: frozenset[str]) -> Env:
         """What a part of the formula can see, so that equal parts are evaluated once."""
-        kept = {name: b for name, b in self.bindings.items() if name in names}
+        kept = {name: b for name, b in self.bindings.items() if name in names or b.everywhere}
         depth = max((b.axis + 1 for b in kept.values()), default=0)
         size = math.prod(b.value.data.shape[b.axis] for b in kept.values() if b.axis >= 0)
         return Env(kept, depth, size)
@@ -105,6 +106,8 @@ class Base:
         self.held = 0  # bytes of what is remembered
         self._values: dict[Any, tuple[Typed, bool]] = {}
         self._logs: dict[Any, tuple[Log, bool]] = {}
+        self._nodes: dict[Any, Binding] = {}
+        self.root = Env()
         self._depends, self._logish = _known_of(scope.structure)
 
     def shares(self, other: Base) -> None:
@@ -120,6 +123,15 @@ class Base:
         """The logarithm of what a node is worth, without the detour over its value where there is a way."""
         found: Log = self._remembered(self._logs, self.find_log, node, env)
         return found
+
+    def bind(self, env: Env, name: str, value: Typed, from_zero: bool = False) -> Env:
+        """With a variable bound to nodes; the same nodes are one binding, so lines share what depends on it."""
+        data = value.data
+        key = (name, env.depth, from_zero, value.rank, data.shape, data.dtype.char, data.tobytes())
+        if key not in self._nodes:
+            self._nodes[key] = Binding(value, env.depth, from_zero)
+            self.held += data.nbytes
+        return env.bind(name, self._nodes[key])
 
     def _remembered(self, memory: dict[Any, Any], find: Callable[[Node, Env], Any], node: Node, env: Env) -> Any:
         """What was found for an equal part in the same environment, and whether that was approximate."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -37,18 +38,15 @@ class Scene:
         self.witness = witness  # kept, so that nothing else gets its id
         self.members = witness.members() if hasattr(witness, "members") else None
         self.runs: dict[Rule, Run] = {}
+        self.found: dict[tuple[Node, Rule], tuple[Any, bool]] = {}  # by a crowd, and whether its error was asked
 
     @cached_property
     def scope(self) -> Scope:
-        if isinstance(self.witness, Scope):
-            return self.witness
-        if not callable(getattr(self.witness, "scope", None)):
-            raise TypeError(
-                f"Expected a witness with a method scope(), which says what the names of a formula mean on it, or a "
-                f"Scope, but got a {type(self.witness).__name__}."
-            )
-        scope: Scope = self.witness.scope()
-        return scope
+        return scope_of(self.witness)
+
+    def knows(self, node: Node, rule: Rule, asked: bool) -> bool:
+        """Whether a crowd has found the value of a line, and its error, if that is asked."""
+        return (node, rule) in self.found and (self.found[node, rule][1] or not asked)
 
     def run(self, rule: Rule) -> Run:
         if rule not in self.runs:
@@ -58,6 +56,18 @@ class Scene:
     @property
     def held(self) -> int:
         return sum(run.held for run in self.runs.values())
+
+
+def scope_of(witness: Any) -> Scope:
+    if isinstance(witness, Scope):
+        return witness
+    if not callable(getattr(witness, "scope", None)):
+        raise TypeError(
+            f"Expected a witness with a method scope(), which says what the names of a formula mean on it, or a "
+            f"Scope, but got a {type(witness).__name__}."
+        )
+    scope: Scope = witness.scope()
+    return scope
 
 
 _scenes: OrderedDict[int, Scene] = OrderedDict()
@@ -70,27 +80,35 @@ def evaluate(node: Node, witness: Any, rule: Rule | None = None, bare: bool = Fa
 
 
 def _evaluate(node: Node, witness: Any, rule: Rule, bare: bool) -> Any:
-    scene = _scene(witness)
+    scene = scene_of(witness)
+    if scene.knows(node, rule, asked=not bare):
+        found = scene.found[node, rule][0]
+        return found.value if bare and isinstance(found, Estimate) else found
     if scene.members is not None:
         return side_by_side([_evaluate(node, member, rule, bare) for member in scene.members])
     fine = scene.run(rule)
-    fine.approximate = False
-    value = _line(node, fine)
+    value = line_value(node, fine)
     if bare or not fine.approximate:
         return value[()] if np.ndim(value) == 0 else value
-    other = _line(node, scene.run(rule.coarser().wider()))
+    return Estimate(value[()], error_of(node, value, scene.run, rule)[()])
+
+
+def error_of(node: Node, value: Array, run: Callable[[Rule], Run], rule: Rule, axes: int = 0) -> Array:
+    """The error of the value of an integral; each entry of the first `axes` axes is a witness."""
+    other = line_value(node, run(rule.coarser().wider()))
     error = 2 * _apart(value, other)
-    if np.any(error > CLEAR * np.maximum(1, np.abs(value))):  # too coarse, or not wide enough?
-        coarse, wide = _line(node, scene.run(rule.coarser())), _line(node, scene.run(rule.wider()))
+    unclear = error > CLEAR * np.maximum(1, np.abs(value))
+    if np.any(unclear):  # too coarse, or not wide enough?
+        coarse, wide = line_value(node, run(rule.coarser())), line_value(node, run(rule.wider()))
         beyond = _apart(value, wide)
-        if np.any(beyond > DIVERGES * np.maximum(1, np.abs(value))):
+        where = np.any(unclear, axis=tuple(range(axes, value.ndim)), keepdims=True)
+        if np.any(where & (beyond > DIVERGES * np.maximum(1, np.abs(value)))):
             raise Diverges(
                 f"Expected an integral that converges, but over a larger range the value changes: from "
                 f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
             )
-        error = _apart(value, coarse) + beyond
-    error = error + of_differences(node) * size_of(value)
-    return Estimate(value[()], np.asarray(error)[()])
+        error = np.where(where, _apart(value, coarse) + beyond, error)
+    return np.asarray(error + of_differences(node) * size_of(value))
 
 
 @lru_cache(maxsize=4096)
@@ -105,16 +123,22 @@ def _apart(a: Array, b: Array) -> Array:
     return np.where(a == b, 0.0, np.abs(a - b))
 
 
-def _scene(witness: Any) -> Scene:
+def scene_of(witness: Any) -> Scene:
     """What is known of a witness; the last few are remembered, as long as their values take little room."""
     found = _scenes.get(id(witness))
     if found is None or found.witness is not witness:
-        found = _scenes[id(witness)] = Scene(witness)
-        held = sum(scene.held for scene in _scenes.values())
-        while len(_scenes) > MOST_SCENES or (held > MOST_HELD and len(_scenes) > 1):
-            held -= _scenes.popitem(last=False)[1].held
-    _scenes.move_to_end(id(witness))
+        found = Scene(witness)
+    remember(found)
     return found
+
+
+def remember(scene: Scene) -> None:
+    if _scenes.get(id(scene.witness)) is not scene:
+        held = sum(other.held for other in _scenes.values())
+        while len(_scenes) >= MOST_SCENES or (held > MOST_HELD and _scenes):
+            held -= _scenes.popitem(last=False)[1].held
+        _scenes[id(scene.witness)] = scene
+    _scenes.move_to_end(id(scene.witness))
 
 
 def side_by_side(values: list[Any]) -> Any:
@@ -130,13 +154,14 @@ def _first(values: Array, by: Array) -> float:
     return float(np.ravel(values)[int(np.argmax(np.ravel(by)))])
 
 
-def _line(node: Node, run: Run) -> Array:
+def line_value(node: Node, run: Run) -> Array:
     """The value of a line: its definitions put in, open indices and quantified variables along the first axes."""
+    run.approximate = False
     whole = node
     clauses: tuple[Node, ...] = ()
     if isinstance(node, Where):
         clauses, node = node.clauses, node.body
-    env = Env()
+    env = run.root
     definitions: list[Node] = []
     for clause in clauses:
         if isinstance(clause, ForAll):
@@ -147,7 +172,7 @@ def _line(node: Node, run: Run) -> Array:
                     env = _each(run, name.key, env)
                     continue
                 nodes, _ = _points(run, name, env)
-                env = env.bind(name.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
+                env = run.bind(env, name.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
         elif variable := _observed(clause, run):
             assert isinstance(clause, Relation)
             env = env.replace(variable, run.value(clause.sides[1], env))
@@ -175,7 +200,7 @@ def _defined(whole: Node, clauses: tuple[Node, ...]) -> Node:
 
 def _each(run: Run, index: str, env: Env) -> Env:
     """With an index bound to each of its values."""
-    return env.bind(index, Typed(run.index_values(index).reshape((*[1] * env.depth, -1))))
+    return run.bind(env, index, Typed(run.index_values(index).reshape((*[1] * env.depth, -1))))
 
 
 def _observed(clause: Node, run: Run) -> str:
@@ -211,7 +236,7 @@ def _sides(node: Relation, run: Run, env: Env) -> Array:
     """The value of a = b = c: the last; those before that have a value must agree."""
     if any(sign not in ("=", ":=") for sign in node.signs):
         raise NoValue(f"Expected a line with one value, but got a relation: {node.plain}.")
-    sides = [side for side in node.sides if not _names_the_line(side, run)] or list(node.sides)
+    sides = [side for side in node.sides if not _names_theline_value(side, run)] or list(node.sides)
     last = _out(run.value(sides[-1], env), env)
     for side in sides[:-1]:
         value = _out(run.value(side, env), env)
@@ -220,7 +245,7 @@ def _sides(node: Relation, run: Run, env: Env) -> Array:
     return last
 
 
-def _names_the_line(side: Node, run: Run) -> bool:
+def _names_theline_value(side: Node, run: Run) -> bool:
     """A name, or a call of one, that the scope does not know: it is there to be named."""
     name = side.name if isinstance(side, Call) else side
     if not isinstance(name, Name):
@@ -230,9 +255,13 @@ def _names_the_line(side: Node, run: Run) -> bool:
 
 
 def _points(run: Run, name: Name, env: Env) -> tuple[Typed, Array]:
-    """Where a line that holds at every z is looked at: the points of the scope, else the states or 25 nodes."""
+    """Where a line that holds at every z is looked at: the points of the scope, or the states or 25 nodes."""
     points = run.scope.values.get(name.key)
     if points is not None:
+        if isinstance(points, Typed):  # of several witnesses
+            data = points.data
+            at = data.reshape((len(data), *[1] * (env.depth - 1), *data.shape[1:]))
+            return Typed(at, points.rank - 1), np.zeros(data.shape[1])
         data = np.asarray(points)
         return Typed(data.reshape((*[1] * env.depth, *data.shape)), data.ndim - 1), np.zeros(len(data))
     space = run.space_of(name.key, env)

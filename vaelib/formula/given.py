@@ -1,4 +1,4 @@
-"""What is no arithmetic: an algorithm, a limit, a chain of samples, a call of the package, with its LaTeX."""
+"""What is not arithmetic: an algorithm, a limit, a chain of samples, a call of the package, with its LaTeX."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ class Laws(Base):
             raise IllTyped(f"Expected values that fit the density {asked(*asked_for)}, but: {error}") from error
 
     def match(self, arguments: list[Node], world: World, call: Call) -> list[str]:
-        """Which variable of a world each argument is a value of: by its name, else the one that is left."""
+        """Which variable of a world each argument is a value of: by its name, otherwise the one that is left."""
         free = list(world.variables)
         found: list[str | None] = []
         for argument in arguments:
@@ -256,9 +256,10 @@ class Laws(Base):
             world = self.scope.worlds.get(law.key) or self.scope.worlds[family(law)]
             if not hasattr(world, "variables"):
                 world = world(np.asarray(0))
-            if isinstance(world, Conditional):
-                givens = {name: tex(name) for name in world.givens}
-                return [Factor(lambda env: self.world(law, env), ((world.target, world.target),), givens)]
+            one = getattr(world, "each", (world,))[0]
+            if isinstance(one, Conditional):
+                givens = {name: tex(name) for name in one.givens}
+                return [Factor(lambda env: self.world(law, env), ((one.target, one.target),), givens)]
             if any(variable in self.scope.observed for variable in world.variables):
                 raise IllTyped(
                     f"Expected a law with its variables, since {law.plain} is one of {', '.join(world.variables)}, not "
@@ -291,7 +292,7 @@ class Laws(Base):
                 space = self._said_space(name) or self._asked_space(world, variable, known) or self.space_of(name, env)
                 nodes, log_weights = space.nodes(self.rule, env.depth)
                 self.approximate = self.approximate or not space.exact
-                inside = env.bind(name, nodes, from_zero=nodes.data.dtype.kind in "iu")
+                inside = self.bind(env, name, nodes, from_zero=nodes.data.dtype.kind in "iu")
                 log_density = self.ask(factor.world(inside), {variable: nodes}, known)
                 yield inside, _at_depth(log_density, inside.depth) + log_weights
                 env = inside

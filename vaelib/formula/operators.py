@@ -1,4 +1,4 @@
-r"""How what stands in front is read: functions, sums, integrals, expectations, divergences, derivatives.
+r"""How what comes in front is read: functions, sums, integrals, expectations, divergences, derivatives.
 
 What each of them takes, stated once: a function with a bracket takes the bracket; without one it takes the product that
 follows, up to +, -, a relation or the next operator, so \log p(x) p(z) is log(p(x) p(z)) and \log \frac1N \sum_i a_i is
@@ -44,7 +44,7 @@ _LETTER_FONTS = (r"\mathbb", r"\mathbf", r"\mathcal", r"\boldsymbol")
 
 
 class Operators(Cursor):
-    """What stands in front of what it works on."""
+    """A sign that is written in front of what it works on."""
 
     def operator(self) -> str:
         """Which operator begins here, or nothing."""
@@ -269,7 +269,7 @@ class Operators(Cursor):
             lower, upper = (script, upper) if token.text == "_" else (lower, script)
         self.integrals[-1] += 1
         variables = self._differentials()
-        if variables:  # the measure stands first
+        if variables:  # the measure comes first
             self.integrals[-1] -= 1
             return Integral(self._taken("an integral"), variables, lower, upper)
         if lower is not None and upper is None and isinstance(lower, Name):  # \int_z f
@@ -316,7 +316,7 @@ class Operators(Cursor):
         r"""\underset{z \sim q}{\mathbb{E}}[f]: the law below the sign."""
         self.next()
         law = self.script()
-        self.expect("{", "before what stands above the law")
+        self.expect("{", "before what is written above the law")
         if self.operator() != "E":
             self.refuse(r"Expected an expectation, \underset{z \sim q}{\mathbb{E}}, but got " + self.name_of() + ".")
         self._skip_letter()

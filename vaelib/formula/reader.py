@@ -52,7 +52,7 @@ def tex(source: str) -> Node:
     Example: tex(r"\tfrac12 \log 2\pi\sigma^2").value(scope)
 
     Raises:
-        Unreadable: it is no formula of this course, or could be read in two ways; says where, what was expected, and
+        Unreadable: it is not a formula of this course, or could be read in two ways; says where, what was expected, and
             how the part before was read. Nothing is executed.
     """
     if not isinstance(source, str):
@@ -157,7 +157,7 @@ class Reader(Operators):
         return Product(tuple(factors), tuple(spaces), where=self.span(first))
 
     def _denominator(self, above: Node) -> Node:
-        """What stands behind a slash: one factor, and the letters that follow a letter or a number."""
+        """What comes after a slash: one factor, and the letters that follow a letter or a number."""
         first = self.peek()
         factors = [self.factor()]
         if factors[0].trailing:
@@ -414,7 +414,7 @@ class Reader(Operators):
         )
 
     def _refuse_a_word(self, token: Token) -> None:
-        """argmax in plain letters is no product of six."""
+        """argmax in plain letters is not a product of six."""
         run = 0
         while token.kind == "letter" and self.peek(run).kind == "letter" and not self.peek(run).apart:
             run += 1
@@ -438,14 +438,14 @@ class Reader(Operators):
         return letters
 
     def _upper_index(self) -> bool:
-        """Whether {(i)} stands here, an index above."""
+        """Whether {(i)} comes next, an index above."""
         at = self.at + 1
         if self.tokens[at].text != "{" or self.tokens[at + 1].text != "(":
             return False
         return self.closing.get(at + 1, -2) + 1 == self.closing.get(at, -1)
 
     def script(self) -> Node:
-        """What stands below or above: in braces, or one sign."""
+        """What is written below or above: in braces, or one sign."""
         token = self.peek()
         if token.text == "{":
             opening = self.next()
@@ -491,7 +491,7 @@ class Reader(Operators):
 
 
 def _first(node: Node) -> Node:
-    """What stands first in a product."""
+    """What comes first in a product."""
     while isinstance(node, Product):
         node = node.factors[0]
     return node

@@ -27,7 +27,8 @@ from vaelib.formula.cursor import FONTS
 from vaelib.formula.environment import Env, is_normal
 from vaelib.formula.logs import exponential
 from vaelib.formula.reader import tex
-from vaelib.formula.scope import Map
+from vaelib.formula.rules import Rule
+from vaelib.formula.scope import Scope
 from vaelib.formula.slopes import derivative
 from vaelib.formula.sums import Sums
 from vaelib.formula.tree import (
@@ -62,6 +63,10 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
 
 class Run(Sums):
     """One evaluation of formulas on a scope by one rule."""
+
+    def __init__(self, scope: Scope, rule: Rule) -> None:
+        super().__init__(scope, rule)
+        self._moved: dict[tuple[str, bytes], Run] = {}
 
     def find_value(self, node: Node, env: Env) -> Typed:
         match node:
@@ -133,7 +138,7 @@ class Run(Sums):
             return env.bindings[node.key].value
         for table in (scope.observed, scope.values):
             if node.key in table:
-                return _as_typed(table[node.key])
+                return typed.constant(table[node.key])
         if node.key in scope.definitions:
             return self.value(tex(scope.definitions[node.key]), env)
         indices = [i for i in (node.upper, node.sub) if i is not None]
@@ -148,7 +153,7 @@ class Run(Sums):
                 return typed.entry(found, found_at, node.plain)
         if node.key in scope.maps:
             variables = [tex(variable) for variable in scope.maps[node.key].of]
-            return self._mapped(scope.maps[node.key], [self.value(v, env) for v in variables])
+            return self.mapped(node.key, [self.value(v, env) for v in variables])
         if self.is_density(node):
             return exponential(self.log(node, env))
         if node.key in _CONSTANTS:
@@ -171,7 +176,7 @@ class Run(Sums):
             return env.bindings[stem.key].value
         for table in (self.scope.observed, self.scope.values):
             if stem.key in table:
-                return _as_typed(table[stem.key])
+                return typed.constant(table[stem.key])
         return None
 
     def _unknown(self, node: Name, env: Env) -> str:
@@ -305,9 +310,9 @@ class Run(Sums):
         if self.logish(node):
             return exponential(self.log(node, env))
         if name.key in self.scope.maps:
-            return self._mapped(self.scope.maps[name.key], [self.value(part, env) for part in self._arguments(node)])
+            return self.mapped(name.key, [self.value(part, env) for part in self._arguments(node)])
         if name.sub is not None and name.stem.key in self.scope.maps and self._has_indices([name.sub], env):
-            whole = self._mapped(self.scope.maps[name.stem.key], [self.value(a, env) for a in node.targets])
+            whole = self.mapped(name.stem.key, [self.value(a, env) for a in node.targets])
             return typed.entry(whole, self.indices(name.sub, env), name.plain)
         slope = name.marks == "'" and Name(name.base, name.sub, "", name.accents, name.upper)
         if slope and slope.key in self.scope.maps and len(node.targets) == 1:
@@ -334,20 +339,30 @@ class Run(Sums):
             )
         if key not in self.scope.parameters:
             return self.value(node.body, env.replace(key, value))
-        there = type(self)(self.scope.parameters[key].rebuild(value.data[()]), self.rule)
+        there = self.moved(key, value)
         there.approximate = False
         found = there.value(node.body, env)
         self.approximate = self.approximate or there.approximate
         return found
 
-    def _mapped(self, function: Map, arguments: list[Typed]) -> Typed:
+    def moved(self, key: str, value: Typed) -> Run:
+        """The run on the scope in which a parameter has another value; remembered, for other lines ask for it, too."""
+        at = key, value.data.tobytes()
+        if at not in self._moved:
+            self._moved[at] = Run(self.scope.parameters[key].rebuild(value.data[()]), self.rule)
+            self._moved[at].shares(self)
+        return self._moved[at]
+
+    def mapped(self, key: str, arguments: list[Typed]) -> Typed:
+        """A function of the scope at its arguments."""
+        function = self.scope.maps[key]
         arguments = typed.same_depth(*arguments)
         data = np.asarray(function.f(*(argument.data for argument in arguments)))
         return Typed(data, function.rank)
 
 
 def moments_of(node: Node) -> tuple[Node, ...]:
-    """Mean and variance of N(m, S), without a place at which its density is taken; what is no such law by itself."""
+    """Mean and variance of N(m, S), without a place at which its density is taken; what is not such a law by itself."""
     parts = (*node.targets, *node.parameters) if isinstance(node, Call) and is_normal(node) else ()
     return parts if len(parts) == 2 else (node,)
 
@@ -366,7 +381,3 @@ def _product(factors: list[Node]) -> Node:
 
 def _argument(call: Call) -> Bracket:
     return Bracket(call.targets[0] if len(call.targets) == 1 else Items(call.targets))
-
-
-def _as_typed(value: Any) -> Typed:
-    return value if isinstance(value, Typed) else typed.constant(value)

@@ -25,9 +25,9 @@ class Map:
     """A function that a formula may call.
 
     Args:
-        f: takes one array for each argument, shape (*batch, *event), and returns shape (*batch, *event of its own).
+        f: takes one array for each argument, shape (*batch, *event), and returns shape (*batch, *its own event).
         of: the variables that it is taken at where it is written without arguments. As many as f takes, if it is one
-            of what stands behind a semicolon, or of the mean and the variance of a law: L(x; N(m, S)).
+            of what comes after a semicolon, or of the mean and the variance of a law: L(x; N(m, S)).
         rank: 0 if it returns numbers, 1 for vectors, 2 for matrices.
     """
 

@@ -83,14 +83,11 @@ def _by(run: Run, body: Node, variable: Node, order: int, env: Env) -> Typed:
             f"Expected a variable by which this can be differentiated ({known}), but got {variable.plain}: laws that "
             "depend on it would not move with it."
         )
-    parameter = scope.parameters[key]
 
     def rebuilt(value: Typed) -> Typed:
-        again = type(run)(parameter.rebuild(value.data[()]), run.rule)
-        again.shares(run)
-        return again.value(body, env)
+        return run.moved(key, value).value(body, env)
 
-    return _slope(run, rebuilt, typed.constant(parameter.value), order)
+    return _slope(run, rebuilt, typed.constant(scope.parameters[key].value), order)
 
 
 STEP = {1: 1e-3, 2: 4e-3}  # of differences of the first and the second order

@@ -19,7 +19,7 @@ class Space(Protocol):
 
     @property
     def exact(self) -> bool:
-        """Whether the sum over the nodes is no approximation."""
+        """Whether the sum over the nodes is not an approximation."""
         ...
 
     def nodes(self, rule: Rule, depth: int) -> tuple[Typed, Array]: ...
@@ -141,7 +141,7 @@ class HalfLine:
         return Typed(np.exp(log_y)), log_weights + np.log(np.pi * reach * np.cosh(t)) + log_y
 
 
-UNLIKE = 3.0  # scales that differ by more than this need pieces of their own
+UNLIKE = 3.0  # scales that differ by more than this need separate pieces
 
 
 def hull(spaces: list[Space]) -> Space:

@@ -63,7 +63,7 @@ class Sums(Logs):
                 space, orientation = self._limits(node, variable, env)
             nodes, log_weights = space.nodes(self.rule, env.depth)
             self.approximate = self.approximate or not space.exact
-            env = env.bind(variable.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
+            env = self.bind(env, variable.key, nodes, from_zero=nodes.data.dtype.kind in "iu")
             steps.append((env, log_weights, orientation))
         return steps
 
@@ -97,7 +97,8 @@ class Sums(Logs):
                 space = Interval(space.loc - REACH * space.scale, space.loc + REACH * space.scale)
             if not isinstance(space, Interval):
                 raise IllTyped(f"Expected the scope to say in which interval {variable.plain} lies.")
-            low_, high_ = np.where(np.isinf(low), space.low, low), np.where(np.isinf(high), space.high, high)
+            sides = (typed.number(np.asarray(end)).lift(env.depth).data for end in (space.low, space.high))
+            low_, high_ = (np.where(np.isinf(a), end, a) for a, end in zip((low, high), sides, strict=True))
             return Interval(low_, high_, not np.isinf(low).any(), not np.isinf(high).any()), 1.0
         return Interval(low, high, True, True), np.where(high < low, -1.0, 1.0)
 
@@ -109,12 +110,12 @@ class Sums(Logs):
             depth = env.depth
             drawn = self._drawn(over, env)
             if drawn is not None:
-                env = env.bind(name.key, number(drawn.data))
+                env = self.bind(env, name.key, number(drawn.data))
                 mask = np.ones((*[1] * depth, drawn.data.shape[-1]))
             else:
                 values, from_zero = self._range(over, name, env)
                 at = values.reshape((*[1] * depth, *values.shape))
-                env = env.bind(name.key, Typed(at, values.ndim - 1), from_zero)
+                env = self.bind(env, name.key, Typed(at, values.ndim - 1), from_zero)
                 mask = np.ones((*[1] * depth, len(values)))
             if i == len(over.names) - 1 and isinstance(over.condition, Relation) and over.condition.signs != ("in",):
                 mask = typed.number(self._indicator(over.condition, env).data).lift(env.depth).data.astype(float)
@@ -136,7 +137,7 @@ class Sums(Logs):
                 raise IllTyped("Expected an upper limit of the sum, but got a lower one alone.")
             low, high = (self.scalar(side, env) for side in (over.lower, over.upper))
             if low.size > 1 or high.size > 1:
-                raise IllTyped("Expected limits of a sum that do not depend on what it stands in.")
+                raise IllTyped("Expected limits of a sum that do not depend on what is around the sum.")
             return np.arange(int(low.item()), int(high.item()) + 1), False
         key = name.key
         condition = over.condition
@@ -230,7 +231,7 @@ class Sums(Logs):
     def _divergence(self, node: Divergence, env: Env) -> Typed:
         first, second = self.factors(node.first, env), self.factors(node.second, env)
         names = [name for factor in first for _, name in factor.targets]
-        if len(names) == 1:  # N(0, I) and q say no name of their own
+        if len(names) == 1:  # N(0, I) and q say no name themselves
             second = [factor.over(names[0]) for factor in second]
         steps = list(self.under(first, env))
         inside = steps[-1][0]

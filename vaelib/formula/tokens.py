@@ -30,7 +30,7 @@ class Token:
 
     Args:
         kind: `letter`, `number`, `command`, `word` (an upright word), `sign`, or `end`.
-        spaced: whether a space command or a line break stands before it; `apart`: whether any blank does.
+        spaced: whether a space command or a line break is before it; `apart`: whether any blank does.
         side: "open" or "close" where `\\left`, `\\right` and their kin say so.
     """
 

@@ -2,14 +2,14 @@ r"""The tree of a formula: what it is made of, how it is written, and the Python
 
     log(sigma_p / sigma_q) + spread - HALF        and        tex(r"\log\frac{\sigma_p}{\sigma_q} + s - \tfrac12")
 
-are trees of the same kinds of node. A tree is what stands on the board: brackets are nodes, and the operators put them
-where precedence needs them, so that printing a node never asks what it stands in. Nodes are immutable; two are equal if
-they are built alike, wherever they stood in their source and however a quotient or a space was set.
+are trees of the same kinds of node. A tree is what is on the board: brackets are nodes, and the operators put them
+where precedence needs them, so that printing a node never asks what is around it. Nodes are immutable; two are equal if
+they are built alike, wherever they were in their source and however a quotient or a space was set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
@@ -49,6 +49,7 @@ class Node:
     where: Span | None = field(default=None, compare=False, kw_only=True)
 
     engine: ClassVar[Callable[..., Any]]  # what evaluates a tree; set by the package, which knows both
+    crowd: ClassVar[Callable[..., Any]]  # what evaluates it on several witnesses at once; set likewise
     hearing: ClassVar[Callable[..., Any]]  # what puts definitions around a tree; set likewise
     single: ClassVar[bool] = False  # one thing, which may carry an exponent
     trailing: ClassVar[bool] = False  # it would take in a factor that follows
@@ -278,6 +279,10 @@ class ByRule:
     def bare_value(self, witness: Any, step: float | None = None) -> Any:
         """The value without its error, in a third of the time."""
         return Node.engine(self.whole, witness if step is None else witness.at(step), self.rule, bare=True)
+
+    def prepare(self, witnesses: Sequence[Any], copies: Sequence[Any]) -> None:
+        """Compute its values on all of these at once, as far as that can be; `value` then knows them."""
+        Node.crowd(self.whole, witnesses, copies, self.rule)
 
     def for_line(self, index: int, said: tuple[Node, ...] = ()) -> ByRule:
         return self.formula.for_line(index, heard(self.also, said))
@@ -517,7 +522,7 @@ class Items(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Subscript(Node):
-    """An entry of what is no name: (A S)_{jj}, softmax(a)_1."""
+    """An entry of what is not a name: (A S)_{jj}, softmax(a)_1."""
 
     body: Node
     index: Node
@@ -553,7 +558,7 @@ class Norm(Node):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Function(Node):
-    r"""A function with a name of its own: log, exp, softplus, sigmoid, softmax, tr, det, diag, max, min, sin, cos.
+    r"""A function with its own name: log, exp, softplus, sigmoid, softmax, tr, det, diag, max, min, sin, cos.
 
     Args:
         power: of \log^2 x, the 2. base: of \log_2 x, the 2.

@@ -62,7 +62,9 @@ class Typed:
 
 
 def constant(value: Any) -> Typed:
-    """A number, a vector or a matrix without batch axes, as its number of axes says."""
+    """A number, a vector or a matrix without batch axes, as its number of axes says; what is typed stays as it is."""
+    if isinstance(value, Typed):
+        return value
     data = np.asarray(value, dtype=float) if np.asarray(value).dtype.kind not in "iu" else np.asarray(value)
     if data.ndim > 2:
         raise TypeError(f"Expected a number, a vector or a matrix, but got an array of shape {data.shape}.")

@@ -361,6 +361,11 @@ def gaussian_log_density(gap: Array, factor: Array) -> Array:
     k = gap.shape[-1]
     if factor.size == k * k:  # one for the whole batch
         standard = gap @ np.linalg.inv(factor.reshape(k, k)).T
+    elif factor.ndim == gap.ndim + 1 and factor.size == len(factor) * k * k:  # one along the first axis
+        inverse = np.linalg.inv(factor.reshape(-1, k, k))
+        standard = (gap.reshape(len(gap), -1, k) @ np.swapaxes(inverse, -1, -2)).reshape(
+            (max(len(gap), len(factor)), *gap.shape[1:])
+        )
     else:
         standard = np.linalg.solve(factor, gap[..., None])[..., 0]
     log_det = np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)

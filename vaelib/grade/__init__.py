@@ -4,7 +4,7 @@ What comes in: `tree` lists files, `reading` finds the cells, `which` the exerci
 `beside` the helpers; `collect` is the door.
 
 What happens: the grader starts judges (`pool`), each a process that may be ended; a judge (`bench`) asks one submission
-at a time (`submission`), which runs in a process of its own, kept apart (`isolation`) and within its limits (`limits`),
+at a time (`submission`), which runs in a separate process, kept apart (`isolation`) and within its limits (`limits`),
 on a copy of the package without answers and without what its exercise forbids (`box`). Between two processes travel
 messages of numbers and words (`wire`), with a deadline (`channel`). In the process of the submission, `worker` answers,
 `cells` runs the notebook as Jupyter does, `removal` takes away what other libraries have of what is forbidden, `audit`

@@ -6,6 +6,7 @@ one who started it, and another judge goes on with the next exercise.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from vaelib import almost
 from vaelib.grade import isolation, wire
 from vaelib.grade.collect import HandedIn
 from vaelib.grade.isolation import CannotGrade
@@ -30,6 +32,8 @@ from vaelib.grade.limits import (
 )
 from vaelib.grade.submission import Asked, Story, Submission
 from vaelib.judge import NOT_ATTEMPTED, NOT_YET, RIGHT, UNDECIDED, Feedback, judge
+from vaelib.nearest.python import Edit
+from vaelib.reply import NoReply
 from vaelib.task import Task
 from vaelib.tasks import tasks_of
 
@@ -83,6 +87,7 @@ class Bench:
         asked = tasks_of(self.handed_in.notebook).values()
         tasks = [task for task in asked if task.id not in self.skipped]
         together = tuple(sorted({kind for task in asked for kind in task.forbidden}))
+        wrong: list[tuple[Task, Feedback]] = []
         try:
             self._submission(together)
             for task in tasks:
@@ -91,6 +96,12 @@ class Bench:
                 if feedback.state != RIGHT and self._deserves_more(task, together, feedback):
                     feedback = self._judged(task, task.forbidden)
                 self.say({"feedback": as_json(feedback), "task": task.id})
+                if feedback.state == NOT_YET and not feedback.mistake and not feedback.nearest:
+                    wrong.append((task, feedback))
+            self.say({"story": story_as_json(self.story)})
+            for task, feedback in wrong:
+                if (nearer := self._with_place(task, feedback, together)) is not feedback:
+                    self.say({"feedback": as_json(nearer), "task": task.id})
         finally:
             for submission in self._open.values():
                 submission.stop()
@@ -125,6 +136,25 @@ class Bench:
             self.story.note(f"The check of {task.id} failed on the answer: {why}")
             return Feedback(UNDECIDED, ("Undecided.", f"The check itself failed on this answer: {why}"), task=task.id)
 
+    def _with_place(self, task: Task, feedback: Feedback, together: tuple[str, ...]) -> Feedback:
+        """The feedback with a question about the place where one change makes the answer right, if there is one.
+
+        The verdicts are known by now: a submission that does harm here loses nothing but this question.
+        """
+        submission = self._open.get(tuple(sorted(task.forbidden)), self._open[together])
+        submission.judged = True
+
+        def changed(edit: Edit, quickly: bool) -> Asked:
+            return Asked(submission, task, ast.unparse(edit.tree), almost.EACH)
+
+        try:
+            with overtime(self.limits.judging):
+                source, line, modules = submission.ask_source(task)
+                found = almost.search(task, source, changed, self.seed, almost.SECONDS, modules)
+        except (NoReply, Overtime, ValueError, RecursionError, MemoryError):
+            return feedback
+        return feedback if found is None else almost.told(feedback, found, line - 1, task.name)
+
 
 def too_long(limits: Limits) -> tuple[str, str]:
     return (
@@ -145,7 +175,8 @@ def _words(error: BaseException) -> str:
 
 def as_json(feedback: Feedback) -> dict[str, Any]:
     lines = [wire.text(line, 2000) for line in feedback.lines]
-    return {"state": feedback.state, "lines": lines, "mistake": feedback.mistake}
+    near = {"nearest": feedback.nearest, "change": wire.text(feedback.change, 1000)}
+    return {"state": feedback.state, "lines": lines, "mistake": feedback.mistake} | near
 
 
 def story_as_json(story: Story) -> dict[str, Any]:

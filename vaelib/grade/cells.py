@@ -152,7 +152,7 @@ class Notebook:
         return self._shell
 
     def timed(self, line: str, cell: str | None = None) -> None:
-        """%time and %%time: what is timed is run as it stands, and what it binds is kept."""
+        """%time and %%time: what is timed is run as it is, and what it binds is kept."""
         self._run_inner("\n".join(part for part in (line, cell) if part))
 
     def captured(self, line: str, cell: str) -> None:

@@ -18,7 +18,7 @@ WAITING = 8  # messages that are read before they are asked for
 
 
 class Ended(Exception):
-    """The process is no more, or says nothing any more."""
+    """The process has ended, or says nothing any more."""
 
 
 class Channel:

@@ -181,7 +181,7 @@ def _space() -> Iterator[Path]:
 def _on_the_roster(
     roster: Roster | None, collected: Collected
 ) -> tuple[tuple[Listed, ...] | None, dict[str, Listed], list[str]]:
-    """Gives everybody who is on the roster the name that stands there; two submissions may become one person's."""
+    """Gives everybody who is on the roster the name that is written there; two submissions may become one person's."""
     if roster is None:
         return None, {}, []
     matched = match(roster, collected.people)

@@ -16,8 +16,11 @@ from vaelib.derivation.lines import LOOKS_LIKE
 from vaelib.grade.gradebook import Gradebook, Row, tried
 from vaelib.grade.sheet import number
 from vaelib.judge import NOT_YET, RIGHT, Feedback
+from vaelib.nearest.edits import KINDS as OF_FORMULAS
+from vaelib.nearest.habits import KINDS as OF_FUNCTIONS
 from vaelib.tasks import all_tasks
 
+ASKS = OF_FORMULAS | OF_FUNCTIONS  # kinds of changes, of formulas and of functions, with what is asked of a place
 STYLE = """
 body { font: 17px/1.5 sans-serif; max-width: 46em; margin: 2em auto; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; width: 100% }
@@ -114,7 +117,9 @@ def _mistakes(given: Sequence[Feedback]) -> str:
     made = Counter(feedback.mistake for feedback in given if feedback.mistake)
     says = {f.mistake: line for f in given for line in f.lines if f.mistake and line.startswith(LOOKS_LIKE)}
     rows = [(str(count), name, says.get(name, "")) for name, count in made.most_common()]
-    unknown = sum(feedback.state == NOT_YET and not feedback.mistake for feedback in given)
+    near = Counter(feedback.nearest for feedback in given if feedback.nearest and not feedback.mistake)
+    rows += [(str(count), f"one change: {kind}", ASKS.get(kind, "")) for kind, count in near.most_common()]
+    unknown = sum(f.state == NOT_YET and not f.mistake and not f.nearest for f in given)
     rows += [(str(unknown), "others", "")] if unknown else []
     return _table(("times", "mistake", "what it looks like"), rows) if rows else ""
 
@@ -157,7 +162,7 @@ def prepare() -> None:
 
 
 def teacher_page(book: Gradebook, changed: Sequence[str], names: dict[str, str]) -> str:
-    """With names: points, what was not understood, who is missing, what looks odd, what has changed."""
+    """With names: points, what was not understood, who is missing, what is odd or nearly right, what has changed."""
     odd = [(row.student, note) for row in book.rows for note in row.odd]
     unread = _unread_rows(book)
     missing = [row.student for row in book.rows if row.missing]
@@ -169,6 +174,8 @@ def teacher_page(book: Gradebook, changed: Sequence[str], names: dict[str, str])
         parts.append("<h2>Not understood</h2>" + _table(("student", "file", "why"), unread))
     if odd:
         parts.append("<h2>Worth a look</h2>" + _table(("student", "what"), odd))
+    if near := [(row.student, id, f.change) for row in book.rows for id, f in row.feedback.items() if f.change]:
+        parts.append("<h2>Right but for one change</h2>" + _table(("student", "exercise", "the change"), near))
     lists = [("Missing", missing), ("Changed since the last time", changed), ("Remarks", book.remarks)]
     parts += [f"<h2>{title}</h2>" + _list(items) for title, items in lists if items]
     linked = "".join(

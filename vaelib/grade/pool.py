@@ -1,4 +1,4 @@
-"""Many submissions at a time: each with a judge of its own, a process that is ended when it goes astray.
+"""Many submissions at a time: each with its own judge, a process that is ended when it goes astray.
 
 Nothing that a submission does, or that judging it does, ends the grading of the others. What ends it is `CannotGrade`,
 when no submission could be run here, and Ctrl-C.
@@ -175,6 +175,8 @@ class Pool:
                 break
             except (Ended, wire.Broken) as reason:
                 self._judges.pop(me).end()
+                if set(tasks) <= set(graded.feedback):
+                    break  # all verdicts are there; only what is near them was still looked for
                 lost += 1
                 graded.notes.append(f"{under_way[-1] if under_way else 'Its cells'}: the judge was lost, {reason}.")
                 if under_way:
@@ -210,10 +212,12 @@ class Pool:
             elif "feedback" in message:
                 said = message["feedback"]
                 id = message["task"]
-                graded.feedback[id] = Feedback(said["state"], tuple(said["lines"]), said["mistake"], id)
-            elif "done" in message:
+                near = {"nearest": said["nearest"], "change": said["change"]}
+                graded.feedback[id] = Feedback(said["state"], tuple(said["lines"]), said["mistake"], id, **near)
+            elif "story" in message:
                 graded.story = story_of(message["story"])
-                return
+                if "done" in message:
+                    return
 
 
 def story_of(said: dict[str, Any]) -> Story:

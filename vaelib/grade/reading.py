@@ -85,7 +85,7 @@ def read(content: bytes, name: str) -> Read:
 
 
 def kind_of(content: bytes) -> str:
-    """What a file is that is no notebook, by its beginning, as a sentence; empty if that does not tell."""
+    """What a file is that is not a notebook, by its beginning, as a sentence; empty if that does not tell."""
     if not content.strip(b"\x00\xff\xfe\xef\xbb\xbf \t\r\n"):
         return "The file is empty." if not content else "The file holds nothing but blanks."
     for beginning, kind in KINDS:

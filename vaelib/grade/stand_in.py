@@ -6,7 +6,7 @@ from typing import Any
 
 from vaelib.task import exercise_id
 
-__all__ = ["Text", "case", "check", "hint", "progress"]
+__all__ = ["Text", "case", "check", "hint", "progress", "solution", "yours"]
 
 checked: dict[str, list[Any]] = {}  # by exercise, in order
 
@@ -44,3 +44,12 @@ def case(id: Any) -> dict[str, Any]:
 
 def progress(notebook: Any = None, *, all: bool = False, export: bool = False) -> Text:
     return Text("What was tried is noted in class, not while an exercise is graded.")
+
+
+def solution(id: Any) -> Text:
+    return Text("Solutions are shown in class, not while an exercise is graded.")
+
+
+def yours(id: Any, function: Any = ...) -> Any:
+    """A cell of the lesson that was copied along: what it holds is the student's, and is not graded."""
+    return function

@@ -70,6 +70,7 @@ class Submission:
         kinds: what is not there while it runs, of vaelib.forbidden.
         kind: how it is kept apart, of isolation.available().
         story: of the submission, shared by all its processes.
+        judged: its verdicts are known, so that a process that ends is not worth another.
     """
 
     handed_in: HandedIn
@@ -78,6 +79,7 @@ class Submission:
     kind: str = isolation.PLAIN
     story: Story = field(default_factory=Story)
     unset: list[str] = field(default_factory=list)
+    judged: bool = False
     _channel: Channel | None = None
     _starts: int = 0
     _asked_so_far: int = 0
@@ -196,7 +198,7 @@ class Submission:
         self._channel.send(until, header, payload)
 
     def _receive(self, until: float) -> wire.Message:
-        """The next message that is no note."""
+        """The next message that is not a note."""
         assert self._channel is not None
         while True:
             header, payload = self._channel.receive(until)
@@ -223,6 +225,16 @@ class Submission:
         described, payload = wire.packed(arguments)
         return self._asked(task, {"arguments": described, "lines": False}, payload, wire.unpacked_reply)
 
+    def ask_changed(self, task: Task, source: str, arguments: Arguments, seconds: float) -> Reply:
+        """What the answer with another source would reply."""
+        described, payload = wire.packed(arguments)
+        question = {"arguments": described, "lines": False, "changed": source, "seconds": seconds}
+        return self._asked(task, question, payload, wire.unpacked_reply)
+
+    def ask_source(self, task: Task) -> tuple[str, int, list[str]]:
+        """The source of the answer, its line in its cell, and the names of libraries; raises NoReply."""
+        return self._asked(task, {"arguments": {}, "lines": False, "changed": ""}, b"", wire.unpacked_source)
+
     def ask_lines(self, task: Task) -> list[tuple[str, str]]:
         return self._asked(task, {"arguments": {}, "lines": True}, b"", wire.unpacked_lines)
 
@@ -242,7 +254,7 @@ class Submission:
         started = time.monotonic()
         until = started + self.limits.question + 5
         try:
-            self._send(until, question | about, payload)
+            self._send(until, about | question, payload)
             while (said := self._receive(until))[0].get("of") != self._asked_so_far:
                 pass  # no reply to this question
             return unpack(*said)
@@ -250,7 +262,7 @@ class Submission:
             raise NoReply("no number", f"What came back is {reason}.") from None
         except Ended as reason:
             why = self._why(reason)
-            self.restart()
+            self.stop() if self.judged else self.restart()
             raise NoReply("raised", f"While it was asked, {why}.") from None
         finally:
             self._spent[task.id] = self._spent.get(task.id, 0.0) + time.monotonic() - started
@@ -267,8 +279,12 @@ class Asked:
 
     submission: Submission
     task: Task
+    changed: str = ""  # the source that takes the place of the answer's own
+    seconds: float = 0.0
 
     def ask(self, arguments: Arguments) -> Reply:
+        if self.changed:
+            return self.submission.ask_changed(self.task, self.changed, arguments, self.seconds)
         return self.submission.ask(self.task, arguments)
 
     def lines(self) -> list[tuple[str, str]]:

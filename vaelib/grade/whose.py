@@ -41,7 +41,7 @@ class Owners:
         self.is_file = root.is_file() and () not in found.zips
         self.numbers: dict[Parts, str] = {}  # file -> the exercises in it, as soon as that is known
         self.folders: set[Parts] = set(found.folders)
-        self.files: dict[Parts, list[str]] = {}  # folder -> names of what lies in it and is no folder
+        self.files: dict[Parts, list[str]] = {}  # folder -> names of what lies in it and is not a folder
         every = [file.parts for file in found.files]
         every += [parts for parts, _ in found.problems if parts and parts not in self.folders]
         for parts in [*every, *self.folders]:

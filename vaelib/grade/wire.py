@@ -15,6 +15,7 @@ import numpy as np
 
 from vaelib.reply import PRECISIONS, Arguments, NoReply, Reply, Seed, Tensor
 from vaelib.values import LONGEST_FORMULA
+from vaelib.variant import LONGEST as LONGEST_SOURCE
 
 LIMIT = 1 << 20  # bytes of one message from a submission
 TRUSTED = 64 << 20  # of one message to it, or between the grader's own processes
@@ -24,7 +25,7 @@ Message = tuple[dict[str, Any], bytes]
 
 
 class Broken(Exception):
-    """What came is no message."""
+    """What came is not a message."""
 
 
 def encoded(header: dict[str, Any], payload: bytes = b"", limit: int = LIMIT) -> bytes:
@@ -43,9 +44,9 @@ def receive(read: Callable[[int], bytes], limit: int = LIMIT) -> Message:
     try:
         header = json.loads(read(header_size))
     except (ValueError, RecursionError) as error:  # too deep, or a number of too many digits
-        raise Broken("a message that is no JSON") from error
+        raise Broken("a message that is not JSON") from error
     if not isinstance(header, dict):
-        raise Broken("a message that is no object")
+        raise Broken("a message that is not an object")
     return header, read(payload_size)
 
 
@@ -126,6 +127,17 @@ def unpacked_reply(header: dict[str, Any], payload: bytes) -> Reply:
     except Exception as problem:  # whatever it is: it was sent to be a problem
         raise Broken("a reply whose shape and bytes do not fit") from problem
     return Reply(value, precision if precision in PRECISIONS else "float64", error)
+
+
+def unpacked_source(header: dict[str, Any], payload: bytes) -> tuple[str, int, list[str]]:
+    """The source of an answer, its first line in its cell, and the libraries that it could use."""
+    if "source" not in header:
+        unpacked_reply(header, payload)
+        raise Broken("no source")
+    line, modules = header.get("line"), header.get("modules")
+    if type(line) is not int or not 1 <= line <= LONGEST_SOURCE or not isinstance(modules, list):
+        raise Broken("a source without its place")
+    return text(header["source"], LONGEST_SOURCE), line, [text(name) for name in modules[:100]]
 
 
 def unpacked_lines(header: dict[str, Any], payload: bytes) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ standard error. It knows no answer, and nothing that it says is more than a valu
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -19,6 +20,9 @@ from vaelib.grade.cells import Notebook, said
 from vaelib.grade.limits import Limits, die_with_the_one_who_started_this, limit_this_process
 from vaelib.grade.removal import Removal
 from vaelib.reply import Answer, NoReply, is_blank
+from vaelib.variant import Original, original, variant
+
+originals: dict[int, Original | None] = {}  # by the identity of an answer
 
 
 class Output:
@@ -70,7 +74,7 @@ def main() -> None:
 
 
 def _take_over_pipes() -> tuple[BinaryIO, Output]:
-    """Keeps the pipes under numbers of their own; what is printed, by whatever library, goes to standard error."""
+    """Keeps the pipes under separate numbers; what is printed, by whatever library, goes to standard error."""
     source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -100,6 +104,10 @@ def _reply(notebook: Notebook, output: Output, question: dict[str, Any], payload
     name, of = question["name"], {"of": question["of"]}
     try:
         answer = Answer(_answer(notebook, question["id"], name), question["seconds"])
+        if "changed" in question:
+            header, content = _changed(answer, question, payload)
+            output.send(of | header, content)
+            return
         if is_blank(answer.content) and (failure := notebook.absent(name)) is not None:
             kind = "not allowed" if failure.forbidden else "not attempted"
             raise NoReply(kind, failure.forbidden or f"There is no `{name}`. {failure}")
@@ -112,6 +120,24 @@ def _reply(notebook: Notebook, output: Output, question: dict[str, Any], payload
         output.send(of | _problem(notebook, reason, reason.__cause__))
     except BaseException as error:  # an odd object, or a reply that is too long to be sent
         output.send(of | {"problem": "no number", "text": said(error)[:300]})
+
+
+def _changed(answer: Answer, question: dict[str, Any], payload: bytes) -> wire.Message:
+    """The source of the answer, where that is at hand; or what the answer with another source replies, as numbers."""
+    key = id(answer.content)
+    if key not in originals:
+        originals[key] = original(answer.content)
+    of = originals[key]
+    if of is None:
+        raise NoReply("no number", "There is no source to be changed.")
+    if not question["changed"]:
+        return {"source": of.source, "line": of.line, "modules": of.modules}, b""
+    try:
+        answer.content = variant(of, question["changed"])
+    except ValueError as error:
+        raise NoReply("no number", str(error)) from None
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return wire.packed_reply(answer.ask(wire.unpacked(question["arguments"], payload)))
 
 
 def _answer(notebook: Notebook, id: str, name: str) -> Any:

@@ -473,7 +473,7 @@ E4 = (
     .slip(
         "not inverted",
         HALF * (tr(Sigma_p @ Sigma_q) + gap.T @ Sigma_p @ gap - k + log_dets),
-        "S_p was not inverted: a broad p makes a gap cheap, not dear.",
+        "S_p was not inverted: a broad p makes a gap cheap, not expensive.",
     )
     .eq(given(KL(q, p), over_pairs(kl_divergence)), "the package's kl_divergence(q, p)")
     .eq(

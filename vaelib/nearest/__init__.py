@@ -1,4 +1,4 @@
-"""The nearest right line: the smallest change of a formula that makes it follow."""
+"""The nearest right line: the smallest change that makes a formula follow, or a function in Python right."""
 
 from vaelib.nearest.edits import Edit, Vocabulary, edits
 from vaelib.nearest.search import Repairs, repairs, sifted

@@ -66,7 +66,7 @@ KINDS = {  # in order of plausibility, with what a teacher would say of the plac
 
 @dataclass(frozen=True)
 class Edit:
-    """One change: what stood there, what stands there now, and the whole formula with it."""
+    """One change: what was there, what is there now, and the whole formula with it."""
 
     kind: str
     old: Node
@@ -203,7 +203,7 @@ def _fitting(parent: Node, name: str, i: int, child: Node) -> Node:
 
 
 def _alternatives(node: Node, words: Vocabulary, inside: bool) -> Iterator[tuple[str, Node]]:
-    """What may stand in the place of a part, with the kind of the edit."""
+    """What may take the place of a part, with the kind of the edit."""
     if isinstance(node, Sum):
         yield from _of_a_sum(node, words)
     elif not inside or isinstance(node, Expectation | Integral | Bracket):

@@ -40,7 +40,7 @@ def graphical_model(ax: Axes, inference: bool = True) -> Axes:
         arrow["connectionstyle"] = f"arc3,rad={bend}"
         ax.annotate("", places[end], places[start], arrowprops=arrow)
     for name, (x, y) in places.items():
-        ring = "none" if "\\" in name else INK  # parameters are no random variables
+        ring = "none" if "\\" in name else INK  # parameters are not random variables
         ax.add_patch(Circle((x, y), 0.33, facecolor="lightgrey" if name == "x" else "white", edgecolor=ring))
         ax.text(x, y, f"${name}$", ha="center", va="center", fontsize=15)
     ax.add_patch(Rectangle((-1.25, -0.7), 2.5, 3.3, fill=False))
@@ -58,7 +58,7 @@ def labeled(terms: Iterable[Term], witness: Any) -> list[tuple[str, float]]:
 
 
 def densities(ax: Axes, z: Any, curves: Mapping[str, Any], variable: str = "z") -> Axes:
-    """Densities over one variable, each a line with a style of its own, named in a legend.
+    """Densities over one variable, each a line with its own style, named in a legend.
 
     Args:
         z: points, shape (n,).
@@ -135,8 +135,8 @@ def evidence_band(ax: Axes, parameter: Any, bounds: Any, log_evidence: float, na
 def term_rows(ax: Axes, lines: Mapping[str, LabeledValues], level: float, level_name: str = r"$\log p(x)$") -> Axes:
     """A derivation as a picture: a block for each line, a row for each of its terms, laid end to end from zero.
 
-    Where the terms of a line arrive is marked by a triangle. It stands on the dashed line if the line has the value
-    `level`; else an arrow says by how much it falls short of it or goes beyond.
+    Where the terms of a line arrive is marked by a triangle. It is on the dashed line if the line has the value
+    `level`; otherwise an arrow says by how much it falls short of it or goes beyond.
 
     Args:
         lines: name of the line -> its terms, as (label, value in nats) pairs.
@@ -229,7 +229,7 @@ def _require_below(log_evidence: float, bounds: Mapping[str, float]) -> None:
 
 
 def _arrival(ax: Axes, end: float, level: float, y: float, pad: float) -> bool:
-    """Marks where a line arrives; away from the level, says by how much in a row of its own. Returns whether away."""
+    """Marks where a line arrives; away from the level, says by how much in a separate row. Returns whether away."""
     away = abs(end - level) > 5e-3
     y += 0.3 if away else 0.0
     ax.plot(end, y, marker="^", color=INK, markersize=6, clip_on=False, gid="arrival")

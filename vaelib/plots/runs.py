@@ -61,7 +61,7 @@ def plain() -> Iterator[None]:
 
 
 def displayable(images: Array, shape: Sequence[int]) -> Array:
-    """(n, pixels) -> (n, height, width) or (n, height, width, 3). A vector becomes a square if it can, else one row."""
+    """(n, pixels) -> (n, height, width) or (n, height, width, 3). A vector becomes a square, or one row."""
     axes = tuple(shape)
     if len(axes) == 3 and axes[0] in (1, 3) and axes[2] not in (1, 3):  # channels first
         images = np.moveaxis(images.reshape(-1, *axes), 1, -1)
@@ -82,7 +82,7 @@ def image_grid(
     tiles = displayable(np.asarray(images, float), shape)
     low, high = limits
     tiles = np.clip((tiles - low) / (high - low if high > low else 1.0), 0.0, 1.0)
-    if tiles.ndim == 3:  # grey; a colour image is no ink
+    if tiles.ndim == 3:  # grey; a colour image is not ink on paper
         tiles = 1.0 - tiles
     rows = -(-len(tiles) // columns)
     height, width = tiles.shape[1:3]
@@ -166,7 +166,7 @@ def _columns(ax: Axes, which: Sequence[int], texts: Sequence[str], images: Array
 def latent_plane(ax: Axes, loc: Array, labels: Array | None = None, *, names: tuple[str, str] = ("z₁", "z₂")) -> Axes:
     """Posterior means (n, 2). The circle holds 95 % of the prior.
 
-    With labels, each point is written as its class, and the class's name stands once more at its median.
+    With labels, each point is written as its class, and the class's name is written once more at its median.
     """
     angle = np.linspace(0.0, 2.0 * np.pi, 200)
     radius = math.sqrt(-2.0 * math.log(0.05))

@@ -26,7 +26,7 @@ WHICH_IS_BROKEN = Compute(
         ),
         Mistake(
             "beyond two bars",
-            "two error bars were taken for the limit: this check cries wolf only beyond 4.5 of them.",
+            "two error bars were taken for the limit: this check rejects only beyond 4.5 of them.",
             "c",
         ),
         Mistake(
@@ -138,7 +138,7 @@ TEST_SET = Compute(
         ),
         Mistake(
             "sign turned",
-            "a minus stands in front: that is a loss, and the log-likelihood itself was asked.",
+            "there is a minus in front: that is a loss, and the log-likelihood itself was asked.",
             lambda probabilities: _mean_and_bar(probabilities) * np.array([-1, 1]),
         ),
     ),

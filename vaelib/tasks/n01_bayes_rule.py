@@ -194,7 +194,7 @@ AFTER_ALL = Compute(
     hints=(
         "One observation first: which two precisions add up, and what does each pull the mean towards?",
         "The posterior is Gaussian again. Which role does it play when the next observation comes?",
-        "Complete the square in z: what stands before z^2, what before z, and how do mean and width follow?",
+        "Complete the square in z: what is the factor of z^2, what that of z, and how do mean and width follow?",
     ),
     next="Take x = (3, 5), slope 2, offset 1, c = 1/2, m0 = 1, s0 = 1/2: the mean is 7/5, the variance 1/20.",
     tip=(

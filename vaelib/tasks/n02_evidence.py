@@ -104,7 +104,7 @@ TINY = Compute(
         ),
         Mistake(
             "largest only",
-            "the largest score stands for the sum: others may be nearly as large.",
+            "the largest score was taken for the sum: others may be nearly as large.",
             lambda scores: scores.max(axis=0) - np.log(len(scores)),
         ),
         Mistake(
@@ -413,7 +413,7 @@ SIGNAL_TO_NOISE = Compute(
         ),
         Mistake(
             "infinite too soon",
-            "0 stands wherever q is narrower than p: if only a little, the variance is still finite.",
+            "0 is returned wherever q is narrower than p: if it is only a little narrower, the variance is finite.",
             _too_careful,
         ),
         Mistake(
@@ -438,8 +438,8 @@ SIGNAL_TO_NOISE = Compute(
             real="public issue threads: scale, variance and log-variance mixed up",
         ),
         Mistake(
-            "roles exchanged",
-            "p and q were exchanged: the draws come from q, so the integral is that of p^2 / q.",
+            "roles swapped",
+            "p and q were swapped: the draws come from q, so the integral is that of p^2 / q.",
             _roles_exchanged,
         ),
         Mistake(
@@ -450,7 +450,7 @@ SIGNAL_TO_NOISE = Compute(
     ),
     hints=(
         "What is the variance of one weight p/q under q, given that its mean is 1? And that of a mean of S weights?",
-        "The exponent of p^2 / q is quadratic in z: which matrix stands in it, and what must hold for the integral?",
+        "The exponent of p^2 / q is quadratic in z: which matrix is in it, and what must hold for the integral?",
         "In one dimension it takes 2 v_q > v_p. What replaces > for matrices, and does a positive determinant show it?",
     ),
     next="Let covariance_p be diagonal first: what becomes of rho, one coordinate at a time?",

@@ -21,7 +21,7 @@ Rng = np.random.Generator
 # a: KL(fair || bent) = 0.830, b: KL(bent || fair) = 0.495, c: log 2 = 0.693, d: infinite, e: 0; bent is (0.95, 0.05)
 ORDER = Compute(
     id="03.1",
-    title="From cheap to dear",
+    title="From cheap to expensive",
     level="warm-up",
     minutes=5,
     name="order",
@@ -34,8 +34,8 @@ ORDER = Compute(
             "eadbc",
         ),
         Mistake(
-            "from dear to cheap",
-            "the order runs from dear to cheap, or like the quotients are upside down.",
+            "from expensive to cheap",
+            "the order runs from expensive to cheap, or the quotients are upside down.",
             "dacbe",
         ),
         Mistake(
@@ -50,13 +50,13 @@ ORDER = Compute(
         ),
         Mistake(
             "KL taken for a distance",
-            "d was taken to cost about what c costs: KL is no distance, and the supports differ.",
+            "d was taken to cost about what c costs: KL is not a distance, and the supports differ.",
             "ebdca",
             real="a published note: KL as a distance",
         ),
         Mistake(
-            "coins exchanged",
-            "the two coins changed places: it is dear to believe that something hardly ever happens.",
+            "coins swapped",
+            "the two coins changed places: it costs much to believe that something hardly ever happens.",
             "eacbd",
         ),
         Mistake(
@@ -148,7 +148,7 @@ TABLES = Compute(
     mistakes=(
         *_and_nan(
             Mistake(
-                "arguments exchanged",
+                "arguments swapped",
                 "KL(p || q): the weights are those of the first argument, q.",
                 lambda q, p: _kl(p, q),
             ),
@@ -438,7 +438,7 @@ JENSEN_GAP = Compute(
         ),
         Rule(
             "No number of draws loses more than one draw does: yours is above that here.",
-            lambda value, high, low, rate, draws: bool(value <= _gap(high, low, rate, 1) + 1e-12),
+            lambda value, high, low, rate, draws: draws == 1 or bool(value <= _gap(high, low, rate, 1) + 1e-12),
         ),
     ),
     mistakes=(

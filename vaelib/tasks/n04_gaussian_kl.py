@@ -92,7 +92,7 @@ ONE_DIMENSION = Compute(
         ),
         Mistake(
             "logarithm upside down",
-            "the ratio in the logarithm is upside down: as it stands, a narrow q is rewarded.",
+            "the ratio in the logarithm is upside down: as it is, a narrow q costs less.",
             lambda loc_q, scale_q, loc_p, scale_p: _kl(loc_q, scale_q, loc_p, scale_p) - 2 * np.log(scale_p / scale_q),
         ),
         Mistake(
@@ -179,18 +179,18 @@ TO_THE_PRIOR = Compute(
         ),
         Mistake(
             "summed over the examples, too",
-            "the examples were added up, or averaged, too: one number is returned for each of them.",
+            "the examples were added up, too: one number is asked for each of them.",
             lambda loc, log_scale: np.sum(_to_standard(loc, log_scale)),
         ),
         Mistake(
             "log of the scale for log of the variance",
-            "log_scale stands where log var belongs, in the logarithm only: log var is twice that.",
+            "log_scale was put where log var belongs, in the logarithm only: log var is twice that.",
             lambda loc, log_scale: _to_standard(loc, log_scale) + 0.5 * np.sum(log_scale, axis=-1),
             real="public issue threads: log-variance and log-scale mixed up",
         ),
         Mistake(
             "scale for variance",
-            "exp(log_scale) stands where the variance belongs: that is the scale.",
+            "exp(log_scale) was put where the variance belongs: that is the scale.",
             lambda loc, log_scale: (
                 _to_standard(loc, log_scale) + 0.5 * np.sum(np.exp(log_scale) - np.exp(2 * log_scale), axis=-1)
             ),
@@ -437,7 +437,7 @@ FULL_COVARIANCES = Compute(
         ),
         Mistake(
             "log-determinant upside down",
-            "the ratio of the determinants is upside down: as it stands, a narrow q is rewarded.",
+            "the ratio of the determinants is upside down: as it is, a narrow q costs less.",
             _changed(lambda **w: -2 * _logs(**w)),
         ),
         Mistake(
@@ -456,7 +456,7 @@ FULL_COVARIANCES = Compute(
             lambda **w: 2 * _full(**w),
         ),
         Mistake(
-            "arguments exchanged",
+            "arguments swapped",
             "KL(p || q): the expectation is under the first argument, q.",
             lambda loc_q, tril_q, loc_p, tril_p: _full(loc_p, tril_p, loc_q, tril_q),
         ),

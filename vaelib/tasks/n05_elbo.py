@@ -22,7 +22,9 @@ TO_THE_BOUND = Derive(
     known=(F1, F2, F6),
     mistakes=(
         Mistake.of(
-            F1, "KL to p(x|z)", next="Go back to Bayes' rule: which density stands below, and does it stay there?"
+            F1,
+            "KL to p(x|z)",
+            next="Go back to Bayes' rule: which density is in the denominator, and does it stay there?",
         ),
         Mistake.of(
             F2,
@@ -102,7 +104,7 @@ REPAIR = Derive(
         ),
         Mistake(
             "p(x|z) for the posterior",
-            "p(x|z) stands where the posterior p(z|x) belongs: this is no KL to a density in z.",
+            "p(x|z) was put where the posterior p(z|x) belongs: that is not a KL to a density in z.",
             E(q, log_q - log_lik),
             real="a published note, third term",
         ),
@@ -136,7 +138,7 @@ REPAIR = Derive(
     ),
     hints=(
         "Where does the logarithm of the published line 2 end, and where should it end?",
-        "The logarithm of a quotient is a difference, and a minus stands in front of it. Which sign has log p(x) then?",
+        "The logarithm of a quotient is a difference, and it has a minus in front. Which sign has log p(x) then?",
         "Split log p(x,z) by the product rule. Which two terms make a KL to the prior, and what is left?",
     ),
     next="By which terms do this line and the one above it differ, and which rule makes one of the other?",

@@ -138,7 +138,7 @@ WHICH_LINE = Compute(
     ),
     hints=(
         "Which of the lines can be checked with numbers, for a q of your choice?",
-        "In line B, what stands in the second logarithm? What stands there in the bound F?",
+        "In line B, what is in the second logarithm? What is there in the bound F?",
         "Take a q that ignores x: which of the equations can you still believe?",
     ),
     next="Try each line on a q that is clearly not the posterior.",
@@ -210,7 +210,7 @@ E_STEP = Compute(
         ),
         Mistake(
             "no normalizer of the Gaussian",
-            "exp(-|x - loc|^2 / 2 scale^2) stands for the density: its normalizer differs by cluster.",
+            "exp(-|x - loc|^2 / 2 scale^2) was taken for the density: its normalizer differs by cluster.",
             lambda **w: _normalized(_soft(**w, volume=0.0)),
         ),
         Mistake(
@@ -370,7 +370,7 @@ M_STEP = Compute(
         ),
         Mistake(
             "unbiased variance",
-            "N_k - 1 stands for N_k: unbiased, but not the maximum.",
+            "the sums were divided by N_k - 1, not N_k: unbiased, but not the maximum.",
             lambda x, responsibilities: _rows(
                 x,
                 responsibilities,
@@ -379,7 +379,7 @@ M_STEP = Compute(
         ),
         Mistake(
             "variance around the common mean",
-            "the spread was taken around the mean of all points: each cluster has a mean of its own.",
+            "the spread was taken around the mean of all points: each cluster has its own mean.",
             lambda x, responsibilities: _rows(
                 x, responsibilities, variance=_variances(x, responsibilities, x.mean(axis=0))
             ),

@@ -176,7 +176,7 @@ TWO_GRADIENTS = Compute(
         ),
         Mistake(
             "f for its derivative",
-            "f stands in rows 0 and 1, where its derivative belongs.",
+            "f was put into rows 0 and 1, where its derivative belongs.",
             _changed(lambda rows, f, slope, scale, frequency, noise: [f, f * noise, rows[2], rows[3]]),
         ),
         Mistake(

@@ -172,7 +172,7 @@ WITH_THE_TRACE = Compute(
         ),
         Mistake(
             "trace added",
-            "the spread of q is rewarded: the more z wanders, the worse x is explained.",
+            "the spread of q raises yours: the more z wanders, the worse x is explained.",
             _with(lambda normalizer, square, trace, c, w: -normalizer - (square - trace) / (2 * c)),
         ),
         Mistake(
@@ -205,7 +205,7 @@ WITH_THE_TRACE = Compute(
         ),
         Mistake(
             "averaged over the examples",
-            "the examples were averaged: one number is returned for each of them.",
+            "the examples were averaged: one number is asked for each of them.",
             lambda **w: np.mean(_likelihood(**w)),
         ),
     ),
@@ -292,7 +292,7 @@ WHAT_SURVIVES = Compute(
         ),
         Mistake(
             "c over beta",
-            "beta divides the noise: a dearer KL makes fewer latents worth their price.",
+            "beta divides the noise: where the KL costs more, fewer latents are worth it.",
             lambda beta, **w: _kept(**w, beta=1 / beta),
         ),
         Mistake(

@@ -77,7 +77,7 @@ BITS = Compute(
         ),
         Mistake(
             "levels counted once an image",
-            "the levels count once for the image: each of its pixels has a cell of its own.",
+            "the levels count once for the image: each of its pixels has its own cell.",
             lambda nll, pixels, levels: (nll / np.log(2) + np.log2(levels)) / pixels,
         ),
         Mistake(
@@ -87,7 +87,7 @@ BITS = Compute(
         ),
         Mistake(
             "eight bits for any image",
-            "8 stands where the number of levels belongs: not every image has 256 of them.",
+            "8 bits were added, whatever the levels: not every image has 256 of them.",
             lambda nll, pixels, levels: nll / (pixels * np.log(2)) + 8,
         ),
     ),
@@ -209,7 +209,7 @@ LOSS = Compute(
         ),
         Mistake(
             "scale not squared",
-            "a scale stands where the KL has a variance; the logarithm beside it is right.",
+            "a scale was put where the KL has a variance; the logarithm beside it is right.",
             _scale_not_squared,
             real="public issue threads: scale, variance and log-variance mixed up",
         ),
@@ -226,7 +226,7 @@ LOSS = Compute(
         ),
         Mistake(
             "one number for the batch",
-            "the images were put together, too: each of them has a loss of its own here.",
+            "the images were put together, too: each of them has its own loss here.",
             lambda **batch: np.mean(_loss(**batch)),
         ),
         Mistake(  # last: it is infinite where a pixel is sure, and equals the truth elsewhere
@@ -308,13 +308,13 @@ BETA = Compute(
         ),
         Mistake(
             "N/M taken for both terms",
-            "N/M was taken to stand before both terms: in this loss it multiplies the error alone.",
+            "N/M was put before both terms: in this loss it multiplies the error alone.",
             lambda **found: _effective_beta(**found) * found["num_examples"] / found["batch_size"],
             real="a much-used repository calls its KL weight a minibatch correction",
         ),
         Mistake(
             "N/M on the wrong side",
-            "N/M makes the KL dearer here: it makes the error dearer, so the KL counts less beside it.",
+            "N/M raises the price of the KL here: it raises that of the error, so the KL counts less beside it.",
             lambda **found: _effective_beta(**found) * (found["num_examples"] / found["batch_size"]) ** 2,
         ),
         Mistake(

@@ -159,7 +159,7 @@ WEIGHTED_BOUND = Compute(
         ),
         Mistake(
             "over everything",
-            "one number was made of all: each example has a bound of its own.",
+            "one number was made of all: each example has its own bound.",
             lambda log_weights: importance_weighted_bound(_double(log_weights).ravel(), axis=0),
         ),
     ),
@@ -280,8 +280,8 @@ TWO_GAPS = Compute(
             _whole_for_encoder,
         ),
         Mistake(
-            "exchanged",
-            "the two gaps are exchanged: first what the family costs, then what the encoder adds.",
+            "swapped",
+            "the two gaps are swapped: first what the family costs, then what the encoder adds.",
             lambda **w: _split(**w)[::-1],
         ),
         Mistake(
@@ -291,7 +291,7 @@ TWO_GAPS = Compute(
         ),
         Mistake(
             "diagonal of the precision only",
-            "correlations were left out of the mean's error: it is measured with the whole Lambda.",
+            "q was compared with the best factorized q, or with the diagonal of Lambda: compare it with the posterior.",
             _error_on_diagonal,
         ),
         Mistake(
@@ -452,9 +452,9 @@ ANNEALED = Sample(
         ),
     ),
     hints=(
-        "With T = 1 there is no move at all. Which z is weighed, and against which two densities?",
-        "log f_b is a parabola in z. What stands before z^2, and before z? What mean and variance does that give?",
-        "Up to which temperature is the chain weighed where it stands? From which f does the move after that draw?",
+        "With T = 1 nothing moves. Which z is weighed, and against which two densities?",
+        "log f_b is a parabola in z. What is the factor of z^2, and that of z? What mean and variance does that give?",
+        "Up to which temperature is the chain weighed before it moves? From which f does that move draw?",
     ),
     next="Average many log-weights for T = 1, 4 and 64: they should climb towards log p(x) = -1.782 from below.",
 )

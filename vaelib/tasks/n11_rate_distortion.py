@@ -55,6 +55,15 @@ PLANE = Compute(
             "debgacf",
             next="What does the dashed line forbid, and on which side of it?",
         ),
+        *(
+            Mistake(
+                f"{other.upper()} left out",
+                f"the report {other.upper()} was left out, which can be true, and one was kept that cannot.",
+                "debgacf".replace(other, ""),
+                next="What does the dashed line forbid, and on which side of it?",
+            )
+            for other in "fc"  # without a rate, and the farthest to the right
+        ),
     ),
     hints=(
         "How is the mean bound put together from the two axes, and with which signs?",
@@ -110,7 +119,7 @@ ACTIVE = Compute(
     id="11.2",
     title="Who is active?",
     level="warm-up",
-    minutes=6,
+    minutes=4,
     name="active",
     rough=True,
     truth=_judged_by(_activity),
@@ -147,7 +156,7 @@ ACTIVE = Compute(
         ),
         Mistake(
             "the collapsed ones",
-            "the collapsed latents are marked: true stands for those that are active.",
+            "the collapsed latents are marked: true is for those that are active.",
             lambda loc, scale: ~_judged_by(_activity)(loc, scale),
         ),
         Mistake(
@@ -159,6 +168,11 @@ ACTIVE = Compute(
             "counted",
             "the active latents were counted: asked is which ones, one entry for each.",
             lambda loc, scale: np.sum(_judged_by(_activity)(loc, scale)),
+        ),
+        Mistake(
+            "listed by number",
+            "the active latents were listed by their numbers: one entry is asked for each latent, true or false.",
+            lambda loc, scale: np.flatnonzero(_judged_by(_activity)(loc, scale)),
         ),
     ),
     hints=(
@@ -245,7 +259,7 @@ SURGERY = Compute(
             lambda value, **_: bool(np.all(value >= -1e-9)),
         ),
         Rule(
-            "Information and mismatch share out the rate: here the two do not add up to yours.",
+            "Information and mismatch add up to the rate. Here your entries 2 and 3 do not add up to your entry 0.",
             lambda value, **_: bool(abs(value[0] - value[2] - value[3]) < 1e-3),
         ),
     ),
@@ -283,7 +297,7 @@ SURGERY = Compute(
         ),
         Mistake(
             "log-likelihood for distortion",
-            "the mean log-likelihood stands second: the distortion is what is missing, so minus that.",
+            "entry 1 is the mean log-likelihood: the distortion is minus that.",
             _replaced(lambda w: {1: -w.distortion}),
             real="a public library: the sign of its negative log-likelihood",
         ),
@@ -305,7 +319,7 @@ SURGERY = Compute(
         ),
         Mistake(
             "entropy of the mixture alone",
-            "H(q̄) stands for the information: what stays open when x is known must be taken off.",
+            "H(q̄) was taken for the information: the mean entropy of the codes is subtracted from it.",
             _replaced(lambda w: {2: entropy_table(w.aggregate)}),
         ),
         Mistake(
@@ -413,7 +427,7 @@ DROWNED = Compute(
         ),
         Mistake(
             "c over beta",
-            "beta makes the noise smaller: a dearer code behaves as if the pixels were noisier.",
+            "beta makes the noise smaller: where the code costs more, it is as if the pixels were noisier.",
             lambda **question: _latents_of(**question, level=lambda c, beta: c / beta),
         ),
         Mistake(
@@ -435,7 +449,7 @@ DROWNED = Compute(
         ),
         Mistake(
             "no limit on latents",
-            "every direction above the water got a latent: there are only so many.",
+            "every direction above beta c got a latent: there are only `latents` of them.",
             lambda **question: _latents_of(**(question | {"latents": len(question["variances"])})),
         ),
         Mistake(
@@ -445,7 +459,7 @@ DROWNED = Compute(
         ),
         Mistake(
             "below zero",
-            "drowned directions were counted with a negative rate: a latent that does not pay is let go.",
+            "directions below beta c were given a negative rate: their latents collapse, and the rate is 0.",
             lambda **question: _latents_of(**question, clip=False),
         ),
         Mistake(
@@ -480,7 +494,7 @@ DROWNED = Compute(
         ),
     ),
     hints=(
-        "Where does the water stand, and which directions have a latent at all?",
+        "Below which variance is a direction drowned, and which directions have a latent?",
         "One direction, the best weight: which factor times x - b is the code's mean in K7, and what is its variance?",
         "If a number of variance lambda is multiplied by a factor, what is its variance then? M of K7 is w^2 + level.",
     ),

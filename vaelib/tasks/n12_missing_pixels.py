@@ -99,7 +99,7 @@ EVIDENCE = Compute(
         ),
         Mistake(
             "mask turned",
-            "the mask is turned around: true stands for pixels that are seen.",
+            "the mask is turned around: true is for pixels that are seen.",
             lambda pixels, seen, weights, ink: _log_seen(pixels, ~np.asarray(seen), weights, ink),
         ),
         Mistake(
@@ -122,7 +122,7 @@ EVIDENCE = Compute(
         ),
         Mistake(
             "pixels independent",
-            "every pixel got its own sum over z: one template made all the pixels of an image.",
+            "every pixel got its own sum over z: all pixels of an image come from the same template.",
             _independent,
         ),
         Mistake(
@@ -154,7 +154,7 @@ EVIDENCE = Compute(
         ),
         Mistake(
             "minus the logarithm",
-            "a minus stands in front: that is a loss; log p itself was asked for.",
+            "there is a minus in front: that is a loss; log p itself was asked for.",
             lambda **question: -_log_seen(**question),
             real="a public library: the sign of its negative log-likelihood",
         ),
@@ -286,7 +286,7 @@ COMPLETE = Compute(
             lambda value, **_: bool(np.all(value[1] >= 0)),
         ),
         Rule(
-            "However much is seen, a pixel keeps its own noise: row 1 cannot fall below its root, and does here.",
+            "However much is seen, a pixel keeps its own noise: its deviation is at least root c. Yours is less.",
             lambda value, seen, noise_variances, **_: bool(
                 np.all(value[1] >= np.sqrt(noise_variances[~seen]) * (1 - 1e-6))
             ),
@@ -427,7 +427,7 @@ CLEAN = Compute(
     id="12.3",
     title="Ink or paper",
     level="core",
-    minutes=12,
+    minutes=15,
     name="clean",
     rough=True,
     truth=_clean,
@@ -516,7 +516,7 @@ CLEAN = Compute(
     hints=(
         "What is the density p(x) of a noisy pixel: which two bells, where, how wide, how high?",
         "What is left of c (log p)' + x, when each bell brings its own slope with it?",
-        "With equal weights a hyperbolic function appears. Which shift in its argument stands for unequal ones?",
+        "With equal weights a hyperbolic function appears. Which shift in its argument comes from unequal ones?",
     ),
     next="Take a = 2, c = 1/2, w = 1/4, x = 1/2: ink to paper is e^4 to 3. Weigh 2 and -2 with that.",
     tip=({"x": 0.5, "a": 2.0, "c": 0.5, "w": 0.25},),
@@ -621,7 +621,7 @@ STEP = Compute(
             "the rejected lost",
             "the diagonal holds proposals of i itself only: whatever was rejected stays at i, too.",
             _never_stays,
-            next="Add up a row: what is missing from 1, and where does the chain stand then?",
+            next="Add up a row: what is missing from 1, and where is the chain then?",
         ),
         Mistake(
             "not clipped",
@@ -642,7 +642,7 @@ STEP = Compute(
     hints=(
         "To go from i to another state j, which two things must happen, one after the other?",
         "The encoder proposes j far too often. Which quotient of q makes r small then?",
-        "Off the diagonal all is said. What is left of each row, and in which two ways can the chain be at i again?",
+        "What do the other entries leave of each row, and in which two ways can the chain be at i again?",
     ),
     next="Take joint (1/5, 1/10), encoder (1/3, 2/3): fill in the four entries by hand; each row adds up to 1.",
     tip=({"joint": np.array([0.2, 0.1]), "encoder": np.array([1 / 3, 2 / 3])},),

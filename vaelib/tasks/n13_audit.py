@@ -168,13 +168,13 @@ REPAIR = Compute(
         ),
         Mistake(
             "constant in the prior alone",
-            "log(2 pi) now stands in log p(z) but not in log q(z): left out of both, it did no harm.",
+            "log(2 pi) is now in log p(z) but not in log q(z): left out of both, it did no harm.",
             _bug(constant=-LOG_2PI / 2),
             real="a tutorial that omits log(2 pi)/2 from one density",
         ),
         Mistake(
             "constant in q alone",
-            "log(2 pi) now stands in log q(z) but not in log p(z): left out of both, it did no harm.",
+            "log(2 pi) is now in log q(z) but not in log p(z): left out of both, it did no harm.",
             _bug(constant=LOG_2PI / 2),
         ),
         Mistake(
@@ -285,8 +285,8 @@ def _pair(mean: Any, log_var: Any) -> dict[str, Any]:
 SMALL_KL = Compute(
     id="13.3",
     title="A KL of a few nanonats",
-    level="stretch",
-    minutes=15,
+    level="core",
+    minutes=8,
     name="kl_nanonats",
     truth=_kl,
     tolerance=1e-6,  # double precision may cancel, too; single precision has two percent

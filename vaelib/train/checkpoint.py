@@ -11,7 +11,6 @@ hold is checked by `vaelib.train.payload`.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import io
@@ -25,6 +24,7 @@ from typing import Any
 
 import torch
 
+from vaelib import _files
 from vaelib._spoken import option, quoted
 from vaelib.train import lock, payload
 from vaelib.train.config import RunError, TrainConfig
@@ -54,35 +54,16 @@ def why(error: OSError) -> str:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace the file at `path` by `content` in one act: a reader, or a crash, sees the old one or the new one.
+    """`_files.write`, with the likely cause where it fails.
 
     Raises:
-        RunError: it could not be written; the old file is still there, and nothing half-written.
+        RunError: it could not be written; the earlier file is still there, and nothing half-written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        _files.write(path, content)
     except OSError as error:
         kept = " The earlier one is untouched." if path.exists() else ""
         raise RunError(f"Could not write {path}: {why(error)}{kept}") from error
-    finally:  # also where a second Ctrl-C comes in between
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """The new name outlives a power cut only once the folder is on disk too. Some systems open or sync no folders."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def tidy(folder: Path) -> None:
@@ -98,12 +79,12 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_metrics(folder: Path, history: Iterable[dict[str, Any]]) -> None:
-    """All lines anew; what stood there of epochs that are not in `history` is gone."""
+    """Every line once more; what was there of epochs that are not in `history` is gone."""
     write(folder / METRICS, "".join(json.dumps(record) + "\n" for record in history).encode())
 
 
 def append_metrics(folder: Path, record: dict[str, Any]) -> None:
-    """One more line. A torn one is mended on resuming, which writes all lines anew from the checkpoint.
+    """One more line. A torn one is mended on resuming, which writes all lines again from the checkpoint.
 
     Raises:
         RunError: it could not be written.

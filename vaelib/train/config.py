@@ -46,7 +46,7 @@ class TrainConfig:
     schedule: str = "constant"  # cosine: down to 0 over the epochs; burda: by 10^(-1/7) after 1, 3, 9, 27, ... passes
     seed: int = 0  # of the weights, the order of examples, the binarization and the noise
     dtype: str = "float32"  # or float64
-    device: str = "auto"  # cuda where there is one, else cpu
+    device: str = "auto"  # cuda where there is one, otherwise cpu
     compile: bool = False  # the loss and its gradient, by torch.compile: for long runs
     tf32: bool = False  # on a GPU: matrix products with 10 bits of mantissa, faster for batches of thousands
 
@@ -74,7 +74,7 @@ class TrainConfig:
         _expect(_number(self.validation) and 0 <= self.validation < 1, self, "validation", share)
         _expect(self.patience is None or _whole(self.patience, 1), self, "patience", "a whole number >= 1")
         weighted, linear = self.objective in ("iwae", "dreg"), self.decoder == "gaussian" and not self.hidden
-        no_kl = f"with the objective {self.objective}, in which no KL stands"
+        no_kl = f"with the objective {self.objective}, which has no KL"
         for good, name, rule in (
             (self.beta == 1.0 or not weighted, "beta", f"1 {no_kl}"),
             (self.warmup == 0 or not weighted, "warmup", f"0 {no_kl}"),
@@ -97,12 +97,15 @@ class TrainConfig:
 
         - digits: the defaults above.
         - mnist: one hidden layer of 500 units, 20 latents, 30 epochs, as in Kingma and Welling 2014.
+        - glyphs, glyphs62: hidden layers of 500 and 200 units, 16 latents, 10 epochs at a rate that falls to 0.
         - your own data: the defaults, with as many epochs as make about 6,000 steps (at least 10, at most 400).
         - network conv: two convolutions of 32 and 64 channels.
         """
         suited: dict[str, Any] = {}
         if data.name == "mnist":
             suited = {"hidden": (500,), "latent_dim": 20, "layer_norm": False, "learning_rate": 1e-3, "epochs": 30}
+        elif data.name in ("glyphs", "glyphs62"):
+            suited = {"hidden": (500, 200), "latent_dim": 16, "learning_rate": 2e-3, "schedule": "cosine", "epochs": 10}
         elif data.name != "digits":
             steps_per_epoch = -(-len(data.train) // (chosen.get("batch_size") or TrainConfig.batch_size))
             suited = {"epochs": min(400, max(10, round(STEPS / steps_per_epoch)))}

@@ -181,7 +181,7 @@ def build(config: TrainConfig, image_shape: tuple[int, ...], rng: torch.Generato
 
 
 def grey(image_shape: tuple[int, ...]) -> tuple[int, int]:
-    """(height, width) of grey images, whichever axes of size 1 stand beside them."""
+    """(height, width) of grey images, whichever axes of size 1 are beside them."""
     axes = [size for size in image_shape if size > 1]
     if len(axes) != 2:
         raise RunError(

@@ -1,4 +1,4 @@
-"""What a process has set must not change a result: training and evaluation run in surroundings of their own."""
+"""What a process has set must not change a result: training and evaluation run in the same surroundings always."""
 
 from __future__ import annotations
 
