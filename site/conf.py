@@ -17,16 +17,16 @@ author = "The vaelib authors"
 project_copyright = "the vaelib authors; text and pictures CC BY 4.0, code MIT"
 language = "en"
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "index"
-exclude_patterns = ["conf.py"]
+exclude_patterns = ["conf.py", "files/**"]  # files: notebooks as they are, to be downloaded
 suppress_warnings = ["mystnb.mime_priority"]  # a table that has text and Markdown is shown as Markdown
 
 nb_execution_mode = "off"  # the stored outputs are shown; tests run the notebooks
 nb_render_markdown_format = "myst"
 nb_code_prompt_show = "Show code"
 nb_code_prompt_hide = "Hide code"
-myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "attrs_block", "colon_fence"]
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "attrs_block", "attrs_inline", "colon_fence"]
 myst_heading_anchors = 4
 myst_dmath_double_inline = True
 myst_links_external_new_tab = False
@@ -54,6 +54,7 @@ html_theme_options: dict[str, Any] = {
     "use_repository_button": False,
     "show_navbar_depth": 1,
     "show_toc_level": 2,
+    "secondary_sidebar_items": {folder: ["page-toc"] for folder in ("*", "docs/*", "api/*", "benchmarks/*")},
     "home_page_in_toc": True,
     "navigation_with_keys": False,
     "pygments_light_style": "a11y-high-contrast-light",
@@ -86,6 +87,20 @@ def visit_display(writer: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+# ------------------------------------------------------------------------------------------------------------ tables
+
+
+def visit_table(writer: Any, node: nodes.table) -> None:
+    """A table that is wider than the page scrolls inside a frame of its own, which the keyboard reaches."""
+    writer.body.append('<div class="table" tabindex="0" role="region" aria-label="table">')
+    type(writer).visit_table(writer, node)
+
+
+def depart_table(writer: Any, node: nodes.table) -> None:
+    type(writer).depart_table(writer, node)
+    writer.body.append("</div>")
+
+
 # -------------------------------------------------------------------------------------------------------- docstrings
 
 CODE = re.compile(r"(``.+?``|`[^`]+`)")
@@ -108,4 +123,5 @@ def as_plain_text(app: Any, what: str, name: str, obj: Any, options: Any, lines:
 
 def setup(app: Any) -> None:
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_display, None))
+    app.add_node(nodes.table, override=True, html=(visit_table, depart_table))
     app.connect("autodoc-process-docstring", as_plain_text, priority=100)  # before napoleon

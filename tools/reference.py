@@ -128,21 +128,62 @@ def page(root: Path, derivation: Derivation, places: Mapping[str, list[Place]], 
 
 
 def ledger_pages(root: Path) -> dict[str, str]:
-    """name of a page -> its text, for the whole ledger."""
+    """path of a page -> its text, for the whole ledger."""
     places, work = taught(root), exercised(root)
-    pages = {f"ledger/{name}": page(root, derivation, places, work) for name, derivation in LEDGER.items()}
+    pages = {f"ledger/{name}.md": page(root, derivation, places, work) for name, derivation in LEDGER.items()}
+    return pages | {"ledger/index.md": chapters(), "ledger/names.md": by_name(), "ledger/formulas.md": by_formula()}
+
+
+def ends(derivation: Derivation) -> list[str]:
+    """The formulas that a chain leads from and to."""
+    return [for_table(derivation.lines[0].latex), for_table(derivation.lines[-1].latex)]
+
+
+def chapters() -> str:
+    """The identities in the order of the ledger."""
     chapters = defaultdict(list)
     for name in LEDGER:
         chapters[name[0]].append(name)
-    index = ["# The ledger", "", f"{len(LEDGER)} identities, each checked line by line.", ""]
+    index = [
+        "# The ledger",
+        "",
+        f"{len(LEDGER)} identities, each checked line by line. They are also listed [by name](names.md) and "
+        "[by formula](formulas.md).",
+        "",
+    ]
     for letter, names in chapters.items():
-        index += [f"## {letter} {prose(CHAPTERS.get(letter, ''))}", "", "| | statement | from | to |", "|:--|:--|:--|:--|"]
-        for name in names:
-            derivation = LEDGER[name]
-            first, last = derivation.lines[0], derivation.lines[-1]
-            ends = [for_table(first.latex), for_table(last.latex)]
-            index.append(bars([f"[{name}]({name}.md)", prose(derivation.title), *ends]))
+        index += [
+            f"## {letter} {prose(CHAPTERS.get(letter, ''))}",
+            "",
+            "| | statement | from | to |",
+            "|:--|:--|:--|:--|",
+        ]
+        index += [bars([f"[{name}]({name}.md)", prose(LEDGER[name].title), *ends(LEDGER[name])]) for name in names]
         index.append("")
-    toc = "\n".join(LEDGER)
-    index += ["```{toctree}", ":hidden:", "", toc, "```", ""]
-    return pages | {"ledger/index": "\n".join(index)}
+    return "\n".join([*index, "```{toctree}", ":hidden:", "", *LEDGER, "```", ""])
+
+
+def by_name() -> str:
+    """The identities in the order of the alphabet, as their titles begin without an article."""
+    titles = sorted((re.sub(r"^(The|A|An) ", "", derivation.title), name) for name, derivation in LEDGER.items())
+    groups = defaultdict(list)
+    for title, name in sorted(titles, key=lambda row: re.sub(r"\W", "", row[0]).lower()):
+        groups[next(c for c in title if c.isalnum()).upper()].append(f"- {prose(title)}: [{name}]({name}.md)")
+    lines = ["# Identities by name", ""]
+    for letter, rows in groups.items():
+        lines += [f"## {letter}", "", *rows, ""]
+    return "\n".join(lines)
+
+
+def by_formula() -> str:
+    """The identities that begin with the same formula, together."""
+    groups = defaultdict(list)
+    for name, derivation in LEDGER.items():
+        groups[ends(derivation)[0]].append(name)
+    lines = ["# Identities by formula", "", "What a formula becomes: each row is one way.", ""]
+    lines += ["| from | to | identity |", "|:--|:--|:--|"]
+    for formula, names in sorted(groups.items(), key=lambda group: (-len(group[1]), len(group[0]))):
+        for i, name in enumerate(names):
+            goal = ends(LEDGER[name])[1]
+            lines.append(bars([formula if i == 0 else "", goal, f"[{name}]({name}.md) {prose(LEDGER[name].title)}"]))
+    return "\n".join([*lines, ""])

@@ -1,104 +1,115 @@
 """Build the site of the course, from what is stored: `make site`. Nothing is run, and no network is needed.
 
-The pages are collected in build/site/pages, and Sphinx makes build/site/html of them: every warning is an error.
+    python tools/website.py [FOLDER]
+
+The pages are collected in FOLDER/pages, by default build/site/pages, and Sphinx makes FOLDER/html of them: every warning
+is an error.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
+from course_map import picture
+from pages import ROOT, Settings, Site
 from reference import ledger_pages
-from start import Chapter, assumed, chapters
+from start import Chapter, chapters, start_page
 
-ROOT = Path(__file__).resolve().parent.parent
-BUILD = ROOT / "build" / "site"
 MODULES = {
-    "The words of a derivation": ("terms", "ledger", "derivation", "magic"),
-    "Distributions and divergences": ("distributions", "kl", "quadrature", "montecarlo", "estimate"),
+    "The words of a derivation": ("terms", "ledger", "derivation", "magic", "notes"),
+    "Distributions and divergences": ("distributions", "kl", "quadrature", "montecarlo", "estimate", "sampling"),
     "Models and bounds": ("models", "elbo", "em", "gradients", "witnesses"),
-    "Training": ("data", "vae", "objectives", "train", "evaluate"),
+    "Training": ("data", "vae", "objectives", "train", "evaluate", "explore"),
     "Exercises": ("exercise",),
 }
+GUIDES = ("docs/*.md", "notebooks/teach/*.md", "benchmarks/README.md", "CONTRIBUTING.md")
 
 
-def notebook_page(path: Path) -> str:
-    """A notebook as the site shows it: folded code stays folded, one title a page, a text for each picture.
-
-    Raises:
-        ValueError: a cell draws a picture, and does not begin with a comment that says what is to be seen.
-    """
-    content = json.loads(path.read_text(encoding="utf-8"))
-    titled = False
-    for cell in content["cells"]:
-        metadata = cell["metadata"]
-        if cell["cell_type"] == "markdown":
-            source = "".join(cell["source"])
-            if titled:
-                source = re.sub(r"^# ", "## ", source, flags=re.MULTILINE)
-            titled = titled or source.startswith("# ")
-            cell["source"] = relinked(source)
-        elif metadata.get("jupyter", {}).get("source_hidden"):
-            metadata["tags"] = [*metadata.get("tags", []), "hide-input"]
-        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
-            metadata["mystnb"] = {"image": {"alt": seen(path, cell)}}
-    return json.dumps(content)
+def guides() -> list[str]:
+    """The pages that are written as Markdown, as paths in the repository."""
+    return [str(path.relative_to(ROOT)) for pattern in GUIDES for path in sorted(ROOT.glob(pattern))]
 
 
-def seen(path: Path, cell: dict[str, Any]) -> str:
-    """What the picture of a cell shows, as its first line says."""
-    first, *_ = "".join(cell["source"]).splitlines()
-    if not first.startswith("# "):
-        raise ValueError(
-            f"Expected the cell {cell['id']} of {path.name} to begin with a comment that says what its picture shows, "
-            f"but got {first!r}."
-        )
-    return re.sub(r"^# (Picture: )?", "", first).strip()
+def notebooks() -> list[str]:
+    found = [path for folder in ("notebooks", "exercises") for path in sorted((ROOT / folder).glob("[0-9]*.ipynb"))]
+    return [str(path.relative_to(ROOT)) for path in found]
 
 
-def relinked(text: str) -> str:
-    """Links between the files of the repository, as links between the pages of the site."""
-    text = re.sub(r"\]\((?:\.\./)*exercises/(\d\d_\w+)\.ipynb\)", r"](/exercises/\1.ipynb)", text)
-    text = re.sub(r"\]\((?:\.\./)*notebooks/(\d\d_\w+)\.ipynb\)", r"](/notebooks/\1.ipynb)", text)
-    text = re.sub(r"\]\((\d\d_\w+)\.ipynb\)", r"](/notebooks/\1.ipynb)", text)
-    return text
-
-
-def collect(pages: Path) -> None:
+def collect(target: Path, settings: Settings) -> None:
     """Writes the source of every page into an empty folder."""
-    shutil.rmtree(pages, ignore_errors=True)
-    (pages / "_static").mkdir(parents=True)
-    shutil.copy(ROOT / "site" / "conf.py", pages)
-    shutil.copy(ROOT / "site" / "course.css", pages / "_static")
-    for folder in ("notebooks", "exercises"):
-        (pages / folder).mkdir()
-        for path in sorted((ROOT / folder).glob("[0-9][0-9]_*.ipynb")):
-            (pages / folder / path.name).write_text(notebook_page(path), encoding="utf-8")
-    for name, text in (ledger_pages(ROOT) | api_pages() | {"index": welcome(chapters(ROOT))}).items():
-        target = pages / f"{name}.md"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "_static").mkdir(parents=True)
+    shutil.copy(ROOT / "site" / "conf.py", target)
+    shutil.copy(ROOT / "site" / "course.css", target / "_static")
+    shutil.copy(ROOT / "docs" / "gallery.png", target / "_static")
+    course = chapters(ROOT)
+    made = ledger_pages(ROOT) | api_pages() | lists(course)
+    site = Site([*notebooks(), *guides(), *made, "index.md"], settings, target)
+    for path in notebooks():
+        made[path] = site.notebook(path)
+        made[f"files/{path}"] = (ROOT / path).read_text(encoding="utf-8")
+    for path in guides():
+        made[path] = site.relinked((ROOT / path).read_text(encoding="utf-8"), path)
+    made["index.md"] = site.relinked(welcome(course), "index.md")
+    for path, text in made.items():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).write_text(text, encoding="utf-8")
+
+
+def ways() -> str:
+    """The ways through the course, as the start page in JupyterLab has them."""
+    texts = [cell["source"] for cell in start_page(ROOT)["cells"] if cell["cell_type"] == "markdown"]
+    titles = [text.splitlines()[0] for text in texts]
+    return "\n\n".join(texts[titles.index("## The map") + 1 : titles.index("## How far you are")])
 
 
 def welcome(course: list[Chapter]) -> str:
     """The first page."""
-    rows = "\n".join(
+    rows = [
         f"| [{one.number}](notebooks/{one.file}) | {one.title} | {one.question} | {one.minutes} |" for one in course
-    )
-    notebooks = "\n".join(f"notebooks/{Path(one.file).stem}" for one in course)
-    exercises = "\n".join(f"exercises/{Path(one.file).stem}" for one in course)
+    ]
+    plans = [path for path in guides() if re.fullmatch(r"notebooks/teach/\D.*\.md", path)]
+    parts = {
+        "MAP": picture(course),
+        "WAYS": ways(),
+        "TABLE": "\n".join(["| | notebook | it asks | time |", "|:--|:--|:--|:--|", *rows]),
+        "NOTEBOOKS": "\n".join(f"notebooks/{Path(one.file).stem}" for one in course),
+        "TEACHING": "\n".join(path.removesuffix(".md") for path in plans),
+    }
     text = (ROOT / "site" / "index.md").read_text(encoding="utf-8")
-    return (
-        text.replace("@TABLE@", f"| | notebook | it asks | time |\n|:--|:--|:--|:--|\n{rows}")
-        .replace("@NOTEBOOKS@", notebooks)
-        .replace("@EXERCISES@", exercises)
-    )
+    return re.sub(r"@(\w+)@", lambda found: parts[found[1]], text)
+
+
+def listing(title: str, text: str, entries: dict[str, str]) -> str:
+    """A page that lists others: path -> its line."""
+    toc = "\n".join(f"/{Path(path).with_suffix('')}" for path in entries)
+    lines = "\n".join(f"- [{line}](/{path})" for path, line in entries.items())
+    return f"# {title}\n\n{text}\n\n{lines}\n\n```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
+
+
+def lists(course: list[Chapter]) -> dict[str, str]:
+    """The pages of the exercises, and of the session plans."""
+    exercises = {f"exercises/{one.file}": f"{one.number} {one.title}" for one in course}
+    plans = {f"notebooks/teach/{one.number}.md": f"{one.number} {one.title}" for one in course}
+    return {
+        "exercises/index.md": listing(
+            "Exercises",
+            "The exercises of each notebook, with the cells that judge an answer. Download one, and write your answers "
+            "into it; solutions are not on this site.",
+            exercises,
+        ),
+        "notebooks/teach/index.md": listing(
+            "Session plans",
+            "A plan of 90 minutes for each session: what goes on the board, what to ask, the likeliest wrong answer. A "
+            "number in brackets, such as [8], stands beside its cell once all cells of the notebook were run.",
+            {path: line for path, line in plans.items() if (ROOT / path).exists()},
+        ),
+    }
 
 
 def api_pages() -> dict[str, str]:
@@ -106,25 +117,31 @@ def api_pages() -> dict[str, str]:
     pages = {}
     listed = []
     for heading, modules in MODULES.items():
-        listed += [f"\n## {heading}\n"]
+        listed.append(f"\n## {heading}\n")
         for module in modules:
-            pages[f"api/{module}"] = f"# vaelib.{module}\n\n```{{eval-rst}}\n.. automodule:: vaelib.{module}\n```\n"
+            pages[f"api/{module}.md"] = f"# vaelib.{module}\n\n```{{eval-rst}}\n.. automodule:: vaelib.{module}\n```\n"
             listed.append(f"- [vaelib.{module}]({module}.md)")
-    toc = "\n".join(name.removeprefix("api/") for name in pages)
-    pages["api/index"] = f"# The package\n\n```{{toctree}}\n:hidden:\n\n{toc}\n```\n" + "\n".join(listed) + "\n"
+    toc = "\n".join(Path(path).stem for path in pages)
+    pages["api/index.md"] = "\n".join(["# The package", *listed, "", "```{toctree}", ":hidden:", "", toc, "```", ""])
     return pages
+
+
+def build(folder: Path, settings: Settings) -> int:
+    """Makes the whole site; the exit status of Sphinx."""
+    pages, html = folder / "pages", folder / "html"
+    collect(pages, settings)
+    shutil.rmtree(html, ignore_errors=True)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", str(folder / "trees")]
+    return subprocess.run([*command, str(pages), str(html)], check=False).returncode
 
 
 def main() -> int:
     started = time.monotonic()
-    pages, html = BUILD / "pages", BUILD / "html"
-    collect(pages)
-    shutil.rmtree(html, ignore_errors=True)
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "auto", "-b", "html"]
-    status = subprocess.run([*command, str(pages), str(html)], check=False).returncode
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "site"
+    status = build(folder, Settings.read())
     if status == 0:
-        size = sum(file.stat().st_size for file in html.rglob("*") if file.is_file())
-        print(f"{html / 'index.html'}: {size / 1e6:.0f} MB, {time.monotonic() - started:.0f} s")
+        size = sum(file.stat().st_size for file in (folder / "html").rglob("*") if file.is_file())
+        print(f"{folder / 'html' / 'index.html'}: {size / 1e6:.0f} MB, {time.monotonic() - started:.0f} s")
     return status
 
 
