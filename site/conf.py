@@ -56,6 +56,7 @@ html_theme_options: dict[str, Any] = {
     "show_toc_level": 2,
     "secondary_sidebar_items": {folder: ["page-toc"] for folder in ("*", "docs/*", "api/*", "benchmarks/*")},
     "home_page_in_toc": True,
+    "navbar_persistent": [],  # one field for searches is enough: the one above the list of pages
     "navigation_with_keys": False,
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
@@ -82,23 +83,9 @@ def visit_inline(writer: Any, node: nodes.math) -> None:
 
 
 def visit_display(writer: Any, node: nodes.math_block) -> None:
-    writer.body.append(f'<div class="math" tabindex="0" role="region" aria-label="formula">'
+    writer.body.append(f'<div class="math" tabindex="0" role="group" aria-label="formula">'
                        f"{formula(node.astext(), display=True)}</div>\n")  # fmt: skip
     raise nodes.SkipNode
-
-
-# ------------------------------------------------------------------------------------------------------------ tables
-
-
-def visit_table(writer: Any, node: nodes.table) -> None:
-    """A table that is wider than the page scrolls inside a frame of its own, which the keyboard reaches."""
-    writer.body.append('<div class="table" tabindex="0" role="region" aria-label="table">')
-    type(writer).visit_table(writer, node)
-
-
-def depart_table(writer: Any, node: nodes.table) -> None:
-    type(writer).depart_table(writer, node)
-    writer.body.append("</div>")
 
 
 # -------------------------------------------------------------------------------------------------------- docstrings
@@ -123,5 +110,4 @@ def as_plain_text(app: Any, what: str, name: str, obj: Any, options: Any, lines:
 
 def setup(app: Any) -> None:
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_display, None))
-    app.add_node(nodes.table, override=True, html=(visit_table, depart_table))
     app.connect("autodoc-process-docstring", as_plain_text, priority=100)  # before napoleon

@@ -100,9 +100,7 @@ def disagreements(versions: Versions) -> list[str]:
             found.append(f"constraints.txt: {name}{pinned} does not satisfy {bound} in pyproject.toml")
         if name in versions.test:
             if in_conda is not None:
-                found.append(
-                    f"environment.yml: {conda_name} is a tool of the tests or the site, which students do not need"
-                )
+                found.append(f"environment.yml: {conda_name} is a tool of the tests or the site, not for students")
         elif in_conda is None:
             found.append(f"environment.yml: {conda_name} is missing")
         elif name in EXACT and in_conda != pinned:

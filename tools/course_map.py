@@ -1,4 +1,4 @@
-"""The map of the notebooks as a picture, drawn from what each says that it needs: a box for each, an arrow for each need.
+"""The map of the notebooks as a picture, drawn from what each says that it needs: boxes, and an arrow for each need.
 
 Boxes are links. Colours are those of the page, so that the map follows its dark mode.
 """

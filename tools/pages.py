@@ -1,4 +1,4 @@
-"""Pages of the site that are written elsewhere: notebooks, exercises, guides. Here they get links and texts for pictures.
+"""Pages of the site that are written elsewhere: notebooks, exercises, guides. They get links, and texts for pictures.
 
 Pages keep the places that their files have in the repository, so that most links lead where they should.
 """
@@ -118,7 +118,8 @@ class Site:
             links.append(f'<a href="{up}lite/lab/index.html?path={path}">In the browser</a>')
         row = "{.launch}\nOpen it: " + " · ".join(links)
         if self.settings.repository:
-            row += f'\n\n{{.launch}}\nIn Colab, run `%pip install -q "vaelib[notebooks] @ git+{self.settings.repository}"` first.'
+            install = f'%pip install -q "vaelib[notebooks] @ git+{self.settings.repository}"'
+            row += f"\n\n{{.launch}}\nIn Colab, run `{install}` first."
         return row
 
 

@@ -58,9 +58,10 @@ def exercised(root: Path) -> dict[str, list[Place]]:
             if not isinstance(statement, ast.Assign) or not isinstance(statement.value, ast.Call):
                 continue
             said = {word.arg: word.value for word in statement.value.keywords}
-            if not isinstance(said.get("id"), ast.Constant) or not isinstance(said.get("title"), ast.Constant):
+            name, title = said.get("id"), said.get("title")
+            if not isinstance(name, ast.Constant) or not isinstance(title, ast.Constant):
                 continue
-            place = Place(f"{said['id'].value} {said['title'].value}", f"/exercises/{path.stem[1:]}.ipynb")
+            place = Place(f"{name.value!s} {title.value!s}", f"/exercises/{path.stem[1:]}.ipynb")
             for part in ast.walk(statement.value):
                 if isinstance(part, ast.Name) and part.id in LEDGER and place not in found[part.id]:
                     found[part.id].append(place)
@@ -95,7 +96,8 @@ def page(root: Path, derivation: Derivation, places: Mapping[str, list[Place]], 
     lines += ["## The derivation", "", *derivation.chain()._repr_markdown_().splitlines()[2:], ""]
     lines += ["## Mistakes that the check knows", ""]
     for slip in derivation.slips:
-        shown = for_table(slip.value.latex) if getattr(slip.value, "latex", "") else ""
+        latex = getattr(slip.value, "latex", "")
+        shown = for_table(latex) if latex else ""
         lines += [
             f'<details class="slip"><summary>{escape(spoken(slip.name))}, in line {slip.line}</summary>',
             "",

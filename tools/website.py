@@ -2,8 +2,8 @@
 
     python tools/website.py [FOLDER]
 
-The pages are collected in FOLDER/pages, by default build/site/pages, and Sphinx makes FOLDER/html of them: every warning
-is an error.
+The pages are collected in FOLDER/pages, by default build/site/pages, and Sphinx makes FOLDER/html of them. Every
+warning is an error.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def welcome(course: list[Chapter]) -> str:
     parts = {
         "MAP": picture(course),
         "WAYS": ways(),
-        "TABLE": "\n".join(["| | notebook | it asks | time |", "|:--|:--|:--|:--|", *rows]),
+        "TABLE": "\n".join(["| no. | notebook | it asks | time |", "|:--|:--|:--|:--|", *rows]),
         "NOTEBOOKS": "\n".join(f"notebooks/{Path(one.file).stem}" for one in course),
         "TEACHING": "\n".join(path.removesuffix(".md") for path in plans),
     }
@@ -126,13 +126,34 @@ def api_pages() -> dict[str, str]:
     return pages
 
 
+# What the theme writes -> the same with the names that a screen reader needs.
+NAMED = {
+    '<summary><span class="toctree-toggle"': '<summary aria-label="Pages below"><span class="toctree-toggle"',
+    'title="Search" aria-label="Search"': 'title="Search"',  # the name is what is seen, Search Ctrl+K
+    '<summary aria-label="Toggle hidden content">': "<summary>",  # the name is what is seen, Show code
+    '<div class="sidebar-primary-items__start': '<div role="navigation" aria-label="Course" '
+    'class="sidebar-primary-items__start',
+}
+
+
+def named(html: str) -> str:
+    """A page of the theme, with every part named as it looks."""
+    for before, after in NAMED.items():
+        html = html.replace(before, after)
+    return html
+
+
 def build(folder: Path, settings: Settings) -> int:
     """Makes the whole site; the exit status of Sphinx."""
     pages, html = folder / "pages", folder / "html"
     collect(pages, settings)
     shutil.rmtree(html, ignore_errors=True)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", str(folder / "trees")]
-    return subprocess.run([*command, str(pages), str(html)], check=False).returncode
+    status = subprocess.run([*command, str(pages), str(html)], check=False).returncode
+    for path in html.rglob("*.html"):
+        path.write_text(named(path.read_text(encoding="utf-8")), encoding="utf-8")
+    shutil.rmtree(html / "_sources", ignore_errors=True)
+    return status
 
 
 def main() -> int:
