@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from course_map import picture
+from in_browser import pack
 from pages import ROOT, Settings, Site
 from reference import ledger_pages
 from start import Chapter, chapters, start_page
@@ -55,7 +56,12 @@ def collect(target: Path, settings: Settings) -> None:
         made[f"files/{path}"] = (ROOT / path).read_text(encoding="utf-8")
     for path in guides():
         made[path] = site.relinked((ROOT / path).read_text(encoding="utf-8"), path)
-    made["index.md"] = site.relinked(welcome(course), "index.md")
+    if settings.pyodide:
+        for name in ("check.mjs", "check-worker.mjs"):
+            shutil.copy(ROOT / "site" / name, target / "_static")
+        pack(target / "_static" / "course.zip")
+        made["check.md"] = (ROOT / "site" / "check.md").read_text("utf-8").replace("@PYODIDE@", settings.pyodide)
+    made["index.md"] = site.relinked(welcome(course, settings), "index.md")
     for path, text in made.items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_text(text, encoding="utf-8")
@@ -68,7 +74,7 @@ def ways() -> str:
     return "\n\n".join(texts[titles.index("## The map") + 1 : titles.index("## How far you are")])
 
 
-def welcome(course: list[Chapter]) -> str:
+def welcome(course: list[Chapter], settings: Settings) -> str:
     """The first page."""
     rows = [
         f"| [{one.number}](notebooks/{one.file}) | {one.title} | {one.question} | {one.minutes} |" for one in course
@@ -79,6 +85,7 @@ def welcome(course: list[Chapter]) -> str:
         "WAYS": ways(),
         "TABLE": "\n".join(["| no. | notebook | it asks | time |", "|:--|:--|:--|:--|", *rows]),
         "NOTEBOOKS": "\n".join(f"notebooks/{Path(one.file).stem}" for one in course),
+        "CHECK": "check" if settings.pyodide else "",
         "TEACHING": "\n".join(path.removesuffix(".md") for path in plans),
     }
     text = (ROOT / "site" / "index.md").read_text(encoding="utf-8")
