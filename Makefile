@@ -25,7 +25,9 @@ $(READY): pyproject.toml constraints.txt
 
 TOOLS := .venv/installed-tools
 
-.PHONY: test test-rest test-all mutants teach exercises instructor student bench
+SITE := .venv/installed-site
+
+.PHONY: test test-rest test-all mutants teach exercises instructor student bench site
 
 # A file of tests stays in one process; the long files come first, in the order that conftest.py gives them.
 PYTEST := $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -56,8 +58,14 @@ exercises: $(TOOLS) ## make the students' notebooks from exercises/source
 instructor: $(TOOLS) ## the exercises with solutions, as an nbgrader course: instructor/
 	@$(PY) tools/instructor.py
 
+site: $(SITE) ## the web site, from what is stored: build/site/html/index.html
+	@$(PY) tools/website.py
+
 bench: $(READY) ## time training on this machine, on one thread (benchmarks/README.md has the rest)
 	@$(PY) benchmarks/training.py --threads 1
 
 $(TOOLS): $(READY)
 	@$(PYTHON) tools/install.py course,test && touch $@
+
+$(SITE): $(TOOLS)
+	@$(PYTHON) tools/install.py course,test,site && touch $@

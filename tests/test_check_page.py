@@ -199,3 +199,12 @@ PIECES = st.sampled_from(
 @example(r"$$ \begin{aligned} \log p(x) = <script> \\ & \frac \end{aligned} $$", "markdown")
 def test_mutilated_documents_make_harmless_pages(text: str, kind: str) -> None:
     assert harmless(shown(text, kind))
+
+
+def test_line_below_or_above_is_as_wide_as_what_it_marks() -> None:
+    """A browser does not stretch the dash that would be the line: the border of the marked part draws it."""
+    for latex, side in ((r"\underline{a + b}", "under"), (r"\overline{a + b}", "over")):
+        read = Reader(as_mathml(latex))
+        assert ("mrow", {"class": side}) in read.elements and "―" not in read.words
+        assert f"math .{side} {{ border-" in page([check_text(TEXT)])
+    assert "mover" in Reader(as_mathml(r"\bar{x}")).names

@@ -31,7 +31,7 @@ EXACT = {"numpy", "scipy", "torch", "mpmath", "sympy"}  # what computes: the sam
 class Versions:
     """What the three files say, each as name -> specifier as written, such as `>=2.0` or `==2.4.6`.
 
-    `test` are the names in pyproject.toml that only the tests need.
+    `test` are the names in pyproject.toml that only the tests and the site need.
     """
 
     pyproject: dict[str, str]
@@ -63,7 +63,7 @@ def read_environment(text: str) -> dict[str, str]:
 
 def read_versions() -> Versions:
     direct = {canonicalize_name(r.name): str(r.specifier) for r in pin.direct_requirements()}
-    course = {canonicalize_name(r.name) for r in pin.direct_requirements(("bench", "test"))}
+    course = {canonicalize_name(r.name) for r in pin.direct_requirements(("bench", "site", "test"))}
     return Versions(
         pyproject=direct,
         constraints=read_constraints((ROOT / "constraints.txt").read_text(encoding="utf-8")),
@@ -100,7 +100,7 @@ def disagreements(versions: Versions) -> list[str]:
             found.append(f"constraints.txt: {name}{pinned} does not satisfy {bound} in pyproject.toml")
         if name in versions.test:
             if in_conda is not None:
-                found.append(f"environment.yml: {conda_name} is a tool of the tests, which students do not need")
+                found.append(f"environment.yml: {conda_name} is a tool of the tests or the site, not for students")
         elif in_conda is None:
             found.append(f"environment.yml: {conda_name} is missing")
         elif name in EXACT and in_conda != pinned:
@@ -142,7 +142,9 @@ def test_three_files_agree() -> None:
         ("environment", "numpy", ">=2.4.6", "environment.yml: numpy>=2.4.6, but"),
         ("environment", "rich", "==15.0.0", "environment.yml: rich==15.0.0, but pyproject.toml: rich>=13"),
         ("environment", "rich", None, "environment.yml: rich is missing"),
-        ("environment", "mypy", ">=1.11", "environment.yml: mypy is a tool of the tests"),
+        ("environment", "mypy", ">=1.11", "environment.yml: mypy is a tool of the tests or the site"),
+        ("environment", "sphinx", ">=8.2", "environment.yml: sphinx is a tool of the tests or the site"),
+        ("constraints", "sphinx", None, "constraints.txt: sphinx is missing"),
         ("environment", "tensorflow", "==2.0", "tensorflow is not a dependency"),
         ("environment", "python", ">=3.10", "environment.yml: python>=3.10, pyproject.toml: >=3.11"),
     ],
@@ -180,8 +182,9 @@ def differences(versions: dict[str, str], constraints: dict[str, str]) -> list[s
 @pytest.mark.skipif(Path(sys.prefix) != ROOT / ".venv", reason="not the environment that `make` builds")
 def test_installed_versions_are_the_constraints() -> None:
     """Every package that the course brings in, direct or not, is pinned, and installed in that version."""
-    installed = pin.closure(pin.direct_requirements())
-    assert len(installed) > len(pin.direct_requirements())
+    course = pin.direct_requirements(("bench", "site"))  # `site` is installed by those who build the site
+    installed = pin.closure(course)
+    assert len(installed) > len(course)
     assert differences(installed, read_versions().constraints) == []
 
 
@@ -205,7 +208,7 @@ def shut_out(requires_python: dict[str, str]) -> list[str]:
 
 
 def test_every_pin_installs_on_every_supported_python() -> None:
-    names = pin.closure(pin.direct_requirements())
+    names = pin.closure(pin.direct_requirements(("bench", "site")))
     assert shut_out({name: metadata.metadata(name)["Requires-Python"] or "" for name in names}) == []
 
 

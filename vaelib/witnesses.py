@@ -8,11 +8,11 @@ check measures the conditioning; floats are.
 Generic witnesses are all of middling size, and a false inequality may hold on every one of them: an entropy is then
 never negative, a divergence never above one. So each family also draws special ones, by the argument `kind`:
 
-    narrow  q is narrow (the entropy of a continuous one is negative)
-    wide    q is wide
-    near    q is almost what it is compared with, the posterior or p; and x is measured in a large unit and comes from
-            an unlikely z, so that densities exceed one and the posterior lies far from the prior
-    far     q lies far away from the prior, or from p
+- `narrow`: q is narrow (the entropy of a continuous one is negative);
+- `wide`: q is wide;
+- `near`: q is almost what it is compared with, the posterior or p; and x is measured in a large unit and comes from an
+  unlikely z, so that densities exceed one and the posterior lies far from the prior;
+- `far`: q lies far away from the prior, or from p.
 
 A check mixes the kinds; a slip must be rejected on some witness, a true line holds on all.
 

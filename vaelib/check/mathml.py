@@ -25,6 +25,8 @@ ATTRIBUTES = frozenset(
     " rowspacing columnspacing width height depth voffset movablelimits largeop displaystyle scriptlevel symmetric"
     " mathvariant".split()
 )
+LINED = {"munder": "under", "mover": "over"}  # a line below or above, which no browser stretches: a class draws it
+LINE = "\N{HORIZONTAL BAR}"
 SIMPLE = re.compile(r"[\w .%+-]{0,40}")  # what an attribute may say
 DROPPED = set(r"\label \tag \tag* \hspace \hspace* \vspace \color \ref \eqref \cite \footnote \cssId \class".split())
 SILENT = set(r"\nonumber \notag \noindent \hfill \allowbreak \strut \limits \nolimits \displaystyle &".split())
@@ -122,6 +124,10 @@ def _clean(element: Element, depth: int = 0) -> Element:
     if depth > 150:
         raise ValueError("too deep")
     name = str(element.tag)
+    if name in LINED and len(element) == 2 and element[1].text and unescape(element[1].text) == LINE:
+        lined = Element("mrow", {"class": LINED[name]})
+        lined.append(_clean(element[0], depth + 1))
+        return lined
     found = Element(name if name in KEPT else "mrow")
     for attribute, value in element.attrib.items():
         if attribute in ATTRIBUTES and SIMPLE.fullmatch(value):

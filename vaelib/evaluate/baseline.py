@@ -73,10 +73,10 @@ def fit_mixture(
 ) -> BernoulliMixture:
     r"""Expectation-maximization from `components` random examples.
 
-    E: r_nk = weight_k p(x_n | k) / p(x_n), in logarithms.
-    M: weight_k and probs_kd are the means of the r_nk and of x_nd under them, with `smoothing` imaginary examples added
-       to each component that look like the mean image (a Beta prior): no probability becomes 0 or 1, and a pixel that a
-       component has never seen white is as dark as it is elsewhere.
+    - E: r_nk = weight_k p(x_n | k) / p(x_n), in logarithms.
+    - M: weight_k and probs_kd are the means of the r_nk and of x_nd under them, with `smoothing` imaginary examples
+      added to each component that look like the mean image (a Beta prior): no probability becomes 0 or 1, and a pixel
+      that a component has never seen white is as dark as it is elsewhere.
 
     Each iteration increases sum_n log p(x_n) + log prior, never decreases it. float32 is precise enough: on the digits
     the result differs from that in float64 by less than 0.01 nats.

@@ -1,0 +1,134 @@
+"""Pages of the site that are written elsewhere: notebooks, exercises, guides. They get links, and texts for pictures.
+
+Pages keep the places that their files have in the repository, so that most links lead where they should.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import shutil
+import tomllib
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^()\s:]+)\)")
+FENCE = re.compile(r"(^ *```.*?^ *```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
+FOLDERS = {"notebooks": "index.md", "exercises": "exercises/index.md", "notebooks/teach": "notebooks/teach/index.md"}
+FILES = {".svg", ".pdf"}  # handed out with the page that links to them
+WITHOUT_TORCH = ("00", "01", "02", "03", "04", "05", "06", "08")  # these run in a browser
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What site/settings.toml says: addresses, and nothing else."""
+
+    repository: str = ""
+    branch: str = "main"
+    pyodide: str = ""
+
+    @classmethod
+    def read(cls) -> Settings:
+        return cls(**tomllib.loads((ROOT / "site" / "settings.toml").read_text(encoding="utf-8")))
+
+    @property
+    def name(self) -> str:
+        """OWNER/NAME, as Colab and Binder want it."""
+        return "/".join(self.repository.rstrip("/").split("/")[-2:])
+
+
+@dataclass(frozen=True)
+class Site:
+    """What there is to link to. `pages` are paths in the repository, such as docs/student.md."""
+
+    pages: Collection[str]
+    settings: Settings
+    target: Path  # the folder of the pages
+    lite: bool = False  # whether the browser edition is built, too
+
+    def relinked(self, text: str, page: str) -> str:
+        """The text of a page with its links between files made links of the site.
+
+        What is a file of the repository and no page of the site becomes a link to the repository, or plain text.
+        """
+        parts = FENCE.split(text)
+        return "".join(part if i % 2 else LINK.sub(lambda m: self._link(m, page), part) for i, part in enumerate(parts))
+
+    def _link(self, found: re.Match[str], page: str) -> str:
+        label, whole = found.groups()
+        path, mark, anchor = whole.partition("#")
+        if anchor.startswith("cell-id="):  # JupyterLab's way to name a cell
+            mark = anchor = ""
+        if not path or path.startswith("/"):
+            return found[0]
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(page), path))
+        place = FOLDERS.get(place, place)
+        if place in self.pages:
+            return f"[{label}](/{place}{mark}{anchor})"
+        if not (ROOT / place).exists() or place.startswith(".."):
+            return found[0]
+        if (ROOT / place).suffix in FILES:
+            (self.target / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / place, self.target / place)
+            return f"[{label}](/{place})"
+        if self.settings.repository:
+            return f"[{label}]({self.settings.repository.rstrip('/')}/blob/{self.settings.branch}/{place})"
+        return label
+
+    def notebook(self, path: str) -> str:
+        """A notebook as the site shows it: folded code stays folded, one title a page, a text for each picture.
+
+        Raises:
+            ValueError: a cell draws a picture, and does not begin with a comment that says what is to be seen.
+        """
+        content = json.loads((ROOT / path).read_text(encoding="utf-8"))
+        titled = False
+        for cell in content["cells"]:
+            metadata = cell["metadata"]
+            if cell["cell_type"] == "markdown":
+                source = "".join(cell["source"])
+                if titled:
+                    source = re.sub(r"^# ", "## ", source, flags=re.MULTILINE)
+                elif source.startswith("# "):
+                    titled = True
+                    source += f"\n\n{self.launch(path)}"
+                cell["source"] = self.relinked(source, path)
+            elif metadata.get("jupyter", {}).get("source_hidden"):
+                metadata["tags"] = [*metadata.get("tags", []), "hide-input"]
+            if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+                metadata["mystnb"] = {"image": {"alt": seen(path, cell)}}
+        return json.dumps(content)
+
+    def launch(self, path: str) -> str:
+        """Where a notebook can be opened: a row of links below its title."""
+        links = [f"{{download}}`Download </files/{path}>`"]
+        if self.settings.repository:
+            name, branch = self.settings.name, self.settings.branch
+            links += [
+                f"[Colab](https://colab.research.google.com/github/{name}/blob/{branch}/{path})",
+                f"[Binder](https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/work/{path})",
+                f"[Codespaces](https://codespaces.new/{name})",
+            ]
+        if self.lite and Path(path).name[:2] in WITHOUT_TORCH:
+            up = "../" * path.count("/")
+            links.append(f'<a href="{up}lite/lab/index.html?path={path}">In the browser</a>')
+        row = "{.launch}\nOpen it: " + " · ".join(links)
+        if self.settings.repository:
+            install = f'%pip install -q "vaelib[notebooks] @ git+{self.settings.repository}"'
+            row += f"\n\n{{.launch}}\nIn Colab, run `{install}` first."
+        return row
+
+
+def seen(path: str, cell: dict[str, Any]) -> str:
+    """What the picture of a cell shows, as its first line says."""
+    first, *_ = "".join(cell["source"]).splitlines()
+    if not first.startswith("# "):
+        raise ValueError(
+            f"Expected the cell {cell['id']} of {Path(path).name} to begin with a comment that says what its picture "
+            f"shows, but got {first!r}."
+        )
+    return re.sub(r"^# (Picture: )?", "", first).strip()
