@@ -1,6 +1,6 @@
 """What the browser needs to check a derivation, as one archive: the checker, and the pure Python that it imports.
 
-NumPy and SciPy are not in it: Pyodide has builds of its own.
+NumPy and SciPy are not in it: Pyodide brings its own builds.
 """
 
 from __future__ import annotations

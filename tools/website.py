@@ -113,7 +113,7 @@ def lists(course: list[Chapter]) -> dict[str, str]:
         "notebooks/teach/index.md": listing(
             "Session plans",
             "A plan of 90 minutes for each session: what goes on the board, what to ask, the likeliest wrong answer. A "
-            "number in brackets, such as [8], stands beside its cell once all cells of the notebook were run.",
+            "number in brackets, such as [8], is shown beside its cell once all cells of the notebook were run.",
             {path: line for path, line in plans.items() if (ROOT / path).exists()},
         ),
     }
