@@ -31,7 +31,15 @@ OWN = dict(os.environ)  # what a person had set
 SHARED = "VAELIB_TEST_NOTES"  # where the processes of one run find the notes
 # Of the files; the short ones fill the gaps at the end.
 LONGEST_FIRST = (
-    *("test_mutations.py", ".ipynb", "test_cli.py", "test_instructor.py", "test_grade_attacks.py", "test_faults.py"),
+    *(
+        "test_mutations.py",
+        "test_tries.py",
+        ".ipynb",
+        "test_cli.py",
+        "test_instructor.py",
+        "test_grade_attacks.py",
+        "test_faults.py",
+    ),
     *("test_grade_forbidden.py", "test_grade.py", "test_fair.py", "test_tasks.py", "test_exercise_notebooks.py"),
 )
 
