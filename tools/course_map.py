@@ -84,12 +84,12 @@ def picture(course: list[Chapter]) -> str:
     for one in course:
         x, y = at[one.number]
         lines = textwrap.wrap(f"{one.number} {re.split('[:,]', one.title)[0]}", LETTERS)[:2]
-        rows = "".join(
+        rows = " ".join(
             f'<tspan x="{x:g}" y="{y + 5 + 18 * (i - (len(lines) - 1) / 2):g}">{escape(line)}</tspan>'
             for i, line in enumerate(lines)
         )
         parts.append(
-            f'<a href="notebooks/{one.file.removesuffix(".ipynb")}.html" aria-label="{one.number} {escape(one.title)}">'
+            f'<a href="notebooks/{one.file.removesuffix(".ipynb")}.html">'
             f'<rect x="{x - WIDTH / 2:g}" y="{y - HEIGHT / 2:g}" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
             f'<text text-anchor="middle">{rows}</text></a>'
         )
