@@ -71,6 +71,12 @@ def test_picture_without_a_text_is_refused(tmp_path: Path, monkeypatch: pytest.M
         Site([], Settings(), tmp_path).notebook("a.ipynb")
 
 
+def test_attached_picture_becomes_a_file_beside_the_page(tmp_path: Path) -> None:
+    shown = Site([], Settings(), tmp_path).notebook("notebooks/00_start.ipynb")
+    assert "](00_start-letters.png)" in shown and "attachment" not in shown
+    assert (tmp_path / "notebooks" / "00_start-letters.png").read_bytes().startswith(b"\x89PNG")
+
+
 ADDRESS = Settings(repository="https://github.com/owner/name", branch="main")
 
 

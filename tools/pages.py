@@ -5,6 +5,7 @@ Pages keep the places that their files have in the repository, so that most link
 
 from __future__ import annotations
 
+import base64
 import json
 import posixpath
 import re
@@ -96,12 +97,22 @@ class Site:
                 elif source.startswith("# "):
                     titled = True
                     source += f"\n\n{self.launch(path)}"
-                cell["source"] = self.relinked(source, path)
+                cell["source"] = self.relinked(self._unpacked(source, cell, path), path)
             elif metadata.get("jupyter", {}).get("source_hidden"):
                 metadata["tags"] = [*metadata.get("tags", []), "hide-input"]
             if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
                 metadata["mystnb"] = {"image": {"alt": seen(path, cell)}}
         return json.dumps(content)
+
+    def _unpacked(self, source: str, cell: dict[str, Any], path: str) -> str:
+        """The text of a cell with its attached pictures as files beside the page."""
+        for name, data in cell.pop("attachments", {}).items():
+            file = f"{Path(path).stem}-{name}"
+            place = self.target / posixpath.dirname(path) / file
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(base64.b64decode(data["image/png"]))
+            source = source.replace(f"(attachment:{name})", f"({file})")
+        return source
 
     def launch(self, path: str) -> str:
         """Where a notebook can be opened: a row of links below its title."""
