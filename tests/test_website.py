@@ -243,6 +243,8 @@ def test_site_is_built_without_a_warning_and_every_link_resolves(html: Path) -> 
 @pytest.mark.slow
 def test_every_formula_was_set(html: Path) -> None:
     for path in html.rglob("*.html"):
+        if path.parent.name == "api":  # docstrings are plain text
+            continue
         text = re.sub(
             r"<(pre|code|annotation)\b.*?</\1>|alttext=\"[^\"]*\"", "", path.read_text("utf-8"), flags=re.DOTALL
         )
