@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import mpmath
 import numpy as np
 import pytest
@@ -14,12 +16,14 @@ from vaelib.distributions import DiagonalNormal, MultivariateNormal, Normal
 from vaelib.estimate import Estimate
 from vaelib.formula import GAUSS, TRAPEZOID, Map, Parameter, Scope, given, in_decimals, in_floats, tex
 from vaelib.formula import rules as rules_module
+from vaelib.formula.environment import Binding, Env
 from vaelib.formula.evaluate import MOST_SCENES
 from vaelib.formula.evaluate import _scenes as remembered
 from vaelib.formula.logs import _logsumexp as signed_log_sum
 from vaelib.formula.spaces import Interval, States
-from vaelib.formula.typed import from_zero
+from vaelib.formula.typed import Typed, from_zero
 from vaelib.formula.worlds import Conditional, JointGaussian, Law, Mixture, Table
+from vaelib.ledger import LEDGER
 from vaelib.models import ScalarBernoulli
 from vaelib.witnesses import (
     BernoulliWitness,
@@ -219,6 +223,27 @@ def test_memory_is_refused_before_it_runs_out() -> None:
     scope = Scope(spaces={"u": Interval(-3, 3), "v": Interval(-3, 3), "w": Interval(-3, 3)})
     with pytest.raises(IllTyped, match="combinations of nodes"):
         tex(r"\int\int\int e^{-u v w}\,du\,dv\,dw").value(scope)
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_nodes_that_vary_along_an_axis_whose_variable_is_not_seen_count_as_well(depth: int) -> None:
+    names = "abc"[:depth]
+    env = Env()
+    for axis, name in enumerate(names):
+        shape = [100] * (axis + 1)  # the nodes of each depend on those of all before it
+        env = env.bind(name, Binding(Typed(np.zeros(shape)), axis))
+    assert env.only(frozenset(names[-1])).size == env.size == 100**depth
+
+
+def test_expectation_under_a_law_that_depends_on_two_others_is_refused_while_it_is_small() -> None:
+    e11 = LEDGER["E11"]
+    witness = e11.draw(np.random.default_rng(0))
+    formula = tex(r"E_{q(z_2)}[E_{q(z_1 \mid z_2)}[KL(q(z_2 \mid z_1) \\| p(z_2 \mid z_1))]]")
+    tracemalloc.start()
+    with pytest.raises(IllTyped, match="combinations of nodes"):
+        formula.value(witness)
+    assert tracemalloc.get_traced_memory()[1] < 4e8
+    tracemalloc.stop()
 
 
 def test_equal_parts_are_evaluated_once() -> None:

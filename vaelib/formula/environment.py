@@ -16,12 +16,12 @@ from vaelib.formula.binders import At, Big, Derivative, Divergence, Entropy, Exp
 from vaelib.formula.reader import tex
 from vaelib.formula.rules import Rule
 from vaelib.formula.scope import Scope, family
+from vaelib.formula.spaces import refuse_more_than_fit
 from vaelib.formula.tree import Call, Function, Name, Node, Power, Product
 from vaelib.formula.typed import Typed
 from vaelib.quadrature import DoesNotConverge
 
 Array = np.ndarray
-MOST_NODES = 20_000_000
 _serial = count()
 
 
@@ -61,11 +61,7 @@ class Env:
     def bind(self, name: str, binding: Binding) -> Env:
         """With one more variable, along a new axis, which is the last of its value."""
         size = self.size * binding.value.data.shape[self.depth]
-        if size > MOST_NODES:
-            raise IllTyped(
-                f"Expected at most {MOST_NODES:,} combinations of nodes, but the sums and integrals inside each other "
-                f"need {size:,}. Is a closed form known for one of them?"
-            )
+        refuse_more_than_fit(size)
         return Env({**self.bindings, name: binding}, self.depth + 1, size)
 
     def replace(self, name: str, value: Typed) -> Env:
@@ -78,8 +74,11 @@ class Env:
         """What a part of the formula can see, so that equal parts are evaluated once."""
         kept = {name: b for name, b in self.bindings.items() if name in names or b.everywhere}
         depth = max((b.axis + 1 for b in kept.values()), default=0)
-        size = math.prod(b.value.data.shape[b.axis] for b in kept.values() if b.axis >= 0)
-        return Env(kept, depth, size)
+        sizes = [1] * depth
+        for binding in kept.values():  # nodes may vary along axes whose own variable is not kept
+            for axis, length in enumerate(binding.value.data.shape[: binding.axis + 1]):
+                sizes[axis] = max(sizes[axis], length)
+        return Env(kept, depth, math.prod(sizes))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from vaelib.derivation.lines import IllTyped
 from vaelib.formula.rules import FAR_REACH, REACH, Rule
 from vaelib.formula.typed import Typed
 
@@ -23,6 +24,22 @@ class Space(Protocol):
         ...
 
     def nodes(self, rule: Rule, depth: int) -> tuple[Typed, Array]: ...
+
+
+MOST_NODES = 4_000_000  # ten times what any line of the ledger needs
+
+
+def refuse_more_than_fit(size: int) -> None:
+    """Sums and integrals inside each other are refused before their nodes fill the memory.
+
+    Raises:
+        IllTyped: for more than MOST_NODES combinations of nodes.
+    """
+    if size > MOST_NODES:
+        raise IllTyped(
+            f"Expected at most {MOST_NODES:,} combinations of nodes, but the sums and integrals inside each other "
+            f"need {size:,}. Is a closed form known for one of them?"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +88,7 @@ class Interval:
         ended = self.hard_low or self.hard_high
         unit, log_weights = rule.ended() if ended else rule.unit(self.light)
         width = (high - low)[..., None]
+        refuse_more_than_fit(width.size * unit.size)
         return Typed(low[..., None] + width * unit), np.log(np.abs(width)) + log_weights
 
 
@@ -101,6 +119,7 @@ class Around:
         loc = loc.reshape((*loc.shape[:-1], *[1] * (depth - loc.ndim + 1), k))
         scale = scale.reshape((*scale.shape[:-2], *[1] * (depth - scale.ndim + 2), k, k))
         standard, log_weights = rule.normal(k) if self.law else rule.box(k)
+        refuse_more_than_fit(max(loc[..., 0].size, scale[..., 0, 0].size) * len(standard))
         nodes = loc[..., None, :] + np.einsum("...ij,nj->...ni", scale, standard)
         log_det = np.log(np.diagonal(scale, axis1=-2, axis2=-1)).sum(-1)[..., None]
         return Typed(nodes, 1), log_weights + log_det
