@@ -680,3 +680,9 @@ def test_an_infinite_value_has_no_error_that_is_not_a_number() -> None:
     scope = Scope(worlds={"q": Law("z", Normal(0.0, 1.0))}, values={"a": np.inf})
     found = tex(r"a\, \mathbb{E}_q[z^2]").value(scope)
     assert found.value == np.inf and not np.isnan(found.error)
+
+
+@pytest.mark.parametrize("latex", ["2_{0.3}", r"\sum_{j=1}^2 z_{1.5}", "z_{2.0}"])
+def test_index_that_is_not_a_whole_number_is_refused(latex: str) -> None:
+    with pytest.raises(IllTyped, match="whole number, counted from 1, as an index"):
+        tex(latex).value(Scope(observed={"z": np.array([1.0, 2.0])}))

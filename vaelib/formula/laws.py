@@ -103,6 +103,8 @@ class Laws(Base):
             return [index for entry in node.entries for index in self.indices(entry, env)]
         if several and isinstance(node, Product) and all(isinstance(f, Name | Number) for f in node.factors):
             return [index for factor in node.factors for index in self.indices(factor, env)]
+        if isinstance(node, Number) and not node.text.isdigit():
+            raise IllTyped(f"Expected a whole number, counted from 1, as an index, but got {node.text}.")
         if several and isinstance(node, Number) and len(node.text) > 1:  # \Sigma_{11}
             return [constant(int(digit)) for digit in node.text]
         value = self.value(node, env)
