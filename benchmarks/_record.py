@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -21,14 +22,24 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 
 
-def record(name: str, rows: Sequence[Any], **settings: Any) -> None:
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that knows `--record`, as that of every benchmark does: numbers are shown, and kept only when asked."""
+    made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    made.add_argument("--record", action="store_true", help="write the numbers into benchmarks/results, too")
+    return made
+
+
+def record(name: str, rows: Sequence[Any], keep: bool, **settings: Any) -> None:
     """Write results/NAME.json. It may be called after each row: the file is replaced at once, never half written.
 
     Args:
         name: of the benchmark, and of its file.
         rows: what was measured, one dictionary a row. NaN is no JSON and is refused: write None.
+        keep: whether `--record` was typed; nothing is written without it.
         settings: what the numbers depend on, the seed among them.
     """
+    if not keep:
+        return
     content = {
         "name": name,
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(shlex.quote, sys.argv[1:])]),

@@ -9,7 +9,6 @@ uninterrupted run bit for bit. The exit status is 0 only if all went as it shoul
 
 from __future__ import annotations
 
-import argparse
 import platform
 import sys
 from pathlib import Path
@@ -33,7 +32,7 @@ FEWER = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = _record.parser(__doc__)
     parser.add_argument("--times", type=int, help=f"of each fault; else {TIMES}, or fewer where one takes long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default=",".join(mishaps.FAULTS), help="names, with commas between")
@@ -47,7 +46,7 @@ def main() -> None:
         row = mishaps.inject(name, asked.times or FEWER.get(name, TIMES), asked.seed, apart=True)
         rows.append(row)
         print(f"{name:<34}{row['wanted']:<11}{row['times']:>6}{row['as_wanted']:>14}{row['seconds']:>9.1f}", flush=True)
-        _record.record("faults", rows, seed=asked.seed, platform=platform.platform())
+        _record.record("faults", rows, asked.record, seed=asked.seed, platform=platform.platform())
     for row in rows:
         for complaint in row["complaints"]:
             print(f"\n{row['fault']}:\n{complaint}", file=sys.stderr)

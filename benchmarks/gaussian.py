@@ -5,11 +5,10 @@ python benchmarks/gaussian.py [--epochs 200] [--seeds 3]
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
+import _record
 import torch
-from _record import record
 
 from vaelib.data import dequantize_once, load
 from vaelib.evaluate import evaluate, held_out_pixels, optimal_variance
@@ -43,7 +42,7 @@ def measure(seed: int, epochs: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = _record.parser(__doc__)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
@@ -51,7 +50,7 @@ def main() -> None:
     for seed in range(asked.seeds):
         rows.append(measure(seed, asked.epochs))
         print("  ".join(f"{key} {value:.5g}" for key, value in rows[-1].items()), flush=True)
-        record("gaussian", rows, epochs=asked.epochs, data="digits", importance_samples=SAMPLES)
+        _record.record("gaussian", rows, asked.record, epochs=asked.epochs, data="digits", importance_samples=SAMPLES)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,16 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import _record
 import numpy as np
 import torch
-from _record import record
 
 from vaelib.data import Data, load
 from vaelib.evaluate import evaluate, held_out_pixels
@@ -186,7 +186,8 @@ def mnist() -> Iterator[dict[str, Any]]:
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    asked = _record.parser(__doc__).parse_args(arguments)
     if not torch.cuda.is_available():
         raise SystemExit("Expected a CUDA device, but PyTorch finds none.")
     started, done = time.perf_counter(), []
@@ -198,9 +199,9 @@ def main() -> None:
                     f"{key} {value:,.6g}" if isinstance(value, float) else str(value) for key, value in row.items()
                 )
             )
-            record("gpu", done, seconds_a_row=SECONDS)
+            _record.record("gpu", done, asked.record, seconds_a_row=SECONDS)
             if time.perf_counter() - started > LIMIT:
-                print("The time is up; the rows so far are written.")
+                print("The time is up; these are the rows so far.")
                 return
 
 

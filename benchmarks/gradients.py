@@ -18,9 +18,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import _record
 import numpy as np
 import torch
-from _record import record
 from torch import Tensor
 
 from vaelib.data import load
@@ -40,6 +40,7 @@ SAMPLES = {"elbo": FEW, "elbo-sampled": FEW, "stl": FEW, "score": FEW, "score-ba
 
 
 def main() -> None:
+    asked = _record.parser(__doc__).parse_args()
     rng = torch.Generator().manual_seed(SEED)
     data = load("digits")
     grey = torch.as_tensor(data.intensities(data.train), dtype=torch.float32)
@@ -57,9 +58,10 @@ def main() -> None:
         rows += [{"model": "digits", "moment": moment, "steps": steps} | row for row in table(model, x, rng)]
     print("\nlinear Gaussian")
     rows += [{"model": "linear Gaussian"} | row for row in table(*linear_gaussian(rng), rng)]
-    record(
+    _record.record(
         "gradients",
         rows,
+        asked.record,
         seed=SEED,
         data="digits, dynamic binarization",
         latent_dim=LATENT,

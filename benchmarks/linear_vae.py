@@ -5,7 +5,6 @@ python benchmarks/linear_vae.py [--seeds 5]
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 import numpy as np
@@ -59,11 +58,12 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    from _record import record
+    import _record
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = _record.parser(__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    seeds = parser.parse_args().seeds
+    asked = parser.parse_args()
+    seeds = asked.seeds
     data, rows = sample(), []
     best = likelihood_of_pca(data.train)
     print(f"{'nats below the maximum likelihood of pPCA':<42}{'evidence':>10}{'worst':>10}")
@@ -74,7 +74,9 @@ def main() -> None:
         ]
         rows.append({"way": way, "distance": float(np.median(distances)), "worst": max(distances), **changes})
         print(f"{way:<42}{rows[-1]['distance']:10.1e}{rows[-1]['worst']:10.1e}", flush=True)
-        record("linear_vae", rows, seeds=seeds, examples=N, pixels=D, latents=K, epochs=3000, best=best)
+        _record.record(
+            "linear_vae", rows, asked.record, seeds=seeds, examples=N, pixels=D, latents=K, epochs=3000, best=best
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ ratio is taken within each round; medians and quartiles are over rounds.
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import importlib.util
 import os
@@ -107,7 +106,7 @@ def installed(name: str) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = _record.parser(__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.5, help="for one row in one round")
@@ -143,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _record.record(
         f"training-{chosen.binarization}-{chosen.threads}" + ("" if whole else "-part"),
         records,
+        chosen.record,
         binarization=chosen.binarization,
         rounds=chosen.rounds,
         seconds=chosen.seconds,

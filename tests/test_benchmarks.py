@@ -6,6 +6,7 @@ import copy
 import itertools
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +29,7 @@ from vaelib.train import state as state_module
 from vaelib.train.state import draw
 from vaelib.vae import VAE
 
+BENCHMARKS = Path(training.__file__).parent
 STEPS = 5
 
 
@@ -231,7 +233,7 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_training_writes_its_table_as_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    training.main(["--rounds", "1", "--seconds", "0.02", "--rows", "floor,plain"])
+    training.main(["--rounds", "1", "--seconds", "0.02", "--rows", "floor,plain", "--record"])
     (path,) = here.iterdir()
     assert path.name == "training-none-1-part.json"  # results of all rows are not replaced by those of two
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -245,11 +247,24 @@ def test_training_writes_its_table_as_json(here: Path, capsys: pytest.CaptureFix
     assert f"{speeds[1]:,.0f}" in capsys.readouterr().out
 
 
+def test_numbers_are_shown_and_kept_only_when_asked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    training.main(["--rounds", "1", "--seconds", "0.02", "--rows", "floor"])
+    assert "floor" in capsys.readouterr().out and not list(here.iterdir())
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(BENCHMARKS.glob("[!_]*.py"))])
+def test_every_benchmark_knows_record(name: str) -> None:
+    help_text = subprocess.run(
+        [sys.executable, f"{name}.py", "--help"], cwd=BENCHMARKS, capture_output=True, text=True, check=True
+    )
+    assert "--record" in help_text.stdout
+
+
 def test_training_names_what_is_not_installed(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(_peers.NEEDS, "pythae", "a_library_that_nobody_has")
-    training.main(["--rounds", "1", "--seconds", "0.02", "--rows", "floor,pythae"])
+    training.main(["--rounds", "1", "--seconds", "0.02", "--rows", "floor,pythae", "--record"])
     (path,) = here.iterdir()
     assert json.loads(path.read_text(encoding="utf-8"))["rows"][1] == {"row": "pythae", "absent": "not installed"}
     assert "not installed" in capsys.readouterr().out

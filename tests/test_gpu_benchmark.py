@@ -34,7 +34,7 @@ def on_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_every_row_runs_and_is_written(on_the_cpu: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gpu.main()
+    gpu.main(["--record"])
     rows = json.loads((on_the_cpu / "gpu.json").read_text())["rows"]
     equal = [row for row in rows if "largest_difference" in row]
     assert len(equal) == 4 and all(row["largest_difference"] == 0 for row in equal)  # here it is the same step
@@ -47,7 +47,7 @@ def test_time_limit_ends_between_two_rows(
     on_the_cpu: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gpu, "LIMIT", 0.0)
-    gpu.main()
+    gpu.main(["--record"])
     assert len(json.loads((on_the_cpu / "gpu.json").read_text())["rows"]) == 1
     assert "The time is up" in capsys.readouterr().out
 
@@ -55,4 +55,4 @@ def test_time_limit_ends_between_two_rows(
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match="Expected a CUDA device"):
-        gpu.main()
+        gpu.main([])
