@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -181,14 +182,46 @@ def test_compiled_gradient_equals_the_eager_one() -> None:
     torch.testing.assert_close(plain.sums, other.sums, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "really", [False, pytest.param(True, marks=[pytest.mark.long, pytest.mark.slow])], ids=["as written", "compiled"]
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_whole_step_in_one_function_is_the_step_of_adam(
+    dtype: str, really: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two take turns in one of the runs, so that the moments and the counts of steps are the optimizer's own."""
+    if not really:
+        monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    changes: dict[str, Any] = {"dtype": dtype, "objective": "iwae", "importance_samples": 3}
+    plain, whole, turns = fresh(**changes), fresh(**changes), fresh(**changes)
+    train(plain, advance)
+    train(whole, partial(advance, update=engine.compiled_whole(whole)))
+    runs = itertools.cycle([advance, partial(advance, update=engine.compiled_whole(turns))])
+    train(turns, lambda state: next(runs)(state))
+    close = {"rtol": 1e-10, "atol": 1e-12} if dtype == "float64" else {"rtol": 1e-3, "atol": 1e-5}
+    for other in (whole, turns):
+        for a, b in zip(plain.model.parameters(), other.model.parameters(), strict=True):
+            torch.testing.assert_close(a, b, **close)
+            for key, moment in plain.optimizer.state[a].items():
+                torch.testing.assert_close(moment, other.optimizer.state[b][key], **close)
+        torch.testing.assert_close(plain.sums, other.sums, **close)
+
+
 def test_setting_compile_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def noted(state: TrainState) -> engine.Gradient:
+    def noted(state: TrainState) -> engine.Update:
         asked.append(1)
-        return eager
+        return stepped
 
-    monkeypatch.setattr(engine, "compiled", noted)
+    def stepped(state: TrainState, x: Tensor, noise: Tensor) -> engine.StepInfo:
+        gradients, info = eager(state, x, noise)
+        for parameter, gradient in zip(state.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        state.optimizer.step()
+        return info
+
+    monkeypatch.setattr(engine, "compiled_whole", noted)
     assert same(weights(fit(config(compile=True), tiny())), weights(fit(config(), tiny()))) and asked == [1]
 
 

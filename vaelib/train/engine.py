@@ -1,8 +1,9 @@
-"""One step of training, and the ways to run it: as it is, with a compiled gradient, spread over processes, or recorded
-once and replayed as a CUDA graph.
+"""One step of training, and the ways to run it: as it is, compiled, spread over processes, or recorded once and
+replayed as a CUDA graph.
 
-Everything goes through `step`. A run is a choice of how the gradient is computed (`Gradient`) and of how `advance`, the
-step on the next minibatch, is executed (`runner`).
+Everything goes through `step`. A run is a choice of what follows the draw of a minibatch (`Update`: most often a
+`Gradient` and then the optimizer's own step), and of how `advance`, the step on the next minibatch, is executed
+(`runner`).
 """
 
 from __future__ import annotations
@@ -22,16 +23,26 @@ from vaelib.vae import VAE
 
 # (state, x, noise) -> the gradient of the loss for each parameter, and the means over the minibatch
 Gradient = Callable[[TrainState, Tensor, Tensor], tuple[list[Tensor], StepInfo]]
+# (state, x, noise) -> the means over the minibatch; the model and the optimizer's moments are moved on
+Update = Callable[[TrainState, Tensor, Tensor], StepInfo]
 Run = Callable[[TrainState], None]
 WARM_UP = 3  # steps before a capture, in which libraries allocate and choose what they will use
 
 
-def step(state: TrainState, indices: Tensor, gradient: Gradient | None = None) -> StepInfo:
+def step(
+    state: TrainState, indices: Tensor, gradient: Gradient | None = None, update: Update | None = None
+) -> StepInfo:
     """One step of Adam on the training examples at `indices` (batch,), an integer tensor on the device.
 
     Changes `state`: the model, the optimizer's moments, the generator. Nothing is copied to the host.
+
+    Args:
+        gradient: how the gradient is computed that the optimizer then follows; `eager` unless given.
+        update: what takes the place of both.
     """
     x, noise = draw(state, indices)
+    if update is not None:
+        return update(state, x, noise)
     gradients, info = (gradient or eager)(state, x, noise)
     for parameter, its_gradient in zip(state.parameters, gradients, strict=True):
         parameter.grad = its_gradient
@@ -39,11 +50,11 @@ def step(state: TrainState, indices: Tensor, gradient: Gradient | None = None) -
     return info
 
 
-def advance(state: TrainState, gradient: Gradient | None = None) -> None:
+def advance(state: TrainState, gradient: Gradient | None = None, update: Update | None = None) -> None:
     """`step` on the next whole minibatch. All that it reads and writes are tensors of `state`: it can be replayed."""
     indices = state.order.index_select(0, state.cursor + state.offsets)
     state.cursor += len(indices)
-    account(state, step(state, indices, gradient), len(indices))
+    account(state, step(state, indices, gradient, update), len(indices))
 
 
 def account(state: TrainState, info: StepInfo, examples: int) -> None:
@@ -76,8 +87,11 @@ def take(state: TrainState, run: Run) -> None:
 
 def runner(state: TrainState) -> Run:
     """How this run executes `advance`: what its settings, its device and its processes call for."""
+    alone = not (distributed.is_available() and distributed.is_initialized())
+    if state.config.compile and alone and state.device.type == "cpu":
+        return partial(advance, update=compiled_whole(state))
     gradient: Gradient = compiled(state) if state.config.compile else eager
-    if distributed.is_available() and distributed.is_initialized():
+    if not alone:
         return partial(advance, gradient=spread(gradient))
     if state.device.type == "cuda" and state.resident:
         return captured(state, partial(advance, gradient=gradient))
@@ -112,25 +126,82 @@ class _Loss(nn.Module):
         return minimized, means(terms)
 
 
-def compiled(state: TrainState) -> Gradient:
-    """The same loss and its gradient in one compiled function. The first call takes 10 to 60 s."""
+Parameters = dict[str, Tensor]
+# (parameters, x, noise, beta) -> the gradient of the loss by each parameter; the loss, and the means over the minibatch
+Both = Callable[[Parameters, Tensor, Tensor, Tensor], tuple[Parameters, tuple[Tensor, StepInfo]]]
+
+
+def _pure(state: TrainState) -> tuple[Both, Parameters]:
+    """The loss and its gradient as a function of the parameters, and these, by name, in the model's own memory."""
     module = _Loss(state.model)
-    parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}  # they share memory
+    parameters = {name: parameter.detach() for name, parameter in module.named_parameters()}
     buffers = dict(module.named_buffers())
     name, free_bits = state.config.objective, state.config.free_bits
 
-    def minimized(parameters: dict[str, Tensor], x: Tensor, noise: Tensor, beta: Tensor) -> tuple[Tensor, StepInfo]:
+    def minimized(parameters: Parameters, x: Tensor, noise: Tensor, beta: Tensor) -> tuple[Tensor, StepInfo]:
         arguments = (x, noise, Objective(name, beta, free_bits))
         result: tuple[Tensor, StepInfo] = torch.func.functional_call(module, (parameters, buffers), arguments)
         return result
 
-    both = torch.compile(torch.func.grad_and_value(minimized, has_aux=True), fullgraph=True)
+    return torch.func.grad_and_value(minimized, has_aux=True), parameters
+
+
+def compiled(state: TrainState) -> Gradient:
+    """The same loss and its gradient in one compiled function. The first call takes 10 to 60 s."""
+    pure, parameters = _pure(state)
+    both = torch.compile(pure, fullgraph=True)
 
     def gradient(state: TrainState, x: Tensor, noise: Tensor) -> tuple[list[Tensor], StepInfo]:
         gradients, (_, info) = both(parameters, x, noise, state.beta)
         return list(gradients.values()), info
 
     return gradient
+
+
+def compiled_whole(state: TrainState) -> Update:
+    """The same loss, its gradient and Adam in one compiled function: no gradient is written out and read again.
+
+    It reads and writes the optimizer's own moments and step counts, so that a run can go on with or without it.
+
+    Source: Kingma and Ba 2015, algorithm 1.
+    """
+    pure, parameters = _pure(state)
+    moments = [state.optimizer.state[parameter] for parameter in state.parameters]
+    first = [each["exp_avg"] for each in moments]
+    second = [each["exp_avg_sq"] for each in moments]
+    counts = [each["step"] for each in moments]
+    settings = state.optimizer.defaults
+    (beta_1, beta_2), epsilon, dtype = settings["betas"], settings["eps"], state.model.prior_loc.dtype
+
+    def whole(
+        parameters: Parameters,
+        first: list[Tensor],
+        second: list[Tensor],
+        x: Tensor,
+        noise: Tensor,
+        beta: Tensor,
+        learning_rate: Tensor,
+        steps: Tensor,
+    ) -> StepInfo:
+        gradients, (_, info) = pure(parameters, x, noise, beta)
+        steps = steps.double()  # 1 - beta_2 is a difference of numbers that are nearly equal
+        rate = (learning_rate.double() / (1 - beta_1**steps)).to(dtype)
+        root = (1 - beta_2**steps).sqrt().to(dtype)
+        for parameter, gradient, m, v in zip(parameters.values(), gradients.values(), first, second, strict=True):
+            m.lerp_(gradient, 1 - beta_1)
+            v.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
+            parameter.sub_(rate * m / (v.sqrt() / root + epsilon))
+        return info
+
+    together = torch.compile(whole, fullgraph=True)
+
+    @torch.no_grad()
+    def update(state: TrainState, x: Tensor, noise: Tensor) -> StepInfo:
+        torch._foreach_add_(counts, 1.0)
+        result: StepInfo = together(parameters, first, second, x, noise, state.beta, state.learning_rate, counts[0])
+        return result
+
+    return update
 
 
 def spread(gradient: Gradient) -> Gradient:
