@@ -38,6 +38,7 @@ CHAPTERS = {
     "L": "Linear VAEs",
     "M": "Missing pixels",
     "N": "Numerics",
+    "P": "Chains of latents",
 }
 # Identity: the two lines that state it, where these are not the first line and the last that is neither code nor a
 # sample mean.
@@ -160,7 +161,7 @@ def named(root: Path = ROOT) -> dict[str, list[Place]]:
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         for kind in ("class", "optional"):
             for cell in (cell for cell in cells if kind in cell.metadata.get("tags", [])):
-                for id in re.findall(r"(?<![\w.])[A-N]\d{1,2}\b", cell.source):
+                for id in re.findall(r"(?<![\w.])[A-P]\d{1,2}\b", cell.source):
                     if id in LEDGER:
                         here.setdefault(id, Place(path.name[:2], path.name, cell.id, kind, place[cell.id]))
         for id, first in here.items():

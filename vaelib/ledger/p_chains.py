@@ -23,8 +23,8 @@ from vaelib.formula import given, tex
 from vaelib.formula.rules import Rule
 from vaelib.formula.scope import Map, Scope, canonical
 from vaelib.formula.spaces import Interval, Space
-from vaelib.formula.worlds import Conditional, JointGaussian, Law, Table, Values
-from vaelib.witnesses import away_from_zero, generic_noise_variance, generic_probabilities, generic_scale
+from vaelib.formula.worlds import Conditional, JointGaussian, Table, Values
+from vaelib.witnesses import away_from_zero, generic_noise_variance, generic_probabilities
 
 Array = np.ndarray
 Rng = np.random.Generator
@@ -714,7 +714,7 @@ class MixtureOf:
         return np.asarray(logsumexp(each, axis=0))
 
     def space(self, target: str, givens: Values) -> Space:
-        return Interval(*self.reach[target])
+        return Interval(*self.reach[target], light=True)
 
 
 @dataclass(frozen=True)
@@ -909,7 +909,7 @@ class Guesses:
     offsets: Array  # (guesses,)
 
     @classmethod
-    def draw(cls, rng: Rng, guesses: int = 4) -> Guesses:
+    def draw(cls, rng: Rng, guesses: int = 3) -> Guesses:
         return cls(NoisyData.draw(rng), -rng.uniform(0.2, 1.4, guesses), away_from_zero(rng, 0.2, 1.0, (guesses,)))
 
     def members(self) -> list[Scope]:
@@ -921,8 +921,9 @@ class Guesses:
         ]
 
 
-SCORE, SCORE_GIVEN = r"\frac{d}{dx_t} \log q(x_t)", r"\frac{d}{dx_t} \log q(x_t \mid x_0)"
+SCORE = r"\frac{d}{dx_t} \log q(x_t)"
 GUESS = r",\quad s = a x_t + b"
+TARGET = GUESS + r",\quad g = -\frac{x_t - \sqrt{\bar\alpha_t}\,x_0}{1 - \bar\alpha_t}"
 
 P11 = (
     derive(
@@ -948,20 +949,18 @@ P11 = (
         relation="=",
     )
     .eq(
-        tex(rf"\mathbb{{E}}_{{q(x_0, x_t)}}\left[s^2 - 2 s\,{SCORE_GIVEN}\right]" + GUESS),
+        tex(r"\mathbb{E}_{q(x_0, x_t)}\left[s^2 - 2 s\,g\right]" + TARGET),
         "P8: the score is the mean of the scores given x_0",
-        why="in place of the score a slope that we know",
+        why="in place of the score the slope g of log q(x_t | x_0), which we know",
         needs="linear in the score",
     )
     .slip(
         "x_0 drawn by itself",
-        tex(
-            rf"\mathbb{{E}}_{{q(x_0)}}\left[\mathbb{{E}}_{{q(x_t)}}\left[s^2 - 2 s\,{SCORE_GIVEN}\right]\right]" + GUESS
-        ),
+        tex(r"\mathbb{E}_{q(x_0)}\left[\mathbb{E}_{q(x_t)}\left[s^2 - 2 s\,g\right]\right]" + TARGET),
         "x_0 and x_t were drawn apart: x_t has to be this x_0 with noise.",
     )
     .up_to_constant(
-        tex(rf"\mathbb{{E}}_{{q(x_0, x_t)}}\left[\left(s - {SCORE_GIVEN}\right)^2\right]" + GUESS),
+        tex(r"\mathbb{E}_{q(x_0, x_t)}\left[\left(s - g\right)^2\right]" + TARGET),
         "complete the square; what is added holds no s",
         why="what is trained: no score of the data is asked for",
     )
@@ -972,7 +971,7 @@ P11 = (
     )
     .slip(
         "sign of the target",
-        tex(rf"\mathbb{{E}}_{{q(x_0, x_t)}}\left[\left(s + {SCORE_GIVEN}\right)^2\right]" + GUESS),
+        tex(r"\mathbb{E}_{q(x_0, x_t)}\left[\left(s + g\right)^2\right]" + TARGET),
         "the target has the wrong sign: this s would lead away from the data.",
     )
 )
