@@ -138,6 +138,11 @@ GEOMETRY = [
     ("ledger.e_geometry", r"\tfrac{V_q + d^2 + \Delta^\top \Sigma_{q,11} \Delta}{V_p}",
      r"\tfrac{V_q + d^2 + \Delta^\top \Sigma_{p,11} \Delta}{V_p}", "E11"),
 ]
+CHAINS = [
+    ("ledger.p_chains", r'tex(r"\frac{1 - \alpha_t}{2\,\alpha_t\,(1 - \bar\alpha_{t-1})}\," + NOISE_LOSS)',
+     r'tex(r"\frac{1 - \alpha_t}{\alpha_t\,(1 - \bar\alpha_{t-1})}\," + NOISE_LOSS)', "P6"),
+    ("ledger.p_chains", "roots.append(np.sqrt(alpha) * roots[-1]", "roots.append(alpha * roots[-1]", "P1"),
+]
 DECODERS = [
     ("distributions.discrete", "sign -= 1.0  # in place", "sign -= 0.9  # in place", "D8"),
     ("distributions.discrete", "return log_sigmoid(sign * logits)", "return -log_sigmoid(sign * logits)", "B7"),
@@ -195,6 +200,7 @@ MUTATIONS = [
     *GRADIENTS,
     *EVIDENCE,
     *DECODERS,
+    *CHAINS,
     *EXPECTATION_MAXIMIZATION,
     *GEOMETRY,
     *RATE_AND_MISSING,

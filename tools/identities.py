@@ -38,6 +38,7 @@ CHAPTERS = {
     "L": "Linear VAEs",
     "M": "Missing pixels",
     "N": "Numerics",
+    "P": "Chains of latents",
 }
 # Identity: the two lines that state it, where these are not the first line and the last that is neither code nor a
 # sample mean.
@@ -132,6 +133,11 @@ PRACTISED = {
     "13.1": "",
     "13.2": "J18 F12",
     "13.3": "N1 E9",
+    "14.a": "P1",
+    "14.b": "P2 P5",
+    "14.1": "P2",
+    "14.2": "P6",
+    "14.3": "P7",
 }
 
 
@@ -160,7 +166,7 @@ def named(root: Path = ROOT) -> dict[str, list[Place]]:
         cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
         for kind in ("class", "optional"):
             for cell in (cell for cell in cells if kind in cell.metadata.get("tags", [])):
-                for id in re.findall(r"(?<![\w.])[A-N]\d{1,2}\b", cell.source):
+                for id in re.findall(r"(?<![\w.])[A-P]\d{1,2}\b", cell.source):
                     if id in LEDGER:
                         here.setdefault(id, Place(path.name[:2], path.name, cell.id, kind, place[cell.id]))
         for id, first in here.items():

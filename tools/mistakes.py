@@ -21,7 +21,7 @@ FOLDER = ROOT / "notebooks" / "teach" / "mistakes"
 def checked_in(notebook: Path) -> list[str]:
     """Identities of the ledger that the notebook's cells check, in the order of the notebook."""
     source = "\n".join(cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code")
-    return [id for id in dict.fromkeys(re.findall(r"\b([A-N]\d{1,2})\b", source)) if id in LEDGER]
+    return [id for id in dict.fromkeys(re.findall(r"\b([A-P]\d{1,2})\b", source)) if id in LEDGER]
 
 
 def sheet(notebook: Path) -> str:

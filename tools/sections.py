@@ -61,7 +61,7 @@ def short(heading: str) -> str:
     Example: short("3. Jensen (F3, 7 min)") == "Jensen"
     """
     without = re.sub(r"^(?:\d+\. |Session \d: )", "", heading)
-    return re.sub(r"\s*\((?:[A-N]\d+|\d+ min)(?:, (?:[A-N]\d+|\d+ min))*\)$", "", without)
+    return re.sub(r"\s*\((?:[A-P]\d+|\d+ min)(?:, (?:[A-P]\d+|\d+ min))*\)$", "", without)
 
 
 @cache

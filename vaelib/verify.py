@@ -30,6 +30,7 @@ CHAPTERS = {
     "L": "Linear VAE, probabilistic PCA and collapse",
     "M": "Missing and noisy data",
     "N": "Numerics",
+    "P": "Chains of latents",
 }
 
 
