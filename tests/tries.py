@@ -348,7 +348,7 @@ TRIES: dict[str, list[Try]] = {
             old="SEED = 0",
             new="SEED = 1",
             until="verdict-answer",
-            sees="The version with only its batches mended dies of NaN: a rounded sigmoid, where the wrong noise has led.",
+            sees="The version with only its batches mended dies of NaN: a rounded sigmoid, and noise of a wrong scale.",
         ),
         Try(
             cell="e2-before",
