@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from deliver import deliver
 from lab import command, everything
@@ -70,7 +71,11 @@ def serving(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("lab") / "work") as address:
+    folder = tmp_path_factory.mktemp("lab") / "work"
+    with serving(folder) as address:
+        cells = [nbformat.v4.new_code_cell("from vaelib.ledger import F1\nF1.steps()")]
+        kernel = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), folder / "steps.ipynb")
         yield address
 
 
@@ -123,3 +128,11 @@ def test_jupyterlab_opens_on_the_start_page_whose_links_open_notebooks(tmp_path:
     assert (seen["path"], seen["heading"]) == ("START.ipynb", "Begin here")
     assert "of 49" in seen["output"] and "Traceback" not in seen["output"]
     assert seen["opened"] == "notebooks/00_start.ipynb"
+
+
+def test_chain_is_uncovered_by_clicks_that_tell_first_the_rule_then_the_line(address: str, tmp_path: Path) -> None:
+    found = drive("steps.mjs", f"{address}/lab/tree/steps.ipynb?token={TOKEN}", "4", str(tmp_path))
+    assert [each["button"] for each in found] == ["Show the rule", "Next line"] * 2 + ["Show the rule"]
+    assert [each["rows"] for each in found] == [1, 1, 2, 2, 3]
+    asked, told = ("Which rule gives the next line?" in each["text"] for each in found[:2])
+    assert asked and not told and "The rule:" not in found[0]["text"] and "The rule:" in found[1]["text"]

@@ -123,9 +123,9 @@ def signs(markdown: str, column: int) -> list[str]:
     return [re.match(r"\$(=|\\approx|\\ge|\\le|\\lt|>)? ?", formula)[1] or "" for formula in formulas]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("derivation", [TOY, *(LEDGER[id] for id in ("A12", "B3", "N6"))], ids=lambda d: d.id)
+@pytest.mark.parametrize("derivation", [TOY, *(LEDGER[id] for id in ("A12", "B10", "C23"))], ids=lambda d: d.id)
 def test_chain_and_report_write_the_same_relations(derivation: Derivation) -> None:
-    """A mean of samples, or a limit that is not taken, is near what stands beside it: neither table says "="."""
+    """A mean of samples, or a limit that is not taken, is near what is beside it: neither table says "="."""
     chain = signs(derivation._repr_markdown_(), 2)
     assert r"\approx" in chain and chain == signs(derivation.check(1).table._repr_markdown_(), 3)
 
@@ -134,6 +134,35 @@ def test_line_below_a_mean_of_samples_is_near_it_too() -> None:
     chain = TOY.eq(given(r"\text{again}", lambda w: w.q.loc**2 - 2 * w.q.loc * w.p.loc), "the package")
     assert signs(chain._repr_markdown_(), 2) == ["", "=", r"\ge", "=", r"\approx", r"\approx"]
     assert "≈ again" in repr(chain)
+
+
+def test_what_holds_before_the_limit_is_shown_as_an_equation() -> None:
+    def with_steps(exact: bool) -> list[str]:
+        below = given(r"\text{below}", lambda w, h: w.q.loc + h)
+        chain = derive("T4", "a toy", NormalPair.draw).start(below, step=0.1, order=1)
+        chain = chain.eq(below, "a rule", step=0.1, order=1, exact=exact).eq(tex(r"\mu_q"), "the limit")
+        return signs(chain._repr_markdown_(), 2) + signs(chain.chain(lines=(0, 2))._repr_markdown_(), 2)
+
+    assert with_steps(True) == ["", "=", r"\approx", "", r"\approx"]
+    assert with_steps(False) == ["", r"\approx", r"\approx", "", r"\approx"]
+    with pytest.raises(ValueError, match="Expected `exact` on an equation only"):
+        START.ge(tex("0"), "a square", exact=True)
+
+
+@pytest.mark.parametrize("id, index", [("F20", 1), ("F20", 2), ("B10", 2), ("J3", 2), ("J8", 2)])
+def test_step_that_is_called_exact_holds_far_from_the_limit(id: str, index: int) -> None:
+    line, above = LEDGER[id].lines[index], LEDGER[id].lines[index - 1]
+    witness = LEDGER[id].draw(np.random.default_rng(2))
+    step = 2 * (above.step or 0.0)
+    below = line.evaluate(witness, step) if line.step else line.evaluate(witness)
+    values = [np.asarray(getattr(v, "value", v)) for v in (above.evaluate(witness, step), below)]
+    assert line.exact and above.step and np.allclose(*values, rtol=1e-7)
+
+
+def test_line_is_called_exact_only_where_it_would_be_shown_as_near() -> None:
+    for derivation in LEDGER.values():
+        for above, line in zip(derivation.lines, derivation.lines[1:], strict=False):
+            assert not line.exact or line.rough or above.rough, (derivation.id, line.reason)
 
 
 def test_relation_over_lines_that_are_left_out_is_composed() -> None:

@@ -145,6 +145,15 @@ def test_rows_say_how_far_a_line_is_from_the_level(ax: Axes) -> None:
     assert all(f"${term.latex}$" in words for terms in LINES.values() for term in terms)
 
 
+@pytest.mark.parametrize("end, level", [(-1.78, -1.91), (-1.78, -1.78), (1.78, 1.9), (-1.78, -0.5)])
+def test_no_number_lies_on_the_dashed_line(ax: Axes, end: float, level: float) -> None:
+    diagrams.term_rows(ax, {"a line": [("a", end)]}, level)
+    ax.figure.set_size_inches(7.5, 3)
+    (number,) = [text for text in ax.texts if text.get_text() == diagrams.signed(end) and text.get_fontsize() == 8]
+    box = number.get_window_extent().transformed(ax.transData.inverted())
+    assert not box.x0 <= level <= box.x1
+
+
 @pytest.mark.parametrize("lines", [{}, {"start": []}])
 def test_rows_without_terms_are_refused(ax: Axes, lines: dict[str, list[tuple[str, float]]]) -> None:
     with pytest.raises(ValueError, match="at least one term"):

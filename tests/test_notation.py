@@ -11,10 +11,10 @@ import notation
 import pytest
 from notation import SYMBOLS, Symbol
 
+from vaelib.ledger import LEDGER
+
 # (notebook, symbol): the letter still means something else there, too; a list that gets shorter
 NOT_YET = {
-    ("06", "S"),
-    ("08", "S"),
     ("09", r"\rho"),
 }
 by_symbol = pytest.mark.parametrize("symbol", SYMBOLS, ids=lambda symbol: symbol.latex)
@@ -51,6 +51,13 @@ def test_symbol_is_first_used_where_the_table_says(symbol: Symbol, first: dict[s
 def test_symbol_has_no_other_meaning_but_where_that_is_still_to_be_mended(symbol: Symbol) -> None:
     expected = {each for each in NOT_YET if each[1] == symbol.latex}
     assert other_meanings(symbol, notation.notebooks()) == expected
+
+
+def test_no_line_of_the_ledger_takes_the_number_of_draws_for_a_matrix() -> None:
+    matrix = re.compile(r"(?:\\mathrm\{tr\}|\\log\\left\||\^\{-1\}|\^\\top)[^,]*?(?<![\w\\])S(?!\w)")
+    assert matrix.search(r"\mathrm{tr}(\Sigma^{-1} S)") and not matrix.search(r"\tfrac{1}{S}\, \mathrm{tr}(A)")
+    found = [(d.id, i) for d in LEDGER.values() for i, line in enumerate(d.lines) if matrix.search(line.latex)]
+    assert found == []
 
 
 def test_symbols_differ_and_can_be_read_aloud() -> None:

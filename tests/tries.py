@@ -237,8 +237,8 @@ TRIES: dict[str, list[Try]] = {
         ),
         Try(
             cell="experiment-answer",
-            old="train(S, k=4, noise=1.0)",
-            new="train(S, k=4, noise=1.0, size=0.0)",
+            old="train(cov, k=4, noise=1.0)",
+            new="train(cov, k=4, noise=1.0, size=0.0)",
             until="experiment-answer",
             sees="All columns stay at zero: the slope vanishes there, but it is a saddle.",
         ),
@@ -348,7 +348,7 @@ TRIES: dict[str, list[Try]] = {
             old="SEED = 0",
             new="SEED = 1",
             until="verdict-answer",
-            sees="The version with only its batches mended dies of NaN: the logarithm of a rounded sigmoid.",
+            sees="The version with only its batches mended dies of NaN: a rounded sigmoid, and noise of a wrong scale.",
         ),
         Try(
             cell="e2-before",

@@ -17,6 +17,7 @@ from plans import places
 from vaelib._latex import for_table, prose
 from vaelib.derivation import Derivation
 from vaelib.derivation.compare import compose
+from vaelib.derivation.lines import relation_between
 from vaelib.derivation.signs import SIGNS
 from vaelib.ledger import LEDGER
 from vaelib.task import Task
@@ -205,7 +206,7 @@ def statement(derivation: Derivation) -> str:
     relation = follows(first, last)
     if relation is None or first >= last:
         raise ValueError(f"Expected line {last} of {derivation.id} to follow from line {first}, but nothing follows.")
-    sign = SIGNS[lines[last].sign(lines[first], relation)][1]
+    sign = SIGNS[relation_between(lines, first, last)][1]
     if relation.startswith("same"):
         sign = rf"\ \text{{has the same {relation[5:]} as}}\ "
     (left, of_left), (right, of_right) = parted(lines[first].latex), parted(lines[last].latex)

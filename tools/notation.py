@@ -113,7 +113,7 @@ SYMBOLS = (
         "`num_samples`",
         "02",
         r"(?<![\w\\])S(?![\w(])",
-        (r"covariance \$S(?:_\w)?\$", r"\$S\$ is the (?:standard|sample)"),
+        (r"covariance \$S(?:_\w)?\$", r"\$S\$ is the (?:standard|sample)", r"\\Sigma\^\{-1\}S(?!\w)"),
     ),
     Symbol(
         "K",

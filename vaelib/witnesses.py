@@ -239,7 +239,7 @@ class LinearWitness:
         return Scope(
             worlds={"p": linear_world(model), "q": Law("z", q)},
             observed={"x": self.x},
-            values={**linear_names(model, self.x), "m": q.loc, "S": q.covariance},
+            values={**linear_names(model, self.x), "m": q.loc, r"\Sigma_q": q.covariance},
             laws={"": "q"},
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 from vaelib._latex import aligned, bars, for_table, plain, prose, spoken
 from vaelib._printable import printable
 from vaelib.derivation.changes import underlined
-from vaelib.derivation.compare import compose
+from vaelib.derivation.lines import relation_between
 from vaelib.derivation.signs import SIGNS
 
 
@@ -69,8 +69,7 @@ class Chain:
         lines = self.derivation.lines
         if before is None:
             return lines[i].sign(lines[i - 1]) if i else ""
-        between = compose([line.relation for line in lines[before + 1 : i + 1]]) if before < i else lines[i].relation
-        return lines[i].sign(lines[before], between) if between else ""
+        return relation_between(lines, before, i) if before < i else lines[i].sign(lines[before])
 
     @staticmethod
     def _without_empty(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

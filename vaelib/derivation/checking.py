@@ -127,7 +127,7 @@ class Check:
     def _anchor(self, j: int, rows: list[Row]) -> tuple[int | None, str | None]:
         """The line that line j is compared with, and the composed relation: the last one above that may carry it.
 
-        A broken or inconclusive line is passed over, and a Monte Carlo line too if an exact one stands above it.
+        A broken or inconclusive line is passed over, and a Monte Carlo line too if there is an exact one above it.
         """
         usable = [i for i in range(j) if rows[i].verdict in (Verdict.HOLDS, Verdict.NOT_JUDGED)]
         exact = [i for i in usable if self.derivation.lines[i].samples is None]

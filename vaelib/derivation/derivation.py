@@ -72,7 +72,7 @@ class Derivation(Board):
             if not 1 <= slip.line < len(self.lines):
                 raise ValueError(
                     f"Expected slip {slip.name!r} of {self.id} to replace one of the lines 1 to {len(self.lines) - 1}, "
-                    f"but got line {slip.line}. Line 0 is the start: nothing stands above it."
+                    f"but got line {slip.line}. Line 0 is the start: there is nothing above it."
                 )
 
     def __repr__(self) -> str:
@@ -114,7 +114,7 @@ class Derivation(Board):
 
         Args:
             name: a few words ("no logarithm").
-            formula: what stands in its place, wrong: a tree, a term, `given(...)`, or `sampled(...)`.
+            formula: what takes its place, wrong: a tree, a term, `given(...)`, or `sampled(...)`.
             says: what a teacher would say, without the "It looks like" with which every such sentence begins.
             relation: the wrong relation, where that is what is wrong.
             real: where it was found, if it was published.

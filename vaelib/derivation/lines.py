@@ -10,7 +10,7 @@ import numpy as np
 
 from vaelib._latex import plain
 from vaelib._printable import printable
-from vaelib.derivation.compare import INEQUALITIES, RELATIONS, Value, measure
+from vaelib.derivation.compare import INEQUALITIES, RELATIONS, Value, compose, measure
 
 
 class IllTyped(TypeError):
@@ -62,6 +62,9 @@ class Line:
             the 4.5 standard errors of a sample mean.
         relative: the line claims accuracy relative to its own size, however small that is: then a difference that
             looks like rounding is a mistake, too.
+        exact: of an equation with a rough side: it is an equation all the same, and shown as one. Either it holds at
+            each step, before the limit is taken; or what is written is exact (a derivative, an expectation, a limit)
+            and only its value is not.
         infinite: the line claims that its values are infinite, where they are. Without it the same infinity on both
             sides decides nothing: 2 * inf is inf, and so is inf + 1.
     """
@@ -78,6 +81,7 @@ class Line:
     order: int = 2
     resolution: float | None = None
     relative: bool = False
+    exact: bool = False
     infinite: bool = False
     why: str = ""
     needs: str = ""
@@ -98,6 +102,8 @@ class Line:
             raise ValueError(
                 f"Expected `gap` and `equality` on an inequality only, but got relation {self.relation!r}."
             )
+        if self.exact and self.relation != "=":
+            raise ValueError(f"Expected `exact` on an equation only, but got relation {self.relation!r}.")
         if self.equality is not None and self.samples is not None:
             raise ValueError(f"Expected `equality` on a line with a value, but {self.latex!r} has samples. Use `gap`.")
 
@@ -113,14 +119,9 @@ class Line:
         """Is its value a mean of samples, or a limit that is not taken, and so only near what is meant?"""
         return self.samples is not None or self.step is not None
 
-    def sign(self, above: Line, relation: str | None = None) -> str:
-        """The relation to the line that is read above it, as it is shown: an equation is "≈" where one side is rough.
-
-        Args:
-            relation: composed over the lines between the two, where some are left out.
-        """
-        shown = self.relation if relation is None else relation
-        return "≈" if shown == "=" and (self.rough or above.rough) else shown
+    def sign(self, above: Line) -> str:
+        """The relation to the line above it, as it is shown: an equation is "≈" where one side is only near."""
+        return "≈" if self.relation == "=" and not self.exact and (self.rough or above.rough) else self.relation
 
     def evaluate(self, witness: Any, step: float | None = None) -> Any:
         """The line's value on a witness; `step` replaces the line's own."""
@@ -147,6 +148,14 @@ class Line:
     def _steps(self, step: float | None) -> tuple[float, ...]:
         """The further arguments of a value: none, or a step."""
         return () if self.step is None else (self.step if step is None else step,)
+
+
+def relation_between(lines: Sequence[Line], first: int, last: int) -> str:
+    """The relation of one line to one further down, as it is shown; nothing where nothing follows."""
+    steps = range(first + 1, last + 1)
+    relation = compose([lines[i].relation for i in steps]) or ""
+    near = any(lines[i].sign(lines[i - 1]) == "≈" for i in steps) and (lines[first].rough or lines[last].rough)
+    return "≈" if relation == "=" and near else relation
 
 
 def call(source: Any, *args: Any) -> Any:

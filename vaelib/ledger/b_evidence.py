@@ -225,6 +225,7 @@ B3 = (
             lambda w, rng, n: np.exp(from_prior(w, rng, n)).mean(axis=0),
         ),
         "a mean of means: linear, at every S (here 4)",
+        exact=True,
         why="an integral against a density is a mean, and can be sampled",
         needs="every sample from p(z)",
         num_samples=40_000,
@@ -259,6 +260,7 @@ B3 = (
             lambda w, rng, n: np.exp(importance_weighted_bound(from_prior(w, rng, n))),
         ),
         "the package, with q = prior: the weight is p(x|z)",
+        exact=True,
         num_samples=40_000,
     )
     .eq(
@@ -266,6 +268,7 @@ B3 = (
             r"\text{as computed by } \mathtt{LinearGaussian.log\_evidence}", lambda w: np.exp(w.model.log_evidence(w.x))
         ),
         "the closed form in the package",
+        exact=True,
     )
 )
 

@@ -137,6 +137,7 @@ A12 = (
     .eq(
         tex(r"\log p_z(h(y)) + \log|\det J_h(y)|,\quad y = g(z) \quad \forall z"),
         "mass is kept: p_y(y) |dy| = p_z(z) |dz|",
+        exact=True,
         why="differentiate P(Y ≤ y) by the chain rule; h is the inverse of g",
         needs="g smooth and invertible",
     )

@@ -520,6 +520,7 @@ E8 = (
             r"\quad z_j = \mu_j + \sigma_j\varepsilon"
         ),
         "differentiate -log p(z) through z; the entropy gives 1/2",
+        exact=True,
         why="the way in which a sampled bound is differentiated",
         needs="z differentiable in both parameters",
     )

@@ -398,8 +398,9 @@ F7 = (
 
 # ------------------------------------------------------------------------------------------- linear-Gaussian, F8 and F9
 
-W, S, m, b, c, x, d, k = symbols("W S m b c x d k")
-square, spread = norm(x - W @ m - b) ** 2, tr(W @ S @ W.T)
+W, m, b, c, x, d, k = symbols("W m b c x d k")
+spread_of_q = symbol(r"\Sigma_q")
+square, spread = norm(x - W @ m - b) ** 2, tr(W @ spread_of_q @ W.T)
 constant = -d / 2 * log(2 * symbol(r"\pi") * c)
 
 
@@ -413,10 +414,10 @@ F8 = (
         "F8",
         "expected log-likelihood of a linear decoder",
         LinearWitness.draw,
-        assumptions="x | z ~ N(W z + b, c I), q = N(m, S)",
+        assumptions="x | z ~ N(W z + b, c I), q = N(m, Sigma_q)",
         source="Lucas et al. 2019, appendix; moments of a Gaussian",
     )
-    .start(tex(r"\mathbb{E}_{N(m, S)}\left[\log N(x; W z + b, c I)\right]"))
+    .start(tex(r"\mathbb{E}_{N(m, \Sigma_q)}\left[\log N(x; W z + b, c I)\right]"))
     .eq(
         constant - (square + spread) / (2 * c),
         "E||u||^2 = ||E u||^2 + tr Cov u for u = x - W z - b",
@@ -440,9 +441,9 @@ F8 = (
         "the constant was counted for one dimension only.",
     )
     .slip(
-        "trace of S only",
-        constant - (square + tr(S)) / (2 * c),
-        "the loading is missing in the trace: tr(W S W^T).",
+        "trace of Sigma_q only",
+        constant - (square + tr(spread_of_q)) / (2 * c),
+        "the loading is missing in the trace: tr(W Sigma_q W^T).",
     )
     .eq(
         given(
@@ -452,7 +453,7 @@ F8 = (
         "the same formula in the package",
     )
     .eq(
-        sampled(r"\frac1n \sum_i \log p(x \mid m + L\varepsilon_i),\ S = L L^\top", sampled_log_likelihood),
+        sampled(r"\frac1n \sum_i \log p(x \mid m + L\varepsilon_i),\ \Sigma_q = L L^\top", sampled_log_likelihood),
         "a sample mean; quadratic in a Gaussian: finite variance",
         num_samples=40_000,
     )
@@ -467,25 +468,25 @@ F8 = (
     .slip(
         "covariance for its Cholesky factor",
         sampled(
-            r"\frac1n \sum_i \log p(x \mid m + S\varepsilon_i)",
+            r"\frac1n \sum_i \log p(x \mid m + \Sigma_q\varepsilon_i)",
             lambda w, rng, n: w.model.log_likelihood(
                 w.x, w.q.loc + rng.standard_normal((n, w.model.latent_dim)) @ w.q.covariance
             ),
         ),
-        "the noise was multiplied by S; it is L with S = L L^T that gives samples the covariance S.",
+        "the noise was multiplied by Sigma_q; it is L with Sigma_q = L L^T that gives samples this covariance.",
     )
 )
 
 explains = tex(r"\mathbb{E}_{q}[\log p(x \mid z)]")
-size, log_volume = norm(m) ** 2, log(absolute(S))
-pays = HALF * (tr(S) + size - k - log_volume)
+size, log_volume = norm(m) ** 2, log(absolute(spread_of_q))
+pays = HALF * (tr(spread_of_q) + size - k - log_volume)
 
 F9 = (
     derive(
         "F9",
         "the whole bound of a linear-Gaussian model",
         LinearWitness.draw,
-        assumptions="x | z ~ N(W z + b, c I), z ~ N(0, I), q = N(m, S)",
+        assumptions="x | z ~ N(W z + b, c I), z ~ N(0, I), q = N(m, Sigma_q)",
         source="Lucas et al. 2019, equation (6)",
     )
     .start(tex(r"\mathbb{E}_{q}\left[\log p(x, z) - \log q(z)\right]"))
@@ -494,19 +495,19 @@ F9 = (
     .slip("plus KL", explains + pays, "the KL is added.")
     .slip(
         "no log-determinant",
-        explains - HALF * (tr(S) + size - k),
-        "log|S| is missing: without it q may shrink for free.",
+        explains - HALF * (tr(spread_of_q) + size - k),
+        "log|Sigma_q| is missing: without it q may shrink for free.",
     )
     .slip(
         "sign of the mean",
-        explains - HALF * (tr(S) - size - k - log_volume),
+        explains - HALF * (tr(spread_of_q) - size - k - log_volume),
         "||m||^2 has the wrong sign.",
-        real="a published note, for diagonal S",
+        real="a published note, for diagonal Sigma_q",
     )
     .slip(
         "diagonal log-determinant",
-        explains - HALF * (tr(S) + size - k - log(absolute(function("diag", S)))),
-        "log|S| was taken from the diagonal of S only.",
+        explains - HALF * (tr(spread_of_q) + size - k - log(absolute(function("diag", spread_of_q)))),
+        "log|Sigma_q| was taken from the diagonal of Sigma_q only.",
     )
     .eq(
         given(r"\text{as computed by } \mathtt{LinearGaussian.elbo}", lambda w: w.model.elbo(w.x, w.q)),

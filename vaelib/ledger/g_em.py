@@ -520,7 +520,7 @@ G9 = (
     .le(
         tex(later_evidence),
         "a gap opens: q* is the posterior of the old theta",
-        why="the ceiling rises by more than the floor",
+        why="the ceiling rises at least as much as the floor",
         gap=tex(r"\tfrac1N \sum_i \mathrm{KL}(p_\theta(z \mid x_i) \,\Vert\, p_{\theta'}(z \mid x_i))"),
     )
     .slip(
@@ -581,6 +581,7 @@ G12 = (
     .eq(
         given(r"\lim_{v \to 0} \mathrm{softmax}_k\left(\log\pi_k - \|x_i - \mu_k\|^2 / 2v\right)", at_variance),
         "differences of squares, over 2v, outgrow log weights",
+        exact=True,
         why="the E step of a mixture whose clusters have the variance v",
         needs="no ties",
         step=0.01,
@@ -612,6 +613,7 @@ G12 = (
             lambda w, v: mixture_e_step(GaussianMixture(w.weights, w.loc, np.full(len(w.loc), np.sqrt(v))), w.x),
         ),
         "the same in the package",
+        exact=True,
         needs="logarithms, since densities become 0/0",
         step=0.01,
     )
@@ -647,7 +649,7 @@ class PCAData:
 
     @property
     def covariance(self) -> Array:
-        """S, divided by N; shape (d, d)."""
+        """Sigma-bar, divided by N; shape (d, d)."""
         return self.x.T @ self.x / len(self.x)
 
     @property
@@ -655,7 +657,7 @@ class PCAData:
         return LinearGaussian(self.loading, np.zeros(4), self.noise_variance)
 
     def scope(self) -> Scope:
-        """theta = (W, c), q_i by the package's E step; lambda are the eigenvalues of S, the largest first."""
+        """theta = (W, c), q_i by the package's E step; lambda are the eigenvalues of Sigma-bar, the largest first."""
         q = ppca_e_step(self.model, self.x)
         (n, d), k = self.x.shape, self.loading.shape[1]
         return Scope(
@@ -663,7 +665,7 @@ class PCAData:
                 r"p_\theta": linear_world(self.model),
                 "q_": lambda i: Law("z", MultivariateNormal(q.loc[i], q.covariance[i])),
             },
-            values={"x": self.x, "W": self.loading, "c": self.noise_variance, "S": self.covariance}
+            values={"x": self.x, "W": self.loading, "c": self.noise_variance, r"\bar\Sigma": self.covariance}
             | {"M": self.loading.T @ self.loading + self.noise_variance * np.eye(k), "N": n, "d": d, "k": k}
             | {r"\lambda": np.linalg.eigvalsh(self.covariance)[::-1]},
             ranges={"i": n, "j": d},
@@ -671,7 +673,7 @@ class PCAData:
 
 
 def compact_step(loading: Array, c: float, s: Array) -> tuple[Array, float]:
-    """W' and c' after one round of EM, from the covariance S alone: no example is looked at."""
+    """W' and c' after one round of EM, from the covariance Sigma-bar alone: no example is looked at."""
     k = loading.shape[1]
     m = loading.T @ loading + c * np.eye(k)
     new = s @ loading @ np.linalg.inv(c * np.eye(k) + np.linalg.solve(m, loading.T @ s @ loading))
@@ -679,7 +681,7 @@ def compact_step(loading: Array, c: float, s: Array) -> tuple[Array, float]:
 
 
 def climbed(w: PCAData, rounds: int = 80, step: Callable[..., tuple[Array, float]] = compact_step) -> float:
-    """Mean log-evidence after many rounds, each from S alone."""
+    """Mean log-evidence after many rounds, each from Sigma-bar alone."""
     loading, c = w.loading, w.noise_variance
     for _ in range(rounds):
         loading, c = step(loading, c, w.covariance)
@@ -705,16 +707,18 @@ def at_the_top(rng: Rng) -> PCAData:
     return replace(w, loading=best.loading, noise_variance=best.noise_variance)
 
 
-NEW_LOADING = r"W' = S W (c I + M^{-1} W^\top S W)^{-1}"
-NEW_NOISE = r"c' = \tfrac1d \mathrm{tr}(S - S W M^{-1} W'^\top)"
+NEW_LOADING = r"W' = \bar\Sigma W (c I + M^{-1} W^\top \bar\Sigma W)^{-1}"
+NEW_NOISE = r"c' = \tfrac1d \mathrm{tr}(\bar\Sigma - \bar\Sigma W M^{-1} W'^\top)"
 
 
-MOMENTS = r"A = S W M^{-1},\ B = c M^{-1} + M^{-1} W^\top S W M^{-1}"  # means of x m^T and of E[z z^T]
+MOMENTS = (
+    r"A = \bar\Sigma W M^{-1},\ B = c M^{-1} + M^{-1} W^\top \bar\Sigma W M^{-1}"  # means of x m^T and of E[z z^T]
+)
 
 
 def inserted(noise: str = NEW_NOISE, loading: str = NEW_LOADING) -> Node:
-    """The bound at the old posterior and the new parameters, from S alone."""
-    square = r"\mathrm{tr}(S - 2 A W'^\top + W' B W'^\top)"  # of the error of W' z
+    """The bound at the old posterior and the new parameters, from Sigma-bar alone."""
+    square = r"\mathrm{tr}(\bar\Sigma - 2 A W'^\top + W' B W'^\top)"  # of the error of W' z
     return tex(
         rf"-\tfrac12\left[d \log 2\pi c' + \tfrac{{1}}{{c'}} {square} + \mathrm{{tr}}(B) - k - \log|c M^{{-1}}|\right]"
         rf",\ {noise},\ {loading},\ {MOMENTS}"
@@ -733,10 +737,10 @@ G7 = (
         "G7",
         "EM for probabilistic PCA climbs to the eigenvalue solution",
         PCAData.draw,
-        assumptions="k < d; x centered, S its covariance (over N); M = W^T W + c I; eigenvalues of S distinct",
+        assumptions="k < d; x centered, Sigma-bar its covariance (over N); M = W^T W + c I; eigenvalues of Sigma-bar distinct",
         source="Tipping and Bishop 1999, section 3 and appendix B",
     )
-    .start(tex(evidence), why="where we stand; theta = (W, c)")
+    .start(tex(evidence), why="the evidence of the old theta = (W, c)")
     .eq(
         tex(r"\mathcal{L}(q, \theta) = " + free("q_i", r"\theta")),
         "E step, G1: q_i = N(M^-1 W^T x_i, c M^-1)",
@@ -754,7 +758,7 @@ G7 = (
     .eq(
         inserted(),
         "both steps in one: the posterior moments, inserted",
-        why="no example is looked at, only S",
+        why="no example is looked at, only Sigma-bar",
     )
     .slip(
         "noise over k",
@@ -763,7 +767,7 @@ G7 = (
     )
     .slip(
         "new loading twice",
-        inserted(noise=NEW_NOISE.replace("S W M", "S W' M")),
+        inserted(noise=NEW_NOISE.replace(r"\bar\Sigma W M", r"\bar\Sigma W' M")),
         "the new loading was put where the old one belongs: M and the moments are those of the E step.",
     )
     .slip(
@@ -780,7 +784,7 @@ G7 = (
     .le(
         at_best_loading(r"\tfrac{1}{d-k} \sum_{j > k} \lambda_j"),
         "no theta does better than the eigenvalue solution",
-        why="log s + l/s >= log l + 1 for each eigenvalue l of S and s of the model",
+        why="log s + l/s >= log l + 1 for each eigenvalue l of Sigma-bar and s of the model",
         needs="positive eigenvalues",
         equality=at_the_top,
     )

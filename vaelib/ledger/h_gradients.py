@@ -844,9 +844,9 @@ H10 = (
 
 # ------------------------------------------------------------------------ the bound's estimators: H11 and H12
 
-by_slope, by_curvature = tex(r"g^\top S g"), tex(r"\mathrm{tr}\left((AS)^2\right)")
+by_slope, by_curvature = tex(r"g^\top \Sigma_q g"), tex(r"\mathrm{tr}\left((A \Sigma_q)^2\right)")
 gradient, hessian = tex(r"\tfrac1c W^\top (r - W \hat z)"), tex(r"\tfrac1c W^\top W")
-at_the_posterior = (symbol("g"), gradient), (symbol("A"), hessian), (symbol("S"), tex("c M^{-1}"))
+at_the_posterior = (symbol("g"), gradient), (symbol("A"), hessian), (symbol(r"\Sigma_q"), tex("c M^{-1}"))
 spread_of_b = where(by_slope + HALF * by_curvature, *at_the_posterior)
 
 H11 = (
@@ -884,7 +884,7 @@ H11 = (
         spread_of_b,
         "variance of a quadratic in a Gaussian z",
         why="log p(x|z) has slope g and curvature -A at the mean",
-        needs="S the covariance of q",
+        needs="Sigma_q the covariance of q",
     )
     .slip("linear term only", where(by_slope, *at_the_posterior), "the curvature of log p(x|z) was left out.")
     .slip(
@@ -1298,6 +1298,7 @@ H19 = (
             smoothed,
         ),
         "smooth the jump, then pathwise, H1; error tau^2",
+        exact=True,
         why="pathwise again, with a bias",
         needs="tau > 0",
         step=0.02,

@@ -371,12 +371,14 @@ F20 = (
     .eq(
         tex(r"\mathrm{KL}(q \,\Vert\, p(z \mid x)) / \varepsilon^2"),
         "F1: the gap is a KL",
+        exact=True,
         why="the evidence is gone",
         **SMALL,
     )
     .eq(
         tex(r"\mathbb{E}_{p(z \mid x)}\left[(1 + \varepsilon g(z)) \log(1 + \varepsilon g(z))\right] / \varepsilon^2"),
         "put q = p(z|x)(1 + eps g) into the KL",
+        exact=True,
         why="a function of eps g alone",
         needs="eps g > -1",
         **SMALL,

@@ -603,6 +603,7 @@ J3 = (
     .eq(
         tex(r"\tfrac{1}{2 p(x)^2}\,\mathrm{Var}_q(w)"),
         "J4: the variance of a mean of K",
+        exact=True,
         why="K cancels",
         needs="Var(w) finite",
     )
@@ -668,6 +669,7 @@ B10 = (
     .eq(
         tex(r"\tfrac{1}{2 p(x)^2}\,\mathrm{Var}_{p(z)}(p(x \mid z))"),
         "the variance of a mean of S independent terms",
+        exact=True,
         why="S cancels",
         needs="independent draws",
     )
@@ -747,6 +749,7 @@ J8 = (
             r"\mathbb{E}_n\left[\frac{1}{1 + V}\right],\quad V = \frac{\tfrac1K \sum_z n_z\,(w(z) - \bar w)^2}{\bar w^2},\quad \bar w = \tfrac1K \sum_z n_z\,w(z)"
         ),
         "mean square = variance + squared mean",
+        exact=True,
         why="V is the squared coefficient of variation of the K weights",
         step=1 / 64,
         order=1,
@@ -875,6 +878,7 @@ J10 = (
             lambda w: both(w, 1, total),
         ),
         "differentiate through z_k = mu + sigma e_k: chain rule",
+        exact=True,
         why="each weight counts by its share v_k",
         needs="log w smooth in z",
         resolution=1e-3,

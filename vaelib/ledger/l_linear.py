@@ -1,8 +1,9 @@
 r"""Chapter L: the linear VAE, probabilistic PCA, and collapse; with I2 and I4, its best encoder and what the bound loses.
 
-Notation: S is the sample covariance of x_1, ..., x_N (divided by N), with eigenvalues lambda_1 > lambda_2 > ... and
-eigenvectors u_1, u_2, ...; the decoder is N(W z + b, c I), M = W^T W + c I, Sigma = W W^T + c I. A hat marks the maximum
-of the likelihood. L(x; W, b, c, N(m, S)) is the bound as the package computes it, and densities of x are the package's.
+Notation: Sigma-bar is the sample covariance of x_1, ..., x_N (divided by N), with eigenvalues lambda_1 > lambda_2 > ...
+and eigenvectors u_1, u_2, ...; the decoder is N(W z + b, c I), M = W^T W + c I, Sigma = W W^T + c I. A hat marks the
+maximum of the likelihood. L(x; W, b, c, N(m, Sigma_q)) is the bound as the package computes it, and densities of x are
+the package's.
 All values are nats per example: means over the data set, sums over pixels and latents.
 """
 
@@ -70,10 +71,10 @@ def maximum(x: Array, k: int = 2) -> LinearGaussian:
 
 
 def names_of_data(x: Array) -> dict[str, Any]:
-    """N, d, the sample mean and covariance S; eigenvalues lambda_j, eigenvectors u_j."""
+    """N, d, the sample mean and covariance Sigma-bar; eigenvalues lambda_j, eigenvectors u_j."""
     eigenvalues, directions = spectrum(x)
     n, d = x.shape
-    moments = {r"\bar x": x.mean(axis=0), "S": sample_covariance(x)}
+    moments = {r"\bar x": x.mean(axis=0), r"\bar\Sigma": sample_covariance(x)}
     return {"x": x, "N": n, "d": d, **moments, r"\lambda": eigenvalues, "u": directions.T}
 
 
@@ -146,7 +147,7 @@ class LinearVAE:
                 **{"U_k": directions[:, :k], r"\Lambda_k": np.diag(eigenvalues[:k])},
             },
             ranges={"i": n, "j": d, "l": k},
-            maps={r"\mathcal{L}": Map(bound, of=("x", "W", "b", "c", "m", "S"))},
+            maps={r"\mathcal{L}": Map(bound, of=("x", "W", "b", "c", "m", r"\Sigma_q"))},
             parameters={"w": Parameter(w, self.scope)},
             every=("j",),
         )
@@ -378,10 +379,10 @@ def gradient_by_differences(w: LinearVAE, step: float) -> Estimate:
 
 HERE = r"G W,\ \Sigma^{-1}(\bar x - b)"
 THERE = r"\hat G \hat W,\ \hat\Sigma^{-1}(\bar x - \hat b)"
-SCATTER = r"S_b = S + (\bar x - b)(\bar x - b)^\top"
+SCATTER = r"\bar\Sigma_b = \bar\Sigma + (\bar x - b)(\bar x - b)^\top"
 G_HERE, G_THERE = (
-    r"G = \Sigma^{-1} S_b \Sigma^{-1} - \Sigma^{-1}",
-    r"\hat G = \hat\Sigma^{-1} S \hat\Sigma^{-1} - \hat\Sigma^{-1}",
+    r"G = \Sigma^{-1} \bar\Sigma_b \Sigma^{-1} - \Sigma^{-1}",
+    r"\hat G = \hat\Sigma^{-1} \bar\Sigma \hat\Sigma^{-1} - \hat\Sigma^{-1}",
 )
 COVARIANCE = r"\hat\Sigma = \hat W \hat W^\top + \hat c I"
 LOADING = r"\hat W = U_k (\Lambda_k - \hat c I)^{1/2} R"
@@ -399,7 +400,7 @@ L1 = (
         "L1",
         "pPCA's maximum-likelihood solution is stationary",
         Turned.draw,
-        assumptions="S divided by N; gradients in W, b, c at any theta, then at theta-hat = (U (Lambda - c I)^(1/2) R, mean of x, mean discarded eigenvalue)",
+        assumptions="Sigma-bar divided by N; gradients in W, b, c at any theta, then at theta-hat = (U (Lambda - c I)^(1/2) R, mean of x, mean discarded eigenvalue)",
         source="Tipping and Bishop 1999, equations (7) and (8), appendix A",
     )
     .start(
@@ -414,9 +415,10 @@ L1 = (
     )
     .eq(
         slope(BOTH, G_HERE, G_THERE, SCATTER),
-        "derivative of the log-determinant and of tr(inv(Sigma) S)",
+        "derivative of log det Sigma and tr(inv(Sigma) Sigma-bar)",
+        exact=True,
         why="set it to zero",
-        needs="S divided by N",
+        needs="Sigma-bar divided by N",
     )
     .slip(
         "loadings of PCA",
@@ -450,13 +452,18 @@ L1 = (
             r"\hat c = \tfrac{N}{N - 1} C",
             r"C = \tfrac{1}{d - k} \sum_{j > k} \lambda_j",
         ),
-        "S was divided by N - 1; the likelihood's maximum has N.",
+        "Sigma-bar was divided by N - 1; the likelihood's maximum has N.",
         real="a well-known library's PCA, which estimates without bias",
     )
     .slip(
         "Sigma inverted once",
-        slope(BOTH, r"G = \Sigma^{-1} S_b - \Sigma^{-1}", r"\hat G = \hat\Sigma^{-1} S - \hat\Sigma^{-1}", SCATTER),
-        "tr(inv(Sigma) S) was differentiated as if it were linear: inv(Sigma) belongs on both sides.",
+        slope(
+            BOTH,
+            r"G = \Sigma^{-1} \bar\Sigma_b - \Sigma^{-1}",
+            r"\hat G = \hat\Sigma^{-1} \bar\Sigma - \hat\Sigma^{-1}",
+            SCATTER,
+        ),
+        "tr(inv(Sigma) Sigma-bar) was differentiated as if it were linear: inv(Sigma) belongs on both sides.",
     )
     .slip(
         "no one half",
@@ -465,7 +472,7 @@ L1 = (
     )
     .eq(
         tex(rf"{HERE},\ \tfrac12 \mathrm{{tr}}(G),\ 0\,\hat W,\ 0\,\hat b,\ 0"),
-        "S inv(Sigma) W = W, and c is the mean of the discarded",
+        "Sigma-bar inv(Sigma) W = W; c is the mean of the discarded",
         why="each column of W is an eigenvector, with w^2 = lambda - c",
         needs="W-hat from eigenvectors, R free",
     )
@@ -487,22 +494,22 @@ L2 = (
         "L2",
         "the maximum of pPCA, from eigenvalues alone",
         LinearVAE.draw,
-        assumptions="k < d, S divided by N, lambda_k > c-hat = mean of the discarded eigenvalues",
+        assumptions="k < d, Sigma-bar divided by N, lambda_k > c-hat = mean of the discarded eigenvalues",
         source="Tipping and Bishop 1999, section 3",
     )
     .start(at_maximum, why="what training aims at")
     .eq(
-        tex(r"-\tfrac12\left[d \log 2\pi + \log\det\hat\Sigma + \mathrm{tr}(\hat\Sigma^{-1} S)\right]"),
+        tex(r"-\tfrac12\left[d \log 2\pi + \log\det\hat\Sigma + \mathrm{tr}(\hat\Sigma^{-1} \bar\Sigma)\right]"),
         "a mean of quadratic forms is a trace",
-        why="data enter by S alone",
-        needs="b at the sample mean, S divided by N",
+        why="data enter by Sigma-bar alone",
+        needs="b at the sample mean, Sigma-bar divided by N",
     )
     .slip(
         "divided by N - 1",
         tex(
-            r"-\tfrac12\left[d \log 2\pi + \log\det\hat\Sigma + \tfrac{N}{N - 1} \mathrm{tr}(\hat\Sigma^{-1} S)\right]"
+            r"-\tfrac12\left[d \log 2\pi + \log\det\hat\Sigma + \tfrac{N}{N - 1} \mathrm{tr}(\hat\Sigma^{-1} \bar\Sigma)\right]"
         ),
-        "S was divided by N - 1; a mean over the data divides by N.",
+        "Sigma-bar was divided by N - 1; a mean over the data divides by N.",
         real="a test against a well-known library's PCA",
     )
     .eq(
@@ -519,7 +526,7 @@ L2 = (
     .slip(
         "trace forgotten",
         tex(r"-\tfrac12\left[d \log 2\pi + \sum_{j \le k} \log \lambda_j + (d - k) \log \hat c\right]"),
-        "the last d was dropped: it is tr(inv(Sigma) S), the mean of the exponents.",
+        "the last d was dropped: it is tr(inv(Sigma) Sigma-bar), the mean of the exponents.",
     )
     .slip(
         "trace of the kept directions",
@@ -720,7 +727,7 @@ class Directions:
 
     def scope(self) -> Scope:
         """The data; decoder U_k diag(w), encoder diag(v) U_k^T and diag(s)^2, each latent along an eigenvector."""
-        of, k = ("x", "m", "S"), len(self.loading)
+        of, k = ("x", "m", r"\Sigma_q"), len(self.loading)
         return Scope(
             values={
                 **names_of_data(self.x),
@@ -921,6 +928,7 @@ L5 = (
             encoder_follows,
         ),
         "the encoder follows: maximize the bound over v",
+        exact=True,
         why="at w = v = 0, by differences of the package's bound",
         step=4e-3,
         order=4,
@@ -934,6 +942,7 @@ L5 = (
     .eq(
         tex(r"-\frac1c + \frac{(\lambda_j / c)^2}{\lambda_j}"),
         "L holds -w^2/2c, w v lambda/c and -v^2 lambda/2",
+        exact=True,
         why="three second derivatives",
     )
     .slip(
@@ -1049,7 +1058,7 @@ class WrongChoice:
 
 
 TOWARDS = r"B = \sqrt{\lambda_i - c}\,(u_j u_i^\top + u_i u_j^\top)"
-FACTORS = r"G = \Sigma_A^{-1} B", r"H = \Sigma_A^{-1} u_j u_j^\top", r"T = \Sigma_A^{-1} S"
+FACTORS = r"G = \Sigma_A^{-1} B", r"H = \Sigma_A^{-1} u_j u_j^\top", r"T = \Sigma_A^{-1} \bar\Sigma"
 FIRST, SECOND = (
     r"-\tfrac12 \mathrm{tr}\left(G - G T\right)",
     r"-\tfrac12 \mathrm{tr}\left(2H - G G + 2 G G T - 2 H T\right)",
@@ -1100,7 +1109,7 @@ L8 = (
         tex(r"0,\quad \frac{\lambda_j - \lambda_i}{c\,\lambda_i}"),
         "in the plane of u_i and u_j all matrices are 2 x 2",
         why="upward exactly if the larger eigenvalue was left out",
-        needs="u_i and u_j orthogonal eigenvectors of S",
+        needs="u_i and u_j orthogonal eigenvectors of Sigma-bar",
     )
     .slip(
         "sign",

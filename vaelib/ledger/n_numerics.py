@@ -327,6 +327,7 @@ N5 = (
             lambda w, rng, n: by_package(w, numbers(w, rng, n), w.loc),
         ),
         "counted, with sample_mean and z_score of the package",
+        exact=True,
         num_samples=40_000,
     )
     .slip(
@@ -459,6 +460,7 @@ N6 = (
             r"4\,\mathbb{E}\left[(\bar f_{4S} - \mu)^2\right]", lambda w, rng, n: 4 * squared_error(w, rng, n, more=4)
         ),
         "4S for S: a quarter of the square, half the error",
+        exact=True,
     )
     .slip(
         "twice the samples",
@@ -473,6 +475,7 @@ N6 = (
             lambda w, rng, n: stated_error(w, rng, n) ** 2,
         ),
         "the error bar estimates it, on average without bias",
+        exact=True,
         num_samples=40_000,
     )
     .slip(

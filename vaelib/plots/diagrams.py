@@ -132,6 +132,17 @@ def evidence_band(ax: Axes, parameter: Any, bounds: Any, log_evidence: float, na
     return _clean(ax)
 
 
+def _number(ax: Axes, start: float, end: float, y: float, level: float, pad: float) -> None:
+    """The value of a bar behind its end, or inside it where the number would lie on the dashed line."""
+    side = -1 if end < start else 1
+    width = 10 * pad  # of "-1.91"
+    covers = pad / 2 < side * (level - end) < width and abs(end - start) > width
+    at, align = (end - side * pad, side) if covers else (end + side * pad, -side)
+    number = ax.text(at, y, signed(end - start), ha="left" if align < 0 else "right", va="center", fontsize=8)
+    outline = BOUND if covers and side < 0 else "white"
+    number.set(color="white" if outline == BOUND else INK, path_effects=[withStroke(linewidth=3, foreground=outline)])
+
+
 def term_rows(ax: Axes, lines: Mapping[str, LabeledValues], level: float, level_name: str = r"$\log p(x)$") -> Axes:
     """A derivation as a picture: a block for each line, a row for each of its terms, laid end to end from zero.
 
@@ -156,9 +167,7 @@ def term_rows(ax: Axes, lines: Mapping[str, LabeledValues], level: float, level_
             style = {"facecolor": BOUND} if value < 0 else {"facecolor": GAP, "hatch": "//", "edgecolor": INK}
             for patch in ax.barh(y, value, 0.6, start):
                 patch.set(**style)
-            side = -1 if value < 0 else 1
-            number = ax.text(end + side * pad, y, signed(value), ha="right" if value < 0 else "left", va="center")
-            number.set(fontsize=8, path_effects=[withStroke(linewidth=3, foreground="white")])  # readable on a line
+            _number(ax, start, end, y, level, pad)
             if y > top:
                 ax.plot([start, start], [y - 1, y], color=INK, linewidth=0.8)
             ticks[y] = label

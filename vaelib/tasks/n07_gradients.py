@@ -418,7 +418,7 @@ SCORE_OF = Compute(
         ),
         Mistake(
             "one sigma short",
-            "eps itself stands in the first row: the derivative of eps in mu is -1/sigma.",
+            "eps itself is in the first row: the derivative of eps in mu is -1/sigma.",
             _wrong_score(lambda eps, sigma: eps, _second),
         ),
         Mistake(

@@ -425,7 +425,7 @@ ROTATED = Compute(
     hints=(
         "What is M = W^T W + c I before the rotation? What does R do to it, and to its determinant?",
         "The best independent latents have the posterior's mean, and variances c / M_jj. Which terms of the KL remain?",
-        "Which two numbers stand on the diagonal of the rotated M? What must they be at 0 and at 90 degrees?",
+        "Which two numbers are on the diagonal of the rotated M? What must they be at 0 and at 90 degrees?",
     ),
     next="At 45 degrees, with eigenvalues 4 and 2 and c = 1, M has 3 on its diagonal and |M| = 8. And the gap?",
     tip=({"lambda_1": 4.0, "lambda_2": 2.0, "noise_variance": 1.0, "angle": float(np.pi / 4)},),

@@ -55,7 +55,7 @@ THE_BUG = Compute(
     ),
     hints=(
         "Which of the rows can be computed from others? Do they agree?",
-        "In which order must rows 3 and 4 stand, if both are what they are called?",
+        "In which order must rows 3 and 4 come, if both are what they are called?",
         "How far is row 3 from row 1, and what should that distance be, by row 2?",
     ),
     next="Compute each row that follows from others, on paper. Which one does not come out?",
@@ -187,7 +187,7 @@ REPAIR = Compute(
             ONE_MENDED,
             _averaged_log_scale(power=1.0),
         ),
-        # What follows is infinite on large images, and stands last: on small ones it may equal what stands above.
+        # What follows is infinite on large images, and comes last: on small ones it may equal what comes above.
         Mistake(
             "scale and exponentials left",
             ONE_MENDED,
@@ -423,7 +423,7 @@ NLL = Compute(
         ),
         Mistake(
             "constant once",
-            "the constant was counted once for an image: each pixel has a density of its own, and so a constant.",
+            "the constant was counted once for an image: each pixel has its own density, and so a constant.",
             _error_and(lambda d, c: 0.5 * np.log(2 * np.pi * c)),
         ),
         Mistake(
