@@ -48,7 +48,7 @@ def collect(target: Path, settings: Settings) -> None:
     (target / "_static").mkdir(parents=True)
     shutil.copy(ROOT / "site" / "conf.py", target)
     shutil.copy(ROOT / "site" / "course.css", target / "_static")
-    shutil.copy(ROOT / "docs" / "gallery.png", target / "_static")
+    shutil.copy(ROOT / "docs" / "gallery.png", target)
     course = chapters(ROOT)
     made = ledger_pages(ROOT) | api_pages() | lists(course)
     site = Site([*notebooks(), *guides(), *made, "index.md"], settings, target)
