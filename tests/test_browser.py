@@ -87,9 +87,9 @@ def wait_for(url: str, server: subprocess.Popen[bytes], seconds: float = 60) -> 
     raise TimeoutError(f"JupyterLab did not answer within {seconds} s")
 
 
-def drive(script: str, *arguments: str) -> Any:
+def drive(script: str, *arguments: str, seconds: float = 240) -> Any:
     done = subprocess.run(
-        ["node", str(BROWSER / script), str(CHROMIUM), *arguments], capture_output=True, text=True, timeout=240
+        ["node", str(BROWSER / script), str(CHROMIUM), *arguments], capture_output=True, text=True, timeout=seconds
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
@@ -123,3 +123,20 @@ def test_jupyterlab_opens_on_the_start_page_whose_links_open_notebooks(tmp_path:
     assert (seen["path"], seen["heading"]) == ("START.ipynb", "Begin here")
     assert "of 49" in seen["output"] and "Traceback" not in seen["output"]
     assert seen["opened"] == "notebooks/00_start.ipynb"
+
+
+# notebook -> its reports that are still wider than their place; each is a formula too long for a column.
+STILL_WIDE = {"06_em.ipynb": 1, "10_bounds.ipynb": 2, "12_missing_pixels.ipynb": 1}
+
+
+def test_reports_fit_a_projector_with_the_sidebar_open(tmp_path: Path) -> None:
+    """1280 x 720, with the outputs that are stored."""
+    with serving(tmp_path / "work") as address:
+        paths = sorted((tmp_path / "work" / "notebooks").glob("[0-9]*.ipynb"))
+        for path in paths:
+            shutil.copy(ROOT / "notebooks" / path.name, path)
+        seen = drive("reports.mjs", address, TOKEN, *(f"notebooks/{path.name}" for path in paths), seconds=900)
+    assert sum(one["tables"] for one in seen.values()) > 100
+    assert all(one["sidebar"] > 200 for one in seen.values())
+    wide = {name.split("/")[1]: one["wide"] for name, one in seen.items() if one["wide"]}
+    assert {name: len(reports) for name, reports in wide.items()} == STILL_WIDE, wide
