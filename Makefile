@@ -27,7 +27,7 @@ TOOLS := .venv/installed-tools
 
 SITE := .venv/installed-site
 
-.PHONY: test test-rest test-all mutants teach exercises instructor student bench site
+.PHONY: test test-rest test-all mutants teach exercises instructor student bench site slides
 
 # A file of tests stays in one process; the long files come first, in the order that conftest.py gives them.
 PYTEST := $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -60,6 +60,10 @@ instructor: $(TOOLS) ## the exercises with solutions, as an nbgrader course: ins
 
 site: $(SITE) ## the web site, from what is stored: build/site/html/index.html
 	@$(PY) tools/website.py
+
+slides: $(READY) ## a deck of the pictures to remember: build/slides/index.html; needs npm once
+	@test -d site/node_modules || npm ci --no-audit --no-fund --prefix site
+	@$(PY) tools/slides.py
 
 bench: $(READY) ## time training on this machine, on one thread (benchmarks/README.md has the rest)
 	@$(PY) benchmarks/training.py --threads 1

@@ -11,24 +11,32 @@ async function start(address) {
   postMessage({ state: "The course is there. Loading NumPy and SciPy ..." });
   await python.loadPackage(["numpy", "scipy"]);
   judge = python.runPython(`
+from pyodide.ffi import to_js
 from vaelib.check import NotADocument, check_text
 from vaelib.check.page import page
 
 def judge(text):
+    """The report as a page, or a sentence that says why there is none."""
     try:
-        return page([check_text(text)])
+        report, refused = page([check_text(text)]), ""
     except NotADocument as reason:
-        return str(reason)
+        report, refused = "", str(reason)
+    return to_js([report, refused])
 
 judge`);
-  postMessage({ state: "Ready.", ready: true });
 }
 
 onmessage = async ({ data }) => {
   try {
-    if (data.pyodide) await start(data.pyodide);
-    else postMessage({ state: "Done.", report: judge(data.text), ready: true });
+    if (data.pyodide) {
+      await start(data.pyodide);
+      postMessage({ state: "Ready.", ready: true });
+    } else {
+      const [report, refused] = judge(data.text);
+      postMessage({ state: refused || "Done. The report is below.", report, ready: true });
+    }
   } catch (error) {
-    postMessage({ state: `That did not work: ${error.message ?? error}`, ready: judge !== undefined });
+    const where = judge === undefined ? ` Python was looked for at ${data.pyodide}. Is there a network?` : "";
+    postMessage({ state: `That did not work: ${error.message ?? error}${where}`, ready: judge !== undefined });
   }
 };

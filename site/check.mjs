@@ -1,6 +1,7 @@
 // The page that checks a derivation: asks a worker, which runs Python, and shows its report.
 const [text, button, state, report] = ["derivation", "judge", "state", "report"].map((id) => document.getElementById(id));
-const pyodide = document.getElementById("check-script").dataset.pyodide;
+const setting = document.getElementById("check-script").dataset.pyodide;
+const pyodide = new URL(setting.replace(/\/?$/, "/"), new URL("..", import.meta.url)).href; // or a folder of this site
 const worker = new Worker(new URL("check-worker.mjs", import.meta.url), { type: "module" });
 
 worker.onmessage = ({ data }) => {
@@ -16,6 +17,7 @@ worker.onerror = () => {
 };
 button.onclick = () => {
   button.disabled = true;
+  report.hidden = true; // that of the last derivation
   state.textContent = "Checking ...";
   worker.postMessage({ text: text.value });
 };

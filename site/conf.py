@@ -56,6 +56,7 @@ html_theme_options: dict[str, Any] = {
     "show_toc_level": 2,
     "secondary_sidebar_items": {folder: ["page-toc"] for folder in ("*", "docs/*", "api/*", "benchmarks/*")},
     "home_page_in_toc": True,
+    "collapse_navbar": True,  # a page lists what is beside and below it: all 230 pages in each would be 5 MB
     "navbar_persistent": [],  # one field for searches is enough: the one above the list of pages
     "navigation_with_keys": False,
     "pygments_light_style": "a11y-high-contrast-light",

@@ -92,9 +92,9 @@ def wait_for(url: str, server: subprocess.Popen[bytes], seconds: float = 60) -> 
     raise TimeoutError(f"JupyterLab did not answer within {seconds} s")
 
 
-def drive(script: str, *arguments: str) -> Any:
+def drive(script: str, *arguments: str, seconds: float = 240) -> Any:
     done = subprocess.run(
-        ["node", str(BROWSER / script), str(CHROMIUM), *arguments], capture_output=True, text=True, timeout=240
+        ["node", str(BROWSER / script), str(CHROMIUM), *arguments], capture_output=True, text=True, timeout=seconds
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
@@ -136,3 +136,20 @@ def test_chain_is_uncovered_by_clicks_that_tell_first_the_rule_then_the_line(add
     assert [each["rows"] for each in found] == [1, 1, 2, 2, 3]
     asked, told = ("Which rule gives the next line?" in each["text"] for each in found[:2])
     assert asked and not told and "The rule:" not in found[0]["text"] and "The rule:" in found[1]["text"]
+
+
+# notebook -> its reports that are still wider than their place; each is a formula too long for a column.
+STILL_WIDE = {"06_em.ipynb": 1, "10_bounds.ipynb": 2, "12_missing_pixels.ipynb": 1}
+
+
+def test_reports_fit_a_projector_with_the_sidebar_open(tmp_path: Path) -> None:
+    """1280 x 720, with the outputs that are stored."""
+    with serving(tmp_path / "work") as address:
+        paths = sorted((tmp_path / "work" / "notebooks").glob("[0-9]*.ipynb"))
+        for path in paths:
+            shutil.copy(ROOT / "notebooks" / path.name, path)
+        seen = drive("reports.mjs", address, TOKEN, *(f"notebooks/{path.name}" for path in paths), seconds=900)
+    assert sum(one["tables"] for one in seen.values()) > 100
+    assert all(one["sidebar"] > 200 for one in seen.values())
+    wide = {name.split("/")[1]: one["wide"] for name, one in seen.items() if one["wide"]}
+    assert {name: len(reports) for name, reports in wide.items()} == STILL_WIDE, wide

@@ -47,6 +47,18 @@ def test_every_notebook_exercise_identity_and_guide_has_a_page(collected: Path) 
             assert re.search(rf"^/?({name}|{name.name})$", listed, re.MULTILINE), f"{name} is in no list of pages"
 
 
+def test_address_of_python_brings_the_page_that_checks(collected: Path, tmp_path: Path) -> None:
+    """One setting: without it there is no such page, and nothing names it."""
+    assert not (collected / "check.md").exists() and not (collected / "_static" / "course.zip").exists()
+    assert "\ncheck\n" not in (collected / "index.md").read_text(encoding="utf-8")
+    website.collect(tmp_path / "pages", IN_BROWSER)
+    assert f'data-pyodide="{IN_BROWSER.pyodide}"' in (tmp_path / "pages" / "check.md").read_text(encoding="utf-8")
+    assert "\ncheck\n" in (tmp_path / "pages" / "index.md").read_text(encoding="utf-8")
+    assert (tmp_path / "pages" / "_static" / "course.zip").stat().st_size > 100_000
+    notebook = (tmp_path / "pages" / "notebooks" / "05_elbo.ipynb").read_text(encoding="utf-8")
+    assert "lite/lab/index.html?path=notebooks/05_elbo.ipynb" in notebook
+
+
 def test_no_page_holds_a_solution(collected: Path) -> None:
     assert not list(collected.rglob("exercises/source")) and not list(collected.rglob("mistakes"))
     for path in (collected / "exercises").glob("*.ipynb"):
@@ -78,6 +90,7 @@ def test_attached_picture_becomes_a_file_beside_the_page(tmp_path: Path) -> None
 
 
 ADDRESS = Settings(repository="https://github.com/owner/name", branch="main")
+IN_BROWSER = replace(ADDRESS, pyodide="https://example.org/pyodide/")
 
 
 @pytest.mark.parametrize(
@@ -105,9 +118,10 @@ def test_what_has_no_page_is_plain_text_as_long_as_the_repository_has_no_address
 
 def test_links_to_open_a_notebook_come_from_one_setting(tmp_path: Path) -> None:
     path = "notebooks/05_elbo.ipynb"
+    assert "lite/" not in Site([], ADDRESS, tmp_path).launch(path)
     bare = Site([], Settings(), tmp_path).launch(path)
     assert "{download}" in bare and not SHOWN.search(bare)
-    row = Site([], ADDRESS, tmp_path, lite=True).launch(path)
+    row = Site([], IN_BROWSER, tmp_path).launch(path)
     for part in (
         "https://colab.research.google.com/github/owner/name/blob/main/notebooks/05_elbo.ipynb",
         "https://mybinder.org/v2/gh/owner/name/main?urlpath=lab/tree/work/notebooks/05_elbo.ipynb",
@@ -116,7 +130,7 @@ def test_links_to_open_a_notebook_come_from_one_setting(tmp_path: Path) -> None:
         "../lite/lab/index.html?path=notebooks/05_elbo.ipynb",
     ):
         assert part in row
-    assert "lite/" not in Site([], ADDRESS, tmp_path, lite=True).launch("notebooks/09_vae.ipynb")  # it needs PyTorch
+    assert "lite/" not in Site([], IN_BROWSER, tmp_path).launch("notebooks/09_vae.ipynb")  # it needs PyTorch
 
 
 def test_addresses_are_written_in_the_settings_alone() -> None:

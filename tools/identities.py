@@ -245,7 +245,7 @@ def page(root: Path = ROOT) -> str:
     ]
     for letter, chapter in CHAPTERS.items():
         lines += ["", f"## {letter}. {chapter}", ""]
-        lines += ["| | name | statement | taught | used | practised |", "|:--|:--|:--|:--|:--|:--|"]
+        lines += ["| no. | name | statement | taught | used | practised |", "|:--|:--|:--|:--|:--|:--|"]
         lines += [row(id, places_of[id]) for id in LEDGER if id[0] == letter]
     lines += ["", "## Practised", "", "| exercise | title | identities |", "|:--|:--|:--|"]
     lines += [

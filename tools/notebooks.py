@@ -5,7 +5,8 @@ timings, the state of widgets, and the output of a widget's cell (a view without
 picture is shown beside every slider). A notebook that fails, or writes to stderr, is left as it was.
 
 The cell tagged `picture` draws what people should remember: it is also written, for slides, to teach/pictures/ as SVG
-and PDF, both without a date, so that a changed file means a changed picture. The session plan gets the cells' numbers.
+and PDF (`projected.py`), without a date, so that a changed file means a changed picture. `--pictures` runs a notebook
+as far as that cell, and stores nothing else. The session plan gets the cells' numbers.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import sys
 import time
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -25,12 +28,15 @@ from plans import update
 
 ROOT = Path(__file__).resolve().parent.parent
 FOR_SLIDES = {"image/svg+xml": "svg", "application/pdf": "pdf"}
-BEFORE = """
+BEFORE = f"""
 %matplotlib inline
+import sys
+sys.path.insert(0, {str(ROOT / "tools")!r})
+import projected
+projected.hook()
+sys.path.pop(0)
+del projected, sys
 %config InlineBackend.figure_formats = ["png", "svg", "pdf"]
-import matplotlib
-matplotlib.rcParams["svg.hashsalt"] = "vaelib"
-del matplotlib
 """
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -89,8 +95,16 @@ def slides(notebook: nbformat.NotebookNode) -> dict[str, bytes]:
             for mime, suffix in FOR_SLIDES.items():
                 content = output.get("data", {}).pop(mime, None)
                 if content is not None and "picture" in cell.metadata.get("tags", []):
-                    found[suffix] = base64.b64decode(content) if suffix == "pdf" else content.encode()
+                    found[suffix] = base64.b64decode(content) if suffix == "pdf" else titled(content, cell).encode()
     return found
+
+
+def titled(svg: str, cell: nbformat.NotebookNode) -> str:
+    """The picture with its text for those who do not see it: what the first line of its cell says."""
+    text = re.sub(r"^# (Picture: )?", "", cell.source.splitlines()[0]).strip()
+    return re.sub(
+        r"<svg\b[^>]*>", lambda tag: f'{tag[0][:-1]} role="img">\n <title>{escape(text)}</title>', svg, count=1
+    )
 
 
 def complaints(notebook: nbformat.NotebookNode) -> list[str]:
@@ -99,9 +113,12 @@ def complaints(notebook: nbformat.NotebookNode) -> list[str]:
     return [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]
 
 
-def run(path: Path) -> float:
-    """Run one notebook in its own folder and store it; seconds taken."""
+def run(path: Path, pictures_alone: bool = False) -> float:
+    """Run one notebook in its own folder and store it, or only its picture for slides; seconds taken."""
     notebook = nbformat.read(path, as_version=4)
+    if pictures_alone:
+        last = max(i for i, cell in enumerate(notebook.cells) if "picture" in cell.metadata.get("tags", []))
+        del notebook.cells[last + 1 :]
     notebook.cells.insert(0, nbformat.v4.new_code_cell(BEFORE))
     started = time.monotonic()
     client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}})
@@ -120,14 +137,19 @@ def run(path: Path) -> float:
     for suffix, content in slides(notebook).items():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{path.stem}.{suffix}").write_bytes(content)
-    nbformat.write(clean(notebook), path)
+    if not pictures_alone:
+        nbformat.write(clean(notebook), path)
     return seconds
 
 
 if __name__ == "__main__":
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # of the pictures
-    for path in [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
-        print(f"{path.name}: {run(path):.1f} s", flush=True)
+    alone = "--pictures" in sys.argv
+    named = [Path(name) for name in sys.argv[1:] if not name.startswith("--")]
+    for path in named or sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        print(f"{path.name}: {run(path, alone):.1f} s", flush=True)
+        if alone:
+            continue
         if write(path):
             print(f"{path.name}: minutes of its title updated")
         if update(path):

@@ -49,7 +49,6 @@ class Site:
     pages: Collection[str]
     settings: Settings
     target: Path  # the folder of the pages
-    lite: bool = False  # whether the browser edition is built, too
 
     def relinked(self, text: str, page: str) -> str:
         """The text of a page with its links between files made links of the site.
@@ -124,7 +123,7 @@ class Site:
                 f"[Binder](https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/work/{path})",
                 f"[Codespaces](https://codespaces.new/{name})",
             ]
-        if self.lite and Path(path).name[:2] in WITHOUT_TORCH:
+        if self.settings.pyodide and Path(path).name[:2] in WITHOUT_TORCH:
             up = "../" * path.count("/")
             links.append(f'<a href="{up}lite/lab/index.html?path={path}">In the browser</a>')
         row = "{.launch}\nOpen it: " + " · ".join(links)

@@ -157,7 +157,7 @@ def chapters() -> str:
         index += [
             f"## {letter} {prose(CHAPTERS.get(letter, ''))}",
             "",
-            "| | statement | from | to |",
+            "| no. | statement | from | to |",
             "|:--|:--|:--|:--|",
         ]
         index += [bars([f"[{name}]({name}.md)", prose(LEDGER[name].title), *ends(LEDGER[name])]) for name in names]

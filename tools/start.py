@@ -75,7 +75,7 @@ def link(one: Chapter) -> str:
 def table(course: list[Chapter]) -> str:
     """One row for each notebook: what it asks, how long it takes, which notebooks it builds on."""
     known = {one.number: one for one in course}
-    rows = ["| | notebook | it asks | time | builds on | practice |", "|:--|:--|:--|:--|:--|:--|"]
+    rows = ["| no. | notebook | it asks | time | builds on | practice |", "|:--|:--|:--|:--|:--|:--|"]
     for one in course:
         after = ", ".join(link(known[number]) for number in one.after if number in known) or "nothing"
         exercises = f"[exercises {one.number}](exercises/{one.file})"

@@ -100,7 +100,7 @@ code with planted bugs. The formulas are checked by the computer as soon as they
 def page(root: Path = ROOT) -> str:
     """The syllabus, in Markdown."""
     lines = [HEAD]
-    lines += ["## The notebooks", "", "| | notebook | it asks | builds on |", "|:--|:--|:--|:--|"]
+    lines += ["## The notebooks", "", "| no. | notebook | it asks | builds on |", "|:--|:--|:--|:--|"]
     for one in chapters(root):
         question = one.question.replace("|", "\\|")
         lines.append(

@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import lite
 from course_map import picture
 from in_browser import pack
 from pages import ROOT, Settings, Site
@@ -47,7 +48,7 @@ def collect(target: Path, settings: Settings) -> None:
     (target / "_static").mkdir(parents=True)
     shutil.copy(ROOT / "site" / "conf.py", target)
     shutil.copy(ROOT / "site" / "course.css", target / "_static")
-    shutil.copy(ROOT / "docs" / "gallery.png", target / "_static")
+    shutil.copy(ROOT / "docs" / "gallery.png", target)
     course = chapters(ROOT)
     made = ledger_pages(ROOT) | api_pages() | lists(course)
     site = Site([*notebooks(), *guides(), *made, "index.md"], settings, target)
@@ -159,7 +160,12 @@ def build(folder: Path, settings: Settings) -> int:
     status = subprocess.run([*command, str(pages), str(html)], check=False).returncode
     for path in html.rglob("*.html"):
         path.write_text(named(path.read_text(encoding="utf-8")), encoding="utf-8")
-    shutil.rmtree(html / "_sources", ignore_errors=True)
+    for left_over in ("_sources", "_static/locales"):
+        shutil.rmtree(html / left_over, ignore_errors=True)
+    for path in html.rglob("*.map"):
+        path.unlink()
+    if settings.pyodide:
+        lite.build(folder / "lite", html / "lite", settings)
     return status
 
 
