@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Exercises 10: how good is the bound?
 #
-# A bound that survives small weights, the two parts of a gap, and a chain that climbs to $\log p(x)$. `check` says within a
-# second or two whether the answer is right, and if not, what it looks like. `hint("10.1")` gives a hint, three in all.
+# A bound that survives small weights, the two parts of a gap, a chain that climbs to $\log p(x)$, and the density of a
+# flow. `check` says within a second or two whether the answer is right, and if not, what it looks like. `hint("10.1")` gives a hint, three in all.
 #
 # After a wrong answer, `case("10.1")` returns the arguments with which your function failed. A ready-made
 # function that already computes what is asked does not count as an answer.
@@ -143,6 +143,47 @@ assert check("10.3", annealed_log_weight).right
 
 # %%
 # hint("10.3")  # stuck? Remove the first # and run
+
+# %% [markdown]
+# ## 10.4 The density of a flow
+#
+# *Core, 12 minutes.* A Gaussian cannot follow a bent posterior; a *planar flow* bends it. Draw $u\sim N(0,I)$ in $k$
+# dimensions and push it along a direction $a$, by an amount that depends on where $u$ lies across a plane:
+#
+# $$z=u+a\tanh(w^\top u+b),\qquad w^\top a>-1 .$$
+#
+# For the bound you need $\log q(z)$ at each draw. What happens to a small cube around $u$? A rule that helps:
+# $\det(I+a\,v^\top)=1+v^\top a$.
+
+
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "10-4", "schema_version": 3}
+def flow_log_density(u, direction, weights, bias):
+    """log q(z) at z = u + direction * tanh(weights @ u + bias), for each draw u from N(0, I).
+
+    Args:
+        u: an array of shape (S, k), the draws.
+        direction, weights: arrays a and w of shape (k,).
+        bias: a float b.
+
+    Returns:
+        an array of shape (S,), in nats.
+    """
+    ### BEGIN SOLUTION
+    slope = 1 - np.tanh(u @ weights + bias) ** 2  # (S,)
+    log_det = np.log(1 + (weights @ direction) * slope)
+    log_of_noise = -0.5 * np.sum(u**2, axis=1) - 0.5 * u.shape[1] * np.log(2 * np.pi)
+    return log_of_noise - log_det
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "10-4-check", "points": 2, "schema_version": 3}
+check("10.4", flow_log_density)
+### BEGIN HIDDEN TESTS
+assert check("10.4", flow_log_density).right
+### END HIDDEN TESTS
+
+# %%
+# hint("10.4")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

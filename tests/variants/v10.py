@@ -121,6 +121,36 @@ def without_prior(loc: float, scale: float, steps: int, rng: Any) -> Any:
     return Normal(2 * z, 0.5**0.5).log_prob(1.0) - Normal(loc, scale).log_prob(z)
 
 
+# ------------------------------------------------------------------------------------------------------------- 10.4
+
+
+def by_jacobians(u: Any, direction: Any, weights: Any, bias: float) -> Any:
+    """The determinant of the whole matrix of derivatives, draw by draw."""
+    bend = 1 / np.cosh(u @ weights + bias) ** 2
+    matrices = np.eye(u.shape[1]) + bend[:, None, None] * np.outer(direction, weights)
+    return Normal(0.0, 1.0).log_prob(u).sum(axis=1) - np.log(np.abs(np.linalg.det(matrices)))
+
+
+def by_autograd(u: Any, direction: Any, weights: Any, bias: float) -> Any:
+    direction, weights = torch.as_tensor(direction), torch.as_tensor(weights)
+    found = []
+    for row in torch.as_tensor(u):
+        matrix = torch.autograd.functional.jacobian(
+            lambda at: at + direction * torch.tanh(at @ weights + bias), row, vectorize=False
+        )
+        found.append(torch.distributions.Normal(0.0, 1.0).log_prob(row).sum() - torch.linalg.slogdet(matrix)[1])
+    return torch.stack(found)
+
+
+def draw_by_draw(u: Any, direction: Any, weights: Any, bias: float) -> Any:
+    found = []
+    for row in u:
+        t = np.tanh(sum(w * each for w, each in zip(weights, row, strict=True)) + bias)
+        stretch = 1 + sum(w * a for w, a in zip(weights, direction, strict=True)) * (1 - t) * (1 + t)
+        found.append(-np.log(stretch * (2 * np.pi) ** (len(row) / 2)) - sum(each**2 for each in row) / 2)
+    return found
+
+
 VARIANTS: dict[str, list[Any]] = {
     "10.1": [
         by_softmax,
@@ -130,6 +160,7 @@ VARIANTS: dict[str, list[Any]] = {
     ],
     "10.2": [in_closed_form, by_conditionals, by_torch, in_single],
     "10.3": [by_differences, all_at_once, in_torch],
+    "10.4": [by_jacobians, by_autograd, draw_by_draw],
 }
 
 WRONG: dict[str, list[Any]] = {
@@ -151,5 +182,11 @@ WRONG: dict[str, list[Any]] = {
         without_prior,
         lambda loc, scale, steps, rng: -1.782088,
         lambda loc, scale, steps, rng: np.exp(all_at_once(loc, scale, steps, rng)),
+    ],
+    "10.4": [
+        lambda u, direction, weights, bias: np.zeros(len(u)),
+        lambda u, direction, weights, bias: np.exp(by_jacobians(u, direction, weights, bias)),
+        lambda u, direction, weights, bias: by_jacobians(u, weights, direction, bias),
+        lambda u, direction, weights, bias: by_jacobians(u, direction, weights, -bias),
     ],
 }

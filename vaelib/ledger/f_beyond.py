@@ -1,6 +1,7 @@
 r"""Chapter F, continued: the bound beyond its four routes.
 
-One encoder for many x (F22), the data set instead of one x (F18, F19), other coordinates (F17) and a second layer (F21).
+One encoder for many x (F22), the data set instead of one x (F18, F19), other coordinates (F17), a second layer (F21), a
+label that is given (F23) and a q that is bent (F24).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from vaelib.formula.spaces import Interval
 from vaelib.formula.worlds import Conditional, Decoder, Law, Table
 from vaelib.models import CurvedGaussian, DiscreteLatent, LinearGaussian
 from vaelib.terms import E, log_joint, log_q, q
-from vaelib.witnesses import CurvedWitness, LinearWitness, generic_probabilities, linear_world
+from vaelib.witnesses import CurvedWitness, LinearWitness, away_from_zero, generic_probabilities, linear_world
 
 Array = np.ndarray
 Rng = np.random.Generator
@@ -546,4 +547,228 @@ F21 = (
     .slip("an upper bound", says="the bound was put above the evidence.", relation=">=")
 )
 
-CHAPTER = (F17, F18, F19, F21, F22)
+# ------------------------------------------------------------------------------------------------ a label is given, F23
+
+
+@dataclass(frozen=True)
+class Labeled:
+    """Tables (three labels y, four states z, five values x): p(y), p(z), p(x | z, y); one x, one y, and q(z | x, y)."""
+
+    labels: Array  # p(y), (Y,)
+    prior: Array  # p(z), (K,): the code does not know the label
+    likelihood: Array  # p(x | z, y), (Y, K, M)
+    x: int
+    y: int
+    code: Array  # q(z | x, y), (K,)
+
+    @classmethod
+    def draw(cls, rng: Rng) -> Labeled:
+        labels, prior, code = (generic_probabilities(rng, (n,)) for n in (3, 4, 4))
+        likelihood = generic_probabilities(rng, (3, 4, 5))
+        return cls(labels, prior, likelihood, int(rng.integers(5)), int(rng.integers(3)), code)
+
+    def scope(self) -> Scope:
+        """p(y, z, x) and q(z), at the x and the y that are observed; x' is another image, y' another label."""
+        joint = self.labels[:, None, None] * self.prior[:, None] * self.likelihood
+        return Scope(
+            worlds={"p": Table(("y", "z", "x"), joint), "q": Law("z", Categorical(np.log(self.code)))},
+            observed={"x": self.x, "y": self.y},
+        )
+
+
+told = r"\mathbb{E}_{q}\left[\log p(x \mid z, y)\right]"
+told_price = r"\mathrm{KL}(q(z) \,\Vert\, p(z))"
+told_gap = r"\mathrm{KL}(q(z) \,\Vert\, p(z \mid x, y))"
+
+F23 = (
+    derive(
+        "F23",
+        "the bound when a label is given (conditional VAE)",
+        Labeled.draw,
+        assumptions="p(x, z | y) = p(z) p(x | z, y): the prior does not know the label; q(z) is short for q(z | x, y)",
+        source="Sohn, Lee and Yan 2015, equations (4)-(6); Kingma et al. 2014 for labels that are partly known",
+    )
+    .start(tex(r"\log p(x) - \log p(y)"), why="what it would be worth to know the label, at most")
+    .ge(
+        tex(r"\log p(x \mid y)"),
+        "p(x | y) = p(x) p(y | x) / p(y), and p(y | x) <= 1",
+        why="with 26 equally frequent letters the label saves at most log 26 nats",
+        gap=tex(r"-\log p(y \mid x)"),
+    )
+    .slip(
+        "the label counted as an outcome",
+        tex(r"\log p(x, y)"),
+        "y was taken for an outcome, p(x, y): what is given is not paid for.",
+    )
+    .slip("the label saves nothing", says="x was taken to tell y for certain, at every x.", relation="=")
+    .eq(
+        tex(r"\mathbb{E}_{q}\left[\log p(x, z \mid y) - \log p(z \mid x, y)\right]"),
+        "F1 with y behind every bar: Bayes' rule at every z",
+        needs="p(z|x,y) > 0 wherever q(z) > 0",
+    )
+    .slip(
+        "posterior without the label",
+        tex(r"\mathbb{E}_{q}\left[\log p(x, z \mid y) - \log p(z \mid x)\right]"),
+        "y is missing from the posterior: once it is given, it is given in every density.",
+    )
+    .eq(
+        tex(rf"{told} - \mathrm{{KL}}(q(z) \,\Vert\, p(z \mid y)) + {told_gap}"),
+        "product rule; add and subtract log q(z)",
+        why="as in F2, and the prior is one given the label",
+    )
+    .slip(
+        "decoder not told",
+        tex(
+            rf"\mathbb{{E}}_{{q}}\left[\log p(x \mid z)\right] - \mathrm{{KL}}(q(z) \,\Vert\, p(z \mid y)) + {told_gap}"
+        ),
+        "the decoder was not told the label: p(x | z) is a mean over all labels.",
+    )
+    .eq(
+        tex(rf"{told} - {told_price} + {told_gap}"),
+        "z is independent of y under the prior",
+        why="so the same N(0, I) serves every label",
+        needs="p(z | y) = p(z)",
+    )
+    .slip(
+        "a prior for each image",
+        tex(rf"{told} - \mathrm{{KL}}(q(z) \,\Vert\, p(z \mid x)) + {told_gap}"),
+        "the KL was taken to p(z | x): the prior has not seen the image.",
+    )
+    .slip(
+        "minus the gap",
+        tex(rf"{told} - {told_price} - {told_gap}"),
+        "the gap is subtracted: log p(x | y) lies above the bound.",
+    )
+    .ge(
+        tex(rf"{told} - {told_price}"),
+        "a KL is never negative",
+        why="what a conditional VAE maximizes",
+        gap=tex(told_gap),
+    )
+    .slip(
+        "price of the label added",
+        tex(rf"{told} - {told_price} - \log p(y)"),
+        "log p(y) was put into the bound: p(x | y) has no factor p(y), neither paid nor refunded.",
+    )
+    .slip("the exact value", says="the gap was dropped: q is the posterior only by luck.", relation="=")
+)
+
+
+# ----------------------------------------------------------------------------------------------------- a q that is bent, F24
+
+
+@dataclass(frozen=True)
+class Flow:
+    """z = g(u) = asinh(sinh(u) + t), u from a Gaussian: far out z is about u, and in between the line is stretched."""
+
+    base: Normal
+    push: float  # t
+
+    def z(self, u: Array) -> Array:
+        return np.arcsinh(np.sinh(u) + self.push)
+
+    def slope(self, u: Array) -> Array:
+        """g'(u)."""
+        return np.cosh(u) / np.hypot(1.0, np.sinh(u) + self.push)
+
+    def log_prob(self, z: Array) -> Array:
+        """log q(z), by the map back, u = asinh(sinh(z) - t), and by *its* slope."""
+        u = np.arcsinh(np.sinh(z) - self.push)
+        return np.asarray(self.base.log_prob(u) + np.log(np.cosh(z) / np.hypot(1.0, np.sinh(z) - self.push)))
+
+
+@dataclass(frozen=True)
+class FlowWitness:
+    """A model with a curved decoder, one observation, and a q that is a bent Gaussian."""
+
+    model: CurvedGaussian
+    x: Array
+    q: Flow
+
+    @classmethod
+    def draw(cls, rng: Rng) -> FlowWitness:
+        w = CurvedWitness.draw(rng)
+        return cls(w.model, w.x, Flow(w.q, float(away_from_zero(rng, 0.8, 2.0))))
+
+    def scope(self) -> Scope:
+        """p(x, z), the base q_0(u), the flow's q(z), and the map g with its slope."""
+        flow = self.q
+        reach = 9 * float(flow.base.scale) + 3
+        middle = float(flow.base.loc)
+        return Scope(
+            worlds={"p": Decoder(self.model), "q_0": Law("u", flow.base), "q": Law("z", flow)},
+            observed={"x": self.x},
+            maps={"g": Map(flow.z, of=("u",)), "g'": Map(flow.slope, of=("u",))},
+            spaces={"z": Interval(middle - reach, middle + reach), "u": Interval(middle - reach, middle + reach)},
+        )
+
+
+F24 = (
+    derive(
+        "F24",
+        "the bound of a flow: the logarithm of its slope",
+        FlowWitness.draw,
+        assumptions="z = g(u) with g smooth and strictly increasing, u ~ q_0; q is the law of z",
+        source="Rezende and Mohamed 2015, equations (5) and (15); Tabak and Turner 2013",
+    )
+    .start(tex(r"\log p(x)"))
+    .ge(
+        tex(r"\mathbb{E}_{q}\left[\log p(x, z) - \log q(z)\right]"),
+        "F1: true of every q",
+        why="q may have two hills, if we can write down its density",
+        gap=tex(r"\mathrm{KL}(q(z) \,\Vert\, p(z \mid x))"),
+    )
+    .slip("an upper bound", says="the bound was put above the evidence.", relation="<=")
+    .eq(
+        tex(r"\mathbb{E}_{q_0}\left[\log p(x, g(u)) - \log q(g(u))\right]"),
+        "z = g(u): a mean under q is a mean over the noise u",
+        why="draws of u are easy, and g is ours",
+    )
+    .slip(
+        "noise not sent through",
+        tex(r"\mathbb{E}_{q_0}\left[\log p(x, u) - \log q(g(u))\right]"),
+        "the model was asked at u: the latent is z = g(u).",
+    )
+    .eq(
+        tex(r"\mathbb{E}_{q_0}\left[\log p(x, g(u)) - \log q_0(u) + \log g'(u)\right]"),
+        "change of variables (A12): q(g(u)) = q_0(u) / g'(u)",
+        why="where the line is stretched, the density is thinner",
+        needs="g'(u) > 0",
+    )
+    .slip(
+        "no log of the slope",
+        tex(r"\mathbb{E}_{q_0}\left[\log p(x, g(u)) - \log q_0(u)\right]"),
+        "log g'(u) is missing: the density of z was taken to be that of u.",
+    )
+    .slip(
+        "sign of the log of the slope",
+        tex(r"\mathbb{E}_{q_0}\left[\log p(x, g(u)) - \log q_0(u) - \log g'(u)\right]"),
+        "log g'(u) has the wrong sign: a stretched density is thinner, so -log q gains log g'.",
+    )
+    .slip(
+        "base density at z",
+        tex(r"\mathbb{E}_{q_0}\left[\log p(x, g(u)) - \log q_0(g(u)) + \log g'(u)\right]"),
+        "q_0 was asked at z = g(u): it is a density of u.",
+    )
+    .slip(
+        "slope without its logarithm",
+        tex(r"\mathbb{E}_{q_0}\left[\log p(x, g(u)) - \log q_0(u) + g'(u)\right]"),
+        "the slope was added without its logarithm.",
+    )
+    .eq(
+        tex(
+            r"\mathbb{E}_{q_0}\left[\log p(x, g(u))\right] + \mathrm{H}(q_0) + \mathbb{E}_{q_0}\left[\log g'(u)\right]"
+        ),
+        "expectation is linear; -E[log q_0(u)] is the entropy of the noise",
+        why="the entropy of q is that of the noise, plus the mean log of the slope",
+    )
+    .slip(
+        "minus the entropy",
+        tex(
+            r"\mathbb{E}_{q_0}\left[\log p(x, g(u))\right] - \mathrm{H}(q_0) + \mathbb{E}_{q_0}\left[\log g'(u)\right]"
+        ),
+        "the entropy was subtracted: -E[log q] is the entropy, and the bound likes it large.",
+    )
+)
+
+CHAPTER = (F17, F18, F19, F21, F22, F23, F24)

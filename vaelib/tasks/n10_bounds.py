@@ -459,7 +459,115 @@ ANNEALED = Sample(
     next="Average many log-weights for T = 1, 4 and 64: they should climb towards log p(x) = -1.782 from below.",
 )
 
-TASKS = (WEIGHTED_BOUND, TWO_GAPS, ANNEALED)
+# ------------------------------------------------------------------------------------------- the density of a flow
+
+
+def _planar(
+    u: Any, direction: Any, weights: Any, bias: float, slope: float = 1.0, sign: float = -1.0, size: bool = True
+) -> Any:
+    """log q(z), z = u + direction tanh(weights u + bias), by the determinant 1 + (weights direction) tanh'."""
+    bend = slope * (1 - np.tanh(u @ weights + bias) ** 2)
+    determinant = 1 + (weights @ direction) * bend
+    of_noise = -0.5 * np.sum(u**2, axis=-1) - 0.5 * u.shape[-1] * log(2 * pi)
+    return of_noise + sign * (np.log(determinant) if size else determinant)
+
+
+def _bend(u: Any, direction: Any, weights: Any, bias: float) -> Array:
+    return u + direction * np.tanh(u @ weights + bias)[..., None]
+
+
+def _noise_and_flow(rng: Rng) -> dict[str, Any]:
+    """Five draws in three dimensions, and a planar flow whose determinant stays above 0.2."""
+    weights, direction = away_from_zero(rng, 0.4, 1.2, (3,)), away_from_zero(rng, 0.3, 1.2, (3,))
+    if weights @ direction < -0.8 or abs(weights @ direction) < 0.3:
+        direction = direction + (1.2 - weights @ direction) * weights / (weights @ weights)
+    u = away_from_zero(rng, 0.2, 1.5, (5, 3))
+    return {"u": u, "direction": direction, "weights": weights, "bias": float(away_from_zero(rng, 0.2, 0.8))}
+
+
+def _flow_at(u: list[list[float]], direction: list[float], weights: list[float], bias: float = 0.0) -> dict[str, Any]:
+    return {"u": np.array(u), "direction": np.array(direction), "weights": np.array(weights), "bias": bias}
+
+
+PLANAR = Compute(
+    id="10.4",
+    title="The density of a flow",
+    level="core",
+    minutes=12,
+    name="flow_log_density",
+    rough=True,
+    truth=_planar,
+    examples=(
+        _flow_at([[0.0]], [0.0], [1.0]),
+        _flow_at([[0.0]], [1.0], [1.0]),
+        _flow_at([[0.0], [1.0]], [1.5], [2.0]),
+        _flow_at([[0.5, -1.0], [1.0, 0.3]], [1.0, 0.5], [0.8, -0.4], 0.3),
+    ),
+    draw=_noise_and_flow,
+    mistakes=(
+        Mistake(
+            "no determinant",
+            "the density of u was returned: z is u, bent, and where it is stretched its density is thinner.",
+            lambda u, direction, weights, bias: _planar(u, direction, weights, bias, sign=0.0),
+        ),
+        Mistake(
+            "sign of the determinant",
+            "the logarithm of the determinant was added: where the flow stretches, log q(z) falls.",
+            lambda u, direction, weights, bias: _planar(u, direction, weights, bias, sign=1.0),
+            next="Take one dimension, direction = weights = 1, u = 0: the line is stretched by 2. Is q halved?",
+        ),
+        Mistake(
+            "determinant without its logarithm",
+            "the determinant was subtracted without its logarithm.",
+            lambda u, direction, weights, bias: _planar(u, direction, weights, bias, size=False),
+        ),
+        Mistake(
+            "tanh not differentiated",
+            "the determinant holds tanh itself: it needs its derivative, 1 - tanh^2.",
+            lambda u, direction, weights, bias: (
+                _planar(u, direction, weights, bias, sign=0.0)
+                - np.log(np.abs(1 + (weights @ direction) * np.tanh(u @ weights + bias)))
+            ),
+        ),
+        Mistake(
+            "product of the diagonal",
+            "the diagonal of the matrix of derivatives was multiplied: the others count, too.",
+            lambda u, direction, weights, bias: (
+                _planar(u, direction, weights, bias, sign=0.0)
+                - np.log(np.abs(1 + (weights * direction) * (1 - np.tanh(u @ weights + bias) ** 2)[..., None])).sum(-1)
+            ),
+            next="With direction (1, 0) and weights (0, 1) every diagonal entry is 1. With (1, 1) and (1, -1)?",
+        ),
+        Mistake(
+            "base density at z",
+            "the Gaussian was asked at z: it is the density of u.",
+            lambda u, direction, weights, bias: (
+                _planar(u, direction, weights, bias)
+                + 0.5 * np.sum(u**2, axis=-1)
+                - 0.5 * np.sum(_bend(u, direction, weights, bias) ** 2, axis=-1)
+            ),
+        ),
+        Mistake(
+            "no normalizing constant",
+            "log sqrt(2 pi) of each coordinate is missing.",
+            lambda u, direction, weights, bias: _planar(u, direction, weights, bias) + 0.5 * u.shape[-1] * log(2 * pi),
+        ),
+        Mistake(
+            "one number for all draws",
+            "the draws were put together: each of them has its own log q(z).",
+            lambda u, direction, weights, bias: np.mean(_planar(u, direction, weights, bias)),
+        ),
+    ),
+    hints=(
+        "What is the density of z = g(u) in terms of that of u, in one dimension? And in several?",
+        "What is the matrix of derivatives of z? It is the identity plus a column times a row: which ones?",
+        "det(I + a b^T) = 1 + b^T a. What are a and b here, and what is the derivative of tanh?",
+    ),
+    next="Take one dimension, u = 0, direction = weights = 1, bias 0: -0.919 - log 2 = -1.612 must come out.",
+    tip=(_flow_at([[0.0]], [1.0], [1.0]), _flow_at([[0.5, -1.0], [1.0, 0.3]], [1.0, 0.5], [0.8, -0.4], 0.3)),
+)
+
+TASKS = (WEIGHTED_BOUND, TWO_GAPS, ANNEALED, PLANAR)
 
 # ------------------------------------------------------------------------------------------------------- in class
 
@@ -594,4 +702,79 @@ METROPOLIS = Compute(
     tip=(_walker(0.0, -1.0, 0.1), _walker(0.0, -1.0, 0.6), _walker(0.0, 1.0, 0.5), _walker(5.0, 4.0, 0.9)),
 )
 
-IN_CLASS = (CHI_SQUARE, METROPOLIS)
+
+def _flow_bound(log_joint: Any, log_u: Any, slope: Any, cell: float) -> Any:
+    log_q = log_u - np.log(slope)
+    return np.sum(np.exp(log_u) * (log_joint - log_q)) * cell
+
+
+def _bent_line(rng: Rng) -> dict[str, Any]:
+    """Noise on a grid, a map with slopes on both sides of 1, and some log p(x, z) along it."""
+    u = np.linspace(-5, 5, 51)
+    push = float(away_from_zero(rng, 0.8, 1.6))
+    z = np.arcsinh(np.sinh(u) + push) + 0.3 * u
+    slope = np.cosh(u) / np.hypot(1, np.sinh(u) + push) + 0.3
+    log_joint = -0.5 * z**2 - (rng.uniform(0.4, 0.9) - z) ** 2 - rng.uniform(0.5, 2.0)
+    return {"log_joint": log_joint, "log_u": -0.5 * u**2 - 0.5 * log(2 * pi), "slope": slope, "cell": 0.2}
+
+
+def _line(log_joint: tuple[float, float], u: tuple[float, float], slope: tuple[float, float]) -> dict[str, Any]:
+    return {"log_joint": np.array(log_joint), "log_u": np.log(u), "slope": np.array(slope), "cell": 0.5}
+
+
+FLOW_BOUND = Compute(
+    id="10.c",
+    title="The bound of a flow",
+    minutes=5,
+    name="flow_bound",
+    truth=_flow_bound,
+    examples=(
+        _line((0.0, 0.0), (1.0, 1.0), (1.0, 1.0)),
+        _line((0.0, 0.0), (1.0, 1.0), (2.0, 2.0)),
+        _line((-1.0, -3.0), (1.5, 0.5), (0.5, 3.0)),
+    ),
+    draw=_bent_line,
+    mistakes=(
+        Mistake(
+            "no slope",
+            "the density of u was taken for that of z: where the line is stretched, z is thinner.",
+            lambda log_joint, log_u, slope, cell: np.sum(np.exp(log_u) * (log_joint - log_u)) * cell,
+        ),
+        Mistake(
+            "sign of the log of the slope",
+            "log slope has the wrong sign: a stretched density is thinner, so -log q gains log slope.",
+            lambda log_joint, log_u, slope, cell: np.sum(np.exp(log_u) * (log_joint - log_u - np.log(slope))) * cell,
+        ),
+        Mistake(
+            "slope without its logarithm",
+            "the slope was added without its logarithm.",
+            lambda log_joint, log_u, slope, cell: np.sum(np.exp(log_u) * (log_joint - log_u + slope)) * cell,
+        ),
+        Mistake(
+            "mean under z's density on the grid of u",
+            "the mean was taken with the density of z, but the cells are those of u: weigh by exp(log_u).",
+            lambda log_joint, log_u, slope, cell: (
+                np.sum(np.exp(log_u) / slope * (log_joint - log_u + np.log(slope))) * cell
+            ),
+        ),
+        Mistake(
+            "no spacing",
+            "the sum was not multiplied by the spacing of the grid: an integral is wanted.",
+            lambda log_joint, log_u, slope, cell: np.sum(np.exp(log_u) * (log_joint - log_u + np.log(slope))),
+        ),
+        Mistake(
+            "minus the bound",
+            "the sign is turned: that is a loss, and the bound itself is asked for.",
+            lambda log_joint, log_u, slope, cell: -_flow_bound(log_joint, log_u, slope, cell),
+        ),
+    ),
+    hints=(
+        "The bound is a mean of log p(x, z) - log q(z). Under which density is the mean, if the grid is one of u?",
+        "What is the density of z, if u has density e^log_u and the line is stretched by `slope` there?",
+        "What is log q then, in terms of log_u and the slope? A sum times what is an integral?",
+    ),
+    next="Two cells of width 1/2, u uniform, log p(x, z) = 0, slope 2: the bound is log 2 = 0.693. What is yours?",
+    tip=(_line((0.0, 0.0), (1.0, 1.0), (2.0, 2.0)), _line((-1.0, -3.0), (1.5, 0.5), (0.5, 3.0))),
+)
+
+IN_CLASS = (CHI_SQUARE, METROPOLIS, FLOW_BOUND)
