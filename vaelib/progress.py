@@ -85,7 +85,7 @@ def _beginning(state: TrainState) -> str:
     threads = torch.get_num_threads()
     where = f"{threads} CPU thread{'s' * (threads > 1)}" if state.device.type == "cpu" else _gpu(state)
     return (
-        f"{Path(config.data).name}: {len(state.train):,} examples to train on, {sizes};"
+        f"{Path(config.data).name}: {state.examples:,} examples to train on, {sizes};"
         f" {pixels_in_words(config.binarization)}.\n"
         f"{config.network.capitalize()} encoder {widths}, {config.decoder} decoder, {parameters:,} parameters, on"
         f" {where}; {config.epochs} epochs of {state.batches} steps of {len(state.offsets)} at learning rate"

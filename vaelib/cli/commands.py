@@ -151,7 +151,13 @@ def check(
 def train(
     data: Annotated[
         str | None,
-        typer.Option(help="digits, glyphs, glyphs62, mnist, patches, or a .npy or .npz file [default: digits]"),
+        typer.Option(
+            help="digits, glyphs, glyphs62, mnist, patches, a .npy or .npz file, a folder of .npy [default: digits]"
+        ),
+    ] = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option("--stream/--no-stream", help="Leave the training set on disk [default: if it is large]"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run [default: runs/ and the name of the data]")
@@ -231,11 +237,11 @@ def train(
             raise RunError("Expected --out to say which run to resume, but it was not given.")
         out = out or _default_folder(data or "")
         stored = _stored_settings(out)
-        loaded = _load(stored["data"], data)
+        loaded = _load(stored["data"], data, _streamed(out) if stream is None else stream)
         config = TrainConfig(**{**stored, **chosen, "data": loaded.name})
     else:
         data = "digits" if data is None else data
-        loaded = _load(data, data)
+        loaded = _load(data, data, stream)
         out = out or _default_folder(data)
         config = TrainConfig.suited_to(loaded, **chosen)
     said: list[str] = []
@@ -303,7 +309,7 @@ def evaluate(
         """The model of a run, the pixels it is judged on, how they were treated, the levels of grey they had."""
         stored = checkpoint.read_config(folder)
         model, mode = load_model(folder, device), checkpoint.treatment(folder, stored)
-        loaded = _load(stored["data"], data)
+        loaded = _load(stored["data"], data, _streamed(folder))
         checkpoint.require_same_data(folder, loaded.name, loaded.fingerprint(), stored)
         return model, held_out_pixels(loaded, mode), mode, loaded.levels if mode == "dequantized" else None
 
@@ -477,16 +483,23 @@ def _advice(sentence: str) -> str:
     return sentence.partition(": ")[2] or sentence
 
 
-def _load(named: str, moved: str | None) -> Data:
-    """The data of a run, `named` in its config.json, or where they are now."""
+def _load(named: str, moved: str | None, stream: bool | None) -> Data:
+    """The data of a run, `named` in its config.json, or where they are now; streaming from disk if they did."""
     from vaelib.data import NAMED, DataError, load
 
     try:
-        return load(moved or named)
+        return load(moved or named, stream)
     except DataError as error:
-        if moved is None and named not in NAMED and not Path(named).is_file():
+        if moved is None and named not in NAMED and not Path(named).exists():
             raise DataError(f"{error} If the file was moved, say where it is now: --data FILE") from error
         raise
+
+
+def _streamed(folder: Path) -> bool | None:
+    """Did the run in that folder leave its training set on disk?"""
+    from vaelib.train.checkpoint import read_config
+
+    return read_config(folder).get("streamed", False)
 
 
 def _stored_settings(folder: Path) -> dict[str, Any]:

@@ -112,8 +112,9 @@ def _nearest(model: VAE, data: Data, pixels: Tensor, mode: str, limits: tuple[fl
     usual = float(np.median(explore.nearest(test, train)[1]))
     figure = runs.figure(9.0, 2.5)
     ax = runs.neighbours(figure.subplots(), images, train[index], distances, data.image_shape, limits=limits)
+    seen = "training images" if data.stream is None else f"among {len(train):,} training images"
     ax.set_title(
-        f"Samples and their nearest training images; a test image is {usual:.1f} from its nearest (median)",
+        f"Samples and their nearest {seen}; a test image is {usual:.1f} from its nearest (median)",
         loc="left",
         fontsize=11,
     )

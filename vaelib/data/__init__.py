@@ -27,6 +27,7 @@ from vaelib.data.core import (
 )
 from vaelib.data.idx import mnist, mnist_is_here
 from vaelib.data.lettering import glyphs
+from vaelib.data.stream import Stream, from_disk, too_large
 
 __all__ = [
     "NAMED",
@@ -35,11 +36,13 @@ __all__ = [
     "Binarization",
     "Data",
     "DataError",
+    "Stream",
     "binarization",
     "binarize",
     "binarize_once",
     "dequantize_once",
     "digits",
+    "from_disk",
     "from_file",
     "glyphs",
     "images",
@@ -60,17 +63,31 @@ NAMED: dict[str, Callable[[], Data]] = {
 }
 
 
-def load(name: str) -> Data:
-    """The data of that name, one of `NAMED`, or the path of a .npy or .npz file.
+def load(name: str, stream: bool | None = None) -> Data:
+    """The data of that name, one of `NAMED`, or of a .npy or .npz file, or a folder of .npy files.
+
+    Args:
+        stream: leave the training set on disk, and read it a few rows at a time while training. None: a folder
+            streams, and so does a .npy file larger than a quarter of the memory.
 
     Raises:
-        DataError: there is no such data, or something is wrong with it.
+        DataError: there is no such data, something is wrong with it, or it cannot be read in this way.
     """
+    path = Path(name)
+    if name not in NAMED and not path.is_dir() and path.suffix not in (".npy", ".npz"):
+        raise DataError(
+            f"Expected `data` to be {', '.join(NAMED)}, a file that ends in .npy or .npz, or a folder of .npy files,"
+            f" but got {name!r}."
+        )
+    if name in NAMED and stream:
+        raise DataError(f"Expected a .npy file or a folder of them to stream, but {name} is made in memory.")
     if name in NAMED:
         return NAMED[name]()
-    if Path(name).suffix in (".npy", ".npz"):
-        return from_file(Path(name))
-    raise DataError(f"Expected `data` to be {', '.join(NAMED)}, or a file that ends in .npy or .npz, but got {name!r}.")
+    if path.is_dir() and stream is False:
+        raise DataError(f"Expected one file to read into memory, but {path} is a folder, whose files stream.")
+    if path.is_dir() or stream or (stream is None and too_large(path)):
+        return from_disk(path)
+    return from_file(path)
 
 
 def images(*, train: int = 60_000, test: int = 10_000) -> Data:

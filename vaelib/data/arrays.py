@@ -56,7 +56,7 @@ def from_file(path: Path) -> Data:
                 f"Expected {path} to hold nothing beside `{train_key}` but a test set and labels, but it also holds"
                 f" {key!r} {arrays[key].shape}.{hint} Rename it, or save the file without it."
             )
-    train = _checked(arrays[train_key], f"`{train_key}` in {path}")
+    train = checked(arrays[train_key], f"`{train_key}` in {path}")
     labels = _labels(arrays, label_key, len(train), path)
     if test_key is None:
         order = np.random.RandomState(0).permutation(len(train))
@@ -65,14 +65,14 @@ def from_file(path: Path) -> Data:
         train, test = train[kept], train[held]
         train_labels, test_labels = (None, None) if labels is None else (labels[kept], labels[held])
     else:
-        test = _checked(arrays[test_key], f"`{test_key}` in {path}")
+        test = checked(arrays[test_key], f"`{test_key}` in {path}")
         if test.shape[1:] != train.shape[1:]:
             raise DataError(
                 f"Expected `{train_key}` and `{test_key}` in {path} to hold examples of one shape, but got"
                 f" {train.shape[1:]} and {test.shape[1:]}."
             )
         train_labels, test_labels = labels, _labels(arrays, test_label_key, len(test), path)
-    train, test, white = _stored(train, test, path)
+    train, test, white = stored(train, test, path)
     data = Data(str(path.resolve()), _flat(train), _flat(test), train.shape[1:], white, train_labels, test_labels)
     if left_out:
         remark(f"Left out of {path}: {', '.join(left_out)}. The images are `{train_key}`.")
@@ -156,7 +156,7 @@ def _labels(arrays: dict[str, Array], key: str | None, examples: int, path: Path
     return labels.reshape(examples).astype(np.int64)
 
 
-def _checked(array: Array, where: str) -> Array:
+def checked(array: Array, where: str) -> Array:
     """Numbers, finite, at least two examples of at least one pixel, and no labels."""
     if array.dtype.kind not in "biuf":
         raise DataError(f"Expected {where} to hold numbers, but its dtype is {array.dtype}.")
@@ -187,7 +187,7 @@ def _checked(array: Array, where: str) -> Array:
     return array
 
 
-def _stored(train: Array, test: Array, path: Path) -> tuple[Array, Array, float]:
+def stored(train: Array, test: Array, path: Path) -> tuple[Array, Array, float]:
     """Both parts in one dtype, and the number that means white."""
     low, high = min(train.min(), test.min()), max(train.max(), test.max())
     if train.dtype.kind == test.dtype.kind == "f":

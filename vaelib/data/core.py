@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaelib._spoken import option
+
+if TYPE_CHECKING:
+    from vaelib.data.stream import Stream
 
 Array = NDArray[Any]
 Binarization = Literal["dynamic", "fixed", "none", "dequantized"]
@@ -45,6 +48,7 @@ class Data:
     factor_names: tuple[str, ...] = ()  # what is known of each example, one name for each column of the factors
     train_factors: Array | None = None  # (examples, factors), where the data were made
     test_factors: Array | None = None
+    stream: Stream | None = None  # all examples to train on, on disk; `train` is then a sample of them
 
     def __post_init__(self) -> None:
         for name, part in (("train", self.train), ("test", self.test)):
@@ -87,6 +91,11 @@ class Data:
             )
 
     @property
+    def examples(self) -> int:
+        """How many there are to train on."""
+        return len(self.train if self.stream is None else self.stream)
+
+    @property
     def pixels(self) -> int:
         return math.prod(self.image_shape)
 
@@ -118,8 +127,11 @@ class Data:
             return part.astype(np.float32) / np.float32(self.white)
 
     def first(self, train: int, test: int) -> Data:
-        """The first examples of each part, with their labels and factors; all where there are fewer."""
-        kept: dict[str, Any] = {}
+        """The first examples of each part, with their labels and factors; all where there are fewer.
+
+        Of data that stream, the first ones of the sample in memory.
+        """
+        kept: dict[str, Any] = {"stream": None}
         for name, count in (("train", train), ("test", test)):
             if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
                 raise DataError(f"Expected `{name}` to be a whole number of examples >= 1, but got {count!r}.")
@@ -129,11 +141,16 @@ class Data:
         return replace(self, **kept)
 
     def fingerprint(self) -> str:
-        """SHA-256 of shapes and contents, by which a run knows the data that it was trained on."""
+        """SHA-256 of shapes and contents, by which a run knows the data that it was trained on.
+
+        Of data that stream: of their number, of the sample and of the test set, which are from all over the files.
+        """
         digest = hashlib.sha256()
         for part in (self.train, self.test):
             digest.update(f"{part.dtype} {part.shape} {self.white}".encode())
             digest.update(np.ascontiguousarray(part).data)
+        if self.stream is not None:
+            digest.update(f"{self.examples} streamed".encode())
         return digest.hexdigest()
 
 

@@ -25,7 +25,7 @@ STEPS = 6000  # of optimization suit a small network on your own data: epochs ar
 class TrainConfig:
     """The settings of a run. The defaults are for the digits; `TrainConfig.suited_to` gives those for other data."""
 
-    data: str = "digits"  # a name that vaelib.data.load knows, or the path of a .npy or .npz file
+    data: str = "digits"  # a name that vaelib.data.load knows, or the path of a .npy or .npz file, or of a folder
     binarization: str = "auto"  # dynamic, fixed, none, dequantized; auto: what suits data and decoder, or an error
     decoder: str = "bernoulli"  # or "gaussian"
     decoder_scale: float | None = None  # of a Gaussian decoder; None: learned, one number for all pixels
@@ -98,7 +98,8 @@ class TrainConfig:
         - digits: the defaults above.
         - mnist: one hidden layer of 500 units, 20 latents, 30 epochs, as in Kingma and Welling 2014.
         - glyphs, glyphs62: hidden layers of 500 and 200 units, 16 latents, 10 epochs at a rate that falls to 0.
-        - your own data: the defaults, with as many epochs as make about 6,000 steps (at least 10, at most 400).
+        - your own data: the defaults, with as many epochs as make about 6,000 steps (at least 10, or 1
+          where they stream from disk, and at most 400).
         - network conv: two convolutions of 32 and 64 channels.
         """
         suited: dict[str, Any] = {}
@@ -107,8 +108,9 @@ class TrainConfig:
         elif data.name in ("glyphs", "glyphs62"):
             suited = {"hidden": (500, 200), "latent_dim": 16, "learning_rate": 2e-3, "schedule": "cosine", "epochs": 10}
         elif data.name != "digits":
-            steps_per_epoch = -(-len(data.train) // (chosen.get("batch_size") or TrainConfig.batch_size))
-            suited = {"epochs": min(400, max(10, round(STEPS / steps_per_epoch)))}
+            steps_per_epoch = -(-data.examples // (chosen.get("batch_size") or TrainConfig.batch_size))
+            least = 10 if data.stream is None else 1
+            suited = {"epochs": min(400, max(least, round(STEPS / steps_per_epoch)))}
         if chosen.get("network") == "conv":
             suited |= {"hidden": (32, 64), "layer_norm": False, "learning_rate": 1e-3}
         return TrainConfig(**{**suited, **chosen, "data": data.name})

@@ -18,7 +18,7 @@ from torch import Tensor, distributed, nn
 
 from vaelib import _checks
 from vaelib.objectives import Objective, Terms, loss
-from vaelib.train.state import StepInfo, TrainState, begin_epoch, draw, restore, snapshot
+from vaelib.train.state import StepInfo, TrainState, begin_epoch, draw, look_through, restore, snapshot
 from vaelib.vae import VAE
 
 # (state, x, noise) -> the gradient of the loss for each parameter, and the means over the minibatch
@@ -72,15 +72,16 @@ def take(state: TrainState, run: Run) -> None:
     if state.position == 0:
         begin_epoch(state)
     batch = len(state.offsets)
-    rest = len(state.train) - state.position * batch
+    rest = state.examples - state.position * batch
     if rest <= 0:
         raise ValueError(
             f"Expected `position` to be below {state.batches}, the minibatches of an epoch, but it is not."
         )
+    look_through(state)
     if rest >= batch:
         run(state)
     else:
-        account(state, step(state, state.order[-rest:]), rest)
+        account(state, step(state, state.order[state.place : state.place + rest]), rest)
     state.position += 1
     state.step += 1
 

@@ -179,7 +179,7 @@ def run_epoch(
                 if save is not None:
                     save(state)
             _require(int(state.first_bad_step) > state.position)
-            train = (state.sums / len(state.train)).tolist()
+            train = (state.sums / state.examples).tolist()
             judged = {name: held_out_terms(state, name) for name in state.held_out}
     except ArithmeticError as error:
         bad = state.step - state.position + int(state.first_bad_step)
@@ -393,7 +393,8 @@ class Folder:
         """What a run records beside its settings."""
         return {
             "image_shape": list(self.data.image_shape),
-            "train_examples": len(state.train),
+            "train_examples": state.examples,
+            "streamed": state.window is not None,
             "test_examples": len(self.data.test),
             "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
             "data_sha256": self.fingerprint,

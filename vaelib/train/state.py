@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import os
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,11 +18,23 @@ import torch
 from torch import Tensor
 
 from vaelib._spoken import option
-from vaelib.data import TRAIN_SEED, Data, binarization, binarize_once, dequantize_once, rounds_away, validation_split
+from vaelib.data import (
+    TRAIN_SEED,
+    Data,
+    Stream,
+    binarization,
+    binarize_once,
+    dequantize_once,
+    rounds_away,
+    validation_split,
+)
+from vaelib.data import stream as on_disk
 from vaelib.data.unit import Unit, center_and_spread, suited_to
 from vaelib.objectives import Objective
+from vaelib.train import window
 from vaelib.train.config import CHOICES, RunError, TrainConfig, beta, learning_rate
 from vaelib.train.surroundings import ordinary, threads
+from vaelib.train.window import Window
 from vaelib.vae import VAE, start_at
 
 RESIDENT = 0.5  # of a GPU's free memory, at most, is for the training set; a larger one stays on the host
@@ -47,14 +58,15 @@ class TrainState:
     learning_rate: Tensor  # (), which the optimizer reads
     beta: Tensor  # (), the weight of the KL in this epoch
     generator: torch.Generator
-    train: Tensor  # (examples, pixels), as stored, or in the networks' unit where that is another
+    train: Tensor  # (examples, pixels), as stored, or in the networks' unit where that is another; or of the `window`
     white: float  # the number in `train` that means 1.0
     held_out: dict[str, Tensor]  # "test" and perhaps "validation": (examples, pixels), as the networks see them
-    order: Tensor  # (examples,), the order of the epoch under way
+    order: Tensor  # (examples,), the order of the epoch under way, or in the window
     cursor: Tensor  # (), where in `order` the next minibatch begins
     offsets: Tensor  # (batch,), 0, 1, 2, ...
     sums: Tensor  # (3,), of StepInfo over the examples seen in this epoch
     first_bad_step: Tensor  # (), of this epoch, from 1: after it `sums` are not finite. While all are, the coming step
+    window: Window | None = None  # where the training set streams from disk: the part of it that is in `train`
     epoch: int = 0  # epochs completed
     step: int = 0  # steps taken
     position: int = 0  # minibatches of this epoch taken
@@ -64,7 +76,18 @@ class TrainState:
     @property
     def batches(self) -> int:
         """Minibatches in an epoch; the last may be smaller."""
-        return -(-len(self.train) // self.config.batch_size)
+        return -(-self.examples // self.config.batch_size)
+
+    @property
+    def examples(self) -> int:
+        """In the training set."""
+        return len(self.train if self.window is None else self.window.stream)
+
+    @property
+    def place(self) -> int:
+        """Where in `order` the next minibatch begins, as the host knows it."""
+        start = self.position * len(self.offsets)
+        return start if self.window is None else start % len(self.order)
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -107,7 +130,10 @@ def init(config: TrainConfig, data: Data) -> TrainState:
     config = dataclasses.replace(config, device=available(config.device), binarization=mode)
     rng = torch.Generator().manual_seed(config.seed)
     rows, validation = data.train, None
-    if config.validation:
+    stream = data.stream
+    if config.validation and stream is not None:
+        stream, validation = held_out_of(stream, data, config)
+    elif config.validation:
         rows, validation = validation_split(data, config.validation, config.seed)
     train, white = as_trained(data, rows, mode)
     mean, deviation = center_and_spread(train)
@@ -119,6 +145,10 @@ def init(config: TrainConfig, data: Data) -> TrainState:
     if not unit.trivial:
         train, white = unit.inward(train.astype(np.float64) / white).astype(np.float32), 1.0
         mean, deviation = unit.inward(mean), deviation / unit.scale
+    looked_through = None
+    if stream is not None:
+        looked_through, white = window.opened(data, stream, mode, unit, config.seed, config.batch_size)
+        train = looked_through.rows.numpy()
     model = build(config, data.image_shape, rng, unit)
     start_at(model, torch.from_numpy(mean).to(model.prior_loc.dtype), deviation or 1.0)
     model.to(config.device)
@@ -138,7 +168,7 @@ def init(config: TrainConfig, data: Data) -> TrainState:
         learning_rate=rate,
         beta=number(config.beta, model.prior_loc.dtype),
         generator=torch.Generator(config.device).manual_seed(seed),
-        train=torch.tensor(train, device=config.device if _fits(train, config.device) else "cpu"),
+        train=_placed(train, config.device) if looked_through is None else looked_through.rows,
         white=white,
         held_out={name: part.to(config.device, model.prior_loc.dtype) for name, part in held_out.items()},
         order=torch.zeros(len(train), dtype=torch.int64, device=config.device),
@@ -146,6 +176,7 @@ def init(config: TrainConfig, data: Data) -> TrainState:
         offsets=torch.arange(min(config.batch_size, len(train)), device=config.device),
         sums=torch.zeros(3, device=config.device, dtype=torch.float64),
         first_bad_step=number(1, torch.int64),
+        window=looked_through,
     )
 
 
@@ -215,10 +246,7 @@ def memory(device: str) -> float:
     """Bytes of memory that there are in all; infinity where the system does not say."""
     if device == "cuda" and torch.cuda.is_available():
         return float(torch.cuda.mem_get_info()[1])
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return math.inf
+    return on_disk.memory()
 
 
 def adam(model: VAE, learning_rate: Tensor) -> torch.optim.Optimizer:
@@ -270,8 +298,17 @@ def available(name: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
-def _fits(train: np.ndarray, device: str) -> bool:
-    return device == "cpu" or train.nbytes <= RESIDENT * torch.cuda.mem_get_info()[0]
+def _placed(train: np.ndarray, device: str) -> Tensor:
+    fits = device == "cpu" or train.nbytes <= RESIDENT * torch.cuda.mem_get_info()[0]
+    return torch.tensor(train, device=device if fits else "cpu")
+
+
+def held_out_of(stream: Stream, data: Data, config: TrainConfig) -> tuple[Stream, np.ndarray]:
+    """A training set on disk without its validation set, and that: no more of it than fits beside everything else."""
+    if not 0 < round(config.validation * len(stream)) < len(stream):
+        validation_split(data, config.validation, config.seed)  # says what is wrong
+    rows = stream.spread_out(stream.aside(config.validation), config.seed)
+    return stream.without(rows), stream.pick(rows).astype(data.train.dtype)
 
 
 def draw(state: TrainState, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -294,13 +331,25 @@ def draw(state: TrainState, indices: Tensor) -> tuple[Tensor, Tensor]:
 
 def begin_epoch(state: TrainState) -> None:
     """A fresh order, empty sums, and the learning rate and beta of the epoch."""
-    shuffled = torch.randperm(len(state.train), generator=state.generator, device=state.device)
-    state.order.copy_(shuffled)
+    if state.window is None:
+        shuffled = torch.randperm(len(state.train), generator=state.generator, device=state.device)
+        state.order.copy_(shuffled)
     state.position = 0
     state.cursor.zero_()
     state.sums.zero_()
     state.first_bad_step.fill_(1)
     set_rates(state)
+
+
+def look_through(state: TrainState) -> None:
+    """Have the rows of the next minibatch in `train`, where the training set streams from disk."""
+    if state.window is None:
+        return
+    at = (state.epoch, state.position * len(state.offsets) // len(state.order))
+    if state.window.held != at:
+        order = state.window.order(*at)
+        state.order[: len(order)] = order.to(state.device)
+        state.cursor.fill_(state.place)
 
 
 def set_rates(state: TrainState) -> None:
@@ -341,6 +390,6 @@ def restore(state: TrainState, saved: dict[str, Any]) -> None:
     state.order.copy_(saved["order"])
     state.sums.copy_(saved["sums"])
     state.epoch, state.step, state.position = saved["epoch"], saved["step"], saved["position"]
-    state.cursor.fill_(state.position * len(state.offsets))
+    state.cursor.fill_(state.place)
     state.first_bad_step.fill_(state.position + 1)
     set_rates(state)
