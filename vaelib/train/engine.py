@@ -29,20 +29,15 @@ Run = Callable[[TrainState], None]
 WARM_UP = 3  # steps before a capture, in which libraries allocate and choose what they will use
 
 
-def step(
-    state: TrainState, indices: Tensor, gradient: Gradient | None = None, update: Update | None = None
-) -> StepInfo:
+def step(state: TrainState, indices: Tensor, gradient: Gradient | None = None) -> StepInfo:
     """One step of Adam on the training examples at `indices` (batch,), an integer tensor on the device.
 
     Changes `state`: the model, the optimizer's moments, the generator. Nothing is copied to the host.
 
     Args:
         gradient: how the gradient is computed that the optimizer then follows; `eager` unless given.
-        update: what takes the place of both.
     """
     x, noise = draw(state, indices)
-    if update is not None:
-        return update(state, x, noise)
     gradients, info = (gradient or eager)(state, x, noise)
     for parameter, its_gradient in zip(state.parameters, gradients, strict=True):
         parameter.grad = its_gradient
@@ -51,10 +46,14 @@ def step(
 
 
 def advance(state: TrainState, gradient: Gradient | None = None, update: Update | None = None) -> None:
-    """`step` on the next whole minibatch. All that it reads and writes are tensors of `state`: it can be replayed."""
+    """`step` on the next whole minibatch, or its draw and then `update`.
+
+    All that it reads and writes are tensors of `state`: it can be replayed.
+    """
     indices = state.order.index_select(0, state.cursor + state.offsets)
     state.cursor += len(indices)
-    account(state, step(state, indices, gradient, update), len(indices))
+    info = update(state, *draw(state, indices)) if update is not None else step(state, indices, gradient)
+    account(state, info, len(indices))
 
 
 def account(state: TrainState, info: StepInfo, examples: int) -> None:
