@@ -75,6 +75,7 @@ EQUIVALENT: dict[str, tuple[str, ...]] = {
         "11.3, line 20, torch.stack([rate, distortion, inform... -> [rate, distortion, information, misma...",
         "11.4, line 17, np.stack([-0.5 * np.log(ratio), 1 - r... -> [-0.5 * np.log(ratio), 1 - ratio]",
         "12.2, line 18, np.stack([mean, np.sqrt(variance)]) -> [mean, np.sqrt(variance)]",
+        "14.1, line 15, np.array([pull / precision, 1 / preci... -> [pull / precision, 1 / precision]",
     ),
     "only its shape is used": (
         "00.2, line 12, scores -> probabilities",
