@@ -97,7 +97,7 @@ def test_progress_of_one_notebook_writes_nothing(notebook: Any, folder: Path) ->
     shown = repr(progress(notebook))
     assert len(re.findall(r"\| 04\.\d", shown)) == 4 and "| 05." not in shown
     assert list(folder.iterdir()) == []
-    assert repr(progress("77")) == "There is no notebook 77. There are 00 to 13."
+    assert repr(progress("77")) == "There is no notebook 77. There are 00 to 14."
 
 
 def test_progress_is_exported_as_a_file(folder: Path) -> None:

@@ -41,6 +41,7 @@ CLAIMS = {
     "11": ("K1 K4 K7 L5 L6", "K2 K3 K5 K6 K9 K10"),
     "12": ("A11 M1 M2 M3 M4", "M5"),
     "13": ("E2 D8 D9 F10 F11 F12 H10 J18 N1", ""),
+    "14": ("P1 P2 P3 P4 P5 P6 P7 P10", "P8 P9 P11"),
 }
 WITHOUT_TORCH = "00 01 02 03 04 05 06 08".split()
 HOMEWORK = "00"
@@ -65,7 +66,7 @@ def code_of(path: Path) -> list[nbformat.NotebookNode]:
     return [cell for cell in cells_of(path) if cell.cell_type == "code"]
 
 
-def test_the_course_has_its_fourteen_notebooks() -> None:
+def test_the_course_has_its_fifteen_notebooks() -> None:
     assert [number(path) for path in NOTEBOOKS] == sorted(CLAIMS)
     assert sorted(set(" ".join(" ".join(pair) for pair in CLAIMS.values()).split())) == sorted(LEDGER)
 

@@ -26,7 +26,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_pages_made_by_tools_are_those_beside_the_plans() -> None:
     made = teach.written()
     assert {"notebooks/teach/glossary.md", "notebooks/teach/identities.md", "notebooks/teach/notation.md"} <= set(made)
-    assert len([name for name in made if "/mistakes/" in name]) == 14
+    assert len([name for name in made if "/mistakes/" in name]) == 15
     assert [name for name, text in made.items() if (ROOT / name).read_text(encoding="utf-8") != text] == []
 
 

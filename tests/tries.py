@@ -358,4 +358,27 @@ TRIES: dict[str, list[Try]] = {
             sees="The check names the sign of the squared mean.",
         ),
     ],
+    "14": [
+        Try(
+            cell="world",
+            old="np.array([-1.6, 0.3, 1.4])",
+            new="np.array([0.3, 0.3, 0.3])",
+            until="gap-answer",
+            sees="The gap still falls by about ten from 100 to 1000 steps.",
+        ),
+        Try(
+            cell="world",
+            old="np.linspace(10, -10, steps)",
+            new="np.linspace(10, 1, steps)",
+            until="gap-answer",
+            sees="The gap falls by a factor of 3 only, for the prior does not fit the noisiest latent.",
+        ),
+        Try(
+            cell="letters-train",
+            old="train()",
+            new="train(300)",
+            until="letters-picture",
+            sees="Strokes are there before whole letters are.",
+        ),
+    ],
 }

@@ -101,9 +101,19 @@ WORDS = (
     ),
     Word("decoder", "The network that makes the distribution of a picture $x$ from a code $z$: $p(x \\mid z)$.", "00"),
     Word(
+        "denoiser",
+        "What guesses the clean picture from a noisy one; the best guess, in squared error, is the posterior mean.",
+        "14",
+    ),
+    Word(
         "detach",
         "To cut a value from the graph of the computation, so that no gradient flows back through it.",
         "07",
+    ),
+    Word(
+        "diffusion model",
+        "A VAE with a chain of latents whose encoder only adds noise; what is learned is a denoiser.",
+        "14",
     ),
     Word(
         "distortion",
@@ -164,6 +174,11 @@ WORDS = (
         "joint law.",
         "12",
         r"Gibbs",
+    ),
+    Word(
+        "hierarchical VAE",
+        "A VAE with several latents, one above the other, each with a KL of its step in the bound.",
+        "14",
     ),
     Word(
         "importance weight",
@@ -279,6 +294,11 @@ WORDS = (
         "$\\nabla\\log q(z)$, the slope of the log-density in its parameters; its mean under $q$ is zero.",
         "07",
         r"\bscore\b",
+    ),
+    Word(
+        "signal-to-noise ratio",
+        r"How much of a noisy picture is picture: $\bar\alpha_t/(1-\bar\alpha_t)$ in a chain.",
+        "14",
     ),
     Word(
         "slip",

@@ -73,7 +73,7 @@ def advice(assignment: str) -> str:
     """What to type next."""
     nbgrader = r"..\.venv\Scripts\nbgrader" if os.name == "nt" else "../.venv/bin/nbgrader"
     return f"""\
-Next, for one of the fourteen:
+Next, for one of the fifteen:
   cd {FOLDER}
   {nbgrader} generate_assignment {assignment}
       writes release/{assignment}, for the students

@@ -135,6 +135,15 @@ SYMBOLS = (
     ),
     Symbol(r"\beta", "beta", "the weight of the KL in a loss", "`beta`", "08", r"\\beta(?![a-z])"),
     Symbol(r"\lambda_j", "lambda j", "an eigenvalue of the covariance of the data", "`eigenvalues`", "06", r"\\lambda"),
+    Symbol(
+        r"\bar\alpha_t",
+        "alpha bar",
+        "the part of the variance of $x_t$ that is signal: the product of all $\\alpha$ up to $t$",
+        "`ABAR[t]`",
+        "14",
+        r"\\bar\\alpha",
+    ),
+    Symbol(r"\hat x_0", "x hat", "a guess at the clean picture", "`guess`", "14", r"\\hat x_0"),
 )
 
 

@@ -77,7 +77,7 @@ def two(number: str, first: str, second: str, exercises: tuple[str, str]) -> tup
 
 SEMESTER = Way(
     name="A semester",
-    whom="a class that meets once or twice a week, sixteen times",
+    whom="a class that meets once or twice a week, seventeen times",
     ends="derive the bound and every term of the loss, train a VAE and say how good it is, and find what is wrong with "
     "somebody else's",
     before="Notebook 00 is done at home: it shows whether everything runs, and what to look up again.",
@@ -95,6 +95,7 @@ SEMESTER = Way(
         whole("11", "Collapse, beta, rate and distortion", "11.3 11.1 11.2 11.4"),
         whole("12", "Missing and noisy pixels", "12.2 12.1 12.3 12.4"),
         whole("13", "Find the bugs", "13.2 13.1 13.3"),
+        whole("14", "From one latent to a thousand", "14.1 14.2 14.3"),
     ),
     without={},
 )
