@@ -759,7 +759,7 @@ F24 = (
         tex(
             r"\mathbb{E}_{q_0}\left[\log p(x, g(u))\right] + \mathrm{H}(q_0) + \mathbb{E}_{q_0}\left[\log g'(u)\right]"
         ),
-        "expectation is linear; -E[log q_0(u)] is the entropy of the noise",
+        "linear; -E[log q_0(u)] is the entropy of the noise",
         why="the entropy of q is that of the noise, plus the mean log of the slope",
     )
     .slip(
