@@ -57,7 +57,7 @@ def course(written: Path, tmp_path: Path) -> Path:
 
 def test_there_is_one_notebook_with_solutions_for_each_set(written: Path) -> None:
     found = {path.relative_to(written).as_posix() for path in written.rglob("*.ipynb")}
-    assert found == {f"source/{name}/{name}.ipynb" for name in SETS} and len(SETS) == 14
+    assert found == {f"source/{name}/{name}.ipynb" for name in SETS} and len(SETS) == 15
     for name in SETS:
         assert "### BEGIN SOLUTION" in (written / "source" / name / f"{name}.ipynb").read_text(encoding="utf-8")
 
