@@ -186,7 +186,7 @@ WRONG: dict[str, list[Any]] = {
     "10.4": [
         lambda u, direction, weights, bias: np.zeros(len(u)),
         lambda u, direction, weights, bias: np.exp(by_jacobians(u, direction, weights, bias)),
-        lambda u, direction, weights, bias: by_jacobians(u, weights, direction, bias),
+        lambda u, direction, weights, bias: by_jacobians(2 * u, direction, weights, bias),
         lambda u, direction, weights, bias: by_jacobians(u, direction, weights, -bias),
     ],
 }

@@ -585,13 +585,13 @@ F23 = (
         "F23",
         "the bound when a label is given (conditional VAE)",
         Labeled.draw,
-        assumptions="p(x, z | y) = p(z) p(x | z, y): the prior does not know the label; q(z) is short for q(z | x, y)",
+        assumptions="p(x,z|y) = p(z) p(x|z,y): the prior does not know the label; q(z) is short for q(z|x,y)",
         source="Sohn, Lee and Yan 2015, equations (4)-(6); Kingma et al. 2014 for labels that are partly known",
     )
     .start(tex(r"\log p(x) - \log p(y)"), why="what it would be worth to know the label, at most")
     .ge(
         tex(r"\log p(x \mid y)"),
-        "p(x | y) = p(x) p(y | x) / p(y), and p(y | x) <= 1",
+        "Bayes' rule with x and y; a probability of y is at most 1",
         why="with 26 equally frequent letters the label saves at most log 26 nats",
         gap=tex(r"-\log p(y \mid x)"),
     )
@@ -621,23 +621,23 @@ F23 = (
         tex(
             rf"\mathbb{{E}}_{{q}}\left[\log p(x \mid z)\right] - \mathrm{{KL}}(q(z) \,\Vert\, p(z \mid y)) + {told_gap}"
         ),
-        "the decoder was not told the label: p(x | z) is a mean over all labels.",
+        "the decoder was not told the label: p(x|z) is a mean over all labels.",
     )
     .eq(
         tex(rf"{told} - {told_price} + {told_gap}"),
         "z is independent of y under the prior",
         why="so the same N(0, I) serves every label",
-        needs="p(z | y) = p(z)",
+        needs="p(z|y) = p(z)",
     )
     .slip(
         "a prior for each image",
         tex(rf"{told} - \mathrm{{KL}}(q(z) \,\Vert\, p(z \mid x)) + {told_gap}"),
-        "the KL was taken to p(z | x): the prior has not seen the image.",
+        "the KL was taken to p(z|x): the prior has not seen the image.",
     )
     .slip(
         "minus the gap",
         tex(rf"{told} - {told_price} - {told_gap}"),
-        "the gap is subtracted: log p(x | y) lies above the bound.",
+        "the gap is subtracted: log p(x|y) lies above the bound.",
     )
     .ge(
         tex(rf"{told} - {told_price}"),
@@ -648,7 +648,7 @@ F23 = (
     .slip(
         "price of the label added",
         tex(rf"{told} - {told_price} - \log p(y)"),
-        "log p(y) was put into the bound: p(x | y) has no factor p(y), neither paid nor refunded.",
+        "log p(y) was put into the bound: p(x|y) has no factor p(y), neither paid nor refunded.",
     )
     .slip("the exact value", says="the gap was dropped: q is the posterior only by luck.", relation="=")
 )
