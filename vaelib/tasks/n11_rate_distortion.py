@@ -583,4 +583,93 @@ INFORMATION = Compute(
     tip=({"log_q": np.zeros((2, 2))},),
 )
 
-IN_CLASS = (INFORMATION,)
+
+def _pixel_by_pixel(x: Array, offset: Array, look: Array) -> Any:
+    logits = offset + x @ np.triu(look, 1)  # pixel j looks at the pixels i < j
+    return np.sum(x * logits - np.logaddexp(0, logits), axis=-1)
+
+
+def _with_sight(sight: Callable[[Array], Array]) -> Any:
+    """A mistake: what pixel j sees is x @ sight(look)."""
+
+    def value(x: Array, offset: Array, look: Array) -> Any:
+        logits = offset + x @ sight(look)
+        return np.sum(x * logits - np.logaddexp(0, logits), axis=-1)
+
+    return value
+
+
+def _drawn_pixels(rng: Rng) -> dict[str, Any]:
+    d = 5
+    x = rng.permutation(np.array([1.0, 1.0, 1.0, 0.0, 0.0]))
+    return {
+        "x": x,
+        "offset": rng.uniform(-1.5, 1.5, d),
+        "look": rng.uniform(0.3, 1.5, (d, d)) * rng.choice([-1, 1], (d, d)),
+    }
+
+
+PIXELS = Compute(
+    id="11.b",
+    title="One pixel after the other",
+    minutes=6,
+    name="pixel_by_pixel",
+    rough=True,
+    truth=_pixel_by_pixel,
+    examples=(
+        {"x": np.array([1.0, 1.0]), "offset": np.array([0.0, 0.0]), "look": np.array([[5.0, 2.0], [7.0, 3.0]])},
+        {"x": np.array([1.0, 0.0]), "offset": np.array([-1.0, 0.5]), "look": np.array([[0.0, 1.5], [0.0, 0.0]])},
+        {
+            "x": np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]),
+            "offset": np.array([0.5, -0.5, 1.0]),
+            "look": np.array([[1.0, -2.0, 3.0], [0.5, 2.0, -1.0], [1.5, 0.7, -3.0]]),
+        },
+    ),
+    draw=_drawn_pixels,
+    mistakes=(
+        Mistake(
+            "looks at itself",
+            "pixel j looks at pixel j: it may see only those before it, so the diagonal goes, too.",
+            _with_sight(np.triu),
+        ),
+        Mistake(
+            "sees all pixels",
+            "every pixel sees all the others: only those before it are known when its turn comes.",
+            _with_sight(lambda look: look),
+        ),
+        Mistake(
+            "sees those after it",
+            "pixel j sees the pixels after it: keep look[i, j] where i comes before j.",
+            _with_sight(lambda look: np.tril(look, -1)),
+        ),
+        Mistake(
+            "rows and columns swapped",
+            "rows and columns of `look` are swapped: look[i, j] goes from pixel i to pixel j.",
+            _with_sight(lambda look: np.triu(look.T, 1)),
+        ),
+        Mistake(
+            "no look back",
+            "the pixels before were left out: these are independent pixels.",
+            _with_sight(np.zeros_like),
+        ),
+        Mistake(
+            "mean over pixels",
+            "the pixels were averaged: an image is one number of nats, the sum over its pixels.",
+            lambda x, offset, look: _pixel_by_pixel(x, offset, look) / x.shape[-1],
+        ),
+        Mistake(
+            "not normalized",
+            "x times the logit alone is not a log-probability: log(1 + exp(logit)) is subtracted.",
+            lambda x, offset, look: np.sum(x * (offset + x @ np.triu(look, 1)), axis=-1),
+        ),
+    ),
+    hints=(
+        "Which entries look[i, j] may pixel j use, if it has seen only the pixels i < j?",
+        "`np.triu(look, 1)` keeps what lies above the diagonal. How do x and it give all the logits?",
+        "A pixel with logit l is 1 with probability 1 / (1 + exp(-l)). What is log p of x = 1, and of x = 0?",
+    ),
+    next="Two pixels, both 1, offsets 0, look[0, 1] = 2: the first costs log 2, the second sees a logit of 2.",
+    tip=({"x": np.array([1.0, 1.0]), "offset": np.zeros(2), "look": np.array([[0.0, 2.0], [0.0, 0.0]])},),
+)
+
+IN_CLASS = (INFORMATION, PIXELS)
