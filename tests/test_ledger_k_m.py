@@ -25,6 +25,9 @@ from vaelib.ledger.k_rate import (
     K7,
     K9,
     K10,
+    K11,
+    K12,
+    K13,
     Channel,
     Codes,
     CodesAndPriors,
@@ -33,6 +36,9 @@ from vaelib.ledger.k_rate import (
     PairCodes,
     ScalarCoder,
     Tempered,
+    Turned,
+    TwoPixels,
+    TwoPixelsApart,
 )
 from vaelib.ledger.m_missing import (
     A11,
@@ -52,6 +58,7 @@ from vaelib.ledger.m_missing import (
     transition,
 )
 from vaelib.models import CurvedGaussian, LinearGaussian
+from vaelib.witnesses import LinearWitness
 
 ALL = k_rate.CHAPTER + m_missing.CHAPTER
 CODES = np.array([[0.9, 0.1], [0.3, 0.7]])  # their mean is (0.6, 0.4)
@@ -204,6 +211,44 @@ def test_k10_two_halvings_of_the_error() -> None:
         np.testing.assert_allclose(line, [log(2), 1], rtol=1e-12)
     np.testing.assert_allclose(slip_value(K10, "noise added to x", w), [log(5) / 2, 1], rtol=1e-12)
     assert values(K10, GaussianSource(4.0, 1.0, gain=0.9))[3][0] > log(2)
+
+
+def test_k11_and_k12_two_equal_pixels_by_hand() -> None:
+    """x1 = x2 (nearly), a coin: H(x) = log 2, and they share log 2, which a silent code leaves to be paid."""
+    near = 1e-9
+    data = np.array([[0.5 - near, near], [near, 0.5 - near]])
+    silent = np.full((2, 2, 2), 0.5)
+    strong = TwoPixels(data, silent, data[..., None] * EVEN)
+    for line in values(K11, strong):
+        assert line == pytest.approx(log(2), abs=1e-6)
+    weak = TwoPixelsApart(data, silent, np.full((2, 2, 2), 0.125))
+    for line in values(K12, weak):
+        assert line == pytest.approx(2 * log(2), abs=1e-6)
+    assert slip_value(K12, "nothing shared", weak) == pytest.approx(log(2), abs=1e-6)
+
+
+def test_k12_what_pixels_share_is_scikit_learns_mutual_information_within_each_state() -> None:
+    """Tables of hundredths within each of two equally likely states of z."""
+    within = np.array([[[0.4, 0.1], [0.2, 0.3]], [[0.05, 0.15], [0.5, 0.3]]])  # q(x1, x2 | z), (K, 2, 2)
+    joint = 0.5 * within.transpose(1, 2, 0)
+    data = joint.sum(axis=-1)
+    w = TwoPixelsApart(data, joint / data[..., None], np.full((2, 2, 2), 0.125))
+    shared = np.mean([mutual_info_score(None, None, contingency=counts(table)) for table in within])
+    apart = values(K12, w)[2] - slip_value(K12, "nothing shared", w)
+    assert apart == pytest.approx(shared, rel=1e-10)
+
+
+def test_k13_quarter_turn_swaps_two_latents_by_hand() -> None:
+    of = LinearWitness(
+        LinearGaussian(np.array([[1.0, 0.0], [0.0, 2.0], [0.5, 0.5]]), np.zeros(3), 1.0),
+        np.array([1.0, -1.0, 0.5]),
+        MultivariateNormal(np.array([0.3, -0.2]), np.diag([0.25, 0.5])),
+    )
+    w = Turned(of, np.array([[0.0, -1.0], [1.0, 0.0]]))
+    np.testing.assert_allclose(w.q.loc, [0.2, 0.3], atol=1e-15)
+    np.testing.assert_allclose(w.q.covariance, np.diag([0.5, 0.25]), atol=1e-15)
+    for line in values(K13, w):
+        assert line == pytest.approx(of.model.elbo(of.x, of.q), rel=1e-12)
 
 
 # ------------------------------------------------------------------------------------------------ A11 and chapter M

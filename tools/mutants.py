@@ -74,6 +74,7 @@ EQUIVALENT: dict[str, tuple[str, ...]] = {
         "10.2, line 16, np.array([approximation, kl_divergenc... -> [approximation, kl_divergence(Diagona...",
         "11.3, line 20, torch.stack([rate, distortion, inform... -> [rate, distortion, information, misma...",
         "11.4, line 17, np.stack([-0.5 * np.log(ratio), 1 - r... -> [-0.5 * np.log(ratio), 1 - ratio]",
+        "11.5, line 19, np.array([strong, weak]) -> [strong, weak]",
         "12.2, line 18, np.stack([mean, np.sqrt(variance)]) -> [mean, np.sqrt(variance)]",
         "14.1, line 15, np.array([pull / precision, 1 / preci... -> [pull / precision, 1 / precision]",
     ),
@@ -143,7 +144,7 @@ EQUIVALENT: dict[str, tuple[str, ...]] = {
         "11.2, line 11, 0 -> 1",
         "11.2, line 11, 0 -> -1",
     ),
-    "what is summed over x first or last": ("11.3, line 19, aggregate -> joint",),
+    "what is summed over x first or last": ("11.3, line 19, aggregate -> joint", "11.5, line 18, two -> joint"),
     "within the precision that is asked": ("13.3, line 13, 1000000000.0 -> 1000000001.0",),
 }
 

@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Exercises 11: collapse, beta, rate and distortion
 #
-# A picture to read, a latent to catch, a rate to take apart, a spectrum to drown. `check` says within seconds whether the
+# A picture to read, a latent to catch, a rate to take apart, a spectrum to drown, two decoders to
+# compare. `check` says within seconds whether the
 # answer is right, and if not, what it looks like. `hint("11.1")` gives a hint, three in all.
 #
 # After a wrong answer, `case("11.1")` returns the arguments with which your function failed. A ready-made
@@ -189,6 +190,51 @@ assert check("11.4", predicted).right
 
 # %%
 # hint("11.4")  # stuck? Remove the first # and run
+
+# %% [markdown]
+# ## 11.5 What two decoders pay at least
+#
+# *Stretch, 15 minutes.* Two pixels and a code, as tables: `data` is $p_\text{data}(x_1, x_2)$, `encoder` is
+# $q(z \mid x_1, x_2)$, `prior` is $p(z)$. All three are held fixed, and the decoder alone may be chosen. What is the least
+# $D + R$, in nats,
+#
+# 1. if the decoder may be any $p(x_1 \mid z)\,p(x_2 \mid x_1, z)$,
+# 2. if it may be any $p(x_1 \mid z)\,p(x_2 \mid z)$?
+#
+# *For yourself:* change the encoder so that it says nothing. What happens to each of the two numbers?
+
+
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "11-5", "schema_version": 3}
+def least(data, encoder, prior):
+    """The least D + R of a strong and of a weak decoder, in nats.
+
+    Args:
+        data: array of shape (M1, M2), all entries > 0, summing to 1.
+        encoder: array of shape (M1, M2, K), each encoder[i, j] a law of z.
+        prior: array of shape (K,).
+
+    Returns:
+        an array of two numbers: for a decoder whose second pixel sees the first, and for one whose does not
+    """
+    ### BEGIN SOLUTION
+    joint = data[..., None] * encoder  # q(x1, x2, z)
+    z = joint.sum(axis=(0, 1))
+    rate = np.sum(joint * (np.log(encoder) - np.log(prior)))
+    one, two = joint.sum(axis=1), joint.sum(axis=0)  # q(x1, z), q(x2, z)
+    strong = -np.sum(joint * (np.log(joint) - np.log(z)))
+    weak = -np.sum(one * (np.log(one) - np.log(z))) - np.sum(two * (np.log(two) - np.log(z)))
+    return np.array([strong, weak]) + rate
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "11-5-check", "points": 3, "schema_version": 3}
+check("11.5", least)
+### BEGIN HIDDEN TESTS
+assert check("11.5", least).right
+### END HIDDEN TESTS
+
+# %%
+# hint("11.5")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

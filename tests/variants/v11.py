@@ -134,11 +134,49 @@ def predicted_sorted(variances: Any, noise_variance: float, beta: float, latents
     return found
 
 
+# --------------------------------------------------------------------------------------------------------------- 11.5
+
+
+def least_by_entropies(data: Any, encoder: Any, prior: Any) -> list[float]:
+    def entropy(p: Any) -> float:
+        return float(-np.sum(p * np.log(p)))
+
+    joint = data[:, :, None] * encoder
+    z, one, two = joint.sum((0, 1)), joint.sum(1), joint.sum(0)
+    mismatch = float(z @ (np.log(z) - np.log(prior)))
+    strong = entropy(data) + mismatch
+    return [strong, strong + entropy(one) + entropy(two) - entropy(z) - entropy(joint)]
+
+
+def least_by_loops(data: Any, encoder: Any, prior: Any) -> Any:
+    first, second, states = encoder.shape
+    q = {(i, j, k): data[i, j] * encoder[i, j, k] for i in range(first) for j in range(second) for k in range(states)}
+    strong = weak = 0.0
+    for (i, j, k), p in q.items():
+        z = sum(value for (_, _, c), value in q.items() if c == k)
+        one = sum(q[i, b, k] for b in range(second))
+        two = sum(q[a, j, k] for a in range(first))
+        paid = np.log(encoder[i, j, k] / prior[k])
+        strong += p * (paid - np.log(one / z) - np.log(p / one))
+        weak += p * (paid - np.log(one / z) - np.log(two / z))
+    return np.array([strong, weak])
+
+
+def least_in_torch(data: Any, encoder: Any, prior: Any) -> Any:
+    data, encoder, prior = (torch.as_tensor(table) for table in (data, encoder, prior))
+    joint = data.unsqueeze(-1) * encoder
+    given_z = joint / joint.sum((0, 1))
+    apart = given_z.sum(1, keepdim=True) * given_z.sum(0, keepdim=True)
+    code = (joint * (encoder / prior).log()).sum()
+    return torch.stack([code - (joint * given_z.log()).sum(), code - (joint * apart.log()).sum()])
+
+
 VARIANTS: dict[str, list[Any]] = {
     "11.1": ["EBGACF", "ebgacf", " EbGaCf "],
     "11.2": [active_by_hand, active_by_deviation, active_in_numpy, active_in_float32],
     "11.3": [prices_by_loops, prices_by_entropies, prices_by_torch_laws, prices_in_float32],
     "11.4": [predicted_by_loop, predicted_by_the_package, predicted_in_torch, predicted_sorted],
+    "11.5": [least_by_entropies, least_by_loops, least_in_torch],
 }
 
 WRONG: dict[str, list[Any]] = {
@@ -159,5 +197,10 @@ WRONG: dict[str, list[Any]] = {
             predicted_by_loop(variances, noise_variance, beta, latents)
         )[::-1],
         lambda variances, noise_variance, beta, latents: np.zeros((2, len(variances))),
+    ],
+    "11.5": [
+        lambda data, encoder, prior: least_by_loops(data, encoder, prior)[:1],
+        lambda data, encoder, prior: -least_by_loops(data, encoder, prior),
+        lambda data, encoder, prior: [1.0, 2.0],
     ],
 }

@@ -991,4 +991,296 @@ K10 = (
     )
 )
 
-CHAPTER = (K1, K2, K3, K4, K5, K6, K7, K9, K10)
+# ----------------------------------------------------------- what a code is worth to two kinds of decoder, K11 and K12
+
+
+@dataclass(frozen=True)
+class TwoPixels:
+    """Two pixels that depend on each other, a code q(z | x_1, x_2), and a model p(z) p(x_1 | z) p(x_2 | x_1, z)."""
+
+    data: Array  # p_data(x_1, x_2), (M1, M2)
+    encoder: Array  # q(z | x_1, x_2), (M1, M2, K)
+    model: Array  # p(x_1, x_2, z), (M1, M2, K): any table is such a product
+
+    @classmethod
+    def draw(cls, rng: Rng, first: int = 2, second: int = 3, states: int = 4) -> TwoPixels:
+        data = generic_probabilities(rng, (first * second,)).reshape(first, second)
+        model = generic_probabilities(rng, (first * second * states,)).reshape(first, second, states)
+        return cls(data, generic_probabilities(rng, (first, second, states)), model)
+
+    @classmethod
+    def draw_silent(cls, rng: Rng) -> TwoPixels:
+        """The case of equality: the code says nothing and is the prior, and the decoder is the law of the data."""
+        w = cls.draw(rng)
+        prior = generic_probabilities(rng, (w.encoder.shape[-1],))
+        return cls(w.data, np.broadcast_to(prior, w.encoder.shape).copy(), w.data[..., None] * prior)
+
+    @property
+    def joint(self) -> Array:
+        """q(x_1, x_2, z) = p_data(x_1, x_2) q(z | x_1, x_2), (M1, M2, K)."""
+        return self.data[..., None] * self.encoder
+
+    @property
+    def prior(self) -> Array:
+        return self.model.sum(axis=(0, 1))
+
+    @property
+    def rate(self) -> float:
+        return float(np.sum(self.data * kl_table(self.encoder, self.prior)))
+
+    def scope(self) -> Scope:
+        """q of data and code, and p of prior and decoder; entropies are those under q."""
+        variables = ("x_1", "x_2", "z")
+        return Scope(
+            worlds={
+                "q": Table(variables, self.joint),
+                r"\bar q": Table(("z",), self.joint.sum(axis=(0, 1))),
+                "p": Table(variables, self.model),
+            },
+            values={"R": self.rate},
+            joint="q",
+        )
+
+
+def best_decoder_in_package(w: TwoPixels) -> float:
+    """D + R with the decoder q(x_1, x_2 | z), by the package's own functions."""
+    aggregate = w.joint.sum(axis=(0, 1))
+    log_likelihood = np.sum(w.encoder * (np.log(w.joint) - np.log(aggregate)), axis=-1)
+    kl = kl_divergence(categorical(w.encoder), categorical(np.broadcast_to(w.prior, w.encoder.shape)))
+    return -float(np.sum(w.data * elbo(log_likelihood, kl)))
+
+
+K11 = (
+    derive(
+        "K11",
+        "a decoder that sees the pixels before has no need of a code",
+        TwoPixels.draw,
+        assumptions="two pixels; the decoder is any p(x1|z) p(x2|x1,z); all divergences finite",
+        source="Chen et al. 2017, section 2",
+    )
+    .start(
+        tex(r"D + R, \quad D = -\mathbb{E}_{q(x_1, x_2, z)}[\log p(x_1 \mid z) + \log p(x_2 \mid x_1, z)]"),
+        why="what training pays: minus the mean bound",
+    )
+    .ge(
+        tex(r"\mathrm{H}(x_1, x_2, z) - \mathrm{H}(z) + R"),
+        "the best decoder is q(x1|z) q(x2|x1,z)",
+        why="D is at least H(x1, x2 | z), and this decoder may be any law of two pixels",
+        needs="no limit on the decoder",
+        gap=tex(r"\mathbb{E}_{\bar q}[\mathrm{KL}(q(x_1, x_2 \mid z) \,\Vert\, p(x_1, x_2 \mid z))]"),
+    )
+    .slip(
+        "entropy of x and z",
+        tex(r"\mathrm{H}(x_1, x_2, z) + R"),
+        "the entropy of z was counted with the pixels: D is what is unknown of x once z is known.",
+    )
+    .slip(
+        "an upper bound",
+        says="the inequality is turned around: no decoder pays less than the entropy of x given z.",
+        relation="<=",
+    )
+    .eq(
+        given(r"\text{as computed by } \mathtt{elbo} \text{ with the best decoder}", best_decoder_in_package),
+        "the package's bound",
+    )
+    .eq(
+        tex(r"\mathrm{H}(x_1, x_2) + \mathrm{KL}(\bar q \,\Vert\, p(z))"),
+        "R = I + KL(q̄ ‖ p) (K1), and I = H(x) - H(x | z)",
+        why="the information is paid in R and saved in D: it has gone",
+    )
+    .slip(
+        "information saved and not paid",
+        tex(r"\mathrm{H}(x_1, x_2, z) - \mathrm{H}(z) + \mathrm{KL}(\bar q \,\Vert\, p(z))"),
+        "the information was taken off D and not put into R: what a code says has to be sent.",
+    )
+    .slip(
+        "information paid twice",
+        tex(r"\mathrm{H}(x_1, x_2) + R"),
+        "the whole rate was added to H: the decoder gets the information back.",
+    )
+    .slip(
+        "marginal KL swapped",
+        tex(r"\mathrm{H}(x_1, x_2) + \mathrm{KL}(p(z) \,\Vert\, \bar q)"),
+        "KL(p || q̄): the mean is over codes, so their mixture comes first.",
+    )
+    .ge(
+        tex(r"\mathrm{H}(x_1, x_2)"),
+        "a KL is never negative; 0 for q = p(z), R = 0",
+        why="a code that says nothing does as well as any: nothing rewards using z",
+        gap=tex(r"\mathrm{KL}(\bar q \,\Vert\, p(z))"),
+        equality=TwoPixels.draw_silent,
+    )
+    .slip(
+        "pixels taken apart",
+        tex(r"\mathrm{H}(x_1) + \mathrm{H}(x_2)"),
+        "the pixels were taken as independent: this decoder has seen the first when it comes to the second.",
+    )
+)
+
+
+@dataclass(frozen=True)
+class TwoPixelsApart(TwoPixels):
+    """As `TwoPixels`, but the decoder is p(x_1 | z) p(x_2 | z)."""
+
+    @classmethod
+    def draw(cls, rng: Rng, first: int = 2, second: int = 3, states: int = 4) -> TwoPixelsApart:
+        w = TwoPixels.draw(rng, first, second, states)
+        return cls(w.data, w.encoder, cls.product(rng, first, second, generic_probabilities(rng, (states,))))
+
+    @staticmethod
+    def product(rng: Rng, first: int, second: int, prior: Array) -> Array:
+        one, two = (generic_probabilities(rng, (prior.size, size)) for size in (first, second))
+        return np.einsum("ki,kj,k->ijk", one, two, prior)
+
+
+K12 = (
+    derive(
+        "K12",
+        "a decoder with independent pixels pays for what they share",
+        TwoPixelsApart.draw,
+        assumptions="two pixels, independent given z in the decoder; all divergences finite",
+        source="K11 for a smaller family of decoders; Chen et al. 2017, section 2",
+    )
+    .start(
+        tex(r"D + R, \quad D = -\mathbb{E}_{q(x_1, x_2, z)}[\log p(x_1 \mid z) + \log p(x_2 \mid z)]"),
+        why="what training pays, with the decoder of this course",
+    )
+    .ge(
+        tex(r"\mathrm{H}(x_1, z) - \mathrm{H}(z) + \mathrm{H}(x_2, z) - \mathrm{H}(z) + R"),
+        "the best decoder is q(x1|z) q(x2|z)",
+        why="each pixel has only z to go by",
+        gap=tex(
+            r"\mathbb{E}_{\bar q}[\mathrm{KL}(q(x_1 \mid z) \,\Vert\, p(x_1 \mid z)) + \mathrm{KL}(q(x_2 \mid z) \,\Vert\, p(x_2 \mid z))]"
+        ),
+    )
+    .slip(
+        "decoder that has seen the first pixel",
+        tex(r"\mathrm{H}(x_1, x_2, z) - \mathrm{H}(z) + R"),
+        "the second pixel was allowed to look at the first: here it has only z to go by, and more is lost.",
+    )
+    .slip(
+        "an upper bound",
+        says="the inequality is turned around: no such decoder pays less.",
+        relation="<=",
+    )
+    .eq(
+        tex(
+            r"\mathrm{H}(x_1, x_2) + I_z + \mathrm{KL}(\bar q \,\Vert\, p(z)), \quad I_z = \mathrm{H}(x_1, z) + \mathrm{H}(x_2, z) - \mathrm{H}(z) - \mathrm{H}(x_1, x_2, z)"
+        ),
+        "add and subtract H(x1, x2 | z); then as in K11",
+        why="I_z = I(x1; x2 | z): what the pixels still share when z is known",
+    )
+    .slip(
+        "nothing shared",
+        tex(r"\mathrm{H}(x_1, x_2) + \mathrm{KL}(\bar q \,\Vert\, p(z))"),
+        "z was taken to explain everything that the pixels share: that is what the code is paid for.",
+    )
+    .slip(
+        "shared without z",
+        tex(
+            r"\mathrm{H}(x_1, x_2) + I + \mathrm{KL}(\bar q \,\Vert\, p(z)), \quad I = \mathrm{H}(x_1) + \mathrm{H}(x_2) - \mathrm{H}(x_1, x_2)"
+        ),
+        "I(x1; x2) was taken without z: that is the price of a code that says nothing.",
+    )
+    .slip(
+        "sign of the shared part",
+        tex(
+            r"\mathrm{H}(x_1, x_2) - I_z + \mathrm{KL}(\bar q \,\Vert\, p(z)), \quad I_z = \mathrm{H}(x_1, z) + \mathrm{H}(x_2, z) - \mathrm{H}(z) - \mathrm{H}(x_1, x_2, z)"
+        ),
+        "what the pixels share is subtracted: a decoder that cannot use it pays for it.",
+    )
+)
+
+
+# ------------------------------------------------------------------------------------------- turned latents, K13
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A linear-Gaussian model with a Gaussian code, and a rotation Q of the latents."""
+
+    of: LinearWitness
+    rotation: Array  # Q, (k, k)
+
+    @classmethod
+    def draw(cls, rng: Rng) -> Turned:
+        angle = float(away_from_zero(rng, 0.3, 1.2))
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        return cls(LinearWitness.draw(rng), turn)
+
+    @property
+    def model(self) -> LinearGaussian:
+        """The decoder that undoes the turn: W Q^T."""
+        m = self.of.model
+        return LinearGaussian(m.loading @ self.rotation.T, m.offset, m.noise_variance)
+
+    @property
+    def q(self) -> MultivariateNormal:
+        """The code of Q z."""
+        q, turn = self.of.q, self.rotation
+        return MultivariateNormal(turn @ q.loc, turn @ q.covariance @ turn.T)
+
+    def scope(self) -> Scope:
+        """The model p and the code q = N(m, S) of z; p' with weights W Q^T, and q', the code of Q z."""
+        scope = self.of.scope()
+        return Scope(
+            worlds={
+                **scope.worlds,
+                "p'": linear_world(self.model),
+                "q'": Law("z", self.q),
+                r"\tilde q": Law("z", MultivariateNormal(self.q.loc, np.diag(self.q.variance))),
+                r"\hat q": Law("z", MultivariateNormal(self.q.loc, self.of.q.covariance)),
+            },
+            observed={"x": self.of.x},
+            values={**scope.values, "Q": self.rotation},
+        )
+
+
+K13 = (
+    derive(
+        "K13",
+        "turned latents have the same bound",
+        Turned.draw,
+        assumptions="z ~ N(0, I), Q a rotation (here k = 2); p'(x|z) = p(x|Q^T z), q' the law of Qz, q̃ = q' without covariances",
+        source="Locatello et al. 2019, theorem 1; Rolínek et al. 2019",
+    )
+    .start(tex(r"\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))"), why="the bound")
+    .eq(
+        tex(
+            r"-\tfrac{d}{2} \log(2\pi c) - \tfrac{1}{2c}\left[\|r - W Q^\top Q m\|^2 + \mathrm{tr}(W Q^\top Q S Q^\top Q W^\top)\right] - \tfrac12\left[\mathrm{tr}(Q S Q^\top) + \|Q m\|^2 - k - \log \det(Q S Q^\top)\right]"
+        ),
+        "Gaussian closed forms; Q^T Q = I put in everywhere",
+        why="lengths, traces and determinants do not notice a rotation",
+        needs="Q^T Q = I",
+    )
+    .slip(
+        "decoder not turned back",
+        tex(
+            r"-\tfrac{d}{2} \log(2\pi c) - \tfrac{1}{2c}\left[\|r - W Q m\|^2 + \mathrm{tr}(W Q S Q^\top W^\top)\right] - \tfrac12\left[\mathrm{tr}(Q S Q^\top) + \|Q m\|^2 - k - \log \det(Q S Q^\top)\right]"
+        ),
+        "the latents were turned and the decoder was not: it must undo the turn, W Q^T.",
+    )
+    .eq(
+        tex(r"\mathbb{E}_{q'}[\log p'(x \mid z)] - \mathrm{KL}(q' \,\Vert\, p'(z))"),
+        "read it as the bound of p' with the code q'",
+        why="no data and no bound can say which of the two it was: no axis of z is special",
+        needs="a prior that does not notice Q",
+    )
+    .slip(
+        "code not turned",
+        tex(r"\mathbb{E}_{q}[\log p'(x \mid z)] - \mathrm{KL}(q \,\Vert\, p'(z))"),
+        "the decoder was turned and the code was not: both change together.",
+    )
+    .slip(
+        "only the mean turned",
+        tex(r"\mathbb{E}_{\hat q}[\log p'(x \mid z)] - \mathrm{KL}(\hat q \,\Vert\, p'(z))"),
+        "the mean of the code was turned and its covariance was not: it becomes Q S Q^T.",
+    )
+    .slip(
+        "covariances dropped",
+        tex(r"\mathbb{E}_{\tilde q}[\log p'(x \mid z)] - \mathrm{KL}(\tilde q \,\Vert\, p'(z))"),
+        "the turned code was made diagonal: a family of diagonal codes does have axes.",
+    )
+)
+
+CHAPTER = (K1, K2, K3, K4, K5, K6, K7, K9, K10, K11, K12, K13)

@@ -1,4 +1,4 @@
-r"""Exercises to notebook 11: rate and distortion, active latents, surgery on the rate, what beta drowns."""
+r"""Exercises to notebook 11: rate and distortion, active latents, surgery on the rate, what beta drowns, decoders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from vaelib.ledger.k_rate import Channel, entropy_table, kl_table
+from vaelib.ledger.k_rate import Channel, TwoPixels, entropy_table, kl_table
 from vaelib.reply import Tensor
 from vaelib.task import Compute, Mistake, Rule
 from vaelib.witnesses import generic_noise_variance
@@ -506,7 +506,122 @@ DROWNED = Compute(
     ),
 )
 
-TASKS = (PLANE, ACTIVE, SURGERY, DROWNED)
+# ------------------------------------------------------------------------------------- a code and two kinds of decoder
+
+
+def _two_pixels(rng: Rng) -> dict[str, Any]:
+    w = TwoPixels.draw(rng)
+    return {"data": w.data, "encoder": w.encoder, "prior": w.prior}
+
+
+def _least_parts(data: Array, encoder: Array, prior: Array) -> tuple[float, float, float]:
+    """Entropy of the pixels, what they still share when z is known, and KL(q̄ || p)."""
+    joint = data[..., None] * encoder
+    aggregate = joint.sum(axis=(0, 1))
+    of_first, of_second = joint.sum(axis=1), joint.sum(axis=0)
+    shared = np.sum(joint * (np.log(joint) + np.log(aggregate)))
+    shared -= np.sum(of_first * np.log(of_first)) + np.sum(of_second * np.log(of_second))
+    return float(entropy_table(data.ravel())), float(shared), float(kl_table(aggregate, prior))
+
+
+def _least(data: Array, encoder: Array, prior: Array) -> Array:
+    entropy, shared, mismatch = _least_parts(data, encoder, prior)
+    return np.array([entropy + mismatch, entropy + shared + mismatch])
+
+
+def _shared_without_code(data: Array) -> float:
+    return float(np.sum(data * np.log(data / np.outer(data.sum(axis=1), data.sum(axis=0)))))
+
+
+def _rate(data: Array, encoder: Array, prior: Array) -> float:
+    return float(np.sum(data * kl_table(encoder, prior)))
+
+
+COIN = np.array([[0.4, 0.1], [0.1, 0.4]])  # two pixels that mostly agree
+NAMES_FIRST = np.array([[[0.8, 0.2], [0.8, 0.2]], [[0.2, 0.8], [0.2, 0.8]]])  # a code that says something about x1
+
+WORTH = Compute(
+    id="11.5",
+    title="What two decoders pay at least",
+    level="stretch",
+    minutes=15,
+    name="least",
+    rough=True,
+    truth=_least,
+    examples=(
+        {"data": COIN, "encoder": np.full((2, 2, 2), 0.5), "prior": np.array([0.5, 0.5])},
+        {"data": COIN, "encoder": NAMES_FIRST, "prior": np.array([0.5, 0.5])},
+        {"data": COIN, "encoder": NAMES_FIRST, "prior": np.array([0.3, 0.7])},
+    ),
+    draw=_two_pixels,
+    rules=(
+        Rule(
+            "Whoever may look at the first pixel can also leave it: entry 0 is at most entry 1. Yours is larger.",
+            lambda value, **_: bool(value[0] <= value[1] + 1e-9),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "rate added to the entropy",
+            "the whole rate was added to the entropy of x: what the code says is saved in D again.",
+            lambda data, encoder, prior: (
+                _least(data, encoder, prior) + _rate(data, encoder, prior) - _least_parts(data, encoder, prior)[2]
+            ),
+        ),
+        Mistake(
+            "rate left out",
+            "only D is here: the rate, which the code costs, is to be added.",
+            lambda data, encoder, prior: _least(data, encoder, prior) - _rate(data, encoder, prior),
+        ),
+        Mistake(
+            "a prior that fits",
+            "the prior was taken to be the mean of the codes: where it is not, KL(q̄ || p) is paid, too.",
+            lambda data, encoder, prior: _least(data, encoder, prior) - _least_parts(data, encoder, prior)[2],
+        ),
+        Mistake(
+            "shared without the code",
+            "what the pixels share was taken without z: the code may have said some of it.",
+            lambda data, encoder, prior: (
+                _least(data, encoder, prior)
+                + np.array([0.0, _shared_without_code(data) - _least_parts(data, encoder, prior)[1]])
+            ),
+        ),
+        Mistake(
+            "the strong decoder twice",
+            "both entries are the strong decoder's: the weak one cannot look at the first pixel.",
+            lambda data, encoder, prior: np.full(2, _least(data, encoder, prior)[0]),
+        ),
+        Mistake(
+            "mismatch swapped",
+            "KL(p || q̄): the mean is over codes, so their mixture comes first.",
+            lambda data, encoder, prior: (
+                _least(data, encoder, prior)
+                - _least_parts(data, encoder, prior)[2]
+                + kl_table(prior, np.einsum("ij,ijk->k", data, encoder))
+            ),
+        ),
+        Mistake(
+            "images weighted equally",
+            "every image counts the same: their probabilities are in `data`.",
+            lambda data, encoder, prior: _least(np.full_like(data, 1 / data.size), encoder, prior),
+        ),
+        Mistake(
+            "bits",
+            "the logarithm has base 2: that gives bits, and nats were asked.",
+            lambda data, encoder, prior: _least(data, encoder, prior) / np.log(2),
+        ),
+    ),
+    hints=(
+        "If the decoder may be any law of its kind, which one makes D least, given the table of q(x1, x2, z)?",
+        "In D, the second pixel is a mean of -log q(x2 | x1, z), or of -log q(x2 | z). Which tables does each need?",
+        "Line 3 of K11 has two terms and line 2 of K12 has three: which do they have in common?",
+    ),
+    next="Take the data 0.4, 0.1; 0.2, 0.3, the prior (0.3, 0.7) and a z that is x1 in four of five cases.",
+    tip=({"data": np.array([[0.4, 0.1], [0.2, 0.3]]), "encoder": NAMES_FIRST, "prior": np.array([0.3, 0.7])},),
+    forbidden=("kl",),
+)
+
+TASKS = (PLANE, ACTIVE, SURGERY, DROWNED, WORTH)
 
 
 # --------------------------------------------------------------------------------------------------------- in class
@@ -583,4 +698,93 @@ INFORMATION = Compute(
     tip=({"log_q": np.zeros((2, 2))},),
 )
 
-IN_CLASS = (INFORMATION,)
+
+def _pixel_by_pixel(x: Array, offset: Array, look: Array) -> Any:
+    logits = offset + x @ np.triu(look, 1)  # pixel j looks at the pixels i < j
+    return np.sum(x * logits - np.logaddexp(0, logits), axis=-1)
+
+
+def _with_sight(sight: Callable[[Array], Array]) -> Any:
+    """A mistake: what pixel j sees is x @ sight(look)."""
+
+    def value(x: Array, offset: Array, look: Array) -> Any:
+        logits = offset + x @ sight(look)
+        return np.sum(x * logits - np.logaddexp(0, logits), axis=-1)
+
+    return value
+
+
+def _drawn_pixels(rng: Rng) -> dict[str, Any]:
+    d = 5
+    x = rng.permutation(np.array([1.0, 1.0, 1.0, 0.0, 0.0]))
+    return {
+        "x": x,
+        "offset": rng.uniform(-1.5, 1.5, d),
+        "look": rng.uniform(0.3, 1.5, (d, d)) * rng.choice([-1, 1], (d, d)),
+    }
+
+
+PIXELS = Compute(
+    id="11.b",
+    title="One pixel after the other",
+    minutes=6,
+    name="pixel_by_pixel",
+    rough=True,
+    truth=_pixel_by_pixel,
+    examples=(
+        {"x": np.array([1.0, 1.0]), "offset": np.array([0.0, 0.0]), "look": np.array([[5.0, 2.0], [7.0, 3.0]])},
+        {"x": np.array([1.0, 0.0]), "offset": np.array([-1.0, 0.5]), "look": np.array([[0.0, 1.5], [0.0, 0.0]])},
+        {
+            "x": np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]),
+            "offset": np.array([0.5, -0.5, 1.0]),
+            "look": np.array([[1.0, -2.0, 3.0], [0.5, 2.0, -1.0], [1.5, 0.7, -3.0]]),
+        },
+    ),
+    draw=_drawn_pixels,
+    mistakes=(
+        Mistake(
+            "looks at itself",
+            "pixel j looks at pixel j: it may see only those before it, so the diagonal goes, too.",
+            _with_sight(np.triu),
+        ),
+        Mistake(
+            "sees all pixels",
+            "every pixel sees all the others: only those before it are known when its turn comes.",
+            _with_sight(lambda look: look),
+        ),
+        Mistake(
+            "sees those after it",
+            "pixel j sees the pixels after it: keep look[i, j] where i comes before j.",
+            _with_sight(lambda look: np.tril(look, -1)),
+        ),
+        Mistake(
+            "rows and columns swapped",
+            "rows and columns of `look` are swapped: look[i, j] goes from pixel i to pixel j.",
+            _with_sight(lambda look: np.triu(look.T, 1)),
+        ),
+        Mistake(
+            "no look back",
+            "the pixels before were left out: these are independent pixels.",
+            _with_sight(np.zeros_like),
+        ),
+        Mistake(
+            "mean over pixels",
+            "the pixels were averaged: an image is one number of nats, the sum over its pixels.",
+            lambda x, offset, look: _pixel_by_pixel(x, offset, look) / x.shape[-1],
+        ),
+        Mistake(
+            "not normalized",
+            "x times the logit alone is not a log-probability: log(1 + exp(logit)) is subtracted.",
+            lambda x, offset, look: np.sum(x * (offset + x @ np.triu(look, 1)), axis=-1),
+        ),
+    ),
+    hints=(
+        "Which entries look[i, j] may pixel j use, if it has seen only the pixels i < j?",
+        "`np.triu(look, 1)` keeps what lies above the diagonal. How do x and it give all the logits?",
+        "A pixel with logit l is 1 with probability 1 / (1 + exp(-l)). What is log p of x = 1, and of x = 0?",
+    ),
+    next="Two pixels, both 1, offsets 0, look[0, 1] = 2: the first costs log 2, the second sees a logit of 2.",
+    tip=({"x": np.array([1.0, 1.0]), "offset": np.zeros(2), "look": np.array([[0.0, 2.0], [0.0, 0.0]])},),
+)
+
+IN_CLASS = (INFORMATION, PIXELS)
