@@ -114,6 +114,9 @@ EXPECTATION_MAXIMIZATION = [
     ("ledger.g_em", "return np.log(self.joint) @ self.q_2", "return np.log(self.joint @ self.q_2)", "F14"),
     ("ledger.f_beyond", "return 1 + 3 * self.bend * u**2", "return 1 + self.bend * u**2", "F17"),
     ("ledger.f_beyond", "constant = -self.slope @ self.model.offset", "constant = self.slope @ self.model.offset", "F22"),
+    ("ledger.f_beyond", r'.start(tex(r"\log p(x) - \log p(y)")', r'.start(tex(r"\log p(x) + \log p(y)")', "F23"),
+    ("ledger.f_beyond", "return np.cosh(u) / np.hypot(1.0, np.sinh(u) + self.push)",
+     "return np.cosh(u) / np.hypot(1.0, np.sinh(u) - self.push)", "F24"),
 ]
 RATE_AND_MISSING = [
     ("ledger.k_rate", r"\mathrm{H}(\bar q(z_1)) + \mathrm{H}(\bar q(z_2)) - \mathrm{H}(\bar q(z_1, z_2))",
