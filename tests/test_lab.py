@@ -191,7 +191,7 @@ def real(tmp_path: Path) -> Path:
 
 
 def test_command_copies_the_real_notebooks_and_counts_them(real: Path) -> None:
-    assert run_command(real).strip() == "29 files copied into work/"
+    assert run_command(real).strip() == "31 files copied into work/"
     for folder in lab.FOLDERS:
         originals = sorted((lab.ROOT / folder).glob("*.ipynb"))
         made = sorted((real / "work" / folder).glob("*.ipynb"))
