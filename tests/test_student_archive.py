@@ -149,7 +149,7 @@ def test_installation_by_hand_works_and_make_does_not_repeat_it(unpacked: Path) 
     type_in(install)
     where_from = type_in('.venv/bin/python -c "import vaelib; print(vaelib.__file__)"').strip()
     assert Path(where_from).samefile(unpacked / "vaelib" / "__init__.py")
-    assert "29 files copied into work/" in type_in(open_lab + " --copy-only")
+    assert "31 files copied into work/" in type_in(open_lab + " --copy-only")
     told = type_in(f"make lab ARGS=--copy-only PYTHON={shlex.quote(sys.executable)}")
     assert "The course is installed in .venv already" in told and "every copy is up to date" in told
     assert "Usage:" in type_in(".venv/bin/python -m vaelib.cli.course --help")

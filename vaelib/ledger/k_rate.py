@@ -1247,7 +1247,7 @@ K13 = (
     .start(tex(r"\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))"), why="the bound")
     .eq(
         tex(
-            r"-\tfrac{d}{2} \log(2\pi c) - \tfrac{1}{2c}\left[\|r - W Q^\top Q m\|^2 + \mathrm{tr}(W Q^\top Q S Q^\top Q W^\top)\right] - \tfrac12\left[\mathrm{tr}(Q S Q^\top) + \|Q m\|^2 - k - \log \det(Q S Q^\top)\right]"
+            r"-\tfrac{d}{2} \log(2\pi c) - \tfrac{1}{2c}\left[\|r - W Q^\top Q m\|^2 + \mathrm{tr}(W Q^\top Q \Sigma_q Q^\top Q W^\top)\right] - \tfrac12\left[\mathrm{tr}(Q \Sigma_q Q^\top) + \|Q m\|^2 - k - \log \det(Q \Sigma_q Q^\top)\right]"
         ),
         "Gaussian closed forms; Q^T Q = I put in everywhere",
         why="lengths, traces and determinants do not notice a rotation",
@@ -1256,7 +1256,7 @@ K13 = (
     .slip(
         "decoder not turned back",
         tex(
-            r"-\tfrac{d}{2} \log(2\pi c) - \tfrac{1}{2c}\left[\|r - W Q m\|^2 + \mathrm{tr}(W Q S Q^\top W^\top)\right] - \tfrac12\left[\mathrm{tr}(Q S Q^\top) + \|Q m\|^2 - k - \log \det(Q S Q^\top)\right]"
+            r"-\tfrac{d}{2} \log(2\pi c) - \tfrac{1}{2c}\left[\|r - W Q m\|^2 + \mathrm{tr}(W Q \Sigma_q Q^\top W^\top)\right] - \tfrac12\left[\mathrm{tr}(Q \Sigma_q Q^\top) + \|Q m\|^2 - k - \log \det(Q \Sigma_q Q^\top)\right]"
         ),
         "the latents were turned and the decoder was not: it must undo the turn, W Q^T.",
     )
@@ -1274,7 +1274,7 @@ K13 = (
     .slip(
         "only the mean turned",
         tex(r"\mathbb{E}_{\hat q}[\log p'(x \mid z)] - \mathrm{KL}(\hat q \,\Vert\, p'(z))"),
-        "the mean of the code was turned and its covariance was not: it becomes Q S Q^T.",
+        "the mean of the code was turned and its covariance was not: it becomes QΣ_qQᵀ.",
     )
     .slip(
         "covariances dropped",
