@@ -13,18 +13,10 @@ from start import chapters
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = sorted((ROOT / "notebooks" / "teach" / "pictures").glob("*.svg"))
-# Drawn before the size of a slide was asked for: `python tools/notebooks.py --pictures NOTEBOOK` draws them again.
-OLD = {"11_rate_distortion", "13_audit"}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=[pytest.mark.xfail(reason="an old picture")] if path.stem in OLD else [], id=path.stem)
-        for path in PICTURES
-    ],
-)
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
 def test_picture_fills_a_slide_has_a_title_and_letters_that_can_be_read_from_the_last_row(path: Path) -> None:
     root = ET.parse(path).getroot()
     _, _, width, height = map(float, root.attrib["viewBox"].split())
