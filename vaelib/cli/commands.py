@@ -309,7 +309,7 @@ def evaluate(
         """The model of a run, the pixels it is judged on, how they were treated, the levels of grey they had."""
         stored = checkpoint.read_config(folder)
         model, mode = load_model(folder, device), checkpoint.treatment(folder, stored)
-        loaded = _load(stored["data"], data, _streamed(folder))
+        loaded = _load(stored["data"], data, stored.get("streamed", False))
         checkpoint.require_same_data(folder, loaded.name, loaded.fingerprint(), stored)
         return model, held_out_pixels(loaded, mode), mode, loaded.levels if mode == "dequantized" else None
 
