@@ -1,14 +1,10 @@
 // Opens a notebook of exercises in JupyterLab, types answers into the cell of an exercise, and reads what is said.
 // Usage: node exercise.mjs CHROMIUM URL CELL_ID CHECK_ID SCREENSHOTS ANSWER...
 // Writes the text that the check shows after each answer, as a JSON list.
-import { chromium } from "playwright-core";
+import { openPage } from "./openPage.mjs";
 
 const [executablePath, url, cellId, checkId, screenshots, ...answers] = process.argv.slice(2);
-const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
-const still = ["--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const browser = await chromium.launch({ executablePath, args: [...quiet, ...still] });
-const page = await browser.newPage({ viewport: { width: 1200, height: 1000 } });
-page.setDefaultTimeout(60_000);
+const { browser, page } = await openPage(executablePath, { width: 1200, height: 1000 }, 60_000);
 
 await page.goto(url);
 await page.locator(".jp-NotebookPanel:visible .jp-Cell").first().waitFor();

@@ -1,14 +1,10 @@
 // Opens a notebook in JupyterLab, runs all its cells, moves the first slider of the cell with the given text.
 // Usage: node lab.mjs CHROMIUM URL_OF_THE_NOTEBOOK TEXT_OF_THE_CELL SCREENSHOTS
 // Writes {errors, before, after} as JSON; before and after are {picture, text} of the cell's output.
-import { chromium } from "playwright-core";
+import { openPage } from "./openPage.mjs";
 
 const [executablePath, url, cellText, screenshots] = process.argv.slice(2);
-const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
-const still = ["--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const browser = await chromium.launch({ executablePath, args: [...quiet, ...still] });
-const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
-page.setDefaultTimeout(120_000);
+const { browser, page } = await openPage(executablePath, { width: 1400, height: 1000 }, 120_000);
 
 await page.goto(url);
 await page.locator(".jp-NotebookPanel:visible .jp-Cell").first().waitFor();

@@ -1,14 +1,10 @@
 // Opens JupyterLab at its own address, reads the page that it shows, runs its cells, follows its first link.
 // Usage: node start.mjs CHROMIUM URL SCREENSHOTS
 // Writes {path, heading, output, opened} as JSON.
-import { chromium } from "playwright-core";
+import { openPage } from "./openPage.mjs";
 
 const [executablePath, url, screenshots] = process.argv.slice(2);
-const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
-const still = ["--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const browser = await chromium.launch({ executablePath, args: [...quiet, ...still] });
-const page = await browser.newPage({ viewport: { width: 1280, height: 720 } });
-page.setDefaultTimeout(60_000);
+const { browser, page } = await openPage(executablePath, { width: 1280, height: 720 }, 60_000);
 
 const current = () => page.evaluate(() => window.jupyterapp.shell.currentWidget?.context?.path ?? "");
 await page.goto(url);

@@ -1,14 +1,10 @@
 // Opens a notebook in JupyterLab, runs its cells, and clicks the button of a chain that is uncovered line by line.
 // Usage: node steps.mjs CHROMIUM URL_OF_THE_NOTEBOOK CLICKS SCREENSHOTS
 // Writes a list as JSON: before each click and after the last one, {button, rows, text} of what is on the board.
-import { chromium } from "playwright-core";
+import { openPage } from "./openPage.mjs";
 
 const [executablePath, url, clicks, screenshots] = process.argv.slice(2);
-const quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
-const still = ["--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const browser = await chromium.launch({ executablePath, args: [...quiet, ...still] });
-const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });
-page.setDefaultTimeout(120_000);
+const { browser, page } = await openPage(executablePath, { width: 1400, height: 1000 }, 120_000);
 
 await page.goto(url);
 await page.locator(".jp-NotebookPanel:visible .jp-Cell").first().waitFor();
