@@ -182,6 +182,9 @@ def test_compiled_gradient_equals_the_eager_one() -> None:
     torch.testing.assert_close(plain.sums, other.sums, rtol=1e-10, atol=1e-12)
 
 
+ELBOS = ("elbo", "elbo-sampled", "stl")
+
+
 @pytest.mark.parametrize(
     "really", [False, pytest.param(True, marks=[pytest.mark.long, pytest.mark.slow])], ids=["as written", "compiled"]
 )
@@ -205,6 +208,19 @@ def test_whole_step_in_one_function_is_the_step_of_adam(
             for key, moment in plain.optimizer.state[a].items():
                 torch.testing.assert_close(moment, other.optimizer.state[b][key], **close)
         torch.testing.assert_close(plain.sums, other.sums, **close)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_compiled_runs_in_one_process_do_not_share_what_is_compiled() -> None:
+    """The same shapes, and another objective: nothing asks at a call whether the compiled step is the right one."""
+    runs = {name: (fresh(objective=name, dtype="float64"), fresh(objective=name, dtype="float64")) for name in ELBOS}
+    ways = {name: partial(advance, update=engine.compiled_whole(whole)) for name, (_, whole) in runs.items()}
+    for name, (plain, whole) in runs.items():
+        train(plain, advance)
+        train(whole, ways[name])
+        for a, b in zip(plain.model.parameters(), whole.model.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
 def test_setting_compile_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ Everything goes through `step`. A run is a choice of what follows the draw of a 
 from __future__ import annotations
 
 import copy
+import inspect
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -180,28 +182,43 @@ def compiled_whole(state: TrainState) -> Update:
         x: Tensor,
         noise: Tensor,
         beta: Tensor,
-        learning_rate: Tensor,
-        steps: Tensor,
+        rate: Tensor,
+        least: Tensor,
     ) -> StepInfo:
         gradients, (_, info) = pure(parameters, x, noise, beta)
-        steps = steps.double()  # 1 - beta_2 is a difference of numbers that are nearly equal
-        rate = (learning_rate.double() / (1 - beta_1**steps)).to(dtype)
-        root = (1 - beta_2**steps).sqrt().to(dtype)
         for parameter, gradient, m, v in zip(parameters.values(), gradients.values(), first, second, strict=True):
             m.lerp_(gradient, 1 - beta_1)
             v.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
-            parameter.sub_(rate * m / (v.sqrt() / root + epsilon))
+            parameter.sub_(rate * m / (v.sqrt() + least))
         return info
 
-    together = torch.compile(whole, fullgraph=True)
+    together = _compiled_once(whole)
+    rate, least = torch.empty((2,), dtype=dtype)
 
     @torch.no_grad()
     def update(state: TrainState, x: Tensor, noise: Tensor) -> StepInfo:
         torch._foreach_add_(counts, 1.0)
-        result: StepInfo = together(parameters, first, second, x, noise, state.beta, state.learning_rate, counts[0])
+        steps = counts[0].item()  # outside the graph, which would compute the two corrections for each weight
+        root = math.sqrt(1 - beta_2**steps)
+        rate.fill_(state.learning_rate.item() * root / (1 - beta_1**steps))
+        least.fill_(epsilon * root)
+        result: StepInfo = together(parameters, first, second, x, noise, state.beta, rate, least)
         return result
 
     return update
+
+
+def _compiled_once(function: Callable[..., StepInfo]) -> Callable[..., StepInfo]:
+    """`function` compiled at its first call, for arguments that keep their shapes, dtypes and settings ever after.
+
+    By default each call asks first whether all is as it was, which takes a twentieth of a small step. A run's whole
+    minibatches are alike, and what is compiled here is not shared with another run (`isolate_recompiles`). An older
+    PyTorch, which cannot keep them apart, goes on asking.
+    """
+    unasked: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
+    apart: dict[str, Any] = {"isolate_recompiles": True, "options": unasked}
+    known = inspect.signature(torch.compile).parameters
+    return torch.compile(function, fullgraph=True, **(apart if "isolate_recompiles" in known else {}))
 
 
 def spread(gradient: Gradient) -> Gradient:
