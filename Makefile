@@ -27,7 +27,9 @@ TOOLS := .venv/installed-tools
 
 SITE := .venv/installed-site
 
-.PHONY: test test-rest test-all mutants teach exercises instructor student bench site slides
+MUTATION := .venv/installed-mutation
+
+.PHONY: test test-rest test-all mutants mutation teach exercises instructor student bench site slides
 
 # A file of tests stays in one process; the long files come first, in the order that conftest.py gives them.
 PYTEST := $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -45,6 +47,9 @@ test-all: test test-rest ## every test, once
 
 mutants: $(TOOLS) ## plant errors in the solutions of the exercises; about twenty minutes
 	@$(PY) tools/mutants.py $(ARGS)
+
+mutation: $(MUTATION) ## plant errors in the package, and see whether its tests notice; hours, or ARGS="kl em"
+	@$(PY) tools/mutation.py $(ARGS)
 
 teach: $(READY) ## like make lab, with the session plans in work/notebooks/teach
 	@$(PY) tools/lab.py --teach $(ARGS)
@@ -73,3 +78,6 @@ $(TOOLS): $(READY)
 
 $(SITE): $(TOOLS)
 	@$(PYTHON) tools/install.py course,test,site && touch $@
+
+$(MUTATION): $(TOOLS)
+	@$(PYTHON) tools/install.py course,test,mutation && touch $@

@@ -90,3 +90,8 @@ def test_text_states_value_error_and_samples() -> None:
     assert str(Estimate(-1.782088343, 1.2e-9)) == "-1.782088343 ± 1.2e-09"
     assert str(Estimate(0.5, 0.01, 20_000)) == "0.5 ± 1.0e-02 (20,000 samples)"
     assert str(Estimate(np.ones(3), np.array([0.1, 0.3, 0.2]))) == "array of shape (3,), error at most 3.0e-01"
+
+
+def test_sum_of_shapes_that_would_make_a_third_is_refused() -> None:
+    with pytest.raises(ValueError, match="of one shape"):
+        Estimate(np.zeros((2, 1)), 0.1) + Estimate(np.zeros((1, 3)), 0.1)

@@ -31,7 +31,7 @@ EXACT = {"numpy", "scipy", "torch", "mpmath", "sympy"}  # what computes: the sam
 class Versions:
     """What the three files say, each as name -> specifier as written, such as `>=2.0` or `==2.4.6`.
 
-    `test` are the names in pyproject.toml that only the tests and the site need.
+    `test` are the names in pyproject.toml that only the tests, the site and the mutations need.
     """
 
     pyproject: dict[str, str]
@@ -63,7 +63,7 @@ def read_environment(text: str) -> dict[str, str]:
 
 def read_versions() -> Versions:
     direct = {canonicalize_name(r.name): str(r.specifier) for r in pin.direct_requirements()}
-    course = {canonicalize_name(r.name) for r in pin.direct_requirements(("bench", "site", "test"))}
+    course = {canonicalize_name(r.name) for r in pin.direct_requirements(("bench", "mutation", "site", "test"))}
     return Versions(
         pyproject=direct,
         constraints=read_constraints((ROOT / "constraints.txt").read_text(encoding="utf-8")),
@@ -182,7 +182,7 @@ def differences(versions: dict[str, str], constraints: dict[str, str]) -> list[s
 @pytest.mark.skipif(Path(sys.prefix) != ROOT / ".venv", reason="not the environment that `make` builds")
 def test_installed_versions_are_the_constraints() -> None:
     """Every package that the course brings in, direct or not, is pinned, and installed in that version."""
-    course = pin.direct_requirements(("bench", "site"))  # `site` is installed by those who build the site
+    course = pin.direct_requirements(("bench", "mutation", "site"))  # `site` is installed by those who build the site
     installed = pin.closure(course)
     assert len(installed) > len(course)
     assert differences(installed, read_versions().constraints) == []
@@ -208,7 +208,7 @@ def shut_out(requires_python: dict[str, str]) -> list[str]:
 
 
 def test_every_pin_installs_on_every_supported_python() -> None:
-    names = pin.closure(pin.direct_requirements(("bench", "site")))
+    names = pin.closure(pin.direct_requirements(("bench", "mutation", "site")))
     assert shut_out({name: metadata.metadata(name)["Requires-Python"] or "" for name in names}) == []
 
 

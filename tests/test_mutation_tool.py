@@ -1,0 +1,51 @@
+"""What `make mutation` plants where, as far as that can be seen without Cosmic Ray, which the tests do not install."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mutation
+import pytest
+from mutation import Outcome
+from test_architecture import FLOORS
+
+TESTS = Path(__file__).parent
+NOT_MUTATED = {"_files", "_lazy", "_printable", "_quiet", "_spoken"}  # files and words: other tests drive them
+
+
+def test_everything_below_the_ledger_has_tests_that_guard_it() -> None:
+    below = {name.split(".")[0] for floor, names in FLOORS for name in names if floor <= 3} - NOT_MUTATED
+    assert below | {"judge", "reply", "grade"} <= set(mutation.GUARDS)
+
+
+@pytest.mark.parametrize("module", mutation.GUARDS)
+def test_guards_are_files_of_tests(module: str) -> None:
+    assert all((TESTS / f"test_{name}.py").is_file() for name in mutation.GUARDS[module])
+
+
+def test_package_is_asked_for_with_all_that_it_holds() -> None:
+    assert mutation.modules(["kl"]) == ["kl"] and "formula.tree" in mutation.modules(["formula"])
+    assert mutation.modules(["formula.tree"]) == ["formula.tree"]
+    assert mutation.guards("formula.tree") == mutation.GUARDS["formula"]
+
+
+@pytest.mark.parametrize("name", ["nothing", "formula.nothing", "ledger"])
+def test_unknown_module_is_refused(name: str) -> None:
+    with pytest.raises(SystemExit, match="Expected a module out of"):
+        mutation.modules([name])
+
+
+def test_types_are_told_from_what_is_computed() -> None:
+    source = "def f(a: int | None) -> int | str:\n    b: int | None = 1 | 2\n    return b\n"
+    lines = source.splitlines()
+    typed = {lines[start[0] - 1][start[1] : end[1]] for start, end in mutation.where_types_are(source)}
+    assert typed == {"int | None", "int | str"}
+
+
+def test_table_counts_what_was_seen_and_what_nothing_can_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutation, "EQUIVALENT", {("kl", "a", "b"): "the same"})
+    found = [Outcome("kl", "a", "b", 1, False), Outcome("kl", "a", "c", 1, True), Outcome("em", "a", "c", 1, False)]
+    table = mutation.table(found)
+    assert (
+        "| kl | 2 | 1 | 1 | 0 |" in table and "| em | 1 | 0 | 0 | 1 |" in table and "| all | 3 | 1 | 1 | 1 |" in table
+    )

@@ -1,0 +1,200 @@
+"""Plant errors in the source of the package, and see whether the tests notice: a table by module, and the survivors.
+
+    python tools/mutation.py [--sample 10] [--seed 0] [MODULE ...]     # all modules of GUARDS unless named: hours
+
+Cosmic Ray lists the places and plants the errors, one at a time, in a copy of the project; a sample is drawn of each
+module, and tested by the files that guard it. A survivor computes the same (EQUIVALENT says why, for those that are
+known), or shows that a test is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# module or package: the files of tests that guard it. "verify" is `vaelib verify`
+GUARDS: dict[str, tuple[str, ...]] = {
+    "_arrays": ("arrays", "special", "distributions"),
+    "_checks": ("checks", "door", "distributions"),
+    "_door": ("door", "arrays"),
+    "_latex": ("latex", "chain"),
+    "_special": ("special", "kl_divergence"),
+    "kl": ("kl_divergence", "special"),
+    "estimate": ("estimate", "montecarlo"),
+    "montecarlo": ("montecarlo", "estimate"),
+    "quadrature": ("quadrature",),
+    "distributions": ("distributions", "kl_divergence", "montecarlo", "quadrature"),
+    "models": ("models", "em", "verify"),
+    "elbo": ("elbo", "objectives"),
+    "em": ("em",),
+    "gradients": ("gradients", "objectives"),
+    "terms": ("terms", "ledger_formulas"),
+    "formula": ("formula_tree", "formula_reader", "formula_value", "formula_spaces", "formula_stack", "verify"),
+    "derivation": ("compare", "derivation", "chain", "report", "fair", "reveal", "verify"),
+    "witnesses": ("witnesses", "verify"),
+    "nearest": ("nearest", "check_repairs"),
+    "check": ("check_verdicts", "check_chains", "check_documents", "check_repairs"),
+    "verify": ("verify", "cli"),
+    "judge": ("judge", "variant", "answers"),
+    "reply": ("judge", "notes", "answers"),
+    "agreement": ("judge", "variant"),
+    "sampling": ("sampling", "judge"),
+    "almost": ("almost",),
+    "grade": ("grade", "grade_cells", "grade_wire", "grade_limits", "grade_forbidden", "gradebook", "collect"),
+}
+# (module, the line that is changed, what it becomes): why nothing can notice
+EQUIVALENT: dict[tuple[str, str, str], str] = {}
+MARGIN = 3.0  # a run of the tests may take this many times as long as without an error, and a minute
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A planted error, and whether the tests failed."""
+
+    module: str
+    before: str
+    after: str
+    line: int
+    killed: bool
+
+    @property
+    def equivalent(self) -> bool:
+        return (self.module, self.before, self.after) in EQUIVALENT
+
+
+def guards(module: str) -> tuple[str, ...]:
+    """The tests of a module: its own, or those of its package."""
+    return GUARDS[module] if module in GUARDS else GUARDS[module.split(".")[0]]
+
+
+def modules(asked: list[str]) -> list[str]:
+    """The modules that are asked for, a package with all that it holds: formula -> formula.arithmetic, ..."""
+    found: list[str] = []
+    for name in asked or list(GUARDS):
+        path = (ROOT / "vaelib").joinpath(*name.split("."))
+        if name.split(".")[0] not in GUARDS or not (path.is_dir() or path.with_suffix(".py").is_file()):
+            sys.exit(f"Expected a module out of {', '.join(GUARDS)}, or one inside of these, but got {name!r}.")
+        inside = sorted(path.glob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+        found += [f"{name}.{each.stem}" if path.is_dir() else name for each in inside if each.stem != "__init__"]
+    return found
+
+
+def copy_of_the_project(into: Path) -> None:
+    """What git knows of, with what is not committed yet."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, into / name)
+
+
+def where_types_are(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where types are written, which nobody evaluates: an error planted there changes nothing."""
+    for node in ast.walk(ast.parse(source)):
+        typed: list[Any] = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        for each in filter(None, typed):
+            yield (each.lineno, each.col_offset), (each.end_lineno, each.end_col_offset)
+
+
+def sample(module: str, count: int, seed: int, copy: Path) -> list[Any]:
+    """Mutations of one module, drawn with a seed."""
+    from cosmic_ray.commands import init
+    from cosmic_ray.work_db import WorkDB, use_db
+
+    path = copy / "vaelib" / Path(*module.split(".")).with_suffix(".py")
+    typed = list(where_types_are(path.read_text(encoding="utf-8")))
+    with tempfile.TemporaryDirectory() as folder, use_db(Path(folder) / "all.sqlite", WorkDB.Mode.create) as database:
+        init([path], database, {})
+        found = [item.mutations[0] for item in database.work_items]
+    told = [each for each in found if not any(start <= each.start_pos < end for start, end in typed)]
+    told.sort(key=lambda each: (each.operator_name, each.occurrence))
+    return random.Random(f"{seed} {module}").sample(told, min(count, len(told)))
+
+
+def test_command(module: str) -> list[list[str]]:
+    """What must succeed: the tests of the module, and `vaelib verify` where it guards it."""
+    files = [f"tests/test_{name}.py" for name in guards(module) if name != "verify" or module == "verify"]
+    quiet = ["-x", "-q", "-p", "no:cacheprovider"]
+    commands = [[sys.executable, "-m", "pytest", *quiet, *files]]
+    if "verify" in guards(module) and module != "verify":
+        commands.append([sys.executable, "-m", "vaelib", "verify"])
+    return commands
+
+
+def succeeds(module: str, copy: Path, limit: float | None = None) -> bool:
+    surroundings = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    for command in test_command(module):
+        try:
+            done = subprocess.run(command, cwd=copy, env=surroundings, capture_output=True, timeout=limit)
+        except subprocess.TimeoutExpired:
+            return False
+        if done.returncode:
+            return False
+    return True
+
+
+def outcomes(module: str, count: int, seed: int, copy: Path) -> Iterator[Outcome]:
+    """Each error of the sample, planted, tested and taken out again."""
+    from cosmic_ray.mutating import use_mutation
+    from cosmic_ray.plugins import get_operator
+
+    began = time.monotonic()
+    if not succeeds(module, copy):
+        sys.exit(f"Expected the tests of {module} to pass before an error is planted, but they fail.")
+    limit = MARGIN * (time.monotonic() - began) + 60.0
+    for mutation in sample(module, count, seed, copy):
+        operator = get_operator(mutation.operator_name)(**mutation.operator_args)
+        with use_mutation(mutation.module_path, operator, mutation.occurrence) as (before, after):
+            killed = not succeeds(module, copy, limit)
+        pairs = zip(before.splitlines(), after.splitlines(), strict=False)
+        line, (old, new) = next((at, pair) for at, pair in enumerate(pairs, start=1) if pair[0] != pair[1])
+        yield Outcome(module, old.strip(), new.strip(), line, killed)
+
+
+def table(found: list[Outcome]) -> str:
+    """By module: planted, seen by the tests, known to be equivalent, left."""
+    lines = ["| module | planted | seen | equivalent | left |", "|---|--:|--:|--:|--:|"]
+    for name in [*dict.fromkeys(each.module for each in found), "all"]:
+        these = [each for each in found if name in (each.module, "all")]
+        seen = sum(each.killed for each in these)
+        same = sum(each.equivalent and not each.killed for each in these)
+        lines.append(f"| {name} | {len(these)} | {seen} | {same} | {len(these) - seen - same} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("modules", nargs="*", metavar="MODULE")
+    parser.add_argument("--sample", type=int, default=10, help="errors in each module (default: 10)")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    found: list[Outcome] = []
+    with tempfile.TemporaryDirectory(prefix="vaelib-mutation-") as folder:
+        copy = Path(folder)
+        copy_of_the_project(copy)
+        for module in modules(asked.modules):
+            for each in outcomes(module, asked.sample, asked.seed, copy):
+                found.append(each)
+                if not each.killed:
+                    why = EQUIVALENT.get((module, each.before, each.after), "left")
+                    print(f"{module}:{each.line}: {each.before}  ->  {each.after}  ({why})", flush=True)
+            done = [each for each in found if each.module == module]
+            print(f"{module}: {sum(each.killed for each in done)} of {len(done)} seen", flush=True)
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
