@@ -138,8 +138,8 @@ class TwoPairs:
 
     @classmethod
     def draw(cls, rng: Rng, *, kind: str = GENERIC) -> TwoPairs:
-        pairs = (TablePair.draw(rng, (5,), kind=kind) for _ in range(2))
-        return cls(*pairs, float(rng.choice([0.2, 0.7]) + rng.uniform(0, 0.1)))
+        first, second = (TablePair.draw(rng, (5,), kind=kind) for _ in range(2))
+        return cls(first, second, float(rng.choice([0.2, 0.7]) + rng.uniform(0, 0.1)))
 
     @classmethod
     def draw_alike(cls, rng: Rng) -> TwoPairs:
