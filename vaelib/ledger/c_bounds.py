@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from vaelib.derivation import GENERIC, derive
-from vaelib.distributions import Normal
+from vaelib.distributions import Categorical, Normal, kl_divergence
 from vaelib.formula import given, tex
 from vaelib.formula.scope import Map, Scope
 from vaelib.formula.worlds import Mixture, Table
@@ -288,7 +288,7 @@ E22 = (
         "KL between mixtures of Gaussians: no closed form, but a bound",
         MixturePair.draw,
         assumptions="both mixtures have the weights w_i; q_i = N(m_i, s_i^2) belongs to p_i = N(a_i, b_i^2)",
-        source="C10; Hershey and Olsen 2007, section 6",
+        source="C10; Hershey and Olsen 2007",
     )
     .start(
         tex(r"\sum_i w_i \left[" + parts_apart + r"\right]"),
@@ -381,7 +381,7 @@ C22 = (
         "the average KL to a prior: information plus misfit",
         JointAndLaw.draw,
         assumptions="p(x, z) > 0 and r(z) > 0; r is any law of z, p(z) the average of p(z|x) over x",
-        source="Cover and Thomas 2006, chapter 13; for VAEs Hoffman and Johnson 2016",
+        source="Topsoe 1967, the compensation identity; for VAEs Hoffman and Johnson 2016",
     )
     .start(
         tex(r"\mathbb{E}_{p(x)}[\mathrm{KL}(p(z \mid x) \,\Vert\, r(z))]"),
@@ -619,8 +619,8 @@ class Mixed(TablePair):
 
 
 def halves(w: Mixed) -> float:
-    mean = (w.p + w.q) / 2
-    return float((package_divergence(w.p, mean) + package_divergence(w.q, mean)) / 2)
+    p, q, mean = (Categorical.from_probs(table) for table in (w.p, w.q, (w.p + w.q) / 2))
+    return float((kl_divergence(p, mean) + kl_divergence(q, mean)) / 2)
 
 
 C20 = (
@@ -801,7 +801,7 @@ C16 = (
         "a bound on KL that is a plain mean: without the logarithm, and weaker",
         Critic.draw,
         assumptions="T is any function of z; p > 0 and q > 0",
-        source="Nguyen, Wainwright and Jordan 2010; Nowozin et al. 2016, section 2.2; Poole et al. 2019, equation (6)",
+        source="Nguyen, Wainwright and Jordan 2010; Nowozin et al. 2016, section 2.2",
     )
     .start(tex(r"\mathrm{KL}(p \,\Vert\, q)"), why="as in C15")
     .ge(

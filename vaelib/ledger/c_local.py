@@ -252,7 +252,7 @@ C18 = (
         "Pythagoras: KL splits at the Gaussian with the right moments",
         MixtureAndGaussians.draw,
         assumptions="p has a variance; p* is the Gaussian with mean m and variance v of p; q any Gaussian, here six",
-        source="Csiszar 1975; Amari and Nagaoka 2000, section 3.5",
+        source="Csiszar 1975; Amari and Nagaoka 2000, chapter 3",
     )
     .start(
         tex(r"\int p(z) \log\frac{p(z)}{q_j(z)}\,dz \quad \forall j"),

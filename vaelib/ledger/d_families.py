@@ -239,7 +239,7 @@ D10 = (
         "the entropy of a mixture, between two bounds",
         MixturePair.draw,
         assumptions="q is a mixture of N(m_i, s_i^2) with the weights w_i; k is the label of the part",
-        source="Cover and Thomas 2006, section 2.7; Huber et al. 2008, theorems 2 and 3",
+        source="Cover and Thomas 2006, section 2.7; Huber et al. 2008, theorem 3, for the upper bound",
     )
     .start(
         tex(COMPONENTS),

@@ -73,7 +73,7 @@ E5 = (
         "KL to N(0, I) of a covariance that is diagonal plus low rank",
         LowRank.draw,
         assumptions="q = N(mu, D + U U^T), D diagonal and positive, U with few columns; p = N(0, I)",
-        source="E4; the matrix determinant lemma: Petersen and Pedersen 2012, section 3.2",
+        source="E4; the matrix determinant lemma: Harville 1997, theorem 18.1.1",
     )
     .start(tex(r"\mathbb{E}_q\left[\log q(z) - \log p(z)\right]"), why="codes that are correlated, at little cost")
     .eq(
@@ -104,7 +104,7 @@ E5 = (
     .eq(
         low_rank(r"\log\det D - \log\det(I + U^\top D^{-1} U)"),
         "det(D + UUᵀ) = det(D) det(I + UᵀD⁻¹U)",
-        why="the second matrix is as small as U has columns: k r² steps",
+        why="the second matrix has one row for each column of U: k³ steps are no longer needed",
         needs="D invertible",
     )
     .slip(
@@ -148,7 +148,7 @@ E7 = (
         "KL between Gaussians, one eigenvalue at a time",
         Whitened.draw,
         assumptions="lambda_i are the eigenvalues of S_p^-1 S_q; S_p = L L^T with L lower triangular",
-        source="Kullback 1959, chapter 9, section 3",
+        source="Kullback 1959, chapter 9; E4 after E6",
     )
     .start(tex(r"\mathbb{E}_q\left[\log q(z) - \log p(z)\right]"))
     .eq(
@@ -334,7 +334,7 @@ E14 = (
         "the Renyi divergence of two Gaussians, and KL above it",
         Order.draw,
         assumptions="0 < alpha < 1; for alpha > 1 the formula holds as long as s^2 > 0",
-        source="Gil, Alajaji and Linder 2013, table 2; van Erven and Harremoes 2014, theorem 3",
+        source="Gil, Alajaji and Linder 2013; van Erven and Harremoes 2014, theorem 3",
     )
     .start(
         tex(r"\frac{1}{\alpha - 1} \log \int q(z)^\alpha\,p(z)^{1 - \alpha}\,dz"),

@@ -62,7 +62,7 @@ E17 = (
         "KL between two Laplace laws",
         LaplacePair.draw,
         assumptions="b_q, b_p > 0 are scales: the mean distance from the peak",
-        source="Gil, Alajaji and Linder 2013, table 2, for alpha to 1",
+        source="compare Gil, Alajaji and Linder 2013",
     )
     .start(tex(r"\int q(z) \log\frac{q(z)}{p(z)}\,dz"))
     .eq(
@@ -156,7 +156,7 @@ E18 = (
         "KL between two Gamma laws, in shape and rate",
         GammaPair.draw,
         assumptions="shapes a > 0 and rates b > 0; the mean is a/b; psi is the slope of log Gamma",
-        source="moments of a Gamma law; compare Gil, Alajaji and Linder 2013, table 2",
+        source="moments of a Gamma law; compare Gil, Alajaji and Linder 2013",
     )
     .start(tex(r"\int_0^\infty q(y) \log\frac{q(y)}{p(y)}\,dy"))
     .eq(
@@ -320,7 +320,7 @@ E19 = (
         "KL between exponential, between Poisson and between Beta laws",
         ThreePairs.draw,
         assumptions="r are rates, lambda means of counts, a and b the parameters of a Beta law; all > 0",
-        source="moments of the three laws; compare Gil, Alajaji and Linder 2013, table 2",
+        source="moments of the three laws; compare Gil, Alajaji and Linder 2013",
     )
     .start(
         tex(
