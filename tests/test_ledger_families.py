@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain, combinations
 from typing import Any
 
@@ -14,6 +15,7 @@ from scipy.spatial.distance import jensenshannon
 from vaelib.derivation import Derivation
 from vaelib.distributions import DiagonalNormal, Exponential, Gamma, Laplace, MultivariateNormal, Normal
 from vaelib.formula.rules import GAUSS, TRAPEZOID
+from vaelib.formula.worlds import Law
 from vaelib.ledger import c_bounds, c_local, d_families, e_divergences, e_families
 from vaelib.ledger.c_bounds import (
     C9,
@@ -214,6 +216,21 @@ def test_small_step_matches_the_hessian_of_pytorchs_kl() -> None:
     np.testing.assert_allclose(values(C14, w)[2:], expected, rtol=1e-9)
     for index in (0, 1):
         assert at_step(C14, index, w, 1e-3) == pytest.approx(expected, rel=5e-3)
+
+
+def test_curvature_is_that_of_pytorch_under_another_law_too() -> None:
+    """Under p itself the mixed term averages to 0, whatever its factor."""
+    w, other = Step(Normal(0.4, 0.7), 0.5, -0.3), Normal(1.1, 0.6)
+    z, weights = np.polynomial.hermite_e.hermegauss(5)  # exact, since the curvature is a polynomial in z
+    theta, direction, at, weight = tensors([0.4, 0.7], [0.5, -0.3], 1.1 + 0.6 * z, weights / weights.sum())
+
+    def mean_log_density(theta: torch.Tensor) -> torch.Tensor:
+        return weight @ torch.distributions.Normal(*theta).log_prob(at)
+
+    curvature = float(direction @ torch.autograd.functional.hessian(mean_log_density, theta) @ direction)
+    scope = replace(w.scope(), worlds={"p": Law("z", other)})
+    found = C14.lines[2].formula.value(scope)  # type: ignore[union-attr]
+    assert float(found.value) == pytest.approx(-curvature / 2, rel=1e-9)
 
 
 def test_kl_splits_at_the_matched_gaussian_by_scipys_integration() -> None:
