@@ -747,6 +747,7 @@ C15 = (
     .eq(
         tex(r"\mathbb{E}_p\left[\log\frac{p(z)}{q(z)}\right]"),
         "definition of KL",
+        why="a mean over samples of p, but of a quotient that nobody can compute",
     )
     .eq(
         tex(r"\mathbb{E}_p\left[\log\frac{p(z)}{g(z)}\right] + \mathbb{E}_p\left[\log\frac{g(z)}{q(z)}\right]"),

@@ -150,13 +150,17 @@ E7 = (
         assumptions="lambda_i are the eigenvalues of S_p^-1 S_q; S_p = L L^T with L lower triangular",
         source="Kullback 1959, chapter 9; E4 after E6",
     )
-    .start(tex(r"\mathbb{E}_q\left[\log q(z) - \log p(z)\right]"))
+    .start(
+        tex(r"\mathbb{E}_q\left[\log q(z) - \log p(z)\right]"),
+        why="to be split into directions that do not mix",
+    )
     .eq(
         tex(
             r"\tfrac12 \left[\mathrm{tr}(\Sigma_p^{-1} \Sigma_q) - k + \log\frac{\det \Sigma_p}{\det \Sigma_q}"
             r" + (\mu_q - \mu_p)^\top \Sigma_p^{-1} (\mu_q - \mu_p)\right]"
         ),
         "E4",
+        why="trace and determinant hold all directions at once",
         needs=r"$\Sigma_q, \Sigma_p$ positive definite",
     )
     .eq(

@@ -64,7 +64,10 @@ E17 = (
         assumptions="b_q, b_p > 0 are scales: the mean distance from the peak",
         source="compare Gil, Alajaji and Linder 2013",
     )
-    .start(tex(r"\int q(z) \log\frac{q(z)}{p(z)}\,dz"))
+    .start(
+        tex(r"\int q(z) \log\frac{q(z)}{p(z)}\,dz"),
+        why="densities with a peak, and with longer tails than a Gaussian",
+    )
     .eq(
         tex(
             r"\log\frac{b_p}{b_q} + \frac{1}{b_p}\,\mathbb{E}_q[|z - \mu_p|] - \frac{1}{b_q}\,\mathbb{E}_q[|z - \mu_q|]"
@@ -158,7 +161,10 @@ E18 = (
         assumptions="shapes a > 0 and rates b > 0; the mean is a/b; psi is the slope of log Gamma",
         source="moments of a Gamma law; compare Gil, Alajaji and Linder 2013",
     )
-    .start(tex(r"\int_0^\infty q(y) \log\frac{q(y)}{p(y)}\,dy"))
+    .start(
+        tex(r"\int_0^\infty q(y) \log\frac{q(y)}{p(y)}\,dy"),
+        why="laws of what is positive: rates, precisions, waiting times",
+    )
     .eq(
         tex(
             r"\log\frac{\Gamma(a_p)\,b_q^{a_q}}{\Gamma(a_q)\,b_p^{a_p}}"
