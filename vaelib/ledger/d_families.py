@@ -226,9 +226,10 @@ D6 = (
 
 
 def far_apart(rng: Rng) -> MixturePair:
-    """Parts that do not overlap."""
+    """Parts of one width that do not overlap."""
     w = MixturePair.draw(rng)
-    return replace(w, q=Normal(w.q.loc + 60 * np.arange(3), w.q.scale))
+    loc, scale = w.q.loc[0], w.q.scale[0]
+    return replace(w, q=Normal(loc + 20 * scale * np.arange(3), np.full(3, scale)))
 
 
 COMPONENTS = r"\sum_i \tfrac{w_i}{2} \log 2\pi e\,s_i^2"
