@@ -149,6 +149,20 @@ CHAINS = [
      r'tex(r"\frac{1 - \alpha_t}{\alpha_t\,(1 - \bar\alpha_{t-1})}\," + NOISE_LOSS)', "P6"),
     ("ledger.p_chains", "roots.append(np.sqrt(alpha) * roots[-1]", "roots.append(alpha * roots[-1]", "P1"),
 ]
+FAMILIES = [
+    ("ledger.e_families", "return Gamma(self.prior.concentration + self.x, self.prior.rate + 1)",
+     "return Gamma(self.prior.concentration + self.x, self.prior.rate)", "B9"),
+    ("ledger.c_bounds", "tilted = self.pair.q * np.exp(self.T)", "tilted = self.pair.p * np.exp(self.T)", "C15"),
+    ("ledger.c_local", "lambda t: -1 / t", "lambda t: 1 / t", "C19"),
+    ("distributions.scalar", "return namespace(self.scale).log(self.scale) + (LOG_2 + 1.0)",
+     "return namespace(self.scale).log(self.scale) + 1.0", "D5 D6"),
+    ("distributions.scalar", "return log_mean - shortfall - self._log_height(a)", "return log_mean - self._log_height(a)", "D6"),
+    ("kl", "decay = where(moderate, namespace(t).expm1(-t), -1.0)", "decay = where(moderate, -t, -1.0)", "E17"),
+    ("kl", "return means + _gamma_of_mean_one(concentration_q, concentration_p)", "return means", "E18"),
+    ("kl", "floor = math.log(2.0 / math.pi) + 0.5", "floor = math.log(2.0 / math.pi)", "E20"),
+    ("ledger.e_divergences", "parts = alpha / q.scale**2, (1 - alpha) / p.scale**2",
+     "parts = alpha / q.scale, (1 - alpha) / p.scale", "E14"),
+]
 DECODERS = [
     ("distributions.discrete", "sign -= 1.0  # in place", "sign -= 0.9  # in place", "D8"),
     ("distributions.discrete", "return log_sigmoid(sign * logits)", "return -log_sigmoid(sign * logits)", "B7"),
@@ -207,6 +221,7 @@ MUTATIONS = [
     *EVIDENCE,
     *DECODERS,
     *CHAINS,
+    *FAMILIES,
     *EXPECTATION_MAXIMIZATION,
     *GEOMETRY,
     *RATE_AND_MISSING,

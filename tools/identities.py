@@ -58,6 +58,9 @@ STATED = {
         "B3": (0, 2),
         "A1": (0, 2),
     },
+    **dict.fromkeys(("B9", "C16", "C19", "D5", "D11", "E20"), (0, 2)),
+    **dict.fromkeys(("C13", "C18", "C22", "E5", "E7", "E17", "E18"), (0, 3)),
+    **{"C20": (1, 5), "D10": (2, 4)},
 }
 # Exercise, or task in class: the identities that it practises; empty where it practises a skill that no line states.
 PRACTISED = {
@@ -228,12 +231,12 @@ def practised(id: str) -> list[str]:
 
 
 def row(id: str, at: list[Place]) -> str:
-    first = taught(at)
-    others = ", ".join(place.link for place in at if place != first)
+    first = taught(at).link if at else "in no notebook"
+    others = ", ".join(place.link for place in at if place.link != first)
     exercises = ", ".join(practised(id))
     derivation = LEDGER[id]
     name = prose(derivation.title)
-    return f"| {id} | {name} | {for_table(statement(derivation))} | {first.link} | {others} | {exercises} |"
+    return f"| {id} | {name} | {for_table(statement(derivation))} | {first} | {others} | {exercises} |"
 
 
 def page(root: Path = ROOT) -> str:
@@ -246,6 +249,7 @@ def page(root: Path = ROOT) -> str:
         "After `from vaelib.ledger import F2`, the name `F2` shows the whole chain with its assumptions, and",
         "`F2.check()` checks it.",
         "*Taught* and *used* name notebook and cell, as the cell is numbered after all cells were run once.",
+        "What is in no notebook is checked by `vaelib verify` alone.",
     ]
     for letter, chapter in CHAPTERS.items():
         lines += ["", f"## {letter}. {chapter}", ""]
