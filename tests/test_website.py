@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import course_map
+import lab
 import pages
 import pytest
 import website
@@ -97,7 +98,8 @@ IN_BROWSER = replace(ADDRESS, pyodide="https://example.org/pyodide/")
     ("text", "shown"),
     [
         ("[05](../notebooks/05_elbo.ipynb)", "[05](/notebooks/05_elbo.ipynb)"),
-        ("[05](../notebooks/05_elbo.ipynb#cell-id=f1)", "[05](/notebooks/05_elbo.ipynb)"),
+        ("[05](../notebooks/05_elbo.ipynb#cell-id=f1)", "[05](#cell-05-f1)"),
+        ("[`f1`](../notebooks/05_elbo.ipynb#cell-id=f1) [2]", "[`f1`](#cell-05-f1) [2]"),
         ("[all](../exercises)", "[all](/exercises/index.md)"),
         ("[s](student.md#install-and-begin)", "[s](/docs/student.md#install-and-begin)"),
         ("[MIT](../LICENSE)", "[MIT](https://github.com/owner/name/blob/main/LICENSE)"),
@@ -250,7 +252,22 @@ def html() -> Path:
 def test_site_is_built_without_a_warning_and_every_link_resolves(html: Path) -> None:
     assert list(faults(html)) == []
     size = sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
-    assert size < 40e6, f"{size / 1e6:.0f} MB"
+    assert size < 20e6, f"{size / 1e6:.1f} MB"
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_every_cell_that_a_plan_names_is_a_link_that_leads_to_this_cell(html: Path) -> None:
+    for notebook in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        cells = [cell["id"] for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
+        shown = (html / "notebooks" / f"{notebook.stem}.html").read_text(encoding="utf-8")
+        places = [shown.find(f'id="{pages.target(f"notebooks/{notebook.name}", cell)}"') for cell in cells]
+        assert min(places) > 0 and places == sorted(places), notebook.name  # one place each, in their order
+        plan = ROOT / "notebooks" / "teach" / f"{notebook.name[:2]}.md"
+        named = re.findall(rf"]\(\.\./{notebook.name}#cell-id=([^)]+)\)", lab.linked(plan))
+        page = (html / "notebooks" / "teach" / f"{notebook.name[:2]}.html").read_text(encoding="utf-8")
+        linked = re.findall(rf'href="\.\./{notebook.stem}\.html#cell-\d\d-([^"]+)"', page)
+        assert len(named) > 10 and sorted(linked) == sorted(name.lower() for name in named)
 
 
 @pytest.mark.long
@@ -291,4 +308,5 @@ def test_pages_are_accessible_fit_the_screen_and_are_found(html: Path) -> None:
     seen = json.loads(done.stdout)
     assert seen["pages"] == 4 * len(KINDS) and seen["faults"] == []
     assert seen["asked"] == []  # nothing but files was loaded
+    assert seen["missing"] == []  # and none of them was not there
     assert any("jensen" in title.lower() for title in seen["found"])
