@@ -100,6 +100,8 @@ IN_BROWSER = replace(ADDRESS, pyodide="https://example.org/pyodide/")
         ("[05](../notebooks/05_elbo.ipynb)", "[05](/notebooks/05_elbo.ipynb)"),
         ("[05](../notebooks/05_elbo.ipynb#cell-id=f1)", "[05](#cell-05-f1)"),
         ("[`f1`](../notebooks/05_elbo.ipynb#cell-id=f1) [2]", "[`f1`](#cell-05-f1) [2]"),
+        ("[student.md](student.md)", "[For students](/docs/student.md)"),  # a page has no name of a file
+        ("[05_elbo.ipynb](../notebooks/05_elbo.ipynb)", "[05 The ELBO, four ways](/notebooks/05_elbo.ipynb)"),
         ("[all](../exercises)", "[all](/exercises/index.md)"),
         ("[s](student.md#install-and-begin)", "[s](/docs/student.md#install-and-begin)"),
         ("[MIT](../LICENSE)", "[MIT](https://github.com/owner/name/blob/main/LICENSE)"),

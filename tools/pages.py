@@ -66,6 +66,8 @@ class Site:
             return found[0]
         place = posixpath.normpath(posixpath.join(posixpath.dirname(page), path))
         place = FOLDERS.get(place, place)
+        if label.endswith((".md", ".ipynb")) and place.endswith(label) and (ROOT / place).is_file():
+            label = title(ROOT / place)
         if place in self.pages and anchor.startswith("cell-id="):  # JupyterLab's way to name a cell
             return f"[{label}](#{target(place, anchor.removeprefix('cell-id='))})"
         if place in self.pages:
@@ -139,6 +141,15 @@ class Site:
             install = f'%pip install -q "vaelib[notebooks] @ git+{self.settings.repository}"'
             row += f"\n\n{{.launch}}\nIn Colab, run `{install}` first."
         return row
+
+
+def title(path: Path) -> str:
+    """What a page is called: its first heading."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text = "".join(json.loads(text)["cells"][0]["source"])
+    found = re.search(r"^# (.+)$", text, re.MULTILINE)
+    return found[1] if found else path.name
 
 
 def target(path: str, cell: str) -> str:

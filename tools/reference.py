@@ -15,7 +15,8 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from vaelib._latex import bars, for_table, prose, spoken
+from vaelib._breaks import in_table
+from vaelib._latex import bars, prose, spoken
 from vaelib.derivation import Derivation
 from vaelib.ledger import LEDGER
 from vaelib.verify import CHAPTERS
@@ -90,14 +91,16 @@ def source_of(root: Path, identity: str) -> tuple[Path, str]:
 def page(root: Path, derivation: Derivation, places: Mapping[str, list[Place]], work: Mapping[str, list[Place]]) -> str:
     """The page of one identity."""
     path, code = source_of(root, derivation.id)
+    letter = derivation.id[0]
     lines = [f"# {derivation.id} {prose(derivation.title)}", ""]
+    lines += [f"[The ledger](index.md), chapter [{letter} {prose(CHAPTERS[letter])}]({letter}.md)", ""]
     if derivation.assumptions:
         lines += [f"*It holds if:* {prose(derivation.assumptions)}", ""]
     lines += ["## The derivation", "", *derivation.chain()._repr_markdown_().splitlines()[2:], ""]
     lines += ["## Mistakes that the check knows", ""]
     for slip in derivation.slips:
         latex = getattr(slip.value, "latex", "")
-        shown = for_table(latex) if latex else ""
+        shown = in_table(latex) if latex else ""
         lines += [
             f'<details class="slip"><summary>{escape(spoken(slip.name))}, in line {slip.line}</summary>',
             "",
@@ -139,7 +142,7 @@ def ledger_pages(root: Path) -> dict[str, str]:
 
 def ends(derivation: Derivation) -> list[str]:
     """The formulas that a chain leads from and to."""
-    return [for_table(derivation.lines[0].latex), for_table(derivation.lines[-1].latex)]
+    return [in_table(derivation.lines[0].latex), in_table(derivation.lines[-1].latex)]
 
 
 def by_chapter() -> dict[str, list[str]]:
