@@ -51,10 +51,12 @@ def test_every_notebook_exercise_identity_and_guide_has_a_page(collected: Path) 
 def test_address_of_python_brings_the_page_that_checks(collected: Path, tmp_path: Path) -> None:
     """One setting: without it there is no such page, and nothing names it."""
     assert not (collected / "check.md").exists() and not (collected / "_static" / "course.zip").exists()
-    assert "\ncheck\n" not in (collected / "index.md").read_text(encoding="utf-8")
+    bare = (collected / "index.md").read_text(encoding="utf-8")
+    assert "\ncheck\n" not in bare and "check.md" not in bare and "@" not in bare
     website.collect(tmp_path / "pages", IN_BROWSER)
     assert f'data-pyodide="{IN_BROWSER.pyodide}"' in (tmp_path / "pages" / "check.md").read_text(encoding="utf-8")
-    assert "\ncheck\n" in (tmp_path / "pages" / "index.md").read_text(encoding="utf-8")
+    welcome = (tmp_path / "pages" / "index.md").read_text(encoding="utf-8")
+    assert "\ncheck\n" in welcome and "(/check.md)" in welcome  # in the list of pages, and where one begins
     assert (tmp_path / "pages" / "_static" / "course.zip").stat().st_size > 100_000
     notebook = (tmp_path / "pages" / "notebooks" / "05_elbo.ipynb").read_text(encoding="utf-8")
     assert "lite/lab/index.html?path=notebooks/05_elbo.ipynb" in notebook
@@ -287,8 +289,10 @@ def test_every_formula_was_set(html: Path) -> None:
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BROWSER = ROOT / "tests" / "browser"
 KINDS = (
-    *("index", "notebooks/05_elbo", "exercises/04_gaussian_kl", "exercises/index", "ledger/F2", "ledger/formulas"),
-    *("api/kl", "docs/teacher", "notebooks/teach/05", "search"),
+    *("index", "notebooks/05_elbo", "exercises/04_gaussian_kl", "exercises/index", "ledger/F2", "ledger/F"),
+    *("ledger/index", "ledger/names", "ledger/formulas", "notebooks/teach/glossary", "notebooks/teach/notation"),
+    *("notebooks/teach/05", "notebooks/teach/syllabus", "docs/student", "docs/teacher", "docs/practitioner"),
+    *("api/kl", "api/index", "search"),
 )
 
 

@@ -33,6 +33,7 @@ MODULES = {
     "Exercises": ("exercise",),
 }
 GUIDES = ("docs/*.md", "notebooks/teach/*.md", "benchmarks/README.md", "CONTRIBUTING.md")
+TRY = " With nothing installed, you can [check a derivation](/check.md) of your own, here in the browser."
 
 
 def guides() -> list[str]:
@@ -91,6 +92,7 @@ def welcome(course: list[Chapter], settings: Settings) -> str:
         "TABLE": "\n".join(["| no. | notebook | it asks | time |", "|:--|:--|:--|:--|", *rows]),
         "NOTEBOOKS": "\n".join(f"notebooks/{Path(one.file).stem}" for one in course),
         "CHECK": "check" if settings.pyodide else "",
+        "TRY": TRY if settings.pyodide else "",
         "TEACHING": "\n".join(path.removesuffix(".md") for path in plans),
     }
     text = (ROOT / "site" / "index.md").read_text(encoding="utf-8")
