@@ -14,7 +14,9 @@ for (const [width, colorScheme] of [[1280, "light"], [390, "light"], [1280, "dar
   page.on("request", (request) => {
     if (!/^(file|data|blob):/.test(request.url())) result.asked.push(request.url());
   });
-  page.on("requestfailed", (request) => result.missing.push(request.url()));
+  page.on("requestfailed", (request) => {
+    if (request.failure().errorText === "net::ERR_FILE_NOT_FOUND") result.missing.push(request.url());
+  });
   for (const name of pages) {
     await page.goto(`${root}/${name}`, { waitUntil: "load" });
     await page.evaluate(axe);
