@@ -24,7 +24,7 @@ PACKAGE = "vaelib"
 # import in a circle. What lies lower than the rest of its package has an entry for itself, such as derivation.lines.
 FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
     (0, frozenset({"_arrays", "_files", "_latex", "_lazy", "_printable", "_quiet", "_spoken", "derivation.rounding"})),
-    (0, frozenset({"_door"})),
+    (0, frozenset({"_breaks", "_door"})),
     (0, frozenset({"_checks", "_special", "estimate"})),
     (0, frozenset({"derivation.compare"})),
     (1, frozenset({"derivation.lines", "kl", "montecarlo", "quadrature"})),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -211,14 +212,29 @@ def test_teachers_get_the_plans_where_their_links_hold(real: Path) -> None:
         run_command(real, "--teach")
     assert "there are none" in stopped.value.stderr and not (real / "work").exists()
     plan = lab.ROOT / lab.TEACH / "05.md"
-    for name, content in lab.for_teachers(lab.ROOT).items():
-        (real / name).parent.mkdir(parents=True, exist_ok=True)
-        (real / name).write_bytes(content)
+    shutil.copytree(lab.ROOT / lab.TEACH, real / lab.TEACH)
     run_command(real, "--teach")
     copy = real / "work" / lab.TEACH / "05.md"
-    assert copy.read_bytes() == plan.read_bytes()
-    for link in re.findall(r"\]\(([^)#]+)\)", copy.read_text(encoding="utf-8")):
+    text = copy.read_text(encoding="utf-8")
+    assert re.sub(r"\[(`[^`]+`)\]\([^)]*#cell-id=[^)]*\)", r"\1", text) == plan.read_text(encoding="utf-8")
+    notebook = json.loads((real / "work" / "notebooks" / "05_elbo.ipynb").read_text(encoding="utf-8"))
+    cells = {cell["id"] for cell in notebook["cells"]}
+    linked = re.findall(r"`\]\(../05_elbo.ipynb#cell-id=([^)]+)\)", text)
+    assert set(linked) <= cells and len(linked) > 50
+    for link in re.findall(r"\]\(([^)#]+)[)#]", text):
         assert (copy.parent / link).exists(), link
+
+
+def test_names_of_cells_in_a_plan_become_links_where_cells_are_named_and_nowhere_else(tmp_path: Path) -> None:
+    save(tmp_path / "notebooks" / "01_bayes.ipynb", notebook("1 + 1"))
+    page = tmp_path / "notebooks" / "teach" / "01.md"
+    page.parent.mkdir()
+    page.write_text("| 5 | `cell-0` [1], `plot` | `cell-0` |\n\n`cell-0`\n**If ten minutes late, skip** `cell-0` [1].")
+    link = "[`cell-0`](../01_bayes.ipynb#cell-id=cell-0)"
+    assert lab.linked(page) == (
+        f"| 5 | {link} [1], `plot` | `cell-0` |\n\n`cell-0`\n**If ten minutes late, skip** {link} [1]."
+    )
+    assert lab.linked(page.rename(page.with_name("syllabus.md"))).startswith("| 5 | `cell-0` [1]")
 
 
 @pytest.mark.parametrize(

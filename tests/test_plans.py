@@ -63,7 +63,7 @@ def place(tmp_path: Path) -> dict[str, str]:
         ("| min | cells | on the board |", "| min | cells | on the board |"),
         ("|--:|:--|:--|", "|--:|:--|:--|"),
         ("| 5 | the opening | $p(x \\| z)$ |", "| 5 | the opening | $p(x \\| z)$ |"),
-        (f"{plans.SKIP} `f1`, `setup` [9].", f"{plans.SKIP} `f1` (above [2]), `setup` [1]."),
+        (f"{plans.LATE} `f1`, `setup` [9].", f"{plans.LATE} `f1` (above [2]), `setup` [1]."),
         ("**Homework.** `setup` on paper.", "**Homework.** `setup` on paper."),
     ],
 )

@@ -11,6 +11,8 @@ import pytest
 import slides
 from start import chapters
 
+import notebooks
+
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = sorted((ROOT / "notebooks" / "teach" / "pictures").glob("*.svg"))
 SVG = "{http://www.w3.org/2000/svg}"
@@ -30,6 +32,18 @@ def test_picture_fills_a_slide_has_a_title_and_letters_that_can_be_read_from_the
     scripts = 0.7  # what matplotlib makes of a size in an index or a power
     assert min(sizes) * on_a_slide >= 18 * scripts - 0.01
     assert max(sizes) * on_a_slide >= 18 - 0.01
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
+def test_every_letter_of_a_picture_is_in_ordinary_fonts(path: Path) -> None:
+    assert not re.search("[\ue000-\uf8ff]", path.read_text(encoding="utf-8"))
+
+
+def test_letter_of_a_font_that_only_matplotlib_has_is_written_as_itself_or_refused() -> None:
+    text = "<tspan style=\"font-size: 13px; font-family: 'STIXNonUnicode'\">{}</tspan>"
+    assert notebooks.legible(text.format("\ue156")) == '<tspan style="font-size: 13px; ">\U0001d53c</tspan>'
+    with pytest.raises(ValueError, match="letters that every font has"):
+        notebooks.legible(text.format("\ue157"))
 
 
 def test_figure_is_as_before_once_it_was_enlarged() -> None:

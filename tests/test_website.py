@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import course_map
+import lab
 import pages
 import pytest
 import website
@@ -50,10 +51,12 @@ def test_every_notebook_exercise_identity_and_guide_has_a_page(collected: Path) 
 def test_address_of_python_brings_the_page_that_checks(collected: Path, tmp_path: Path) -> None:
     """One setting: without it there is no such page, and nothing names it."""
     assert not (collected / "check.md").exists() and not (collected / "_static" / "course.zip").exists()
-    assert "\ncheck\n" not in (collected / "index.md").read_text(encoding="utf-8")
+    bare = (collected / "index.md").read_text(encoding="utf-8")
+    assert "\ncheck\n" not in bare and "check.md" not in bare and "@" not in bare
     website.collect(tmp_path / "pages", IN_BROWSER)
     assert f'data-pyodide="{IN_BROWSER.pyodide}"' in (tmp_path / "pages" / "check.md").read_text(encoding="utf-8")
-    assert "\ncheck\n" in (tmp_path / "pages" / "index.md").read_text(encoding="utf-8")
+    welcome = (tmp_path / "pages" / "index.md").read_text(encoding="utf-8")
+    assert "\ncheck\n" in welcome and "(/check.md)" in welcome  # in the list of pages, and where one begins
     assert (tmp_path / "pages" / "_static" / "course.zip").stat().st_size > 100_000
     notebook = (tmp_path / "pages" / "notebooks" / "05_elbo.ipynb").read_text(encoding="utf-8")
     assert "lite/lab/index.html?path=notebooks/05_elbo.ipynb" in notebook
@@ -97,7 +100,10 @@ IN_BROWSER = replace(ADDRESS, pyodide="https://example.org/pyodide/")
     ("text", "shown"),
     [
         ("[05](../notebooks/05_elbo.ipynb)", "[05](/notebooks/05_elbo.ipynb)"),
-        ("[05](../notebooks/05_elbo.ipynb#cell-id=f1)", "[05](/notebooks/05_elbo.ipynb)"),
+        ("[05](../notebooks/05_elbo.ipynb#cell-id=f1)", "[05](#cell-05-f1)"),
+        ("[`f1`](../notebooks/05_elbo.ipynb#cell-id=f1) [2]", "[`f1`](#cell-05-f1) [2]"),
+        ("[student.md](student.md)", "[For students](/docs/student.md)"),  # a page has no name of a file
+        ("[05_elbo.ipynb](../notebooks/05_elbo.ipynb)", "[05 The ELBO, four ways](/notebooks/05_elbo.ipynb)"),
         ("[all](../exercises)", "[all](/exercises/index.md)"),
         ("[s](student.md#install-and-begin)", "[s](/docs/student.md#install-and-begin)"),
         ("[MIT](../LICENSE)", "[MIT](https://github.com/owner/name/blob/main/LICENSE)"),
@@ -250,7 +256,22 @@ def html() -> Path:
 def test_site_is_built_without_a_warning_and_every_link_resolves(html: Path) -> None:
     assert list(faults(html)) == []
     size = sum(path.stat().st_size for path in html.rglob("*") if path.is_file())
-    assert size < 40e6, f"{size / 1e6:.0f} MB"
+    assert size < 20e6, f"{size / 1e6:.1f} MB"
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_every_cell_that_a_plan_names_is_a_link_that_leads_to_this_cell(html: Path) -> None:
+    for notebook in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        cells = [cell["id"] for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
+        shown = (html / "notebooks" / f"{notebook.stem}.html").read_text(encoding="utf-8")
+        places = [shown.find(f'id="{pages.target(f"notebooks/{notebook.name}", cell)}"') for cell in cells]
+        assert min(places) > 0 and places == sorted(places), notebook.name  # one place each, in their order
+        plan = ROOT / "notebooks" / "teach" / f"{notebook.name[:2]}.md"
+        named = re.findall(rf"]\(\.\./{notebook.name}#cell-id=([^)]+)\)", lab.linked(plan))
+        page = (html / "notebooks" / "teach" / f"{notebook.name[:2]}.html").read_text(encoding="utf-8")
+        linked = re.findall(rf'href="\.\./{notebook.stem}\.html#cell-\d\d-([^"]+)"', page)
+        assert len(named) > 10 and sorted(linked) == sorted(name.lower() for name in named)
 
 
 @pytest.mark.long
@@ -268,8 +289,10 @@ def test_every_formula_was_set(html: Path) -> None:
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BROWSER = ROOT / "tests" / "browser"
 KINDS = (
-    *("index", "notebooks/05_elbo", "exercises/04_gaussian_kl", "exercises/index", "ledger/F2", "ledger/formulas"),
-    *("api/kl", "docs/teacher", "notebooks/teach/05", "search"),
+    *("index", "notebooks/05_elbo", "exercises/04_gaussian_kl", "exercises/index", "ledger/F2", "ledger/F"),
+    *("ledger/index", "ledger/names", "ledger/formulas", "notebooks/teach/glossary", "notebooks/teach/notation"),
+    *("notebooks/teach/05", "notebooks/teach/syllabus", "docs/student", "docs/teacher", "docs/practitioner"),
+    *("api/kl", "api/index", "search"),
 )
 
 
@@ -291,4 +314,5 @@ def test_pages_are_accessible_fit_the_screen_and_are_found(html: Path) -> None:
     seen = json.loads(done.stdout)
     assert seen["pages"] == 4 * len(KINDS) and seen["faults"] == []
     assert seen["asked"] == []  # nothing but files was loaded
+    assert seen["missing"] == []  # and none of them was not there
     assert any("jensen" in title.lower() for title in seen["found"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from start import NAME, start_page
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("notebooks", "exercises")
 TEACH = "notebooks/teach"
+LATE = "**If ten minutes late, skip**"
 SHOWN = 5  # copies named one by one; more are counted
 
 
@@ -38,7 +40,31 @@ def everything(root: Path) -> dict[str, bytes]:
 def for_teachers(root: Path) -> dict[str, bytes]:
     """Session plans, sheets of wrong answers and pictures for slides, where their links to the notebooks hold."""
     paths = sorted(path for path in (root / TEACH).rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+    return found | {name: linked(root / name).encode() for name in found if name.endswith(".md")}
+
+
+def linked(page: Path) -> str:
+    """The text of a page for teachers; in a session plan, the names of cells are links to them."""
+    text = page.read_text(encoding="utf-8")
+    notebook = next(page.parent.parent.glob(f"{page.stem}_*.ipynb"), None) if re.fullmatch(r"\d\d", page.stem) else None
+    if notebook is None:
+        return text
+    cells = {cell["id"] for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]}
+
+    def link(name: re.Match[str]) -> str:
+        return f"[{name[0]}](../{notebook.name}#cell-id={name[1]})" if name[1] in cells else name[0]
+
+    lines = []
+    for line in text.split("\n"):
+        columns = line.split("|", 3)
+        if line.startswith("|") and len(columns) > 3:
+            columns[2] = re.sub(r"`([^`]+)`", link, columns[2])
+            line = "|".join(columns)
+        elif line.startswith(LATE):
+            line = re.sub(r"`([^`]+)`", link, line)
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def shown(said: list[str]) -> list[str]:

@@ -95,7 +95,9 @@ def slides(notebook: nbformat.NotebookNode) -> dict[str, bytes]:
             for mime, suffix in FOR_SLIDES.items():
                 content = output.get("data", {}).pop(mime, None)
                 if content is not None and "picture" in cell.metadata.get("tags", []):
-                    found[suffix] = base64.b64decode(content) if suffix == "pdf" else titled(content, cell).encode()
+                    found[suffix] = (
+                        base64.b64decode(content) if suffix == "pdf" else legible(titled(content, cell)).encode()
+                    )
     return found
 
 
@@ -105,6 +107,18 @@ def titled(svg: str, cell: nbformat.NotebookNode) -> str:
     return re.sub(
         r"<svg\b[^>]*>", lambda tag: f'{tag[0][:-1]} role="img">\n <title>{escape(text)}</title>', svg, count=1
     )
+
+
+def legible(svg: str) -> str:
+    """The picture with letters that every font has; matplotlib takes blackboard letters from a font that it alone has.
+
+    Raises:
+        ValueError: a letter has a place that is not known here; a slide would show an empty box.
+    """
+    text = re.sub(r"font-family: 'STIXNonUnicode'\">\ue156", '">\N{MATHEMATICAL DOUBLE-STRUCK CAPITAL E}', svg)
+    if odd := re.search("[\ue000-\uf8ff]", text):
+        raise ValueError(f"Expected letters that every font has, but got {odd[0]!r}: name it in tools/notebooks.py.")
+    return text
 
 
 def complaints(notebook: nbformat.NotebookNode) -> list[str]:

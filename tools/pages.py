@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^()\s:]+)\)")
-FENCE = re.compile(r"(^ *```.*?^ *```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
+# Code, which stays as it is, or a link; the text of a link may be code.
+LINK = re.compile(
+    r"^ *```.*?^ *```|`[^`\n]+`|(?<!!)\[(?P<label>[^\[\]]*)\]\((?P<to>[^()\s:]+)\)", re.MULTILINE | re.DOTALL
+)
 FOLDERS = {"notebooks": "index.md", "exercises": "exercises/index.md", "notebooks/teach": "notebooks/teach/index.md"}
 FILES = {".svg", ".pdf"}  # handed out with the page that links to them
 WITHOUT_TORCH = ("00", "01", "02", "03", "04", "05", "06", "08")  # these run in a browser
@@ -55,18 +57,19 @@ class Site:
 
         What is a file of the repository and no page of the site becomes a link to the repository, or plain text.
         """
-        parts = FENCE.split(text)
-        return "".join(part if i % 2 else LINK.sub(lambda m: self._link(m, page), part) for i, part in enumerate(parts))
+        return LINK.sub(lambda found: found[0] if found["to"] is None else self._link(found, page), text)
 
     def _link(self, found: re.Match[str], page: str) -> str:
-        label, whole = found.groups()
-        path, mark, anchor = whole.partition("#")
-        if anchor.startswith("cell-id="):  # JupyterLab's way to name a cell
-            mark = anchor = ""
+        label = found["label"]
+        path, mark, anchor = found["to"].partition("#")
         if not path or path.startswith("/"):
             return found[0]
         place = posixpath.normpath(posixpath.join(posixpath.dirname(page), path))
         place = FOLDERS.get(place, place)
+        if label.endswith((".md", ".ipynb")) and place.endswith(label) and (ROOT / place).is_file():
+            label = title(ROOT / place)
+        if place in self.pages and anchor.startswith("cell-id="):  # JupyterLab's way to name a cell
+            return f"[{label}](#{target(place, anchor.removeprefix('cell-id='))})"
         if place in self.pages:
             return f"[{label}](/{place}{mark}{anchor})"
         if not (ROOT / place).exists() or place.startswith(".."):
@@ -82,13 +85,17 @@ class Site:
     def notebook(self, path: str) -> str:
         """A notebook as the site shows it: folded code stays folded, one title a page, a text for each picture.
 
+        Each cell can be linked to, by its id.
+
         Raises:
             ValueError: a cell draws a picture, and does not begin with a comment that says what is to be seen.
         """
         content = json.loads((ROOT / path).read_text(encoding="utf-8"))
         titled = False
+        shown: list[dict[str, Any]] = []
         for cell in content["cells"]:
             metadata = cell["metadata"]
+            here = f"({target(path, cell['id'])})=\n"
             if cell["cell_type"] == "markdown":
                 source = "".join(cell["source"])
                 if titled:
@@ -96,12 +103,15 @@ class Site:
                 elif source.startswith("# "):
                     titled = True
                     source += f"\n\n{self.launch(path)}"
-                cell["source"] = self.relinked(self._unpacked(source, cell, path), path)
-            elif metadata.get("jupyter", {}).get("source_hidden"):
+                cell["source"] = here + self.relinked(self._unpacked(source, cell, path), path)
+            else:
+                shown.append({"cell_type": "markdown", "id": f"at-{len(shown)}", "metadata": {}, "source": here})
+            if cell["cell_type"] == "code" and metadata.get("jupyter", {}).get("source_hidden"):
                 metadata["tags"] = [*metadata.get("tags", []), "hide-input"]
             if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
                 metadata["mystnb"] = {"image": {"alt": seen(path, cell)}}
-        return json.dumps(content)
+            shown.append(cell)
+        return json.dumps(content | {"cells": shown})
 
     def _unpacked(self, source: str, cell: dict[str, Any], path: str) -> str:
         """The text of a cell with its attached pictures as files beside the page."""
@@ -131,6 +141,25 @@ class Site:
             install = f'%pip install -q "vaelib[notebooks] @ git+{self.settings.repository}"'
             row += f"\n\n{{.launch}}\nIn Colab, run `{install}` first."
         return row
+
+
+def title(path: Path) -> str:
+    """What a page is called: its first heading."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text = "".join(json.loads(text)["cells"][0]["source"])
+    found = re.search(r"^# (.+)$", text, re.MULTILINE)
+    return found[1] if found else path.name
+
+
+def target(path: str, cell: str) -> str:
+    """The name of a cell on the whole site, which is also its place on the page of its notebook.
+
+    >>> target("notebooks/05_elbo.ipynb", "f1-check"), target("exercises/05_elbo.ipynb", "setup")
+    ('cell-05-f1-check', 'cell-exercises-05-setup')
+    """
+    folder, _, name = path.rpartition("/")
+    return f"cell-{'' if folder == 'notebooks' else f'{folder}-'}{name[:2]}-{cell}".lower()
 
 
 def seen(path: str, cell: dict[str, Any]) -> str:

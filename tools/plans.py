@@ -10,10 +10,10 @@ import re
 from pathlib import Path
 
 import nbformat
+from lab import LATE
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITTEN = re.compile(r" (?:\[\d+\]|\(above \[\d+\]\)|\(at the end\))")
-SKIP = "**If ten minutes late, skip**"
 
 
 def places(notebook: Path) -> dict[str, str]:
@@ -50,7 +50,7 @@ def plan(text: str, place: dict[str, str]) -> str:
         if len(columns) > 2:
             columns[2] = numbered(columns[2], place)
             line = "|".join(columns)
-        elif line.startswith(SKIP):
+        elif line.startswith(LATE):
             line = re.sub(r"`[^`]+`" + f"(?:{WRITTEN.pattern})?", lambda name: numbered(name[0], place), line)
         lines.append(line)
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The ledger as pages of a reference: one for each identity, an index by name, an index by formula.
+"""The ledger as pages of a reference: one for each identity, one for each chapter, an index by name and one by formula.
 
 Where an identity is taught, used and exercised is read from the notebooks and the exercises themselves.
 """
@@ -15,7 +15,8 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from vaelib._latex import bars, for_table, prose, spoken
+from vaelib._breaks import in_table
+from vaelib._latex import bars, prose, spoken
 from vaelib.derivation import Derivation
 from vaelib.ledger import LEDGER
 from vaelib.verify import CHAPTERS
@@ -90,14 +91,16 @@ def source_of(root: Path, identity: str) -> tuple[Path, str]:
 def page(root: Path, derivation: Derivation, places: Mapping[str, list[Place]], work: Mapping[str, list[Place]]) -> str:
     """The page of one identity."""
     path, code = source_of(root, derivation.id)
+    letter = derivation.id[0]
     lines = [f"# {derivation.id} {prose(derivation.title)}", ""]
+    lines += [f"[The ledger](index.md), chapter [{letter} {prose(CHAPTERS[letter])}]({letter}.md)", ""]
     if derivation.assumptions:
         lines += [f"*It holds if:* {prose(derivation.assumptions)}", ""]
     lines += ["## The derivation", "", *derivation.chain()._repr_markdown_().splitlines()[2:], ""]
     lines += ["## Mistakes that the check knows", ""]
     for slip in derivation.slips:
         latex = getattr(slip.value, "latex", "")
-        shown = for_table(latex) if latex else ""
+        shown = in_table(latex) if latex else ""
         lines += [
             f'<details class="slip"><summary>{escape(spoken(slip.name))}, in line {slip.line}</summary>',
             "",
@@ -133,36 +136,43 @@ def ledger_pages(root: Path) -> dict[str, str]:
     """path of a page -> its text, for the whole ledger."""
     places, work = taught(root), exercised(root)
     pages = {f"ledger/{name}.md": page(root, derivation, places, work) for name, derivation in LEDGER.items()}
-    return pages | {"ledger/index.md": chapters(), "ledger/names.md": by_name(), "ledger/formulas.md": by_formula()}
+    pages |= {f"ledger/{letter}.md": chapter(letter, names) for letter, names in by_chapter().items()}
+    return pages | {"ledger/index.md": contents(), "ledger/names.md": by_name(), "ledger/formulas.md": by_formula()}
 
 
 def ends(derivation: Derivation) -> list[str]:
     """The formulas that a chain leads from and to."""
-    return [for_table(derivation.lines[0].latex), for_table(derivation.lines[-1].latex)]
+    return [in_table(derivation.lines[0].latex), in_table(derivation.lines[-1].latex)]
 
 
-def chapters() -> str:
-    """The identities in the order of the ledger."""
-    chapters = defaultdict(list)
+def by_chapter() -> dict[str, list[str]]:
+    """Letter of a chapter -> its identities, in the order of the ledger."""
+    found = defaultdict(list)
     for name in LEDGER:
-        chapters[name[0]].append(name)
-    index = [
+        found[name[0]].append(name)
+    return found
+
+
+def contents() -> str:
+    """The chapters, with the titles of what is in them."""
+    lines = [
         "# The ledger",
         "",
-        f"{len(LEDGER)} identities, each checked line by line. They are also listed [by name](names.md) and "
-        "[by formula](formulas.md).",
+        f"{len(LEDGER)} identities, each checked line by line. The page of a chapter shows which formulas each of them "
+        "begins and ends with. They are also listed [by name](names.md) and [by formula](formulas.md).",
         "",
     ]
-    for letter, names in chapters.items():
-        index += [
-            f"## {letter} {prose(CHAPTERS.get(letter, ''))}",
-            "",
-            "| no. | statement | from | to |",
-            "|:--|:--|:--|:--|",
-        ]
-        index += [bars([f"[{name}]({name}.md)", prose(LEDGER[name].title), *ends(LEDGER[name])]) for name in names]
-        index.append("")
-    return "\n".join([*index, "```{toctree}", ":hidden:", "", *LEDGER, "```", ""])
+    for letter, names in by_chapter().items():
+        lines += [f"## [{letter} {prose(CHAPTERS[letter])}]({letter}.md)", ""]
+        lines += [*(f"- [{name}]({name}.md) {prose(LEDGER[name].title)}" for name in names), ""]
+    return "\n".join([*lines, "```{toctree}", ":hidden:", "", *by_chapter(), "```", ""])
+
+
+def chapter(letter: str, names: list[str]) -> str:
+    """The identities of a chapter, each with the formulas that it leads from and to."""
+    lines = [f"# {letter} {prose(CHAPTERS[letter])}", "", "| no. | statement | from | to |", "|:--|:--|:--|:--|"]
+    lines += [bars([f"[{name}]({name}.md)", prose(LEDGER[name].title), *ends(LEDGER[name])]) for name in names]
+    return "\n".join([*lines, "", "```{toctree}", ":hidden:", "", *names, "```", ""])
 
 
 def by_name() -> str:

@@ -8,6 +8,7 @@ warning is an error.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import lite
 from course_map import picture
+from deliver import as_bytes, without_outputs
 from in_browser import pack
+from lab import linked
 from pages import ROOT, Settings, Site
 from reference import ledger_pages
 from start import Chapter, chapters, start_page
@@ -30,6 +33,7 @@ MODULES = {
     "Exercises": ("exercise",),
 }
 GUIDES = ("docs/*.md", "notebooks/teach/*.md", "benchmarks/README.md", "CONTRIBUTING.md")
+TRY = " With nothing installed, you can [check a derivation](/check.md) of your own, here in the browser."
 
 
 def guides() -> list[str]:
@@ -54,9 +58,10 @@ def collect(target: Path, settings: Settings) -> None:
     site = Site([*notebooks(), *guides(), *made, "index.md"], settings, target)
     for path in notebooks():
         made[path] = site.notebook(path)
-        made[f"files/{path}"] = (ROOT / path).read_text(encoding="utf-8")
+        bare = without_outputs(json.loads((ROOT / path).read_text(encoding="utf-8")))
+        made[f"files/{path}"] = as_bytes(bare).decode()
     for path in guides():
-        made[path] = site.relinked((ROOT / path).read_text(encoding="utf-8"), path)
+        made[path] = site.relinked(linked(ROOT / path), path)
     if settings.pyodide:
         for name in ("check.mjs", "check-worker.mjs"):
             shutil.copy(ROOT / "site" / name, target / "_static")
@@ -87,6 +92,7 @@ def welcome(course: list[Chapter], settings: Settings) -> str:
         "TABLE": "\n".join(["| no. | notebook | it asks | time |", "|:--|:--|:--|:--|", *rows]),
         "NOTEBOOKS": "\n".join(f"notebooks/{Path(one.file).stem}" for one in course),
         "CHECK": "check" if settings.pyodide else "",
+        "TRY": TRY if settings.pyodide else "",
         "TEACHING": "\n".join(path.removesuffix(".md") for path in plans),
     }
     text = (ROOT / "site" / "index.md").read_text(encoding="utf-8")
@@ -144,11 +150,22 @@ NAMED = {
 }
 
 
+# What the theme brings along and the pages do without: its style sheet draws the icons, too, from one font.
+UNUSED = (
+    "_sources",
+    "_static/locales",
+    "_static/images",
+    "_static/**/*.map",
+    "_static/scripts/fontawesome*",
+    "_static/vendor/*/*/fa-[br]*",
+)
+
+
 def named(html: str) -> str:
-    """A page of the theme, with every part named as it looks."""
+    """A page of the theme, with every part named as it looks, and without the script for 2,000 icons."""
     for before, after in NAMED.items():
         html = html.replace(before, after)
-    return html
+    return re.sub(r'<script defer src="[^"]*/fontawesome\.js[^"]*"></script>\n', "", html)
 
 
 def build(folder: Path, settings: Settings) -> int:
@@ -160,10 +177,8 @@ def build(folder: Path, settings: Settings) -> int:
     status = subprocess.run([*command, str(pages), str(html)], check=False).returncode
     for path in html.rglob("*.html"):
         path.write_text(named(path.read_text(encoding="utf-8")), encoding="utf-8")
-    for left_over in ("_sources", "_static/locales"):
-        shutil.rmtree(html / left_over, ignore_errors=True)
-    for path in html.rglob("*.map"):
-        path.unlink()
+    for path in {path for pattern in UNUSED for path in html.glob(pattern)}:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     if settings.pyodide:
         lite.build(folder / "lite", html / "lite", settings)
     return status

@@ -14,6 +14,7 @@ The house has floors, and a module imports from lower ones only:
     _quiet              What surrounds a computation and must not change its result
     _spoken             Advice in the reader's own words
     derivation.rounding What rounding may do to a line
+    _breaks             Long formulas in a table, on several lines
     _door               The one door for arrays and sizes
     _checks             Argument checks, and the one place where their messages are worded
     _special            Special functions that keep their digits, for NumPy arrays and torch tensors alike

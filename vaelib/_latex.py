@@ -47,7 +47,7 @@ _WORD = "\x01"  # a space here if letters would touch
 _APPLY = "\x02"  # after the name of a function: a space if a letter follows
 _OVER = "\x03"  # after a quotient: a space if a letter or a bracket follows
 _TIGHT = "\x04"  # no space here
-_TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|\s+|.", re.DOTALL)
+TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|\s+|.", re.DOTALL)
 
 
 def for_table(latex: str) -> str:
@@ -121,7 +121,7 @@ class _Reader:
     """Reads LaTeX from left to right, one group at a time."""
 
     def __init__(self, latex: str) -> None:
-        self.tokens = _TOKEN.findall(latex)
+        self.tokens = TOKEN.findall(latex)
         self.at = 0
 
     def whole(self) -> str:

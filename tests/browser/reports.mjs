@@ -15,8 +15,12 @@ for (const path of paths) {
   result[path] = await page.evaluate(async () => {
     const notebook = window.jupyterapp.shell.currentWidget.content;
     notebook.notebookConfig = { ...notebook.notebookConfig, windowingMode: "none" };
-    await new Promise((done) => setTimeout(done, 3000));
-    const tables = [...notebook.node.querySelectorAll(".jp-OutputArea .jp-RenderedMarkdown table")];
+    const found = () => [...notebook.node.querySelectorAll(".jp-OutputArea .jp-RenderedMarkdown table")];
+    for (let before = -1; before !== found().length; ) { // until no more are drawn
+      before = found().length;
+      await new Promise((done) => setTimeout(done, 3000));
+    }
+    const tables = found();
     const wide = [];
     for (const table of tables) {
       const area = table.closest(".jp-OutputArea-output");

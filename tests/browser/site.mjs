@@ -1,5 +1,5 @@
 // Opens pages of the site from the file system, at two widths, light and dark. Prints as JSON what axe-core finds, what
-// is wider than the screen, what was asked of a network, and the titles that a search for "jensen" finds.
+// is wider than the screen, what was asked of a network, which files were missing, and the titles that a search for "jensen" finds.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
@@ -7,12 +7,15 @@ import { chromium } from "playwright-core";
 const [, , browserPath, root, ...pages] = process.argv;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox"] });
-const result = { pages: 0, faults: [], asked: [], found: [] };
+const result = { pages: 0, faults: [], asked: [], missing: [], found: [] };
 for (const [width, colorScheme] of [[1280, "light"], [390, "light"], [1280, "dark"], [390, "dark"]]) {
   const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
   const page = await context.newPage();
   page.on("request", (request) => {
     if (!/^(file|data|blob):/.test(request.url())) result.asked.push(request.url());
+  });
+  page.on("requestfailed", (request) => {
+    if (request.failure().errorText === "net::ERR_FILE_NOT_FOUND") result.missing.push(request.url());
   });
   for (const name of pages) {
     await page.goto(`${root}/${name}`, { waitUntil: "load" });

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from vaelib._latex import aligned, bars, for_table, plain, prose, spoken
+from vaelib._breaks import in_table
+from vaelib._latex import aligned, bars, plain, prose, spoken
 from vaelib._printable import printable
 from vaelib.derivation.changes import underlined
 from vaelib.derivation.lines import relation_between
@@ -39,7 +40,7 @@ class Chain:
 
     def _repr_markdown_(self) -> str:
         rows: list[tuple[str, ...]] = [
-            (str(i), for_table(latex), prose(rule), prose(why), prose(needs))
+            (str(i), in_table(latex), prose(rule), prose(why), prose(needs))
             for i, latex, rule, why, needs in self._rows()
         ]
         head, *rows = self._without_empty([_HEAD, *rows])

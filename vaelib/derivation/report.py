@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vaelib._latex import aligned, bars, for_table, plain, prose, spoken
+from vaelib._breaks import in_table
+from vaelib._latex import aligned, bars, plain, prose, spoken
 from vaelib._printable import printable
 from vaelib.derivation.compare import Comparison, Verdict, worst_verdict
 from vaelib.derivation.signs import SIGNS
@@ -148,7 +149,7 @@ class Table:
         for index, verdict, sign, latex, reason, value, difference, allowed in self._cells():
             verdict = verdict if verdict in ("holds", "start") else f"**{verdict.upper()}**"
             relation = SIGNS.get(sign, ("", ""))[1]  # inside the formula, or it wraps to a separate line
-            formula = for_table(relation + latex)
+            formula = in_table(relation + latex)
             lines.append(bars((index, verdict, formula, prose(reason), value, prose(difference), allowed)))
         notes = [f"- Line {i}: {prose(row.note)}" for i, row in enumerate(self.report.rows) if row.note]
         return "\n".join([*lines, "", *notes])
