@@ -135,7 +135,7 @@ def test_bits_are_told_of_levels_and_not_of_bare_grey_pixels(tmp_path: Path) -> 
         settings = ("--decoder", "gaussian", "--binarization", mode, "--out", tmp_path / mode, "--epochs", 1, *SMALL)
         assert run("train", "--data", "digits", *settings).exit_code == 0
         result = run("evaluate", tmp_path / mode, "--importance-samples", 5)
-        assert result.exit_code == 0 and ("bits per pixel" in result.stdout) is told
+        assert result.exit_code == 0 and ("bits per dimension" in result.stdout) is told
 
 
 def test_collapse_is_a_warning(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, get_args
 
 from vaelib.data import NAMED, Data
 from vaelib.objectives import OBJECTIVES
+from vaelib.vae import Kind
 
 
 class RunError(ValueError):
@@ -27,8 +28,8 @@ class TrainConfig:
 
     data: str = "digits"  # a name that vaelib.data.load knows, or the path of a .npy or .npz file, or of a folder
     binarization: str = "auto"  # dynamic, fixed, none, dequantized; auto: what suits data and decoder, or an error
-    decoder: str = "bernoulli"  # or "gaussian"
-    decoder_scale: float | None = None  # of a Gaussian decoder; None: learned, one number for all pixels
+    decoder: str = "bernoulli"  # or "gaussian", or "discretized-logistic", of grey levels and colours
+    decoder_scale: float | None = None  # of a decoder that is not Bernoulli; None: learned, one number for all pixels
     latent_dim: int = 10  # all are used on the digits; 5 cost 0.2 nats, 20 gain nothing
     network: str = "dense"  # or "conv": 3 x 3 convolutions of stride 2
     hidden: tuple[int, ...] = (400,)  # the encoder's, from x to z; the decoder mirrors them. Widths, or channels
@@ -83,7 +84,7 @@ class TrainConfig:
              " expected log-likelihood known in closed form"),
             (self.objective != "score-baseline" or self.importance_samples > 1, "importance_samples",
              ">= 2 with the objective score-baseline, where each sample is compared with the others"),
-            (self.decoder_scale is None or self.decoder == "gaussian", "decoder_scale",
+            (self.decoder_scale is None or self.decoder != "bernoulli", "decoder_scale",
              "left out with a Bernoulli decoder, which has none"),
             (self.patience is None or self.validation > 0, "patience", "left out without a validation set to watch"),
             (self.network == "dense" or bool(self.hidden), "hidden", "one or more channel counts with conv"),
@@ -122,7 +123,7 @@ class TrainConfig:
 
 CHOICES = {
     "binarization": ("auto", "dynamic", "fixed", "none", "dequantized"),
-    "decoder": ("bernoulli", "gaussian"),
+    "decoder": get_args(Kind),
     "network": ("dense", "conv"),
     "objective": tuple(OBJECTIVES),
     "schedule": ("constant", "cosine", "burda"),
