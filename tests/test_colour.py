@@ -6,13 +6,16 @@ import math
 from pathlib import Path
 from typing import Any
 
+import colour
 import numpy as np
 import oracles
 import pytest
 import scipy.stats
 import sklearn.datasets
 import torch
+from forms import some
 from PIL import Image
+from sklearn.decomposition import PCA
 from typer.testing import CliRunner
 
 from vaelib import Bernoulli, DiscretizedLogistic, kl_divergence
@@ -69,15 +72,14 @@ def test_probabilities_of_all_levels_sum_to_one(loc: float, scale: float) -> Non
 
 @pytest.mark.parametrize(("loc", "scale"), CASES)
 def test_log_probabilities_match_a_difference_at_2000_digits(loc: float, scale: float) -> None:
-    some = LEVELS[[0, 1, 2, 77, 128, 253, 254, 255]]
+    levels = LEVELS[[0, 1, 2, 77, 128, 253, 254, 255]]
     if scale < 1e-4:  # the truth needs as many digits as there are in e^(1 / scale)
-        some = LEVELS[[50, 51, 52]]
-    truth = oracles.levels_of_a_logistic(some, loc, scale)
-    np.testing.assert_allclose(DiscretizedLogistic(loc, scale).log_prob(some), truth, rtol=2e-13, atol=1e-300)
-    torch.testing.assert_close(
-        DiscretizedLogistic(torch.tensor(loc, dtype=torch.float64), torch.tensor(scale, dtype=torch.float64)).log_prob(torch.tensor(some)),
-        torch.tensor(truth), rtol=2e-13, atol=0,
-    )  # fmt: skip
+        levels = LEVELS[[50, 51, 52]]
+    truth = oracles.levels_of_a_logistic(levels, loc, scale)
+    np.testing.assert_allclose(DiscretizedLogistic(loc, scale).log_prob(levels), truth, rtol=2e-13, atol=1e-300)
+    tensors = (torch.tensor(value, dtype=torch.float64) for value in (loc, scale))
+    of_tensors = DiscretizedLogistic(*tensors).log_prob(torch.tensor(levels))
+    torch.testing.assert_close(of_tensors, torch.tensor(truth), rtol=2e-13, atol=0)
 
 
 def test_probabilities_match_scipy_where_its_difference_keeps_digits() -> None:
@@ -183,8 +185,11 @@ def test_patches_of_test_and_training_share_no_pixel_and_test_patches_tile() -> 
 # ------------------------------------------------------------------------------------------------------------- training
 
 
-@pytest.mark.parametrize("network", ["dense", "conv"])
-@pytest.mark.parametrize(("decoder", "mode"), [("discretized-logistic", "auto"), ("gaussian", "dequantized")])
+KINDS = [("discretized-logistic", "auto"), ("gaussian", "dequantized")]
+TRAINED = [(network, *kind) for network in ("conv", "dense") for kind in KINDS]
+
+
+@pytest.mark.parametrize(("network", "decoder", "mode"), some(TRAINED, every=4))
 def test_colour_trains_with_both_networks_and_decoders(network: str, decoder: str, mode: str) -> None:
     data = own(bytes_in_colour(80))
     state = fit(config(network=network, decoder=decoder, binarization=mode, epochs=120), data)
@@ -324,6 +329,25 @@ def test_dequantized_bits_bound_those_of_the_levels() -> None:
     cell = np.log(density.cdf((v + 1) / 256) - density.cdf(v / 256))  # what the density gives the cell of a level
     of_density = bits_per_dimension(Estimate(-density.logpdf(y).sum(1).mean(), 0.0, 1), PIXELS, 256).value
     assert of_density >= bits_per_dimension(Estimate(-cell.sum(1).mean(), 0.0, 1), PIXELS).value - 1e-4
+
+
+def test_baselines_are_those_of_scipy_and_scikit_learn() -> None:
+    """What benchmarks/colour.py compares with, on patches small enough for a covariance of full rank."""
+    data = patches_rgb(4, train=600)
+    train, test = (dequantize_once(data, part).astype(float) for part in (data.train, data.test))
+    covariance = np.cov(train.T, bias=True)
+    by_scipy = scipy.stats.multivariate_normal(train.mean(0), covariance).logpdf(test)
+    found = colour.full_covariance(data)
+    assert found.value == pytest.approx(-by_scipy.mean() / (48 * math.log(2)) + 8, rel=1e-9)
+    assert found.error == pytest.approx(by_scipy.std(ddof=1) / math.sqrt(len(test)) / (48 * math.log(2)), rel=1e-9)
+    of_pca = PCA(5).fit(train)
+    of_pca.noise_variance_ *= 599 / 600  # scikit-learn divides by n - 1
+    of_pca.explained_variance_ *= 599 / 600
+    expected = -of_pca.score(test) / (48 * math.log(2)) + 8
+    assert colour.full_covariance(data, 5).value == pytest.approx(expected, rel=1e-9)
+    shares = [(np.sum(data.train[:, 7] == v) + 1) / 856 for v in data.test[:, 7]]
+    alone = Data("one.npy", data.train[:, 7:8], data.test[:, 7:8], (1,), 255.0)
+    assert colour.independent(alone).value == pytest.approx(-np.log2(shares).mean(), rel=1e-12)
 
 
 def test_levels_are_not_compared_with_densities() -> None:
