@@ -78,6 +78,18 @@ def trained(data: Data, decoder: str, seed: int, epochs: int, out: Path) -> dict
     }
 
 
+def markdown(rows: list[dict[str, Any]]) -> list[str]:
+    """The table of docs/practitioner.md: bits per dimension, of each seed where there are some."""
+    lines = ["| | bits per dimension | standard error over patches |", "|---|---|---|"]
+    for name in dict.fromkeys(row["row"] for row in rows):
+        of_it = [row for row in rows if row["row"] == name]
+        bits, errors = (
+            ", ".join(f"{row[key]:.2f}" for row in of_it) for key in ("bits_per_dimension", "standard_error")
+        )
+        lines.append(f"| {name} | {bits} | {errors} |")
+    return lines
+
+
 def row(name: str, bits: Estimate) -> dict[str, Any]:
     return {"row": name, "bits_per_dimension": bits.value, "standard_error": float(bits.error)}
 
@@ -104,12 +116,13 @@ def main() -> None:
             **settings,
         )
 
-    for seed in range(asked.seeds):
-        for decoder in DECODERS:
-            keep(trained(data, decoder, seed, asked.epochs, asked.out))
     keep(row("independent", independent(data)))
     keep(row("pPCA", full_covariance(data, NETWORK["latent_dim"])))
     keep(row("full covariance", full_covariance(data)))
+    for seed in range(asked.seeds):
+        for decoder in DECODERS:
+            keep(trained(data, decoder, seed, asked.epochs, asked.out))
+    print("", *markdown(rows), sep="\n")
 
 
 if __name__ == "__main__":

@@ -179,6 +179,18 @@ def table(work: Work) -> list[dict[str, Any]]:
     return rows
 
 
+def markdown(rows: list[dict[str, Any]]) -> list[str]:
+    """The table of docs/practitioner.md: what was trained, beside the paper."""
+    lines = ["| | paper | ours | difference | passes over the data |", "|---|---|---|---|---|"]
+    for row in rows:
+        ours, paper, difference = ("" if row[key] is None else row[key] for key in ("ours", "paper", "difference"))
+        numbers = [f"{value:.2f}" if value != "" else "" for value in (paper, ours)]
+        numbers.append("" if difference == "" else f"{difference:+.2f}")
+        done = f"{row['passes']:,} of {row['passes_of_paper']:,}"
+        lines.append(f"| `{row['row']}` | {' | '.join(numbers)} | {done} |")
+    return lines
+
+
 def line(name: str, found: dict[str, Any]) -> str:
     """The last stage of a row in words."""
     row = ROWS[name]
@@ -223,6 +235,8 @@ def main(arguments: list[str] | None = None) -> None:
             record(work, asked.record)
     for name in ROWS if asked.table else names:
         print(line(name, work.read(name)))
+    if asked.table:
+        print("", *markdown(table(work)), sep="\n")
     record(work, asked.record)
 
 

@@ -87,7 +87,9 @@ class LevelsOfALogistic(torch.distributions.Distribution):
         return torch.distributions.Categorical(self.probs)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
-        return self.table.log_prob((255 * value).round())
+        value = (255 * value).round().long()
+        log_probs = self.probs.log().expand(*value.shape, -1)  # a Categorical would clip them
+        return log_probs.gather(-1, value[..., None])[..., 0]
 
     def entropy(self) -> torch.Tensor:
         return self.table.entropy()

@@ -333,7 +333,7 @@ def test_ctrl_c_says_what_is_saved_and_what_is_not(own: Path, tmp_path: Path, mo
         (("train", "--data", "nothing.npy", "--out", "x"), "Expected a file at nothing.npy, but there is none"),
         (
             ("train", "--data", "cifar", "--out", "x"),
-            "Expected `data` to be digits, glyphs, glyphs62, mnist, patches, a file",
+            "Expected `data` to be digits, glyphs, glyphs62, mnist, patches, patches-rgb, a file",
         ),
         (("train", "--out", "x", "--hidden", "a,b"), "Expected `hidden` to be widths with commas between"),
         (("train", "--out", "x", "--latent-dim", "0"), "Expected `latent_dim` to be a whole number >= 1, but got 0"),

@@ -99,6 +99,8 @@ class TrainConfig:
         - digits: the defaults above.
         - mnist: one hidden layer of 500 units, 20 latents, 30 epochs, as in Kingma and Welling 2014.
         - glyphs, glyphs62: hidden layers of 500 and 200 units, 16 latents, 10 epochs at a rate that falls to 0.
+        - patches-rgb: 128 latents, 10 epochs of minibatches of 32 at a rate that falls to 0. The scale of the decoder is
+          one number that starts far above its optimum, and needs some thousand steps to get there.
         - your own data: the defaults, with as many epochs as make about 6,000 steps (at least 10, or 1
           where they stream from disk, and at most 400).
         - network conv: two convolutions of 32 and 64 channels.
@@ -108,6 +110,8 @@ class TrainConfig:
             suited = {"hidden": (500,), "latent_dim": 20, "layer_norm": False, "learning_rate": 1e-3, "epochs": 30}
         elif data.name in ("glyphs", "glyphs62"):
             suited = {"hidden": (500, 200), "latent_dim": 16, "learning_rate": 2e-3, "schedule": "cosine", "epochs": 10}
+        elif data.name == "patches-rgb":
+            suited = {"latent_dim": 128, "batch_size": 32, "learning_rate": 2e-3, "schedule": "cosine", "epochs": 10}
         elif data.name != "digits":
             steps_per_epoch = -(-data.examples // (chosen.get("batch_size") or TrainConfig.batch_size))
             least = 10 if data.stream is None else 1
