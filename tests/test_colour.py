@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -348,6 +349,13 @@ def test_baselines_are_those_of_scipy_and_scikit_learn() -> None:
     shares = [(np.sum(data.train[:, 7] == v) + 1) / 856 for v in data.test[:, 7]]
     alone = Data("one.npy", data.train[:, 7:8], data.test[:, 7:8], (1,), 255.0)
     assert colour.independent(alone).value == pytest.approx(-np.log2(shares).mean(), rel=1e-12)
+
+
+def test_table_of_the_docs_is_what_was_recorded() -> None:
+    """`python benchmarks/colour.py --record` prints and records it."""
+    root = Path(__file__).resolve().parents[1]
+    rows = json.loads((root / "benchmarks" / "results" / "colour.json").read_text(encoding="utf-8"))["rows"]
+    assert "\n".join(colour.markdown(rows)) in (root / "docs" / "practitioner.md").read_text(encoding="utf-8")
 
 
 def test_levels_are_not_compared_with_densities() -> None:

@@ -107,3 +107,11 @@ def test_command_shows_and_records_what_is_there(
     for wrong in (["--rows", "vae-7"], ["--to", "8"]):
         with pytest.raises(SystemExit):
             papers.main(wrong)
+
+
+def test_table_of_the_docs_is_what_was_recorded() -> None:
+    """`python benchmarks/papers.py --table --record` prints and records it."""
+    root = Path(__file__).resolve().parents[1]
+    rows = json.loads((root / "benchmarks" / "results" / "papers.json").read_text(encoding="utf-8"))["rows"]
+    assert "\n".join(papers.markdown(rows)) in (root / "docs" / "practitioner.md").read_text(encoding="utf-8")
+    assert [row["row"] for row in rows] == list(papers.ROWS)

@@ -99,8 +99,8 @@ class TrainConfig:
         - digits: the defaults above.
         - mnist: one hidden layer of 500 units, 20 latents, 30 epochs, as in Kingma and Welling 2014.
         - glyphs, glyphs62: hidden layers of 500 and 200 units, 16 latents, 10 epochs at a rate that falls to 0.
-        - patches-rgb: 128 latents, 10 epochs of minibatches of 32 at a rate that falls to 0. The scale of the decoder is
-          one number that starts far above its optimum, and needs some thousand steps to get there.
+        - patches-rgb: 128 latents, 10 epochs of minibatches of 32 at a rate that falls to 0. The decoder's scale is one
+          number that starts far above its optimum: some thousand steps get it there, some hundred do not.
         - your own data: the defaults, with as many epochs as make about 6,000 steps (at least 10, or 1
           where they stream from disk, and at most 400).
         - network conv: two convolutions of 32 and 64 channels.
