@@ -8,6 +8,7 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
+import torch
 
 Number = Any
 DIGITS = 60
@@ -46,6 +47,60 @@ def _relative(value: Number, truth: Number) -> float:
     if value == truth:  # infinities and zeros too
         return 0.0
     return float(abs(value - truth) / abs(truth)) if truth != 0 else float("inf")
+
+
+def levels_of_a_logistic(x: Any, loc: Any, scale: Any, levels: int = 256) -> np.ndarray:
+    """log of the difference of the logistic's distribution function at the ends of the cell of each level, elementwise.
+
+    At so many digits that a difference of numbers near 1 keeps enough of them.
+    """
+
+    def log_prob(x: float, loc: float, scale: float) -> float:
+        with mp.workdps(2000):
+            v, last = round(float(x) * (levels - 1)), levels - 1
+
+            def below(step: Number) -> Number:
+                return 1 / (1 + mp.exp(-(step / last - mp.mpf(float(loc))) / mp.mpf(float(scale))))
+
+            low = mp.mpf(0) if v == 0 else below(v - mp.mpf(1) / 2)
+            high = mp.mpf(1) if v == last else below(v + mp.mpf(1) / 2)
+            return float(mp.log(high - low))
+
+    return np.vectorize(log_prob, otypes=[float])(x, loc, scale)
+
+
+class LevelsOfALogistic(torch.distributions.Distribution):
+    """The 256 probabilities as a table, by differences of torch's own sigmoid, or of what is left of 1 above loc."""
+
+    def __init__(self, loc: torch.Tensor, scale: torch.Tensor) -> None:
+        super().__init__(validate_args=False)
+        ends = (torch.arange(1, 256, dtype=torch.float64) - 0.5) / 255
+        standardized = (ends - loc[..., None]) / scale[..., None]
+        below, above = torch.sigmoid(standardized), torch.sigmoid(-standardized)
+        zero, one = torch.zeros_like(below[..., :1]), torch.ones_like(below[..., :1])
+        left, right = torch.cat([zero, below, one], -1), torch.cat([one, above, zero], -1)
+        self.probs = torch.where(left[..., 1:] < 0.5, left.diff(), -right.diff())
+        self.levels = torch.arange(256, dtype=torch.float64) / 255
+
+    @property
+    def table(self) -> torch.distributions.Categorical:
+        return torch.distributions.Categorical(self.probs)
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        value = (255 * value).round().long()
+        log_probs = self.probs.log().expand(*value.shape, -1)  # a Categorical would clip them
+        return log_probs.gather(-1, value[..., None])[..., 0]
+
+    def entropy(self) -> torch.Tensor:
+        return self.table.entropy()
+
+    @property
+    def mean(self) -> torch.Tensor:
+        return (self.probs * self.levels).sum(-1)
+
+    @property
+    def variance(self) -> torch.Tensor:
+        return (self.probs * (self.levels - self.mean[..., None]) ** 2).sum(-1)
 
 
 def softplus(x: Number) -> Number:

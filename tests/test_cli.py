@@ -135,7 +135,7 @@ def test_bits_are_told_of_levels_and_not_of_bare_grey_pixels(tmp_path: Path) -> 
         settings = ("--decoder", "gaussian", "--binarization", mode, "--out", tmp_path / mode, "--epochs", 1, *SMALL)
         assert run("train", "--data", "digits", *settings).exit_code == 0
         result = run("evaluate", tmp_path / mode, "--importance-samples", 5)
-        assert result.exit_code == 0 and ("bits per pixel" in result.stdout) is told
+        assert result.exit_code == 0 and ("bits per dimension" in result.stdout) is told
 
 
 def test_collapse_is_a_warning(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_ctrl_c_says_what_is_saved_and_what_is_not(own: Path, tmp_path: Path, mo
         (("train", "--data", "nothing.npy", "--out", "x"), "Expected a file at nothing.npy, but there is none"),
         (
             ("train", "--data", "cifar", "--out", "x"),
-            "Expected `data` to be digits, glyphs, glyphs62, mnist, patches, a file",
+            "Expected `data` to be digits, glyphs, glyphs62, mnist, patches, patches-rgb, a file",
         ),
         (("train", "--out", "x", "--hidden", "a,b"), "Expected `hidden` to be widths with commas between"),
         (("train", "--out", "x", "--latent-dim", "0"), "Expected `latent_dim` to be a whole number >= 1, but got 0"),

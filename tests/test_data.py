@@ -70,8 +70,8 @@ def test_fingerprint_tells_data_apart() -> None:
 def test_unknown_name_is_refused() -> None:
     with pytest.raises(
         DataError,
-        match=r"digits, glyphs, glyphs62, mnist, patches, a file that ends in \.npy or \.npz, or a folder of \.npy"
-        r" files, but got 'cifar'",
+        match=r"digits, glyphs, glyphs62, mnist, patches, patches-rgb, a file that ends in \.npy or \.npz, or a folder"
+        r" of \.npy files, but got 'cifar'",
     ):
         data.load("cifar")
 

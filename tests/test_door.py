@@ -96,6 +96,12 @@ LAWS: dict[str, tuple[Any, dict[str, Any], dict[str, Any], dict[str, Any]]] = { 
     "Exponential": (vaelib.Exponential, {"rate": SCALE}, {"x": HALVES}, UNIFORM),
     "DiagonalNormal": (vaelib.DiagonalNormal, {"loc": LOC, "scale": SCALE}, {"x": X}, NORMAL),
     "MultivariateNormal": (vaelib.MultivariateNormal, {"loc": LOC, "covariance": COVARIANCE}, {"x": X}, NORMAL),
+    "DiscretizedLogistic": (
+        vaelib.DiscretizedLogistic,
+        {"loc": LOC, "scale": SCALE},
+        {"x": np.array([0.0, 0.2, 1.0])},  # 0, 51 and 255 of 255
+        UNIFORM,
+    ),
     "Bernoulli": (vaelib.Bernoulli, {"logits": LOC}, {"x": BITS}, UNIFORM),
     "Categorical": (vaelib.Categorical, {"logits": LOC}, {"x": np.array([0, 2, 1])}, NORMAL),
     "Bernoulli.from_probs": (vaelib.Bernoulli.from_probs, {"probs": HALVES}, {"x": BITS}, UNIFORM),

@@ -78,6 +78,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "importance-weighted": {"objective": "dreg", "importance_samples": 3},
     "score function": {"objective": "score-baseline", "importance_samples": 2},
     "gaussian": {"decoder": "gaussian"},
+    "levels": {"decoder": "discretized-logistic"},
     "double": {"dtype": "float64", "objective": "stl"},
 }
 

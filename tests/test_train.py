@@ -561,7 +561,7 @@ def test_training_in_double_precision_and_with_convolutions() -> None:
     state = fit(config(**settings, epochs=30, learning_rate=1e-2), data)
     assert {parameter.dtype for parameter in state.model.parameters()} == {torch.float64}
     assert state.history[-1]["test_elbo"] > state.history[0]["test_elbo"]
-    with pytest.raises(RunError, match=r"grey images \(height, width\) for `network` conv, but .* shape \(35,\)"):
+    with pytest.raises(RunError, match=r"images \(height, width\), or .* for `network` conv, but .* shape \(35,\)"):
         init(config(**settings), Data("flat.npy", grey, grey, (35,), 1.0, default_binarization="dynamic"))
 
 

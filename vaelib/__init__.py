@@ -98,6 +98,7 @@ if TYPE_CHECKING:
         Bernoulli,
         Categorical,
         DiagonalNormal,
+        DiscretizedLogistic,
         Exponential,
         Gamma,
         Laplace,
@@ -115,6 +116,7 @@ __all__ = [
     "Derivation",
     "DiagonalNormal",
     "DiscreteLatent",
+    "DiscretizedLogistic",
     "Estimate",
     "Exponential",
     "Gamma",
@@ -131,8 +133,8 @@ __getattr__, __dir__ = handed_on(
     __name__,
     {
         "derivation": "Derivation Line Slip",
-        "distributions": "Bernoulli Categorical DiagonalNormal Exponential Gamma Laplace MultivariateNormal Normal "
-        "kl_divergence",
+        "distributions": "Bernoulli Categorical DiagonalNormal DiscretizedLogistic Exponential Gamma Laplace "
+        "MultivariateNormal Normal kl_divergence",
         "estimate": "Estimate",
         "models": "CurvedGaussian DiscreteLatent LinearGaussian",
     },

@@ -88,6 +88,13 @@ def binary(name: str, array: Array, hint: str = "") -> None:
         _refuse_unless((array == 0) | (array == 1), array, name, "0 or 1 everywhere", hint)
 
 
+def level(name: str, array: Array, nearest: Array, allowed: float, hint: str = "") -> None:
+    """Every entry is a level from 0 to 1, up to rounding: `nearest` to it there is one within `allowed`."""
+    if can_look(array):
+        good = (abs(array - nearest) <= allowed) & (nearest >= 0) & (nearest <= 1)
+        _refuse_unless(good, array, name, "a level from 0 to 1 everywhere", hint)
+
+
 def probability(name: str, array: Array, hint: str = "") -> None:
     """Every entry is between 0 and 1, both allowed."""
     if can_look(array):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,11 +13,19 @@ from torch import Tensor, nn
 
 from vaelib._door import as_arrays, count, described
 from vaelib._quiet import settled
+from vaelib.data.core import COLOURS, in_colour
 from vaelib.data.unit import Unit
-from vaelib.distributions import Bernoulli, DiagonalNormal, Normal, kl_divergence
+from vaelib.distributions import Bernoulli, DiagonalNormal, DiscretizedLogistic, Normal, kl_divergence
 
 LOG_SCALE_BOUND = 7.0  # scales stay within e^-7 and e^7, a millionfold range: no exp overflows, no variance vanishes
 SATURATED = 0.95  # of the bound; there tanh has lost nine tenths of its slope
+Kind = Literal["bernoulli", "gaussian", "discretized-logistic"]
+IN_WORDS: dict[Kind, str] = {
+    "bernoulli": "Bernoulli",
+    "gaussian": "Gaussian",
+    "discretized-logistic": "discretized logistic",
+}
+Likelihood = Bernoulli | Normal | DiscretizedLogistic
 
 
 class Encoder(nn.Module):
@@ -39,34 +47,50 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z (..., latent_dim) -> p(x | z): Bernoulli or Normal, one for each pixel.
+    """z (..., latent_dim) -> p(x | z): Bernoulli, Normal or DiscretizedLogistic, one for each pixel.
 
     Args:
         body: z -> features. out: features -> one number for each pixel, (..., pixels).
         scale: None for a Bernoulli decoder, a number for a Gaussian one of that fixed standard deviation, and "learned"
             for one number, common to all pixels, that is trained with the rest: its optimum is the root mean squared
             error.
+        levels: of pixels that are stored as levels, 256 in bytes; then the scale is that of a logistic, cut into so
+            many levels from 0 to 1. None: there are none.
     """
 
     fixed_scale: Tensor
 
-    def __init__(self, body: nn.Module, out: nn.Module, scale: float | str | None = None) -> None:
+    def __init__(
+        self, body: nn.Module, out: nn.Module, scale: float | str | None = None, levels: int | None = None
+    ) -> None:
         super().__init__()
-        self.body, self.out = body, out
+        if levels is not None and scale is None:
+            raise ValueError(f"Expected a `scale` beside `levels`, a number or 'learned', but got None with {levels}.")
+        self.body, self.out, self.levels = body, out, levels
         self.bernoulli, self.learned = scale is None, isinstance(scale, str)
         if self.learned:
             self.log_scale = nn.Parameter(torch.zeros(()))
         elif scale is not None:
             self.register_buffer("fixed_scale", torch.tensor(float(scale)))
 
-    def forward(self, z: Tensor) -> Bernoulli | Normal:
+    @property
+    def kind(self) -> Kind:
+        """What it is a probability, or a density, of."""
+        return "bernoulli" if self.bernoulli else "gaussian" if self.levels is None else "discretized-logistic"
+
+    def forward(self, z: Tensor) -> Likelihood:
         # one row for each z: PyTorch's layers take three axes, too, but spend a percent of a step on them
         out = self.out(self.body(z.reshape(-1, z.shape[-1]))).view(*z.shape[:-1], -1)
-        return Bernoulli(out) if self.bernoulli else Normal(out, self.scale)
+        if self.bernoulli:
+            return Bernoulli(out)
+        return Normal(out, self.scale) if self.levels is None else DiscretizedLogistic(out, self.scale, self.levels)
 
     @property
     def scale(self) -> Tensor:
-        """Standard deviation of a Gaussian decoder; a fixed one is taken as given, a learned one is bounded."""
+        """Of a Gaussian decoder, its standard deviation, or of a logistic one.
+
+        One that is fixed is taken as given, one that is learned is bounded.
+        """
         return bounded(self.log_scale).exp() if self.learned else self.fixed_scale
 
 
@@ -82,8 +106,9 @@ class VAE(nn.Module):
         hidden: widths of the encoder's hidden layers, from x to z; the decoder mirrors them. () makes a linear VAE.
         decoder_scale: None for a Bernoulli decoder; see `Decoder`.
         layer_norm: normalize each hidden layer (Ba, Kiros and Hinton 2016).
-        image_shape: (height, width) of the images for a convolutional VAE; `hidden` then counts the channels of
-            convolutions of 3 x 3 and stride 2.
+        levels: of pixels that are stored as levels, for a discretized logistic; see `Decoder`.
+        image_shape: (height, width) of the images for a convolutional VAE, or (height, width, 3) in colour; `hidden`
+            then counts the channels of convolutions of 3 x 3 and stride 2.
         rng: draws the starting weights, uniform as Glorot and Bengio (2010) give them; biases are zero.
     """
 
@@ -98,7 +123,8 @@ class VAE(nn.Module):
         decoder_scale: float | str | None = None,
         layer_norm: bool = False,
         *,
-        image_shape: tuple[int, int] | None = None,
+        levels: int | None = None,
+        image_shape: tuple[int, ...] | None = None,
         rng: torch.Generator,
     ) -> None:
         super().__init__()
@@ -106,6 +132,11 @@ class VAE(nn.Module):
             raise ValueError(
                 f"Expected `image_shape` to hold {pixels} pixels, and at least one channel count in `hidden`, but got"
                 f" {image_shape} and {hidden}."
+            )
+        if image_shape is not None and len(image_shape) != 2 and not in_colour(image_shape):
+            raise ValueError(
+                f"Expected `image_shape` to be (height, width), or (height, width, {COLOURS}) for colour, but got"
+                f" {image_shape}."
             )
         self.pixels, self.latent_dim, self.linear = pixels, latent_dim, not hidden
         self.unit = Unit()
@@ -115,7 +146,7 @@ class VAE(nn.Module):
             networks = convolutions(image_shape, hidden, latent_dim)
         width, body, back, out = networks
         self.encoder = Encoder(body, width, latent_dim)
-        self.decoder = Decoder(back, out, decoder_scale)
+        self.decoder = Decoder(back, out, decoder_scale, levels)
         self.register_buffer("prior_loc", torch.zeros(latent_dim), persistent=False)
         self.register_buffer("prior_scale", torch.ones(latent_dim), persistent=False)
         for module in self.modules():
@@ -136,10 +167,10 @@ class VAE(nn.Module):
         """q(z | x) for x of shape (..., pixels), a tensor or an array."""
         return self.encoder(self._input("x", self._inward(x), self.pixels))
 
-    def decode(self, z: Any) -> Bernoulli | Normal:
+    def decode(self, z: Any) -> Likelihood:
         """p(x | z) for z of shape (..., latent_dim); `.mean` is the picture to show."""
         p = self.decoder(self._input("z", z, self.latent_dim))
-        if self.unit.trivial or isinstance(p, Bernoulli):
+        if self.unit.trivial or not isinstance(p, Normal):
             return p
         return Normal(self.unit.outward(p.loc), p.scale * self.unit.scale)
 
@@ -168,10 +199,12 @@ class VAE(nn.Module):
         Raises:
             TypeError: the decoder is not linear, or not Gaussian.
         """
-        if not self.linear or self.decoder.bernoulli:
+        if not self.linear or self.decoder.kind != "gaussian":
+            kind = self.decoder.kind
             raise TypeError(
                 "Expected a linear Gaussian decoder, for which the expectation has a closed form, but got "
-                f"{'a Bernoulli decoder' if self.decoder.bernoulli else 'hidden layers'}. Sample it: objective elbo."
+                f"{'hidden layers' if kind == 'gaussian' else f'a {IN_WORDS[kind]} decoder'}. Sample it: objective"
+                " elbo."
             )
         if not isinstance(q, DiagonalNormal):
             raise TypeError(f"Expected `q` to be a DiagonalNormal of vaelib, but got {described(q)}.")
@@ -182,12 +215,15 @@ class VAE(nn.Module):
 
     @property
     def learned_scale(self) -> float | None:
-        """Standard deviation that a Gaussian decoder has learned, in the unit of the data; None if it has not."""
+        """The scale that a decoder has learned, in the unit of the data; None if it has not.
+
+        Of a Gaussian one it is the standard deviation, of a logistic one sqrt(3) / pi of that.
+        """
         return float(self.decoder.scale.detach()) * self.unit.scale if self.decoder.learned else None
 
     @property
     def scale_at_bound(self) -> bool:
-        """Does a learned standard deviation lie at its bound? Then it is not the best one."""
+        """Does a learned scale lie at its bound? Then it is not the best one."""
         return self.decoder.learned and float(self.decoder.scale.detach().log().abs()) > SATURATED * LOG_SCALE_BOUND
 
     def placed(self, x: Tensor) -> Tensor:
@@ -214,13 +250,18 @@ class VAE(nn.Module):
         beside = {} if isinstance(value, Tensor) else {"the model": self.prior_loc}
         tensor = as_arrays(**{name: value}, **beside)[0].to(device=self.device, dtype=self.prior_loc.dtype)
         if tensor.ndim < 1 or tensor.shape[-1] != size:
-            raise ValueError(
-                f"Expected `{name}` to have a last axis of size {size}, but got shape {tuple(tensor.shape)}."
-                + (
-                    " Are the images flattened? x.reshape(len(x), -1) does it."
-                    if name == "x" and tensor.ndim > 1
-                    else ""
+            hint = ""
+            if name == "x" and tensor.ndim > 0 and size == COLOURS * tensor.shape[-1]:
+                hint = " Are these grey images, for a model of colour ones? numpy.repeat(x, 3, axis=-1) makes them so."
+            elif name == "x" and tensor.ndim > 0 and tensor.shape[-1] == COLOURS * size:
+                hint = (
+                    " Are these colour images, for a model of grey ones? numpy.reshape(x, (len(x), -1, 3)).mean(-1)"
+                    " makes them grey."
                 )
+            elif name == "x" and tensor.ndim > 1:
+                hint = " Are the images flattened? x.reshape(len(x), -1) does it."
+            raise ValueError(
+                f"Expected `{name}` to have a last axis of size {size}, but got shape {tuple(tensor.shape)}.{hint}"
             )
         return tensor
 
@@ -235,7 +276,8 @@ def start_at(model: VAE, mean: Tensor, deviation: float = 1.0) -> None:
     - The first layer sees pixels as distances from their mean.
     - The decoder starts at the mean image (its logit, with probabilities clipped to [0.001, 0.999], as Burda et al.
       2016 did), so that training need not learn first that corners are black. A convolutional one has one bias for
-      all pixels, and starts at the mean brightness. A learned scale starts at the deviation, its optimum then.
+      all pixels, or for all of one colour, and starts at their mean. A learned scale starts at the deviation, its
+      optimum then, and that of a logistic at the one that has this deviation.
     - The posterior starts narrower than the prior, at scales near 1/e: latents carry news from the first step, and
       fewer of them are given up early.
     """
@@ -245,13 +287,14 @@ def start_at(model: VAE, mean: Tensor, deviation: float = 1.0) -> None:
     first = encoder.loc if model.linear else next(encoder.body.children())
     if isinstance(first, nn.Linear):
         first.bias.copy_(-first.weight @ mean)
-    layer = out[-1] if isinstance(out, OverImages) else out
+    layer = out[0] if isinstance(out, OverImages) else out
     assert isinstance(layer, nn.Linear | nn.ConvTranspose2d) and layer.bias is not None
     bias = layer.bias
-    start = mean if len(bias) == len(mean) else mean.mean().expand(len(bias))
+    start = mean if len(bias) == len(mean) else mean.reshape(-1, len(bias)).mean(0)
     bias.copy_(torch.logit(start, eps=1e-3) if model.decoder.bernoulli else start)
     if model.decoder.learned:
-        model.decoder.log_scale.fill_(unbounded(math.log(deviation)))
+        spread = deviation if model.decoder.levels is None else deviation * math.sqrt(3.0) / math.pi
+        model.decoder.log_scale.fill_(unbounded(math.log(spread)))
     encoder.log_scale.bias.sub_(1.0)
 
 
@@ -293,10 +336,21 @@ def mlp(sizes: Sequence[int], layer_norm: bool) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class OverImages(nn.Sequential):
-    """Layers for images of shape (channels, height, width), on the last axis of what comes: (..., n) -> (..., m)."""
+class Axes(nn.Module):
+    """Puts the axes of images, (examples, ...), in another order: (0, 3, 1, 2) moves the last one to the front."""
 
-    def __init__(self, shape: tuple[int, int, int], layers: list[nn.Module]) -> None:
+    def __init__(self, *order: int) -> None:
+        super().__init__()
+        self.order = order
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.permute(self.order)
+
+
+class OverImages(nn.Sequential):
+    """Layers for images of some shape, such as (channels, height, width), on the last axis: (..., n) -> (..., m)."""
+
+    def __init__(self, shape: tuple[int, ...], layers: list[nn.Module]) -> None:
         super().__init__(*layers)
         self.shape = shape
 
@@ -305,31 +359,33 @@ class OverImages(nn.Sequential):
         return images.reshape(*flat.shape[:-1], images[0].numel())
 
 
-def convolutions(image_shape: tuple[int, int], channels: tuple[int, ...], latent_dim: int) -> Networks:
+def convolutions(image_shape: tuple[int, ...], channels: tuple[int, ...], latent_dim: int) -> Networks:
     """Convolutions of 3 x 3 and stride 2 on images, from x to z, and back.
 
-    Each convolution halves height and width, rounding up; the decoder goes back through the same sizes.
+    Each convolution halves height and width, rounding up; the decoder goes back through the same sizes. Colours are the
+    last axis of an image, and the channels of the outermost convolutions.
     """
-    sizes = [image_shape]  # (height, width) before the first convolution, and after each
+    colours = COLOURS if in_colour(image_shape) else 1
+    sizes = [image_shape[:2]]  # (height, width) before the first convolution, and after each
     for _ in channels:
         height, width = sizes[-1]
         sizes.append((-(-height // 2), -(-width // 2)))
     small = (channels[-1], *sizes[-1])
     down: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise((1, *channels)):
+    for inputs, outputs in itertools.pairwise((colours, *channels)):
         down += [nn.utils.skip_init(nn.Conv2d, inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
     up: list[nn.Module] = []
     for (inputs, outputs), (before, after) in zip(
-        itertools.pairwise((*channels[::-1], 1)), itertools.pairwise(sizes[::-1]), strict=True
+        itertools.pairwise((*channels[::-1], colours)), itertools.pairwise(sizes[::-1]), strict=True
     ):
         even = (after[0] - 2 * before[0] + 1, after[1] - 2 * before[1] + 1)  # 1 where the size was even, otherwise 0
         layer = nn.utils.skip_init(nn.ConvTranspose2d, inputs, outputs, 3, stride=2, padding=1, output_padding=even)
         up += [layer, nn.ReLU()]
     *inner, last, _ = up
-    features = math.prod(small)
+    features, grey = math.prod(small), colours == 1
     return (
         features,
-        OverImages((1, *image_shape), down),
+        OverImages((1, *image_shape) if grey else image_shape, [*([] if grey else [Axes(0, 3, 1, 2)]), *down]),
         nn.Sequential(linear(latent_dim, features), nn.ReLU(), OverImages(small, inner)),
-        OverImages((channels[0], *sizes[1]), [last]),
+        OverImages((channels[0], *sizes[1]), [last, *([] if grey else [Axes(0, 2, 3, 1)])]),
     )

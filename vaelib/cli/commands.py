@@ -152,7 +152,8 @@ def train(
     data: Annotated[
         str | None,
         typer.Option(
-            help="digits, glyphs, glyphs62, mnist, patches, a .npy or .npz file, a folder of .npy [default: digits]"
+            help="digits, glyphs, glyphs62, mnist, patches, patches-rgb, a .npy or .npz file, a folder of .npy"
+            " [default: digits]"
         ),
     ] = None,
     stream: Annotated[
@@ -162,8 +163,12 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run [default: runs/ and the name of the data]")
     ] = None,
-    decoder: Annotated[str | None, typer.Option(help="bernoulli (binary pixels) or gaussian")] = None,
-    decoder_scale: Annotated[float | None, typer.Option(help="Of a Gaussian decoder; learned if not given")] = None,
+    decoder: Annotated[
+        str | None, typer.Option(help="bernoulli (binary pixels), gaussian, or discretized-logistic (levels)")
+    ] = None,
+    decoder_scale: Annotated[
+        float | None, typer.Option(help="Of a decoder that is not Bernoulli; learned if not given")
+    ] = None,
     binarization: Annotated[
         str | None, typer.Option(help="Of grey pixels: dynamic, fixed, none; or dequantized, for a Gaussian decoder")
     ] = None,

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from vaelib.data.arrays import from_file
-from vaelib.data.bundled import digits, patches
+from vaelib.data.bundled import digits, patches, patches_rgb
 from vaelib.data.core import (
     TEST_SEED,
     TRAIN_SEED,
@@ -49,6 +49,7 @@ __all__ = [
     "load",
     "mnist",
     "patches",
+    "patches_rgb",
     "rounds_away",
     "validation_split",
 ]
@@ -60,6 +61,7 @@ NAMED: dict[str, Callable[[], Data]] = {
     "glyphs62": partial(glyphs, "glyphs62"),
     "mnist": mnist,
     "patches": patches,
+    "patches-rgb": patches_rgb,
 }
 
 

@@ -1,4 +1,8 @@
-"""What comes with scikit-learn, and needs no network: the digits, the default, and patches of two photographs."""
+"""What comes with scikit-learn, and needs no network: the digits, the default, and patches of two photographs.
+
+The photographs are china.jpg and flower.jpg of sklearn.datasets.load_sample_images, 427 x 640 pixels each. Patches to
+train on come from the left three quarters of a photograph, patches to test on from the right quarter.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from vaelib.data.core import Array, Data, DataError
 
 DIGITS_TRAIN = 1500  # of 1,797
 LARGEST_SIDE = 100  # pixels of a patch: a quarter of a photograph is 160 wide
+SEEDS = 2**32 - 1
+SUBJECTS = ("temple", "flower")
 
 
 def digits() -> Data:
@@ -30,9 +36,8 @@ def digits() -> Data:
 def patches(side: int = 12, *, train: int = 20_000, test: int = 2_000, seed: int = 0) -> Data:
     """Square pieces of natural images: grey, `side` x `side` bytes, from the two photographs that scikit-learn ships.
 
-    Half of them are of a temple, half of a flower (the labels, 0 and 1). They are cut at random places: those to train
-    on from the left three quarters of a photograph, those to test on from the right quarter, so that none overlap.
-    Grey is 0.299 red + 0.587 green + 0.114 blue. They suit a Gaussian decoder.
+    Half of them are of a temple, half of a flower (the labels, 0 and 1), cut at random places. Grey is 0.299 red +
+    0.587 green + 0.114 blue. They suit a Gaussian decoder.
 
     Args:
         side: pixels, 2 to 100. train, test: how many of each. seed: of the places.
@@ -43,39 +48,70 @@ def patches(side: int = 12, *, train: int = 20_000, test: int = 2_000, seed: int
     >>> patches(12, train=1000, test=100).image_shape
     (12, 12)
 
-    Source: the photographs china.jpg and flower.jpg of sklearn.datasets.load_sample_images; the weights of grey are
-    those of ITU-R BT.601.
+    Source: the weights of grey are those of ITU-R BT.601.
     """
-    for name, value, least, most in (
-        ("side", side, 2, LARGEST_SIDE),
-        ("train", train, 2, 10**6),
-        ("test", test, 2, 10**6),
-        ("seed", seed, 0, 2**32 - 1),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-            raise DataError(f"Expected `{name}` to be a whole number from {least} to {most:,}, but got {value!r}.")
-    try:
-        photographs = _datasets("The photographs").load_sample_images().images  # (height, width, 3) each
-    except ImportError as error:
-        raise DataError(
-            "The photographs are read by Pillow, which is missing. Install it: pip install pillow"
-        ) from error
+    _require_whole(side=(side, 2, LARGEST_SIDE), train=(train, 2, 10**6), test=(test, 2, 10**6), seed=(seed, 0, SEEDS))
     rng = np.random.RandomState(seed)
-    grey = [np.round(photograph @ [0.299, 0.587, 0.114]).astype(np.uint8) for photograph in photographs]
+    grey = [np.round(photograph @ [0.299, 0.587, 0.114]).astype(np.uint8) for photograph in _photographs()]
     parts, labels = {}, {}
     for name, count in (("train", train), ("test", test)):
         labels[name] = rng.permutation(np.arange(count) % len(grey))
         parts[name] = np.stack([_piece(_side_of(grey[i], name), side, rng) for i in labels[name]])
-    return Data(
-        "patches",
-        parts["train"],
-        parts["test"],
-        (side, side),
-        255.0,
-        labels["train"],
-        labels["test"],
-        classes=("temple", "flower"),
-    )
+    of_each = (parts["train"], parts["test"], (side, side), 255.0, labels["train"], labels["test"])
+    return Data("patches", *of_each, classes=SUBJECTS)
+
+
+def patches_rgb(side: int = 32, *, train: int = 20_000, seed: int = 0) -> Data:
+    """Square pieces of natural images in colour: `side` x `side` x 3 bytes, from the same two photographs.
+
+    Those to train on are cut at random places, half of them of a temple, half of a flower (the labels, 0 and 1). Those
+    to test on lie side by side, as many as fit, 130 of them at 32 pixels: a mean over them has an honest standard
+    error, while pieces that overlap would tell the same pixels several times. They suit a discretized logistic decoder,
+    or a Gaussian one and dequantized pixels.
+
+    Args:
+        side: pixels, 2 to 100. train: how many. seed: of the places.
+
+    Raises:
+        DataError: as from `patches`.
+
+    >>> patches_rgb(32, train=1000).image_shape
+    (32, 32, 3)
+    """
+    _require_whole(side=(side, 2, LARGEST_SIDE), train=(train, 2, 10**6), seed=(seed, 0, SEEDS))
+    rng = np.random.RandomState(seed)
+    photographs = _photographs()
+    labels = rng.permutation(np.arange(train) % len(photographs))
+    pieces = np.stack([_piece(_side_of(photographs[i], "train"), side, rng) for i in labels])
+    tiles = [_tiles(_side_of(photograph, "test"), side) for photograph in photographs]
+    test_labels = np.repeat(np.arange(len(tiles)), [len(some) for some in tiles])
+    test = np.concatenate(tiles)
+    return Data("patches-rgb", pieces, test, (side, side, 3), 255.0, labels, test_labels, classes=SUBJECTS)
+
+
+def _require_whole(**named: tuple[Any, int, int]) -> None:
+    """Each a value, the least and the most that it may be."""
+    for name, (value, least, most) in named.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+            raise DataError(f"Expected `{name}` to be a whole number from {least} to {most:,}, but got {value!r}.")
+
+
+def _photographs() -> list[Array]:
+    """Of a temple and of a flower, bytes (height, width, 3) each."""
+    try:
+        photographs: list[Array] = _datasets("The photographs").load_sample_images().images
+    except ImportError as error:
+        raise DataError(
+            "The photographs are read by Pillow, which is missing. Install it: pip install pillow"
+        ) from error
+    return photographs
+
+
+def _tiles(photograph: Array, side: int) -> Array:
+    """(tiles, pixels): squares side by side, row after row, as many as fit."""
+    height, width = (size // side * side for size in photograph.shape[:2])
+    rows = photograph[:height, :width].reshape(height // side, side, width // side, side, -1)
+    return np.ascontiguousarray(rows.swapaxes(1, 2)).reshape(-1, side * side * rows.shape[-1])
 
 
 def _side_of(photograph: Array, part: str) -> Array:
@@ -84,7 +120,7 @@ def _side_of(photograph: Array, part: str) -> Array:
 
 
 def _piece(photograph: Array, side: int, rng: np.random.RandomState) -> Array:
-    top, left = (rng.randint(size - side + 1) for size in photograph.shape)
+    top, left = (rng.randint(size - side + 1) for size in photograph.shape[:2])
     return photograph[top : top + side, left : left + side].ravel()
 
 

@@ -19,6 +19,7 @@ Array = NDArray[Any]
 Binarization = Literal["dynamic", "fixed", "none", "dequantized"]
 
 TEST_SEED = 0  # draws a test set's pixels, once and for all: every result on it is about the same numbers
+COLOURS = 3  # numbers of a pixel in colour: red, green, blue
 ROUNDED = 1e-3  # of the spread, at most, may be lost to 32-bit floats
 LARGEST = float(np.finfo(np.float32).max)
 TRAIN_SEED = 1  # binarizes a training set where that is to be done once (`fixed`)
@@ -26,6 +27,22 @@ TRAIN_SEED = 1  # binarizes a training set where that is to be done once (`fixed
 
 class DataError(ValueError):
     """The data cannot be used. The message says what was expected, what came, and what to do."""
+
+
+def in_colour(image_shape: tuple[int, ...]) -> bool:
+    """Is that the shape of an image in colour, (height, width, 3)?"""
+    return len(image_shape) == 3 and image_shape[-1] == COLOURS
+
+
+def require_colours_last(image_shape: tuple[int, ...], where: str) -> None:
+    """Refuse (3, height, width): its numbers would be taken for those of other pixels."""
+    if len(image_shape) == 3 and image_shape[0] == COLOURS and not in_colour(image_shape):
+        height, width = image_shape[1:]
+        raise DataError(
+            f"Expected images of {where} in colour to have shape (height, width, {COLOURS}), but got {image_shape}: the"
+            f" three colours come first. Move them to the end, array.transpose(0, 2, 3, 1); an image then has shape"
+            f" ({height}, {width}, {COLOURS})."
+        )
 
 
 @dataclass(frozen=True)
@@ -51,6 +68,7 @@ class Data:
     stream: Stream | None = None  # all examples to train on, on disk; `train` is then a sample of them
 
     def __post_init__(self) -> None:
+        require_colours_last(self.image_shape, self.name)
         for name, part in (("train", self.train), ("test", self.test)):
             if isinstance(part, np.ma.MaskedArray):
                 raise DataError(
@@ -97,6 +115,7 @@ class Data:
 
     @property
     def pixels(self) -> int:
+        """Numbers in an example: in colour, three for each pixel."""
         return math.prod(self.image_shape)
 
     @property
@@ -247,6 +266,8 @@ def binarization(data: Data, decoder: str, requested: str = "auto") -> Binarizat
     - dynamic: a fresh Bernoulli draw at each visit of a training example; the test set is binarized once.
     - fixed: training and test set are binarized once.
     - none: pixels are used as they are, which a Bernoulli decoder takes only where they are binary.
+    - none, with a discretized logistic decoder: it has probabilities for levels of grey or of a colour, and takes no
+      other numbers.
     - dequantized: integers become real numbers by uniform noise between the levels (`dequantize_once`), afresh at each
       visit of a training example, once for the test set. For Gaussian decoders: a density on the bare levels has no
       upper bound, for it can grow without end at a pixel that never varies.
@@ -258,6 +279,19 @@ def binarization(data: Data, decoder: str, requested: str = "auto") -> Binarizat
         raise DataError(
             f"Expected `binarization` to be auto, dynamic, fixed, none or dequantized, but got {requested!r}."
         )
+    if decoder == "discretized-logistic":
+        if requested not in ("auto", "none"):
+            raise DataError(
+                f"Expected `binarization` to be none for a discretized logistic decoder, whose probabilities are those"
+                f" of the levels as they are stored, but got {requested}. Leave it out."
+            )
+        if data.levels is None:
+            raise DataError(
+                f"Expected levels, whole numbers from 0 to 255 or fewer, for a discretized logistic decoder, but"
+                f" {data.name} is stored as {data.train.dtype}. Save it as bytes, or use"
+                f" {option('decoder', 'gaussian')}, which takes any real numbers."
+            )
+        return "none"
     if decoder != "bernoulli":
         if requested in ("dynamic", "fixed"):
             raise DataError(
@@ -273,6 +307,13 @@ def binarization(data: Data, decoder: str, requested: str = "auto") -> Binarizat
         raise DataError(
             "Expected `binarization` to be dynamic, fixed or none for a Bernoulli decoder, whose pixels are 0 or 1, but"
             f" got dequantized, which makes real numbers of them. Use {option('decoder', 'gaussian')} with it."
+        )
+    if in_colour(data.image_shape):
+        raise DataError(
+            f"Expected grey or binary images for a Bernoulli decoder, but {data.name} is in colour, with images of"
+            f" shape {data.image_shape}: drawn as 0 or 1, its colours would be lost. Use"
+            f" {option('decoder', 'discretized-logistic')}, which takes bytes as they are, or"
+            f" {option('decoder', 'gaussian')}."
         )
     if data.binary:
         return "none"

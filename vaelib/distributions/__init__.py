@@ -8,12 +8,14 @@ from vaelib.distributions.base import Distribution
 from vaelib.distributions.discrete import Bernoulli, Categorical
 from vaelib.distributions.divergence import kl_divergence
 from vaelib.distributions.gaussian import DiagonalNormal, MultivariateNormal, Normal
+from vaelib.distributions.levels import DiscretizedLogistic
 from vaelib.distributions.scalar import Exponential, Gamma, Laplace
 
 __all__ = [
     "Bernoulli",
     "Categorical",
     "DiagonalNormal",
+    "DiscretizedLogistic",
     "Distribution",
     "Exponential",
     "Gamma",

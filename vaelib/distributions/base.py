@@ -25,7 +25,7 @@ class Distribution(ABC):
     float32, and so do the results.
 
     Attributes:
-        support: where a draw lies: "real", "positive", "binary", "index" or "vector".
+        support: where a draw lies: "real", "positive", "binary", "level", "index" or "vector".
         noise: what `transform` expects: "normal", "uniform" (on the open unit interval) or "gumbel".
     """
 

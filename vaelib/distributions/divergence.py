@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vaelib import _checks, kl
-from vaelib._arrays import Array
+from vaelib._arrays import Array, namespace
 from vaelib._door import as_arrays, described
 from vaelib._quiet import quiet
 from vaelib.distributions.base import Distribution
 from vaelib.distributions.discrete import Bernoulli, Categorical
 from vaelib.distributions.gaussian import DiagonalNormal, MultivariateNormal, Normal, check_vector
+from vaelib.distributions.levels import DiscretizedLogistic
 from vaelib.distributions.scalar import Exponential, Gamma, Laplace
 
 
@@ -48,6 +49,17 @@ def _categorical(q: Categorical, p: Categorical) -> Array:
         return _bare(kl.categorical)(*_alike(q=q.logits, p=p.logits))
     arrays = _alike(q=q.probs, p=p.probs, log_q=q.log_probs, log_p=p.log_probs)
     return _bare(kl.of_probabilities)(*arrays).sum(-1)
+
+
+def _of_levels(q: DiscretizedLogistic, p: DiscretizedLogistic) -> Array:
+    if q.levels != p.levels:
+        raise ValueError(f"Expected `q` and `p` to have the same levels, but got {q.levels} and {p.levels}.")
+    total: Array = 0.0
+    for of_q, of_p in zip(q._log_probs(), p._log_probs(), strict=True):
+        log_q, log_p = _alike(q=of_q, p=of_p)
+        exp = namespace(log_q).exp
+        total = total + _bare(kl.of_probabilities)(exp(log_q), exp(log_p), log_q, log_p)
+    return total
 
 
 def _alike(**named: Array) -> tuple[Array, ...]:
@@ -98,6 +110,7 @@ CLOSED_FORMS: dict[tuple[type, type], Callable[..., Array]] = {
     (MultivariateNormal, MultivariateNormal): _full_covariance,
     (Bernoulli, Bernoulli): _bernoulli,
     (Categorical, Categorical): _categorical,
+    (DiscretizedLogistic, DiscretizedLogistic): _of_levels,
     (Laplace, Laplace): _elementwise(kl.laplace, "loc", "scale"),
     (Gamma, Gamma): _gamma,
     (Gamma, Exponential): _gamma,

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vaelib.data import Data
-from vaelib.distributions import DiagonalNormal, Normal, kl_divergence
+from vaelib.distributions import DiagonalNormal, DiscretizedLogistic, Normal, kl_divergence
 from vaelib.elbo import elbo, importance_weighted_bound
 from vaelib.estimate import Estimate
 from vaelib.train.diagnose import at_bounds
 from vaelib.train.state import as_judged
 from vaelib.train.surroundings import ordinary, threads
-from vaelib.vae import VAE, saturation
+from vaelib.vae import IN_WORDS, VAE, Kind, saturation
 
 ROWS = 2**15  # latents that are decoded at once,
 PIXELS = 2**25  # and pixels, at most: memory stays bounded whatever is asked for
@@ -33,7 +33,7 @@ NEGLIGIBLE = 0.01  # nats; less is not news
 class Subject:
     """What an evaluation is about. Two evaluations can be compared if their subjects are the same."""
 
-    likelihood: str  # "bernoulli": a probability of bits; "gaussian": a density, whose nats depend on the pixels' unit
+    likelihood: Kind  # of bits, of levels, or a density, "gaussian", whose nats depend on the pixels' unit
     treatment: str | None  # of the pixels: dynamic, fixed, none or dequantized; None: not said
     examples: int
     pixels: int
@@ -43,7 +43,7 @@ class Subject:
 def subject(model: VAE, x: Tensor, treatment: str | None = None) -> Subject:
     """What an evaluation of `model` on x (examples, pixels), treated so, would be about."""
     digest = hashlib.sha256(np.ascontiguousarray(x.cpu().numpy(), dtype=np.float32).data).hexdigest()
-    return Subject("bernoulli" if model.decoder.bernoulli else "gaussian", treatment, len(x), x.shape[-1], digest)
+    return Subject(model.decoder.kind, treatment, len(x), x.shape[-1], digest)
 
 
 def require_comparable(a: Subject, b: Subject) -> None:
@@ -55,9 +55,11 @@ def require_comparable(a: Subject, b: Subject) -> None:
     if a.likelihood != b.likelihood:
         raise ValueError(
             f"Expected two models with one kind of likelihood to compare, but got {a.likelihood} and {b.likelihood}. A"
-            " Bernoulli log-likelihood is the log-probability of bits; a Gaussian one is a log-density, which shifts by"
-            " log 2 nats a pixel when the pixels are measured in another unit, half as large. No difference of the two"
-            " means anything."
+            " Bernoulli log-likelihood is the log-probability of bits, a discretized logistic one that of levels of"
+            " grey or colour; a Gaussian one is a log-density, which shifts by log 2 nats a pixel when the pixels are"
+            " measured in another unit, half as large. No difference of the two means anything. Bits per dimension of"
+            " a discretized logistic and of a Gaussian on dequantized pixels may be compared: both bound what the"
+            " levels cost."
         )
     if (a.examples, a.pixels) != (b.examples, b.pixels):
         raise ValueError(
@@ -129,11 +131,11 @@ class Evaluation:
 
     @property
     def bits_per_dimension(self) -> Estimate | None:
-        """Of binary or dequantized pixels; None for a density on pixels without levels: that is not a number of bits.
+        """Of binary pixels, levels, or dequantized ones; None for a density without levels: that is no number of bits.
 
         See `bits_per_dimension`.
         """
-        if self.subject.likelihood == "bernoulli":
+        if self.subject.likelihood != "gaussian":
             return bits_per_dimension(self.nll, self.subject.pixels)
         return None if self.levels is None else bits_per_dimension(self.nll, self.subject.pixels, self.levels)
 
@@ -224,9 +226,9 @@ def compare(a: Evaluation, b: Evaluation) -> Estimate:
 
 
 def bits_per_dimension(nll: Estimate, pixels: int, levels: int | None = None) -> Estimate:
-    """Nats per example to bits per pixel.
+    """Nats per example to bits per dimension: of each of the D numbers of an example, three for a pixel in colour.
 
-    - levels = None, binary pixels: nll / (D log 2), with D pixels.
+    - levels = None, for the probability of binary pixels or of levels, as from a discretized logistic: nll / (D log 2).
     - L levels v = 0, ..., L - 1, seen by the model as y = (v + u) / L with u uniform on [0, 1): a level is a cell of
       volume L^-D in y, so P(v) = E_u[p(y)] L^-D, and by Jensen log P(v) >= E_u[log p(y)] - D log L. In bits,
       nll / (D log 2) + log2 L, an upper bound on -log2 P(v) / D.
@@ -234,7 +236,7 @@ def bits_per_dimension(nll: Estimate, pixels: int, levels: int | None = None) ->
     A density on pixels without levels has no such number: it changes with their unit.
 
     Args:
-        nll: -log p(x) in nats per example. pixels: D. levels: L.
+        nll: -log p(x) in nats per example. pixels: D. levels: L, if p is a density on dequantized levels.
 
     Source: Theis, van den Oord and Bethge 2016, section 3.1.
     """
@@ -293,7 +295,7 @@ def evaluate(
             draws.append(q.sample(rng=aside))
             if callback is not None:
                 callback(sum(map(len, draws)))
-        response = _response(model, torch.cat(draws))
+        response = _response(model, torch.cat(draws), aside)
     log_evidence, errors, log_likelihoods, kl, share = torch.cat(columns, 1).cpu().numpy()
     loc, unit_kl = torch.cat(units, 1)  # (examples, latent_dim)
     return Evaluation(
@@ -333,12 +335,13 @@ def optimal_variance(model: VAE, x: Tensor, *, samples: int = 100, seed: int = 0
         c*, in the unit of the pixels squared, with its standard error over examples.
 
     Raises:
-        TypeError: the decoder is Bernoulli.
+        TypeError: the decoder is not Gaussian.
 
     Source: Rybkin, Daniilidis and Levine 2021.
     """
-    if model.decoder.bernoulli:
-        raise TypeError("Expected a Gaussian decoder, but got a Bernoulli one, which has no noise variance.")
+    if model.decoder.kind != "gaussian":
+        kind = IN_WORDS[model.decoder.kind]
+        raise TypeError(f"Expected a Gaussian decoder, but got a {kind} one, which has no noise variance.")
     rng = torch.Generator(model.device).manual_seed(seed)
     found = []
     for some in x.split(max(1, at_once(model) // samples)):
@@ -368,12 +371,16 @@ def _unit_kl(model: VAE, q: DiagonalNormal) -> Tensor:
     return kl_divergence(Normal(q.loc, q.scale), Normal(model.prior.loc, model.prior.scale))
 
 
-def _response(model: VAE, z: Tensor) -> NDArray[np.float64]:
+def _response(model: VAE, z: Tensor, rng: torch.Generator) -> NDArray[np.float64]:
     """KL(p(. | z) || p(. | z')) in nats, (examples,), z' that of the next example: 0 if the decoder ignores z."""
     if len(z) < 2:
         return np.full(len(z), math.nan)
     found = []
     for own, other in zip(z.split(at_once(model)), z.roll(-1, 0).split(at_once(model)), strict=True):
         p, p_other = model.decoder(own), model.decoder(other)  # in the networks' unit: a KL has none
-        found.append(kl_divergence(p, p_other).double().sum(-1))
+        if isinstance(p, DiscretizedLogistic):  # its KL is a sum over all levels: one draw tells as much
+            x = p.sample(rng=rng)
+            found.append((p.log_prob(x) - p_other.log_prob(x)).double().sum(-1))
+        else:
+            found.append(kl_divergence(p, p_other).double().sum(-1))
     return torch.cat(found).cpu().numpy()

@@ -29,7 +29,7 @@ def lines(result: Evaluation, mode: str) -> list[str]:
         f"Of the NLL, +- {error:.3f} comes from the samples of z alone, and about {bias:.3f} is bias upwards."
         if math.isfinite(error)
         else "One sample of z for each example tells nothing about its own error.",
-        *([] if bits is None else [f"The NLL is {bits.value:.4f} {plus_minus(bits, 4)} bits per pixel."]),
+        *([] if bits is None else [f"The NLL is {bits.value:.4f} {plus_minus(bits, 4)} bits per dimension."]),
         f"{result.active_units} of {len(result.activity)} latents are active.",
     ]
 

@@ -7,10 +7,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, get_args
 
 from vaelib.data import NAMED, Data
 from vaelib.objectives import OBJECTIVES
+from vaelib.vae import Kind
 
 
 class RunError(ValueError):
@@ -27,8 +28,8 @@ class TrainConfig:
 
     data: str = "digits"  # a name that vaelib.data.load knows, or the path of a .npy or .npz file, or of a folder
     binarization: str = "auto"  # dynamic, fixed, none, dequantized; auto: what suits data and decoder, or an error
-    decoder: str = "bernoulli"  # or "gaussian"
-    decoder_scale: float | None = None  # of a Gaussian decoder; None: learned, one number for all pixels
+    decoder: str = "bernoulli"  # or "gaussian", or "discretized-logistic", of grey levels and colours
+    decoder_scale: float | None = None  # of a decoder that is not Bernoulli; None: learned, one number for all pixels
     latent_dim: int = 10  # all are used on the digits; 5 cost 0.2 nats, 20 gain nothing
     network: str = "dense"  # or "conv": 3 x 3 convolutions of stride 2
     hidden: tuple[int, ...] = (400,)  # the encoder's, from x to z; the decoder mirrors them. Widths, or channels
@@ -83,7 +84,7 @@ class TrainConfig:
              " expected log-likelihood known in closed form"),
             (self.objective != "score-baseline" or self.importance_samples > 1, "importance_samples",
              ">= 2 with the objective score-baseline, where each sample is compared with the others"),
-            (self.decoder_scale is None or self.decoder == "gaussian", "decoder_scale",
+            (self.decoder_scale is None or self.decoder != "bernoulli", "decoder_scale",
              "left out with a Bernoulli decoder, which has none"),
             (self.patience is None or self.validation > 0, "patience", "left out without a validation set to watch"),
             (self.network == "dense" or bool(self.hidden), "hidden", "one or more channel counts with conv"),
@@ -98,6 +99,8 @@ class TrainConfig:
         - digits: the defaults above.
         - mnist: one hidden layer of 500 units, 20 latents, 30 epochs, as in Kingma and Welling 2014.
         - glyphs, glyphs62: hidden layers of 500 and 200 units, 16 latents, 10 epochs at a rate that falls to 0.
+        - patches-rgb: 128 latents, 10 epochs of minibatches of 32 at a rate that falls to 0. The decoder's scale is one
+          number that starts far above its optimum: some thousand steps get it there, some hundred do not.
         - your own data: the defaults, with as many epochs as make about 6,000 steps (at least 10, or 1
           where they stream from disk, and at most 400).
         - network conv: two convolutions of 32 and 64 channels.
@@ -107,6 +110,8 @@ class TrainConfig:
             suited = {"hidden": (500,), "latent_dim": 20, "layer_norm": False, "learning_rate": 1e-3, "epochs": 30}
         elif data.name in ("glyphs", "glyphs62"):
             suited = {"hidden": (500, 200), "latent_dim": 16, "learning_rate": 2e-3, "schedule": "cosine", "epochs": 10}
+        elif data.name == "patches-rgb":
+            suited = {"latent_dim": 128, "batch_size": 32, "learning_rate": 2e-3, "schedule": "cosine", "epochs": 10}
         elif data.name != "digits":
             steps_per_epoch = -(-data.examples // (chosen.get("batch_size") or TrainConfig.batch_size))
             least = 10 if data.stream is None else 1
@@ -122,7 +127,7 @@ class TrainConfig:
 
 CHOICES = {
     "binarization": ("auto", "dynamic", "fixed", "none", "dequantized"),
-    "decoder": ("bernoulli", "gaussian"),
+    "decoder": get_args(Kind),
     "network": ("dense", "conv"),
     "objective": tuple(OBJECTIVES),
     "schedule": ("constant", "cosine", "burda"),

@@ -67,8 +67,8 @@ def at_bounds(decoder_scale: float | None, decoder_at_bound: bool, encoder_share
         found.append(
             f"The decoder's scale, {decoder_scale:.2g}, is at its bound: the model cannot say how exactly it knows the"
             " pixels, and every bound on log p(x) is too low by as much. Do most pixels never vary, or are they levels"
-            f" of grey? Leave the constant ones out, use {option('binarization', 'dequantized')} for integers, or fix"
-            f" the scale with {option('decoder_scale')}."
+            f" of grey? Leave the constant ones out, use {option('decoder', 'gaussian')} with"
+            f" {option('binarization', 'dequantized')} for integers, or fix the scale with {option('decoder_scale')}."
         )
     if encoder_share > 0.0:
         found.append(

@@ -424,6 +424,7 @@ class Folder:
                 "image_shape": list(self.data.image_shape),
                 "sha256": self.fingerprint,
                 "unit": [state.unit.offset, state.unit.scale],
+                "levels": self.data.levels,
             },
         }
         if state.best is not None:
@@ -462,7 +463,9 @@ def load(folder: str | Path, device: str = "auto") -> VAE:
         if saved["data"]["sha256"] != stored.get("data_sha256") or saved["config"]["seed"] != stored.get("seed"):
             raise RunError(f"Expected the checkpoint in {folder} to be of the run in its config.json, but it is not.")
     shape, unit = tuple(saved["data"]["image_shape"]), payload.unit_of(saved)
-    model = build(TrainConfig(**saved["config"]), shape, torch.Generator(), unit).to(device)
+    model = build(TrainConfig(**saved["config"]), shape, torch.Generator(), unit, saved["data"].get("levels")).to(
+        device
+    )
     checkpoint.require(folder / name, payload.unfit(saved["model"], model.state_dict()))
     model.load_state_dict(saved["model"])
     return model.eval().requires_grad_(False)

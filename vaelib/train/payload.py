@@ -36,7 +36,7 @@ def _tensors(value: object) -> bool:
 def _data(value: object) -> bool:
     if not isinstance(value, dict):
         return False
-    shape, unit = value.get("image_shape"), value.get("unit", [0.0, 1.0])
+    shape, unit, levels = value.get("image_shape"), value.get("unit", [0.0, 1.0]), value.get("levels")
     return (
         isinstance(shape, list)
         and bool(shape)
@@ -46,6 +46,7 @@ def _data(value: object) -> bool:
         and len(unit) == 2
         and all(map(_number, unit))
         and unit[1] > 0
+        and (levels is None or (_count(levels) and levels >= 2))
     )
 
 

@@ -29,6 +29,7 @@ from vaelib.data import (
     validation_split,
 )
 from vaelib.data import stream as on_disk
+from vaelib.data.core import in_colour
 from vaelib.data.unit import Unit, center_and_spread, suited_to
 from vaelib.objectives import Objective
 from vaelib.train import window
@@ -149,7 +150,7 @@ def init(config: TrainConfig, data: Data) -> TrainState:
     if stream is not None:
         looked_through, white = window.opened(data, stream, mode, unit, config.seed, config.batch_size)
         train = looked_through.rows.numpy()
-    model = build(config, data.image_shape, rng, unit)
+    model = build(config, data.image_shape, rng, unit, data.levels)
     start_at(model, torch.from_numpy(mean).to(model.prior_loc.dtype), deviation or 1.0)
     model.to(config.device)
     seed = int(torch.randint(2**62, (), generator=rng))  # apart from the weights' own stream
@@ -181,13 +182,20 @@ def init(config: TrainConfig, data: Data) -> TrainState:
 
 
 @ordinary()
-def build(config: TrainConfig, image_shape: tuple[int, ...], rng: torch.Generator, unit: Unit | None = None) -> VAE:
+def build(
+    config: TrainConfig,
+    image_shape: tuple[int, ...],
+    rng: torch.Generator,
+    unit: Unit | None = None,
+    levels: int | None = None,
+) -> VAE:
     """The model that `config` describes, with starting weights drawn by `rng`, on the CPU.
 
     Args:
-        image_shape: of an example. A convolutional network is for grey images, (height, width); axes of size 1 beside
-            these, where one channel is kept, are passed over.
+        image_shape: of an example. A convolutional network is for images, (height, width) or (height, width, 3); axes
+            of size 1 beside these, where one channel is kept, are passed over.
         unit: of the data; a scale of the decoder that is fixed is in it.
+        levels: of the data, which a discretized logistic decoder needs.
 
     Raises:
         RunError: the network is not for such images, or does not fit into memory.
@@ -196,7 +204,7 @@ def build(config: TrainConfig, image_shape: tuple[int, ...], rng: torch.Generato
     scale: float | str | None = None if config.decoder == "bernoulli" else "learned"
     if config.decoder_scale is not None:
         scale = config.decoder_scale / unit.scale
-    images = grey(image_shape) if config.network == "conv" else None
+    images = as_image(image_shape) if config.network == "conv" else None
     require_memory(config, image_shape)
     model = VAE(
         math.prod(image_shape),
@@ -204,6 +212,7 @@ def build(config: TrainConfig, image_shape: tuple[int, ...], rng: torch.Generato
         config.hidden,
         scale,
         config.layer_norm,
+        levels=levels if config.decoder == "discretized-logistic" else None,
         image_shape=images,
         rng=rng,
     )
@@ -211,15 +220,19 @@ def build(config: TrainConfig, image_shape: tuple[int, ...], rng: torch.Generato
     return model.to(getattr(torch, config.dtype))
 
 
-def grey(image_shape: tuple[int, ...]) -> tuple[int, int]:
-    """(height, width) of grey images, whichever axes of size 1 are beside them."""
-    axes = [size for size in image_shape if size > 1]
+def as_image(image_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(height, width, 3) of images in colour, or (height, width), whichever axes of size 1 are beside these."""
+    if in_colour(image_shape):
+        return image_shape
+    axes = tuple(size for size in image_shape if size > 1)
     if len(axes) != 2:
+        other = "other than 1 or 3 numbers a pixel" if len(axes) > 2 else "one row of numbers"
         raise RunError(
-            f"Expected grey images (height, width) for `network` conv, but the data have shape {image_shape}, which is"
-            f" {'more than one channel' if len(axes) > 2 else 'one row of numbers'}. Use {option('network', 'dense')}."
+            f"Expected images (height, width), or (height, width, 3) in colour, for `network` conv, but the data have"
+            f" shape {image_shape}, which is {other}. Use {option('network', 'dense')}."
+            + (" Is the fourth one opacity? Leave it out: array[..., :3]." if len(axes) == 3 and axes[2] == 4 else "")
         )
-    return axes[0], axes[1]
+    return axes
 
 
 def require_memory(config: TrainConfig, image_shape: tuple[int, ...]) -> None:
@@ -229,7 +242,7 @@ def require_memory(config: TrainConfig, image_shape: tuple[int, ...]) -> None:
     """
     widths = [math.prod(image_shape), *config.hidden]
     if config.network == "conv":  # convolutions weigh little; what they make of an image is `features` numbers
-        height, width = grey(image_shape)
+        height, width, *_ = as_image(image_shape)
         halved = 2 ** len(config.hidden)
         widths = [config.hidden[-1] * -(-height // halved) * -(-width // halved)]
     weights = 2 * sum(a * b for a, b in itertools.pairwise(widths)) + 3 * widths[-1] * config.latent_dim

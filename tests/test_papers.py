@@ -1,0 +1,117 @@
+"""benchmarks/papers.py: what it trains is what it says, it goes on where it was stopped, its table adds up."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import _record
+import numpy as np
+import papers
+import pytest
+
+from vaelib.data import Data
+from vaelib.evaluate import evaluate, held_out_pixels
+from vaelib.train import TrainConfig, checkpoint, load
+
+ANNEALING = {"temperatures": 4, "chains": 2, "leapfrog_steps": 2, "base": "prior"}
+
+
+def few() -> Data:
+    rng = np.random.default_rng(0)
+    grey = rng.integers(256, size=(50, 12)).astype(np.uint8)
+    return Data("mnist", grey[:40], grey[40:], (3, 4), 255.0, default_binarization="dynamic")
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> papers.Work:
+    for name, row in papers.ROWS.items():  # the same, with smaller networks
+        changes = {"hidden": (6,) * len(row.settings["hidden"]), "latent_dim": 3}
+        monkeypatch.setitem(papers.ROWS, name, dataclasses.replace(row, settings={**row.settings, **changes}))
+    return papers.Work(tmp_path, few(), "cpu", 30, 5, annealed=4, simulated=2, annealing=ANNEALING)
+
+
+def test_rows_are_what_the_paper_trained() -> None:
+    for name, row in papers.ROWS.items():
+        config = TrainConfig(data="mnist", **{"epochs": 1, **row.settings})
+        if name == "aevb":
+            assert (config.hidden, config.latent_dim, config.batch_size, row.passes(0)) == ((500,), 20, 100, 100)
+            continue
+        kind, samples = name.split("-")
+        assert config.objective == {"vae": "elbo-sampled", "iwae": "iwae"}[kind]
+        assert config.importance_samples == int(samples) and config.schedule == "burda"
+        assert (config.hidden, config.latent_dim, config.batch_size) == ((200, 200), 50, 20)
+        assert [row.passes(stage) for stage in range(8)] == [1, 4, 13, 40, 121, 364, 1093, 3280]
+
+
+def test_stages_are_judged_and_the_last_one_more_exactly(work: papers.Work) -> None:
+    work.train("vae-1", 2)
+    stages = work.read("vae-1")["stages"]
+    assert [stages[stage]["importance_samples"] for stage in "012"] == [5, 5, 30]
+    model = load(work.out / "vae-1" / "run", "cpu")
+    result = evaluate(model, held_out_pixels(work.data, "dynamic"), importance_samples=30)
+    assert stages["2"]["nll"]["value"] == result.nll.value
+    assert checkpoint.read_config(work.out / "vae-1" / "run")["epochs"] == 13
+    annealed = stages["2"]["annealed"]
+    assert "annealed" not in stages["1"] and annealed["examples"] == 4
+    difference = annealed["lower"]["value"] - result.log_evidence[:4].mean()
+    assert annealed["less_importance_weighted"]["value"] == pytest.approx(difference, abs=1e-3)
+
+
+def test_work_goes_on_where_it_was_stopped(work: papers.Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = dataclasses.replace(work, out=work.out / "whole")
+    whole.train("iwae-5", 2)
+    judge = papers.Work.judge
+
+    def stopped(self: papers.Work, *arguments: object) -> object:
+        if self.read("iwae-5")["stages"].keys() >= {"0"}:
+            raise KeyboardInterrupt
+        return judge(self, *arguments)
+
+    monkeypatch.setattr(papers.Work, "judge", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        work.train("iwae-5", 2)
+    monkeypatch.setattr(papers.Work, "judge", judge)
+    before = work.results("iwae-5").read_bytes()
+    work.train("iwae-5", 2)
+    assert work.read("iwae-5") == whole.read("iwae-5") and before != work.results("iwae-5").read_bytes()
+    monkeypatch.setattr(papers.Work, "judge", stopped)  # nothing is left to be done
+    work.train("iwae-5", 2)
+    work.train("iwae-5", 1)
+
+
+def test_table_has_every_row_and_what_is_left(work: papers.Work) -> None:
+    work.train("vae-5", 1)
+    rows = {row["row"]: row for row in papers.table(work)}
+    assert rows.keys() == papers.ROWS.keys() and rows["iwae-50"]["ours"] is None
+    mine = rows["vae-5"]
+    assert mine["difference"] == mine["ours"] - 86.47 and (mine["passes"], mine["passes_of_paper"]) == (4, 3280)
+    assert mine["rest"] == "python benchmarks/papers.py --rows vae-5 --to 7 --record" and not mine["finished"]
+    json.dumps(list(rows.values()), allow_nan=False)
+    assert "4 of 3,280 passes" in papers.line("vae-5", work.read("vae-5"))
+    assert papers.line("vae-50", work.read("vae-50")).endswith("nothing yet")
+
+
+def test_command_shows_and_records_what_is_there(
+    work: papers.Work, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work.train("vae-5", 0)
+    monkeypatch.setattr(papers, "mnist", few)
+    monkeypatch.setattr(_record, "RESULTS", work.out / "results")
+    papers.main(["--table", "--out", str(work.out)])
+    assert "vae-5 " in capsys.readouterr().out and not (work.out / "results").exists()
+    papers.main(["--table", "--out", str(work.out), "--record"])
+    recorded = json.loads((work.out / "results" / "papers.json").read_text(encoding="utf-8"))
+    assert recorded["rows"] == json.loads(json.dumps(papers.table(work)))
+    for wrong in (["--rows", "vae-7"], ["--to", "8"]):
+        with pytest.raises(SystemExit):
+            papers.main(wrong)
+
+
+def test_table_of_the_docs_is_what_was_recorded() -> None:
+    """`python benchmarks/papers.py --table --record` prints and records it."""
+    root = Path(__file__).resolve().parents[1]
+    rows = json.loads((root / "benchmarks" / "results" / "papers.json").read_text(encoding="utf-8"))["rows"]
+    assert "\n".join(papers.markdown(rows)) in (root / "docs" / "practitioner.md").read_text(encoding="utf-8")
+    assert [row["row"] for row in rows] == list(papers.ROWS)
