@@ -214,12 +214,13 @@ def test_whole_step_in_one_function_is_the_step_of_adam(
 @pytest.mark.long
 @pytest.mark.slow
 def test_compiled_runs_in_one_process_do_not_share_what_is_compiled() -> None:
-    """The same shapes, and another objective: nothing asks at a call whether the compiled step is the right one."""
-    runs = {name: (fresh(objective=name, dtype="float64"), fresh(objective=name, dtype="float64")) for name in ELBOS}
-    ways = {name: partial(advance, update=engine.compiled_whole(whole)) for name, (_, whole) in runs.items()}
-    for name, (plain, whole) in runs.items():
+    """Another objective and other shapes: nothing asks at a call whether the compiled step is the right one."""
+    kinds: list[dict[str, Any]] = [{"objective": name} for name in ELBOS] + [{"importance_samples": k} for k in (2, 5)]
+    runs = [(fresh(dtype="float64", **kind), fresh(dtype="float64", **kind)) for kind in kinds]
+    ways = [partial(advance, update=engine.compiled_whole(whole)) for _, whole in runs]
+    for (plain, whole), way in zip(runs, ways, strict=True):
         train(plain, advance)
-        train(whole, ways[name])
+        train(whole, way)
         for a, b in zip(plain.model.parameters(), whole.model.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 

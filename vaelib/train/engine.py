@@ -218,7 +218,7 @@ def _compiled_once(function: Callable[..., StepInfo]) -> Callable[..., StepInfo]
     unasked: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
     apart: dict[str, Any] = {"isolate_recompiles": True, "options": unasked}
     known = inspect.signature(torch.compile).parameters
-    return torch.compile(function, fullgraph=True, **(apart if "isolate_recompiles" in known else {}))
+    return torch.compile(function, fullgraph=True, dynamic=False, **(apart if "isolate_recompiles" in known else {}))
 
 
 def spread(gradient: Gradient) -> Gradient:
