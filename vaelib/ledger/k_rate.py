@@ -494,8 +494,8 @@ K4 = (
     )
     .eq(
         given(r"H + \mathbb{E}_{x}[\mathcal{L}] + R", lambda w: w.entropy + mean_bound(w) + w.rate),
-        "the mean bound is -(D + R): where training stands",
-        why="bound and rate stand in every log file; here the bound is the package's",
+        "the mean bound is -(D + R): where training is now",
+        why="bound and rate are in every log file; here the bound is the package's",
     )
     .slip(
         "D minus R",
@@ -559,7 +559,7 @@ K5 = (
         "KL(p(x|z) || q(x|z)): x is drawn from the data, so q(x|z) comes first.",
     )
     .slip(
-        "the two exchanged",
+        "the two swapped",
         vector(to_decoder, to_prior, to_decoder + to_prior),
         "the two gaps were swapped: the prior widens R - I, the decoder widens I - (H - D).",
     )
