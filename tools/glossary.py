@@ -332,7 +332,7 @@ WORDS = (
     ),
     Word(
         "warm start",
-        "Some quick, untested steps before the exact sampler begins, so that it does not begin where it would be stuck.",
+        "Some quick, untested steps before the exact sampler begins, so that it does not get stuck at its start.",
         "12",
         r"warm start",
     ),
