@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_train import config, same, tiny, weights
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from vaelib.data import Data
 from vaelib.train import RunError, TrainState, engine, fit, init
 from vaelib.train.engine import Run, advance, compiled, eager, spread, take
 from vaelib.train.state import begin_epoch, restore, snapshot
@@ -84,7 +86,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def fresh(**changes: Any) -> TrainState:
-    return init(config(**{"schedule": "cosine", "epochs": 5, "layer_norm": False, **changes}), tiny())
+    data = tiny()
+    if changes.get("decoder") == "discretized-logistic":
+        data = Data(data.name, *((255 * part).astype(np.uint8) for part in (data.train, data.test)), (3, 4), 255.0)
+    return init(config(**{"schedule": "cosine", "epochs": 5, "layer_norm": False, **changes}), data)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

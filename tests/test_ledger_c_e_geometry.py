@@ -266,7 +266,7 @@ def test_discrete_divergence_matches_scipy() -> None:
     for line in values(E16, w):
         np.testing.assert_allclose(line, expected, rtol=1e-12)
     assert slip_value(E16, "heads only", w)[0] == pytest.approx(0.9 * np.log(1.8), rel=1e-12)
-    assert slip_value(E16, "exchanged", w)[2] == np.inf
+    assert slip_value(E16, "swapped", w)[2] == np.inf
 
 
 # -------------------------------------------------------------------------- an error in the package is seen, and blamed

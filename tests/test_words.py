@@ -29,14 +29,6 @@ ALLOWED = (
     "own error",  # a statement of its own error
     "what may stand there",  # the question of a notebook
 )
-# Paths that still have such words: a list that gets shorter.
-NOT_YET = (
-    "notebooks/02_",
-    "notebooks/teach/00.md",
-    "notebooks/teach/grading.md",
-    "vaelib/ledger",
-    "vaelib/tasks",
-)
 
 
 def words_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -74,7 +66,7 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", [p for p in read_by_people() if not name(p).startswith(NOT_YET)], ids=name)
+@pytest.mark.parametrize("path", read_by_people(), ids=name)
 def test_file_is_written_in_plain_words(path: Path) -> None:
     assert found_in(path) == []
 
@@ -125,10 +117,3 @@ def test_code_is_not_taken_for_words(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     path.write_text("x = (1, 2) if anew else (stands, 3), exchanged\n", encoding="utf-8")
     assert found_in(path) == []
-
-
-@pytest.mark.parametrize("start", NOT_YET)
-def test_what_waits_still_has_such_words(start: str) -> None:
-    assert any(found_in(path) for path in read_by_people() if name(path).startswith(start)), (
-        f"take {start} off the list"
-    )

@@ -375,8 +375,8 @@ TRIES: dict[str, list[Try]] = {
         ),
         Try(
             cell="letters-train",
-            old="train()",
-            new="train(300)",
+            old="STEPS = 2000",
+            new="STEPS = 300",
             until="letters-picture",
             sees="Strokes are there before whole letters are.",
         ),

@@ -70,6 +70,12 @@ WORDS = (
         r"approximation gap|the family",
     ),
     Word(
+        "autoregressive decoder",
+        "A decoder that looks at the pixels before while it says how likely the next one is.",
+        "11",
+        r"autoregressive",
+    ),
+    Word(
         "baseline",
         "A number that is subtracted from $f$ in the score-function gradient: the mean stays, the variance falls.",
         "07",
@@ -323,6 +329,12 @@ WORDS = (
         "A positive number becomes zero, for it is smaller than the smallest that the computer can hold.",
         "02",
         r"underflow|become zero|too small|become 0|\b0\.0\b",
+    ),
+    Word(
+        "warm start",
+        "Some quick, untested steps before the exact sampler begins, so that it does not get stuck at its start.",
+        "12",
+        r"warm start",
     ),
     Word(
         "witness",

@@ -109,6 +109,7 @@ EQUIVALENT: dict[str, tuple[str, ...]] = {
         "10.3, line 15, 1 - 2 * z -> 2 * z - 1",
         "10.3, line 16, z - loc -> loc - z",
         "13.2, line 15, z - loc -> loc - z",
+        "12.5, line 15, (x - offset)[seen] - w @ loc -> w @ loc - (x - offset)[seen]",
     ),
     "a standard normal number is as likely as its negative": (
         "02.2, line 14, loc + scale * rng.standard_normal(num... -> loc - scale * rng.standard_normal(num...",

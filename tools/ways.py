@@ -93,7 +93,7 @@ SEMESTER = Way(
         *two("09", "A real VAE: model and loss", "A real VAE: what it has learned", ("09.2", "09.1 09.3")),
         *two("10", "Where the gap comes from", "The evidence from both sides", ("10.2 10.4", "10.1 10.3")),
         whole("11", "Collapse, beta, rate and distortion", "11.3 11.1 11.2 11.4 11.5"),
-        whole("12", "Missing and noisy pixels", "12.2 12.1 12.3 12.4"),
+        whole("12", "Missing and noisy pixels", "12.2 12.1 12.5 12.3 12.4"),
         whole("13", "Find the bugs", "13.2 13.1 13.3"),
         whole("14", "From one latent to a thousand", "14.1 14.2 14.3"),
     ),

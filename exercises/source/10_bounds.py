@@ -101,7 +101,7 @@ assert check("10.2", two_gaps).right
 # $q=N(\mu,\sigma^2)$ and walk through $f_b(z)=q(z)^{1-b}\,p(x,z)^b$ for $b=0,\tfrac1T,\tfrac2T,\ldots,1$. Each step, from one $b$ to the
 # next, has two parts:
 #
-# 1. weigh: add $\log f_{\mathrm{next}}(z)-\log f_b(z)$ where the chain stands;
+# 1. weigh: add $\log f_{\mathrm{next}}(z)-\log f_b(z)$ where the chain is now;
 # 2. move. Here the best of all moves is possible: $f_{\mathrm{next}}$ is a Gaussian up to a factor, so draw the new $z$ from it,
 #    independently of the old one.
 #

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Exercises 12: missing and noisy pixels
 #
-# What is the evidence of half an image, what stands under the cover, ink or paper, stay or go: four answers, by hand and
-# in code. `check` says within seconds whether one is right, and if not, what it looks like. `hint("12.1")` gives a hint,
+# What is the evidence of half an image, what is under the cover, ink or paper, stay or go, what may a code cost: five answers,
+# by hand and in code. `check` says within seconds whether one is right, and if not, what it looks like. `hint("12.1")` gives a hint,
 # three in all.
 #
 # After a wrong answer, `case("12.1")` returns the arguments with which your function failed. A ready-made
@@ -21,7 +21,7 @@ from vaelib.exercise import case, check, hint, progress
 # ## 12.1 Evidence of what is seen
 #
 # *Warm-up, 8 minutes.* A decoder knows $K$ templates. Template $z$ has probability $p(z)$, and paints pixel $j$ black
-# ($x_j=1$) with probability $\pi_{zj}$, else white ($x_j=0$), each pixel on its own. Of one image only some pixels are seen;
+# ($x_j=1$) with probability $\pi_{zj}$, otherwise white ($x_j=0$), each pixel on its own. Of one image only some pixels are seen;
 # the mask `seen` is true for those. Elsewhere the file holds a 0, a placeholder.
 #
 # Which pixels are missing says nothing of their color. Compute $\log p(x_o)$ of the seen pixels, in nats.
@@ -58,7 +58,7 @@ assert check("12.1", log_seen).right
 # %% [markdown]
 # ## 12.2 What is under the cover
 #
-# *Core, 15 minutes.* The linear-Gaussian model again, with one change: every pixel has a noise variance of its own,
+# *Core, 15 minutes.* The linear-Gaussian model again, with one change: every pixel has its own noise variance,
 #
 # $$z \sim N(0, I_k), \qquad x \mid z \sim N\big(Wz+b,\ \operatorname{diag}(c_1, \ldots, c_d)\big).$$
 #
@@ -128,7 +128,7 @@ assert check("12.3", clean).right
 # ## 12.4 One Metropolis step
 #
 # *Stretch, 15 minutes.* $z$ has $K$ states, $x$ is complete and stays as it is. At state $i$, draw $j$ from the encoder
-# $q(z \mid x)$; it may be $i$ itself. Accept $j$ with probability $\min(1, r)$, with $r$ from section 5 of the notebook; else stay at $i$.
+# $q(z \mid x)$; it may be $i$ itself. Accept $j$ with probability $\min(1, r)$, with $r$ from section 5 of the notebook; otherwise stay at $i$.
 #
 # Write the whole step as a matrix: entry $[i, j]$ is the probability that a chain at $i$ is at $j$ afterwards. The joint
 # $p(x, z)$ is given at this $x$, a number for each $z$; its sum $p(x)$ is not 1, and nobody needs it.
@@ -163,6 +163,49 @@ assert check("12.4", step_matrix).right
 
 # %%
 # hint("12.4")  # stuck? Remove the first # and run
+
+# %% [markdown]
+# ## 12.5 The bound on what is seen
+#
+# *Core, 15 minutes.* The model of 12.2 once more, and a code for the covered image: $q(z)=N(m, \operatorname{diag} s^2)$, from
+# an encoder that has seen $x_o$. It need not be the posterior. Training on incomplete images maximizes
+#
+# $$\mathcal{L}(q) = \mathbb{E}_q[\log p(x_o \mid z)] - \mathrm{KL}(q \,\Vert\, N(0, I)),$$
+#
+# the last line of M4. On paper: what is $\mathbb{E}_q[(x_j - w_j^\top z - b_j)^2]$? Then in code, without any draws.
+#
+# *For yourself:* cover one pixel more. Which of the two terms changes, if $q$ stays as it is?
+
+
+# %% nbgrader={"grade": false, "solution": true, "locked": false, "grade_id": "12-5", "schema_version": 3}
+def bound_of_seen(x, seen, loading, offset, noise_variances, loc, scale):
+    """The bound on log p(x_o) with q = N(loc, diag scale^2), in nats.
+
+    Args:
+        x: array of shape (d,); where not seen, 0.0 as a placeholder.
+        seen: array of shape (d,), true or false.
+        loading: W, array of shape (d, k). offset: b, (d,). noise_variances: c, (d,), > 0.
+        loc: means of the code, array of shape (k,). scale: its standard deviations, (k,), > 0.
+
+    Returns:
+        a float, in nats
+    """
+    ### BEGIN SOLUTION
+    w, c = loading[seen], noise_variances[seen]
+    square = ((x - offset)[seen] - w @ loc) ** 2 + w**2 @ scale**2  # the mean of the squared error under q
+    log_likelihood = -0.5 * np.sum(np.log(2 * np.pi * c) + square / c)
+    return log_likelihood - 0.5 * np.sum(scale**2 + loc**2 - 1 - 2 * np.log(scale))
+    ### END SOLUTION
+
+
+# %% nbgrader={"grade": true, "solution": false, "locked": true, "grade_id": "12-5-check", "points": 2, "schema_version": 3}
+check("12.5", bound_of_seen)
+### BEGIN HIDDEN TESTS
+assert check("12.5", bound_of_seen).right
+### END HIDDEN TESTS
+
+# %%
+# hint("12.5")  # stuck? Remove the first # and run
 
 # %% [markdown]
 # ## Where you are

@@ -156,6 +156,56 @@ def by_the_smaller_flow(joint: Any, encoder: Any) -> Any:
     return flow + torch.diag(1 - flow.sum(1))
 
 
+# --------------------------------------------------------------------------------------------------------------- 12.5
+
+
+def through_the_package(
+    x: Any, seen: Any, loading: Any, offset: Any, noise_variances: Any, loc: Any, scale: Any
+) -> float:
+    """Each pixel in units of its own noise: then the package's bound fits, but for the change of units."""
+    unit = np.sqrt(noise_variances[seen])
+    model = LinearGaussian(loading[seen] / unit[:, None], offset[seen] / unit, 1.0)
+    return float(model.elbo(x[seen] / unit, MultivariateNormal(loc, np.diag(scale**2)))) - np.log(unit).sum()
+
+
+def evidence_less_the_gap(
+    x: Any, seen: Any, loading: Any, offset: Any, noise_variances: Any, loc: Any, scale: Any
+) -> Any:
+    """F2: log p(x_o) - KL(q || p(z | x_o)), both of Gaussians."""
+    w, c, r = loading[seen], noise_variances[seen], (x - offset)[seen]
+    covariance = w @ w.T + np.diag(c)
+    log_evidence = -0.5 * (np.linalg.slogdet(2 * np.pi * covariance)[1] + r @ np.linalg.solve(covariance, r))
+    precision = np.eye(len(loc)) + (w.T / c) @ w
+    gap = np.linalg.solve(precision, (w.T / c) @ r) - loc
+    kl = np.trace(precision @ np.diag(scale**2)) + gap @ precision @ gap - len(loc)
+    return log_evidence - 0.5 * (kl - np.linalg.slogdet(precision)[1] - 2 * np.log(scale).sum())
+
+
+def pixel_by_pixel_in_torch(*question: Any) -> Any:
+    x, seen, loading, offset, noise, loc, scale = (torch.as_tensor(part) for part in question)
+    total = -torch.distributions.kl_divergence(
+        torch.distributions.Normal(loc.float(), scale.float()), torch.distributions.Normal(0.0, 1.0)
+    ).sum()
+    for j in range(len(x)):
+        if seen[j]:
+            at_mean = torch.distributions.Normal(offset[j] + loading[j] @ loc, noise[j].sqrt()).log_prob(x[j])
+            total = total + at_mean - (loading[j] ** 2 @ scale**2) / (2 * noise[j])
+    return total
+
+
+def by_quadrature(x: Any, seen: Any, loading: Any, offset: Any, noise_variances: Any, loc: Any, scale: Any) -> float:
+    """Both terms under one integral over q, by Gauss and Hermite in each coordinate."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(12)
+    total = 0.0
+    for indices in product(range(12), repeat=len(loc)):
+        e = nodes[list(indices)]
+        z, weight = loc + scale * e, np.prod(weights[list(indices)]) / (2 * np.pi) ** (len(loc) / 2)
+        residual = (x - offset - loading @ z)[seen]
+        log_lik = -0.5 * np.sum(np.log(2 * np.pi * noise_variances[seen]) + residual**2 / noise_variances[seen])
+        total += weight * (log_lik + np.sum(-0.5 * z**2 + 0.5 * e**2 + np.log(scale)))
+    return float(total)
+
+
 VARIANTS: dict[str, list[Any]] = {
     "12.1": [summed_over_what_is_covered, pixel_after_pixel, seen_in_torch],
     "12.2": [
@@ -167,6 +217,7 @@ VARIANTS: dict[str, list[Any]] = {
     ],
     "12.3": [by_tweedie(), AS_A_QUOTIENT, by_bayes, by_odds, by_autograd],
     "12.4": [entry_by_entry, in_logarithms, by_the_smaller_flow],
+    "12.5": [through_the_package, evidence_less_the_gap, pixel_by_pixel_in_torch, by_quadrature],
 }
 
 
@@ -195,5 +246,11 @@ WRONG: dict[str, list[Any]] = {
         barker,
         lambda joint, encoder: np.tile(joint / joint.sum(), (len(joint), 1)),
         lambda joint, encoder: np.eye(len(joint)),
+    ],
+    "12.5": [
+        lambda *question: 0.9 * evidence_less_the_gap(*question),
+        lambda *question: evidence_less_the_gap(*question) - 0.05,
+        lambda x, seen, *rest: float(np.sum(x[seen])),
+        lambda *question: np.array([evidence_less_the_gap(*question)] * 2),
     ],
 }

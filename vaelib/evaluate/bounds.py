@@ -131,7 +131,7 @@ class Evaluation:
 
     @property
     def bits_per_dimension(self) -> Estimate | None:
-        """Of binary pixels, levels, or dequantized ones; None for a density without levels: that is no number of bits.
+        """Of binary pixels, levels, or dequantized ones; None for a density without levels, which has none.
 
         See `bits_per_dimension`.
         """

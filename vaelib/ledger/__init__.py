@@ -1,8 +1,8 @@
 """The ledger: identities of the course, each with its witnesses and its slips, by number.
 
-`from vaelib.ledger import F1` and `LEDGER["F1"]` are the same derivation. PUBLISHED holds chains as they stand in
+`from vaelib.ledger import F1` and `LEDGER["F1"]` are the same derivation. PUBLISHED holds chains as they are in
 published notes, with their mistakes; they are expected to break. A file holds one topic of one chapter; an identity
-that is needed for a topic stands there even if its number belongs to another chapter.
+that is needed for a topic is there even if its number belongs to another chapter.
 """
 
 from __future__ import annotations

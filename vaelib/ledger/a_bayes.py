@@ -604,7 +604,7 @@ A9 = (
         "another source of x",
         tex(r"\tfrac1n \sum_x p(z \mid x),\quad c\,M^{-1} + G \Sigma G^\top"),
         "x did not come from the model: then the posteriors average to something else, the aggregate posterior.",
-        real="published notes exchange data and model under the expectation",
+        real="published notes take the data for the model under the expectation",
     )
     .slip(
         "means taken not to move",

@@ -1,4 +1,4 @@
-r"""Chapter B: the evidence, why naive estimates of it fail, and what tames them. E15, what it costs, stands here too."""
+r"""Chapter B: the evidence, why naive estimates of it fail, and what tames them. E15, what it costs, is here too."""
 
 from __future__ import annotations
 
@@ -468,7 +468,7 @@ E15 = (
         needs="E_q[p/q] = 1: q > 0 wherever p > 0",
     )
     .slip(
-        "p and q exchanged",
+        "p and q swapped",
         tex(r"\int \frac{q(z)^2}{p(z)}\,dz"),
         "p and q were swapped: the law that samples belongs in the denominator. This one is infinite if v_q ≥ 2 v_p.",
     )
@@ -497,7 +497,7 @@ E15 = (
         "the 2 was lost: p is squared, so its precision counts twice.",
     )
     .slip(
-        "roles exchanged in the closed form",
+        "roles swapped in the closed form",
         tex(r"\frac{v_p}{\sqrt{v_q\,(2 v_p - v_q)}}\,\exp\frac{(\mu_p - \mu_q)^2}{2 v_p - v_q}"),
         "the formula of the reverse divergence was used: chi-squared is not symmetric.",
     )

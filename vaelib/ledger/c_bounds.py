@@ -586,7 +586,7 @@ C13 = (
     .slip(
         "half of chi squared",
         tex(r"\tfrac12\,\chi^2(p \,\Vert\, q)"),
-        "the 1/2 is that of a small difference, where KL is about half of chi squared: further apart it is no bound.",
+        "the 1/2 is that of a small difference, where KL is about half of chi squared: further apart it is not a bound.",
     )
 )
 

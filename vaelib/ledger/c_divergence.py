@@ -1,6 +1,6 @@
 r"""Chapter C: the Kullback-Leibler divergence and Jensen's inequality.
 
-Each divergence is summed or integrated from its definition; the package's `kl_divergence` stands beside it.
+Each divergence is summed or integrated from its definition; the package's `kl_divergence` is compared with it.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ C2 = (
         relation="<=",
     )
     .slip(
-        "log and expectation exchanged",
+        "log and expectation swapped",
         says="log E and E log were taken to be the same: that holds only if w is constant.",
         relation="=",
     )
@@ -189,7 +189,7 @@ C2 = (
 )
 
 
-# ---------------------------------------------------------------------------------- C4 and C5: KL is no distance
+# ---------------------------------------------------------------------------------- C4 and C5: KL is not a distance
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ C4 = (
     .start(tex(r"\sum_z p(z) \log\frac{p(z)}{q(z)}"), why="what believing q costs where p is true")
     .eq(tex(r"\mathrm{KL}(p \,\Vert\, q)"), "definition; averaged under p")
     .slip(
-        "arguments exchanged",
+        "arguments swapped",
         tex(r"\mathrm{KL}(q \,\Vert\, p)"),
         "the arguments were swapped: KL(p || q) averages under p.",
     )
@@ -450,7 +450,7 @@ C7 = (
         why="each term needs its own coordinate only",
     )
     .slip(
-        "arguments exchanged",
+        "arguments swapped",
         tex(r"\sum_j \sum_{z_j} p_j(z_j) \log\frac{p_j(z_j)}{q_j(z_j)}"),
         "q and p were swapped: the sum is weighted by the first argument.",
     )

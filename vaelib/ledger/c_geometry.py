@@ -1,6 +1,6 @@
 r"""Chapter C, continued: what KL measures, what it does not, and when it is infinite.
 
-With it stand two neighbors that the same notebook needs: the change of variables (A12), and Jensen's inequality for the
+Here are also two neighbors that the same notebook needs: the change of variables (A12), and Jensen's inequality for the
 logarithm of an estimator (B4).
 """
 
@@ -456,7 +456,7 @@ C17 = (
         why="a KL between Gaussians appears: lines 0 to 2 for p*",
     )
     .slip(
-        "KL exchanged",
+        "KL swapped",
         tex(r"-\mathrm{H}(p) + \mathrm{H}(p^*) + \mathrm{KL}(q_j \,\Vert\, p^*)"),
         "q and p* are swapped: the average was under p, so p* comes first.",
     )
@@ -536,7 +536,7 @@ C21 = (
         needs="p(x) > 0",
     )
     .slip(
-        "KL exchanged",
+        "KL swapped",
         tex(r"\mathbb{E}_{p(x)}\left[\mathrm{KL}(p(z) \,\Vert\, p(z \mid x))\right]"),
         "prior and posterior are swapped: the average is under the joint, so p(z|x) comes first.",
     )

@@ -168,7 +168,7 @@ D2 = (
     )
     .eq(given(H(q, p), lambda w: w.q.cross_entropy(w.p)), "the package's q.cross_entropy(p)")
     .slip(
-        "exchanged",
+        "swapped",
         given(H(p, q), lambda w: w.p.cross_entropy(w.q)),
         "q and p are swapped: the expectation is under the first, the logarithm of the second.",
     )
@@ -243,7 +243,7 @@ D3 = (
         "the entropy of p is subtracted: it is that of q, the law of the expectation.",
     )
     .slip(
-        "cross-entropy exchanged",
+        "cross-entropy swapped",
         tex(r"-\sum_i p_i \log q_i - \left(-\sum_i q_i \log q_i\right)"),
         "H(p, q) was written for H(q, p): the expectation is under q.",
     )
@@ -253,7 +253,7 @@ D3 = (
     )
     .eq(given(KL(q, p), lambda w: kl_divergence(w.q, w.p)), "the package's kl_divergence(q, p)")
     .slip(
-        "KL exchanged",
+        "KL swapped",
         given(KL(p, q), lambda w: kl_divergence(w.p, w.q)),
         "q and p are swapped: KL is not symmetric.",
     )

@@ -140,7 +140,7 @@ E1 = (
         "the square is divided by the variance of q: it comes from log p, so by that of p.",
     )
     .slip(
-        "exchanged",
+        "swapped",
         log(sigma_q / sigma_p) + (sigma_p**2 + (mu_p - mu_q) ** 2) / (2 * sigma_q**2) - HALF,
         "q and p are swapped: KL is not symmetric.",
     )
@@ -156,7 +156,7 @@ E1 = (
     )
     .eq(given(KL(q, p), lambda w: kl_divergence(w.q, w.p)), "the package's kl_divergence(q, p)")
     .slip(
-        "exchanged in the call",
+        "swapped in the call",
         given(KL(p, q), lambda w: kl_divergence(w.p, w.q)),
         "the arguments are swapped: kl_divergence(q, p) averages under q.",
     )
@@ -325,7 +325,7 @@ E3 = (
     )
     .eq(HALF * over(j, log(s_j / v_j) + (v_j + squared_gap) / s_j - 1), "E1 for each coordinate")
     .slip(
-        "exchanged",
+        "swapped",
         HALF * over(j, log(v_j / s_j) + (s_j + squared_gap) / v_j - 1),
         "q and p are swapped: KL is not symmetric.",
     )
@@ -460,7 +460,7 @@ E4 = (
         "the trace is of S_q^-1 S_p: the inverse belongs to p.",
     )
     .slip(
-        "exchanged",
+        "swapped",
         HALF * (tr(Sigma_q**-1 @ Sigma_p) + gap.T @ Sigma_q**-1 @ gap - k + log(det(Sigma_q) / det(Sigma_p))),
         "q and p are swapped: KL is not symmetric.",
     )
@@ -643,7 +643,7 @@ E9 = (
     .slip(
         "textbook formula in float64",
         in_floats(textbook),
-        "the textbook formula was typed as it stands: near q = p its terms cancel to the last digit.",
+        "the textbook formula was typed as printed: near q = p its terms cancel to the last digit.",
     )
     .slip(
         "log1p only",

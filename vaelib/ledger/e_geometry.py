@@ -1,6 +1,6 @@
 r"""Chapter E, continued: what Gaussians do under maps, products and conditioning.
 
-With it stand two facts about their entropy (D4, D7), and the KL of discrete laws in logits (E16).
+Here are also two facts about their entropy (D4, D7), and the KL of discrete laws in logits (E16).
 """
 
 from __future__ import annotations
@@ -586,7 +586,7 @@ E16 = (
     )
     .eq(given(KL(q, p), coin_and_tables), "the package's kl_divergence of logits")
     .slip(
-        "exchanged",
+        "swapped",
         given(
             KL(p, q),
             lambda w: np.array([kl_divergence(Categorical(b), Categorical(a)) for a, b in w.logits]),

@@ -586,7 +586,7 @@ F23 = (
         "the bound when a label is given (conditional VAE)",
         Labeled.draw,
         assumptions="p(x,z|y) = p(z) p(x|z,y): the prior does not know the label; q(z) is short for q(z|x,y)",
-        source="Sohn, Lee and Yan 2015, equations (4)-(6); Kingma et al. 2014 for labels that are partly known",
+        source="Sohn, Lee and Yan 2015; Kingma et al. 2014 for labels that are partly known",
     )
     .start(tex(r"\log p(x) - \log p(y)"), why="what it would be worth to know the label, at most")
     .ge(
@@ -709,7 +709,7 @@ F24 = (
         "the bound of a flow: the logarithm of its slope",
         FlowWitness.draw,
         assumptions="z = g(u) with g smooth and strictly increasing, u ~ q_0; q is the law of z",
-        source="Rezende and Mohamed 2015, equations (5) and (15); Tabak and Turner 2013",
+        source="Rezende and Mohamed 2015, equation (15); Tabak and Turner 2013",
     )
     .start(tex(r"\log p(x)"))
     .ge(

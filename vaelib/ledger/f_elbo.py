@@ -603,7 +603,7 @@ F11 = (
         "the cross-entropy was added, not subtracted.",
     )
     .slip(
-        "black and white exchanged",
+        "black and white swapped",
         plus_kls(r"\mathbb{E}_{q}\left[\sum_j \left((1 - x_j)\,a_j - \mathrm{softplus}(a_j)\right)\right]"),
         "x and 1 - x are swapped.",
     )

@@ -772,7 +772,7 @@ H10 = (
     .eq(
         E(q, log_lik) - E(q, log_q - log_prior),
         "expectation is linear",
-        why="what is known stands by itself",
+        why="what is known has its own mean",
         needs="both means are finite",
     )
     .slip(

@@ -1,6 +1,6 @@
 r"""Chapter I: what a bound loses by approximation, and what by amortization.
 
-With them stand the best Gaussian with independent coordinates (E12), the gap near the posterior (F20), and the bound
+Here are also the best Gaussian with independent coordinates (E12), the gap near the posterior (F20), and the bound
 from above (F16).
 """
 
@@ -150,7 +150,7 @@ E12 = (
         why="KL(q || p) makes q narrow, KL(p || q) wide",
     )
     .slip(
-        "variances exchanged",
+        "variances swapped",
         given(
             r"\mathrm{KL}(q^* \,\Vert\, p),\ v^*_j = \Sigma_{jj},\quad \mathrm{KL}(p \,\Vert\, q^+),\ v^+_j = 1 / \Lambda_{jj}",
             lambda w: both(w, centered(w, np.diag(w.p.covariance) ** 0.5), centered(w, np.diag(w.precision) ** -0.5)),
@@ -432,7 +432,7 @@ F16 = (
     )
     .start(E(q, log_joint - log_q))
     .le(log_evidence, "F1: the gap is KL(q || p(z|x)) >= 0", gap=KL(q, post))
-    .slip("bounds exchanged", says="the ELBO was taken for the upper bound: it lies below.", relation=">=")
+    .slip("bounds swapped", says="the ELBO was taken for the upper bound: it lies below.", relation=">=")
     .le(E(post, log_joint - log_q), "the same log-weight, averaged under the posterior", gap=E(post, log_post - log_q))
     .slip(
         "averaged under q",
@@ -449,7 +449,7 @@ F16 = (
     .slip(
         "KL not swapped",
         log_evidence + KL(q, post),
-        "KL(q || p(z|x)) stands above as well: the mean under the posterior gives KL(p(z|x) || q).",
+        "KL(q || p(z|x)) was added above as well: the mean under the posterior gives KL(p(z|x) || q).",
     )
     .slip("minus KL", log_evidence - KL(post, q), "the KL is subtracted: the upper bound lies above log p(x).")
 )

@@ -458,7 +458,7 @@ J4 = (
     .slip(
         "chi-square swapped",
         tex(r"\tfrac{p(x)^2}{K}\,\chi^2(q \,\Vert\, p(z \mid x))"),
-        "the divergence is divided by p(z|x); the draws are from q, so q stands below.",
+        "the divergence is divided by p(z|x); the draws are from q, so q is in the denominator.",
     )
     .slip(
         "no p(x)^2",
@@ -630,7 +630,7 @@ J3 = (
     .slip(
         "chi-square swapped",
         tex(r"\tfrac12\,\chi^2(q \,\Vert\, p(z \mid x))"),
-        "the divergence is divided by p(z|x); the draws are from q, so q stands below.",
+        "the divergence is divided by p(z|x); the draws are from q, so q is in the denominator.",
     )
     .slip(
         "KL of a single draw",
@@ -898,7 +898,7 @@ J10 = (
             rf"\mathbb{{E}}\left[\sum_k v_k\,{PATH}\right] + \mathbb{{E}}\left[\sum_k v_k\,{SCORE}\right]",
             lambda w: both(w, 1, in_z) + both(w, 1, in_parameters),
         ),
-        "the sign of log q is wrong: it stands below in the weight.",
+        "the sign of log q is wrong: q is in the denominator of the weight.",
     )
     .eq(
         given(rf"\mathbb{{E}}\left[\sum_k v_k^2\,{PATH}\right]", lambda w: both(w, 2, in_z)),
@@ -1244,7 +1244,7 @@ class Paths:
 
 
 def metropolis_hastings(proposal: Array, log_f: Array) -> Array:
-    """Propose a row's law, accept with min(1, f(z') g(z|z') / (f(z) g(z'|z))), else stay."""
+    """Propose a row's law, accept with min(1, f(z') g(z|z') / (f(z) g(z'|z))), or stay."""
     odds = np.exp(log_f[None, :] - log_f[:, None]) * proposal.T / proposal
     table = proposal * np.minimum(1.0, odds)
     np.fill_diagonal(table, 0.0)
@@ -1309,7 +1309,7 @@ J13 = (
     )
     .eq(
         tex(r"\sum_z f_1(z_1) \prod_{t=1}^{T-1} M_t(z_{t+1} \mid z_t)\,\frac{f_{t+1}(z_{t+1})}{f_t(z_{t+1})}"),
-        "the weight turns f_0 into f_1, where the chain stands",
+        "the weight turns f_0 into f_1, where the chain is now",
         why="f_0 cancels",
         needs="weigh before the move",
     )

@@ -494,8 +494,8 @@ K4 = (
     )
     .eq(
         given(r"H + \mathbb{E}_{x}[\mathcal{L}] + R", lambda w: w.entropy + mean_bound(w) + w.rate),
-        "the mean bound is -(D + R): where training stands",
-        why="bound and rate stand in every log file; here the bound is the package's",
+        "the mean bound is -(D + R): where training is now",
+        why="bound and rate are in every log file; here the bound is the package's",
     )
     .slip(
         "D minus R",
@@ -559,7 +559,7 @@ K5 = (
         "KL(p(x|z) || q(x|z)): x is drawn from the data, so q(x|z) comes first.",
     )
     .slip(
-        "the two exchanged",
+        "the two swapped",
         vector(to_decoder, to_prior, to_decoder + to_prior),
         "the two gaps were swapped: the prior widens R - I, the decoder widens I - (H - D).",
     )
@@ -1056,7 +1056,7 @@ K11 = (
         "a decoder that sees the pixels before has no need of a code",
         TwoPixels.draw,
         assumptions="two pixels; the decoder is any p(x1|z) p(x2|x1,z); all divergences finite",
-        source="Chen et al. 2017, section 2",
+        source="Chen et al. 2017",
     )
     .start(
         tex(r"D + R, \quad D = -\mathbb{E}_{q(x_1, x_2, z)}[\log p(x_1 \mid z) + \log p(x_2 \mid x_1, z)]"),
@@ -1139,7 +1139,7 @@ K12 = (
         "a decoder with independent pixels pays for what they share",
         TwoPixelsApart.draw,
         assumptions="two pixels, independent given z in the decoder; all divergences finite",
-        source="K11 for a smaller family of decoders; Chen et al. 2017, section 2",
+        source="K11 for a smaller family of decoders; Chen et al. 2017",
     )
     .start(
         tex(r"D + R, \quad D = -\mathbb{E}_{q(x_1, x_2, z)}[\log p(x_1 \mid z) + \log p(x_2 \mid z)]"),
@@ -1242,7 +1242,7 @@ K13 = (
         "turned latents have the same bound",
         Turned.draw,
         assumptions="z ~ N(0, I), Q a rotation (here k = 2); p'(x|z) = p(x|Q^T z), q' the law of Qz, q̃ = q' without covariances",
-        source="Locatello et al. 2019, theorem 1; Rolínek et al. 2019",
+        source="Locatello et al. 2019; Rolínek et al. 2019",
     )
     .start(tex(r"\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))"), why="the bound")
     .eq(

@@ -987,7 +987,7 @@ L6 = (
         "a decoder that ignores z sends every q to the prior",
         constant_decoder,
         assumptions="p(x|z) = N(x; b, c I) for every z; z ~ N(0, 1), q = N(mu, sigma^2)",
-        source="Chen et al. 2017, section 2; Lucas et al. 2019, section 2",
+        source="Chen et al. 2017; Lucas et al. 2019, section 2",
     )
     .start(E(q, log_lik) - KL(q, prior), why="the bound, for many q")
     .eq(

@@ -386,7 +386,7 @@ M2 = (
 
 
 def move(w: Chain, accept: Callable[[Array], Array] | None = None, reject: bool = True) -> Array:
-    """A(z -> z' | x_m), (M, K, K): propose z' from the encoder, accept with probability min(1, ratio), else stay.
+    """A(z -> z' | x_m), (M, K, K): propose z' from the encoder, accept with probability min(1, ratio), or stay.
 
     Args:
         accept: ratio from (joint', joint, q', q), each (M, K, K). reject: False renormalizes the accepted moves.
@@ -493,7 +493,7 @@ M3 = (
 
 @dataclass(frozen=True)
 class PartSeen:
-    """A curved decoder with three pixels, of which two are seen; a q that is no posterior."""
+    """A curved decoder with three pixels, of which two are seen; a q that is not a posterior."""
 
     model: CurvedGaussian
     x: Array

@@ -346,7 +346,7 @@ P3 = (
         "the bound of a hierarchy, term by term",
         Hierarchy.draw,
         assumptions="p(x, z_1, z_2) = p(x | z_1) p(z_1 | z_2) p(z_2); q depends on x throughout",
-        source=f"Sohl-Dickstein et al. 2015; Sønderby et al. 2016; {HO}, equation (5)",
+        source=f"Sohl-Dickstein et al. 2015; Sønderby et al. 2016; {HO}",
     )
     .start(tex(r"\log p(x)"), why="two latents above x, $z_2$ at the top; more of them add more steps")
     .ge(
@@ -476,7 +476,7 @@ P4 = (
         assumptions=(
             "p(x_{t-1} | x_t) is q(x_{t-1} | x_t, x_0) with a guess for x_0: the same variance, another mean; t > 1"
         ),
-        source=f"{HO}, equation (8); {KINGMA} for the signal-to-noise ratios",
+        source=f"{HO}; {KINGMA} for the signal-to-noise ratios",
     )
     .start(
         tex(STEP_KL),
@@ -552,7 +552,7 @@ P5 = (
         "three errors that are one: of x_0, of the noise, of the score",
         Denoising.draw,
         assumptions=r"x_t = sqrt(bar alpha_t) x_0 + sqrt(1 - bar alpha_t) ε; three outputs of a network, bound as here",
-        source=f"{HO}, section 3.2; Vincent 2011; {KINGMA}",
+        source=f"{HO}; Vincent 2011; {KINGMA}",
     )
     .start(tex(r"\|x_0 - \hat x_0\|^2"), why="the error of a network that shows the clean picture")
     .eq(
@@ -623,7 +623,7 @@ P6 = (
         "what an error in the noise weighs in the bound",
         Denoising.draw,
         assumptions="as for P4 and P5",
-        source=f"{HO}, equations (12) and (14); {KINGMA}",
+        source=f"{HO}, equation (14) for weights of 1; {KINGMA}",
     )
     .start(tex(STEP_KL), why="the KL of a step in the bound, in nats")
     .eq(tex(STEP_SNR), "P4", why="in the guess at x_0", needs="equal variances")
@@ -845,7 +845,7 @@ P8 = (
         "the score is the mean of the scores given x_0",
         NoisyData.draw,
         assumptions="q(x_t | x_0) > 0 is smooth in x_t; any law of x_0, here a mixture",
-        source="Vincent 2011, appendix",
+        source="Vincent 2011",
     )
     .start(
         tex(r"\frac{d}{dx_t} \log q(x_t)"),

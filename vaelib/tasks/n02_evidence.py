@@ -322,7 +322,7 @@ ESTIMATE = Sample(
 
 
 def _log_ratio(loc_p: Array, covariance_p: Array, loc_q: Array, covariance_q: Array, half: float = 1.0) -> float:
-    """log rho = log integral of p^2 / q = log |Q| - log |P| / 2 - log |R| / 2 + d^T R^-1 d, R = 2 Q - P; else inf."""
+    """log rho = log integral of p^2 / q = log |Q| - log |P| / 2 - log |R| / 2 + d^T R^-1 d, R = 2 Q - P, or inf."""
     room, gap = 2 * covariance_q - covariance_p, loc_p - loc_q
     if np.linalg.eigvalsh(room).min() <= 0:
         return np.inf
@@ -343,7 +343,7 @@ def _second_moment(loc_p: Array, covariance_p: Array, loc_q: Array, scale_q: Arr
     return float(np.sqrt(num_samples * np.exp(-log_rho)))
 
 
-def _roles_exchanged(loc_p: Array, covariance_p: Array, loc_q: Array, scale_q: Array, num_samples: int) -> float:
+def _roles_swapped(loc_p: Array, covariance_p: Array, loc_q: Array, scale_q: Array, num_samples: int) -> float:
     return float(np.sqrt(num_samples / np.expm1(_log_ratio(loc_q, np.diag(scale_q**2), loc_p, covariance_p))))
 
 
@@ -441,7 +441,7 @@ SIGNAL_TO_NOISE = Compute(
         Mistake(
             "roles swapped",
             "p and q were swapped: the draws come from q, so the integral is that of p^2 / q.",
-            _roles_exchanged,
+            _roles_swapped,
         ),
         Mistake(
             "half the exponent",

@@ -167,13 +167,13 @@ TABLES = Compute(
             "mean instead of weighted sum",
             "every state was given the same weight: a state counts as often as q draws it.",
             lambda q, p: np.mean(_log_ratio(q, p), axis=-1),
-            next="Write the expectation under q as a sum: what stands in front of the logarithm?",
+            next="Write the expectation under q as a sum: what is in front of the logarithm?",
         ),
         Mistake(
             "sum without weights",
             "the logarithms were summed without weights: a state counts as often as q draws it.",
             lambda q, p: np.sum(_log_ratio(q, p), axis=-1),
-            next="Write the expectation under q as a sum: what stands in front of the logarithm?",
+            next="Write the expectation under q as a sum: what is in front of the logarithm?",
         ),
         *_and_nan(
             Mistake(
@@ -236,7 +236,7 @@ TABLES = Compute(
         ),
     ),
     hints=(
-        "Which of the two laws draws the state, and where does its probability stand in the sum?",
+        "Which of the two laws draws the state, and where is its probability in the sum?",
         "For one state the surprises are -log p and -log q. Which minus which is the extra cost?",
         "An empty state of q, and one of p: what does each contribute, and which of the two does xlogy take care of?",
     ),

@@ -304,7 +304,7 @@ SLOPE = Compute(
         ),
         Mistake(
             "inner derivative",
-            "the inner derivative is missing: 2 z stands in the decoder, so its square gives one more factor 2.",
+            "the inner derivative is missing: the decoder is 2 z, so its square gives one more factor 2.",
             lambda noise, x, mean, log_scale: _of(
                 (x - 2 * (z := mean + np.exp(log_scale) * noise)) / 0.5 - z, z - mean
             ),

@@ -487,7 +487,7 @@ LOG_LIKELIHOOD = Custom(
         ),
         Mistake(
             "one number for the batch",
-            "the images were added, too: each of them has a log-likelihood of its own here.",
+            "the images were added, too: each of them has its own log-likelihood here.",
             lambda x, logits: (x * logits - (1 + logits.exp()).log()).sum(),
         ),
         Mistake(
@@ -550,7 +550,7 @@ KL = Custom(
         ),
         Mistake(
             "one number for the batch",
-            "the images were added, too: each of them has a KL of its own here.",
+            "the images were added, too: each of them has its own KL here.",
             lambda loc, log_scale: 0.5 * ((2 * log_scale).exp() + loc**2 - 1 - 2 * log_scale).sum(),
         ),
     ),

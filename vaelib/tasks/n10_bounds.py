@@ -303,7 +303,7 @@ TWO_GAPS = Compute(
     hints=(
         "Which KL is the whole gap between log p(x) and the bound? Which of its two laws may you still choose?",
         "Which q of the family would the encoder give for this x, if it made no error? What is its mean?",
-        "Where does a variance v_j stand in KL(q || p)? What is the derivative of Lambda_jj v_j - log v_j?",
+        "Where does a variance v_j occur in KL(q || p)? What is the derivative of Lambda_jj v_j - log v_j?",
     ),
     next="Take variances 1, correlation 0.8, loc one off in both, scale = (1, 2): what does Lambda look like?",
     tip=(
@@ -355,7 +355,7 @@ def _sum_law(parabola: tuple[float, float, float], places: list[tuple[float, flo
 
 
 def _places(loc: float, scale: float, steps: int) -> list[tuple[float, float]]:
-    """(mean, variance) of z_0, ..., z_(T-1): where the chain stands when it is weighed."""
+    """(mean, variance) of z_0, ..., z_(T-1): where the chain is when it is weighed."""
     return [_tempered(loc, scale, t / steps) for t in range(steps)]
 
 

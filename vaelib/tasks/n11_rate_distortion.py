@@ -387,7 +387,7 @@ def _exact_posterior(variances: Any, noise_variance: float, beta: float, latents
 
 
 def _second_row(new: Callable[[Array, Array], Array]) -> Any:
-    """A mistake: new(variance of the posterior means, eigenvalues) stands in row 1."""
+    """A mistake: new(variance of the posterior means, eigenvalues) is in row 1."""
 
     def value(**question: Any) -> Array:
         rate, activity = _latents_of(**question)
@@ -628,7 +628,7 @@ TASKS = (PLANE, ACTIVE, SURGERY, DROWNED, WORTH)
 
 
 def _information_of_codes(log_q: Array) -> Any:
-    own = np.diag(log_q)  # how likely z_n is under the code of its own image
+    own = np.diag(log_q)  # how likely z_n is under the code of its image
     of_all = logsumexp(log_q, axis=1) - np.log(len(log_q))  # and under the mean of all codes
     return np.mean(own - of_all)
 

@@ -1,4 +1,4 @@
-r"""Exercises to notebook 12: evidence of what is seen, completion, a clean pixel, a Metropolis step."""
+r"""Exercises to notebook 12: evidence of what is seen, completion, a clean pixel, a Metropolis step, a bound."""
 
 from __future__ import annotations
 
@@ -649,7 +649,203 @@ STEP = Compute(
     forbidden=("chain",),
 )
 
-TASKS = (EVIDENCE, COMPLETE, CLEAN, STEP)
+# ------------------------------------------------------------------------------------------- the bound on what is seen
+
+
+def _half_seen_with_a_code(rng: Rng) -> dict[str, Any]:
+    """As for 12.2, and q(z | x_o) with independent coordinates; it is not the posterior."""
+    return {
+        **_half_seen(rng),
+        "loc": away_from_zero(rng, 0.3, 1.2, (2,)),
+        "scale": rng.uniform(0.3, 0.5, 2) * rng.permutation([1.0, 1.7]),
+    }
+
+
+def _bound_of_seen(
+    x: Any,
+    seen: Any,
+    loading: Any,
+    offset: Any,
+    noise_variances: Any,
+    loc: Any,
+    scale: Any,
+    *,
+    fit: float = 1.0,
+    constant: float = 1.0,
+    spread: float = 1.0,
+    spread_over: Any = None,
+    price: float = 1.0,
+) -> float:
+    """E_q[log p(x_o | z)] - KL(q || N(0, I)), in closed form. The keywords say what a mistake does."""
+    seen = np.asarray(seen, dtype=bool)
+    noise, residual = noise_variances[seen], (x - offset - loading @ loc)[seen]
+    uncertain = (loading**2 @ scale**2 / noise_variances)[
+        seen if spread_over is None else spread_over
+    ]  # from z's width
+    squares = np.sum(residual**2 / noise) + spread * np.sum(uncertain)
+    log_likelihood = -0.5 * (constant * np.sum(np.log(2 * np.pi * noise)) + squares)
+    return float(fit * log_likelihood - price * _kl_of_code(loc, scale))
+
+
+def _kl_of_code(loc: Any, scale: Any) -> float:
+    return float(0.5 * np.sum(scale**2 + loc**2 - 1 - 2 * np.log(scale)))
+
+
+def _log_evidence_of_seen(x: Any, seen: Any, loading: Any, offset: Any, noise_variances: Any, **code: Any) -> float:
+    """log N(x_o; b_o, W_o W_o' + diag c_o): what no code lifts the bound above."""
+    seen = np.asarray(seen, dtype=bool)
+    covariance = loading[seen] @ loading[seen].T + np.diag(noise_variances[seen])
+    residual = (x - offset)[seen]
+    squares = residual @ np.linalg.solve(covariance, residual)
+    return float(-0.5 * (np.linalg.slogdet(2 * np.pi * covariance)[1] + squares))
+
+
+def _share(seen: Any) -> float:
+    return float(np.mean(seen))
+
+
+BOUND = Compute(
+    id="12.5",
+    title="The bound on what is seen",
+    level="core",
+    minutes=15,
+    name="bound_of_seen",
+    rough=True,
+    truth=_bound_of_seen,
+    examples=(
+        {
+            "x": np.array([1.0, 0.0]),
+            "seen": np.array([True, False]),
+            "loading": np.array([[1.0], [1.0]]),
+            "offset": np.array([0.0, 0.0]),
+            "noise_variances": np.array([1.0, 1.0]),
+            "loc": np.array([0.0]),
+            "scale": np.array([1.0]),
+        },
+        {
+            "x": np.array([2.0, 0.0]),
+            "seen": np.array([True, False]),
+            "loading": np.array([[1.0], [2.0]]),
+            "offset": np.array([0.0, 0.5]),
+            "noise_variances": np.array([0.5, 1.0]),
+            "loc": np.array([1.0]),
+            "scale": np.array([0.5]),
+        },
+    ),
+    draw=_half_seen_with_a_code,
+    rules=(
+        Rule(
+            "No code lifts the bound above log p(x_o). Yours is above it here.",
+            lambda value, **question: bool(value <= _log_evidence_of_seen(**question) + 1e-3),
+        ),
+    ),
+    mistakes=(
+        Mistake(
+            "zeros counted",
+            "unseen pixels are in the sum: a 0 holds their place, and claims nothing.",
+            lambda seen, **question: _bound_of_seen(seen=np.ones_like(seen), **question),
+            next="Change the placeholders to 5: may the answer change?",
+            real="common practice: zeros in the data, and in the loss",
+        ),
+        Mistake(
+            "mask turned",
+            "the mask is turned around: true is for pixels that are seen.",
+            lambda seen, **question: _bound_of_seen(seen=~np.asarray(seen), **question),
+        ),
+        Mistake(
+            "scaled up",
+            "the seen pixels were scaled up to all of them: what was not seen says nothing.",
+            lambda seen, **question: _bound_of_seen(seen=seen, fit=1 / _share(seen), **question),
+        ),
+        Mistake(
+            "the KL scaled down",
+            "the KL was scaled by the share of pixels seen: a code is paid for whole, however little was seen.",
+            lambda seen, **question: _bound_of_seen(seen=seen, price=_share(seen), **question),
+        ),
+        Mistake(
+            "mean over pixels",
+            "the pixels were averaged: independent pixels multiply, so their logarithms add up.",
+            lambda seen, **question: _bound_of_seen(seen=seen, fit=1 / np.sum(seen), **question),
+            next="See every pixel twice: which of the two terms doubles?",
+        ),
+        Mistake(
+            "at the mean code",
+            "the decoder was asked at the mean of q only: z varies, and each pixel pays for its share of that.",
+            lambda **question: _bound_of_seen(**question, spread=0.0),
+            next="What is the mean of (x - w z - b)^2 under q: which two squares add up?",
+        ),
+        Mistake(
+            "the spread of all pixels",
+            "the width of q was charged to all pixels: one that was not seen cannot be missed by a decoder.",
+            lambda **question: _bound_of_seen(**question, spread_over=slice(None)),
+        ),
+        Mistake(
+            "scale for variance",
+            "`scale` was taken for a variance: it is a standard deviation, and its square is wanted.",
+            lambda scale, **question: _bound_of_seen(scale=np.sqrt(scale), **question),
+            real=SQUARES,
+        ),
+        Mistake(
+            "noise squared",
+            "the noise was taken for a standard deviation: `noise_variances` are variances already.",
+            lambda noise_variances, **question: _bound_of_seen(noise_variances=noise_variances**2, **question),
+            real=SQUARES,
+        ),
+        Mistake(
+            "no constant",
+            "the logarithm of 2 pi c was left out, once for each seen pixel: it belongs to the density.",
+            lambda **question: _bound_of_seen(**question, constant=0.0),
+        ),
+        Mistake(
+            "no KL",
+            "the KL was left out: without its price the best code is a single point.",
+            lambda **question: _bound_of_seen(**question, price=0.0),
+        ),
+        Mistake(
+            "KL added",
+            "the KL was added: it is the price of the code, and is subtracted.",
+            lambda **question: _bound_of_seen(**question, price=-1.0),
+        ),
+        Mistake(
+            "KL the other way round",
+            "the KL goes from the prior to q: in the bound q comes first.",
+            lambda loc, scale, **question: float(
+                _bound_of_seen(loc=loc, scale=scale, price=0.0, **question)
+                - np.sum(np.log(scale) + (1 + loc**2) / (2 * scale**2) - 0.5)
+            ),
+        ),
+        Mistake(
+            "the loss",
+            "there is a minus in front: that is the loss; the bound itself was asked for.",
+            lambda **question: -_bound_of_seen(**question),
+        ),
+        Mistake(
+            "the evidence",
+            "this is log p(x_o), which does not depend on q: the bound lies below it, by a KL.",
+            _log_evidence_of_seen,
+            next="Change `scale` and nothing else: may the bound stay as it is?",
+        ),
+    ),
+    hints=(
+        "Line 4 of M4 has two terms. Which of them knows that pixels are missing?",
+        "Under q, what are the mean and the variance of w z + b in one pixel? What is then the mean of a square?",
+        "Which pixels pay for the width of q in the first term, and who pays for it in the KL?",
+    ),
+    next="Take one seen pixel, W = 1, b = 0, c = 1/2, x = 2, and q = N(1, 1/4): -1.8224 less a KL of 0.8181.",
+    tip=(
+        {
+            "x": np.array([2.0, 0.0]),
+            "seen": np.array([True, False]),
+            "loading": np.array([[1.0], [2.0]]),
+            "offset": np.array([0.0, 0.5]),
+            "noise_variances": np.array([0.5, 1.0]),
+            "loc": np.array([1.0]),
+            "scale": np.array([0.5]),
+        },
+    ),
+)
+
+TASKS = (EVIDENCE, COMPLETE, CLEAN, STEP, BOUND)
 
 
 # --------------------------------------------------------------------------------------------------------- in class
@@ -723,4 +919,88 @@ SEEN = Compute(
     tip=(_image([1, 0], [[0.25, 0.5]], [True, False]),),
 )
 
-IN_CLASS = (SEEN,)
+
+def _loss_of_seen(log_each: Any, seen: Any, kl: Any) -> Any:
+    log_seen = (log_each * seen).sum(-1)  # a missing pixel leaves the sum, in each image another one
+    return (kl - log_seen).mean()  # the KL is paid whole
+
+
+def _minibatch(rng: Rng) -> dict[str, Any]:
+    """Three images of five pixels, of which two, three and four are seen."""
+    seen = np.array([_mask(rng, int(count), 5) for count in rng.permutation([2, 3, 4])], dtype=float)
+    return {"log_each": np.log(rng.uniform(0.1, 0.9, (3, 5))), "seen": seen, "kl": rng.uniform(0.5, 2.5, 3)}
+
+
+def _batch(log_each: Any, seen: Any, kl: Any) -> dict[str, Any]:
+    return {name: np.array(part, dtype=float) for name, part in (("log_each", log_each), ("seen", seen), ("kl", kl))}
+
+
+LOSS = Compute(
+    id="12.b",
+    title="A loss for incomplete images",
+    minutes=5,
+    name="loss_of_seen",
+    rough=True,
+    truth=_loss_of_seen,
+    examples=(
+        _batch([[-1.0, -2.0]], [[1, 0]], [0.5]),
+        _batch([[-1.0, -2.0], [-0.5, -3.0]], [[1, 0], [1, 1]], [0.5, 1.0]),
+    ),
+    draw=_minibatch,
+    mistakes=(
+        Mistake(
+            "all pixels",
+            "all pixels are in the sum, the missing ones, too: only what was seen may count.",
+            lambda log_each, seen, kl: (kl - log_each.sum(-1)).mean(),
+        ),
+        Mistake(
+            "mask upside down",
+            "the missing pixels are counted and the seen ones left out: is the mask the wrong way round?",
+            lambda log_each, seen, kl: _loss_of_seen(log_each, 1 - seen, kl),
+        ),
+        Mistake(
+            "the KL scaled down",
+            "the KL was scaled by the share of pixels seen: a code is paid for whole, however little was seen.",
+            lambda log_each, seen, kl: _loss_of_seen(log_each, seen, kl * seen.mean(-1)),
+        ),
+        Mistake(
+            "scaled up",
+            "the seen pixels were scaled up to all of them: what was not seen says nothing.",
+            lambda log_each, seen, kl: _loss_of_seen(log_each / seen.mean(-1)[:, None], seen, kl),
+        ),
+        Mistake(
+            "mean over pixels",
+            "the seen pixels of an image were averaged: the logarithm of a product is a sum.",
+            lambda log_each, seen, kl: _loss_of_seen(log_each / seen.sum(-1)[:, None], seen, kl),
+        ),
+        Mistake(
+            "no KL",
+            "the KL is left out: the code would cost nothing.",
+            lambda log_each, seen, kl: _loss_of_seen(log_each, seen, 0 * kl),
+        ),
+        Mistake(
+            "the KL rewarded",
+            "the KL has the sign of a reward: in a loss it is a cost.",
+            lambda log_each, seen, kl: _loss_of_seen(log_each, seen, -kl),
+        ),
+        Mistake(
+            "the bound itself",
+            "this is the mean bound: the loss is minus that, for optimizers go down.",
+            lambda log_each, seen, kl: -_loss_of_seen(log_each, seen, kl),
+        ),
+        Mistake(
+            "summed over the batch",
+            "the images were added: their mean is asked for.",
+            lambda log_each, seen, kl: (kl - (log_each * seen).sum(-1)).sum(),
+        ),
+    ),
+    hints=(
+        "One image: which of its log-probabilities may count? What does multiplying by a mask of 1 and 0 do?",
+        "Along which axis lie the pixels, and along which the images? Which of the two is added up?",
+        "The loss is minus the mean bound. What sign has the KL in it, and does it know of the mask?",
+    ),
+    next="Try log_each = ((-1, -2),), the first pixel seen, and a KL of 1/2: the loss is 1.5.",
+    tip=(_batch([[-1.0, -2.0]], [[1, 0]], [0.5]),),
+)
+
+IN_CLASS = (SEEN, LOSS)
