@@ -183,7 +183,7 @@ def test_run_stopped_anywhere_goes_on_bit_for_bit(
     for step in (1, 10, 50, 93):  # at the begin, within a window, in a second epoch
         out = tmp_path / str(step)
         with monkeypatch.context() as patched:
-            patched.setattr(loop, "asked_to_stop", lambda step=step: stops_after(step))
+            patched.setattr(loop, "asked_to_stop", lambda _, step=step: stops_after(step))
             with pytest.raises(Stopped):
                 fit(config(data, **changes), data, out=out)
         assert same(tmp_path / "whole", out)

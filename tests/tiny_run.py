@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import json
 import os
+import pickle
+import socket
 import sys
 import tempfile
 import time
@@ -88,6 +91,44 @@ def child(work: Callable[[], Any]) -> int:
 def wait(number: int) -> int:
     """The exit status of a child; minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def begin_several(count: int, work: Callable[[int], Any]) -> list[int]:
+    """`work(rank)` in so many processes that find each other by their environment, as those of torchrun do."""
+    importlib.import_module("torch._dynamo")  # an optimizer's first step loads it: once here, not in each process
+    port = free_port()
+
+    def one(rank: int) -> None:
+        torch.set_num_threads(1)  # the threads of the parent are not there any more: to wait for them has no end
+        os.environ.update(RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        os.environ.update(OMP_NUM_THREADS="1")
+        work(rank)
+
+    return [child(functools.partial(one, rank)) for rank in range(count)]
+
+
+def several(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """What `work(rank)` returns in each of so many processes, or the error that it raises; None if it was killed."""
+    with tempfile.TemporaryDirectory(dir=QUICK) as folder:
+
+        def noted(rank: int) -> None:
+            try:
+                found = work(rank)
+            except BaseException as error:
+                found = f"{type(error).__name__}: {error}"
+            (Path(folder) / str(rank)).write_bytes(pickle.dumps(found))
+
+        for number in begin_several(count, noted):
+            wait(number)
+        paths = [Path(folder) / str(rank) for rank in range(count)]
+        return [pickle.loads(path.read_bytes()) if path.exists() else None for path in paths]
 
 
 def await_epoch(folder: Path, epoch: int, running: Callable[[], bool]) -> None:

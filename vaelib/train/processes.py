@@ -140,12 +140,19 @@ def answered(count: int) -> Iterator[None]:
 def lost(count: int) -> Lost:
     return Lost(
         f"Expected the {count} processes of this run to go on together, but one of them has ended or does not answer."
-        " If it said why, that is written elsewhere here; if not, it was killed, or its machine or memory gave out."
+        " It may have said why, above or below; if not, it was killed, or its machine or memory gave out."
         f" What was saved stays: go on with {option('resume', True)}, in any number of processes."
     )
 
 
 # ------------------------------------------------------------------------------------------------------ coming together
+
+
+def present() -> Processes:
+    """The group of processes that there is; this one alone, if there is none."""
+    if distributed.is_available() and distributed.is_initialized():
+        return Processes(distributed.get_rank(), distributed.get_world_size())
+    return ALONE
 
 
 @contextmanager
@@ -157,8 +164,8 @@ def joined() -> Iterator[Processes]:
     Raises:
         RunError: the environment is not whole, or not all have come.
     """
-    if distributed.is_available() and distributed.is_initialized():
-        yield Processes(distributed.get_rank(), distributed.get_world_size())
+    if (already := present()).count > 1:
+        yield already
         return
     rank, count = asked(os.environ)
     if count == 1:
