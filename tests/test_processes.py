@@ -86,7 +86,10 @@ def twenty_steps(data: Data, chosen: TrainConfig, among: Processes, way: Any = s
 @pytest.mark.parametrize("objective", ["elbo", "dreg"])
 @pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_processes_follow_the_run_of_one_for_twenty_steps(count: int, objective: str) -> None:
-    """Minibatches of 11 split into 5 and 6, or 3, 4 and 4; in double precision they differ by 1e-12 at most."""
+    """Minibatches of 11 split into 5 and 6, or 3, 4 and 4; in double precision they differ by 1e-12 at most.
+
+    The fourth of an epoch has 7.
+    """
     data, chosen = (
         tiny(n=40),
         exact(objective=objective, importance_samples=3, warmup=0),
@@ -119,7 +122,7 @@ def test_each_process_computes_its_share_alone(monkeypatch: pytest.MonkeyPatch) 
     assert several(2, work) == [[5, 5, 5, 7], [6, 6, 6, 7]]
 
 
-# ------------------------------------------------------------------------------------------------------------ whole runs
+# ----------------------------------------------------------------------------------------------------------- whole runs
 
 
 def trained(
@@ -390,7 +393,7 @@ def test_why_a_run_ends_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Processes(1, 2).may_say(bad)
 
 
-# ----------------------------------------------------------------------------------------------------------- the command
+# ---------------------------------------------------------------------------------------------------------- the command
 
 SMALL = "--epochs 3 --hidden 8 --latent-dim 2 --batch-size 200 --device cpu --seed 4"
 
