@@ -30,7 +30,7 @@ FEWER = {
     "streamed run interrupted": 40,
     "one of two processes killed": 40,
     "two processes interrupted": 40,
-    "two processes, streamed, killed": 20,
+    "two that stream: one killed": 20,
     "full disk": 50,
     "other number of threads": 20,
 }

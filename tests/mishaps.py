@@ -503,7 +503,7 @@ FAULTS = {
     "streamed run interrupted": Fault(partial(interrupted, way=STREAMED), "resumed", apart=True),
     "one of two processes killed": Fault(partial(killed, way=TWO), "resumed", apart=True),
     "two processes interrupted": Fault(partial(interrupted, way=TWO), "resumed", apart=True),
-    "two processes, streamed, killed": Fault(partial(killed, way=TWO_STREAMED), "resumed", apart=True),
+    "two that stream: one killed": Fault(partial(killed, way=TWO_STREAMED), "resumed", apart=True),
     "full disk": Fault(disk_full, "resumed", apart=True),
     "checkpoint with a flipped byte": Fault(flipped, "refused"),
     "checkpoint cut off": Fault(truncated, "refused"),

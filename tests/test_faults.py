@@ -41,7 +41,7 @@ LONG = pytest.mark.long
         pytest.param("one of two processes killed", 2, marks=[UNIX, SLOW]),
         pytest.param("one of two processes killed", 10, marks=[UNIX, SLOW, LONG]),
         pytest.param("two processes interrupted", 5, marks=[UNIX, SLOW, LONG]),
-        pytest.param("two processes, streamed, killed", 5, marks=[UNIX, SLOW, LONG]),
+        pytest.param("two that stream: one killed", 5, marks=[UNIX, SLOW, LONG]),
         pytest.param("full disk", 4, marks=[UNIX, SLOW]),
         ("checkpoint with a flipped byte", 50),
         ("checkpoint cut off", 20),
