@@ -295,6 +295,15 @@ def test_environment_says_who_is_who() -> None:
     assert asked({"RANK": "1", "WORLD_SIZE": "2", **PLACE, "MASTER_PORT": "65535"}) == (1, 2)
 
 
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as that can be seen without a GPU."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    processes.require_gpus("cuda", {"LOCAL_WORLD_SIZE": "2"})
+    processes.require_gpus("cpu", {"LOCAL_WORLD_SIZE": "3"})
+    with pytest.raises(RunError, match="a GPU for each of the 3 processes on this machine, but it has 2"):
+        processes.require_gpus("cuda", {"LOCAL_WORLD_SIZE": "3"})
+
+
 def test_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as other:
         other.bind(("", 0))

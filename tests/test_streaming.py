@@ -141,6 +141,13 @@ def test_window_holds_whole_minibatches(batch: int, row_bytes: int, monkeypatch:
     assert rows % batch == 0 and rows * row_bytes < window.BYTES + window.BLOCKS * batch * row_bytes
 
 
+def test_window_is_as_large_as_the_guide_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/practitioner.md: 64 blocks of about 1 MiB; of rows of 784 bytes 1,338 a block, 669 minibatches of 128."""
+    monkeypatch.undo()
+    assert window.BLOCKS == 64 and window.BYTES == 64 * 2**20
+    assert window.rows_in_block(784, 128) == 1338 and 64 * 1338 == 669 * 128
+
+
 def test_pixels_are_those_of_the_array_in_memory(tmp_path: Path) -> None:
     """In each dtype, whatever unit the networks see."""
     rng = np.random.default_rng(0)
@@ -151,6 +158,7 @@ def test_pixels_are_those_of_the_array_in_memory(tmp_path: Path) -> None:
             rng.random((60, 5)),
             rng.random((60, 5)).astype(">f4"),
             (1e5 + rng.random((60, 5))).astype(np.float64),
+            rng.integers(200, 221, (60, 5)).astype(np.uint8),
         ]
     ):
         path = tmp_path / f"{i}.npy"
@@ -161,7 +169,9 @@ def test_pixels_are_those_of_the_array_in_memory(tmp_path: Path) -> None:
         assert state.window is not None and data.stream is not None
         order = state.window.order(0, 0)
         got = np.sort(state.unit.outward(state.train[order].double() / state.white).numpy(), axis=0)
-        expected = np.sort(array[data.stream.places(np.arange(len(data.stream)))].astype(np.float64), axis=0)
+        expected = (
+            np.sort(array[data.stream.places(np.arange(len(data.stream)))].astype(np.float64), axis=0) / data.white
+        )
         assert np.allclose(got, expected, rtol=1e-6 if state.unit == Unit() else 1e-10)
 
 

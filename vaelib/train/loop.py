@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import platform
 import signal
 import threading
@@ -24,7 +25,7 @@ from vaelib.train import checkpoint, compiler, lock, payload
 from vaelib.train.config import RunError, TrainConfig, beta, learning_rate
 from vaelib.train.diagnose import at_bounds, blame, is_out_of_memory, out_of_memory
 from vaelib.train.engine import Run, require_spreadable, runner, take
-from vaelib.train.processes import ALONE, Processes, joined
+from vaelib.train.processes import ALONE, Processes, joined, require_gpus
 from vaelib.train.state import TrainState, available, build, init, restore, snapshot
 from vaelib.train.surroundings import cores, ordinary, precision, threads
 from vaelib.vae import VAE, saturation
@@ -89,6 +90,8 @@ def fit(
     if config.compile:
         compiler.require(available(config.device))
     with joined() as processes:
+        if processes.count > 1:
+            require_gpus(available(config.device), os.environ)
         state = init(config, data)
         require_spreadable(state, processes)
         processes.require_same(demands(state, data, resume) if processes.count > 1 else {})

@@ -145,6 +145,20 @@ def lost(count: int) -> Lost:
     )
 
 
+def require_gpus(device: str, environment: Mapping[str, str]) -> None:
+    """Refuse more processes on this machine than it has GPUs, of which each takes one.
+
+    Raises:
+        RunError: there are too few.
+    """
+    here = environment.get("LOCAL_WORLD_SIZE", "1")
+    if device == "cuda" and int(here) > torch.cuda.device_count():
+        raise RunError(
+            f"Expected a GPU for each of the {here} processes on this machine, but it has {torch.cuda.device_count()}."
+            f" Start as many as there are GPUs, or use {option('device', 'cpu')}."
+        )
+
+
 # ------------------------------------------------------------------------------------------------------ coming together
 
 
