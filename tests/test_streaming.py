@@ -175,6 +175,36 @@ def test_pixels_are_those_of_the_array_in_memory(tmp_path: Path) -> None:
         assert np.allclose(got, expected, rtol=1e-6 if state.unit == Unit() else 1e-10)
 
 
+@pytest.mark.parametrize(
+    ("pixels", "decoder", "mode", "values"),
+    [
+        ("bytes", "bernoulli", "dynamic", "interval"),
+        ("bytes", "gaussian", "none", "interval"),
+        ("bytes", "gaussian", "dequantized", "interval"),
+        ("binary", "bernoulli", "none", "binary"),
+        ("binary", "bernoulli", "dynamic", "binary"),  # there is nothing to draw
+        ("floats", "gaussian", "none", "finite"),
+        ("floats", "bernoulli", "dynamic", "interval"),
+    ],
+)
+def test_pixels_are_scaled_and_judged_as_their_treatment_needs(
+    pixels: str, decoder: str, mode: str, values: str, tmp_path: Path
+) -> None:
+    images = {"bytes": levels(60), "binary": levels(60) // 128, "floats": levels(60) / np.float32(255)}[pixels]
+    np.save(tmp_path / "x.npy", images)
+    streamed, whole = (load(str(tmp_path / "x.npy"), stream=stream) for stream in (True, False))
+    state, other = (init(config(data, decoder=decoder, binarization=mode), data) for data in (streamed, whole))
+    assert state.window is not None and state.window.stream.values == values
+    assert state.white == other.white and state.train.dtype == other.train.dtype
+    assert len(state.train) == len(state.order) == state.examples == 54  # not the 70 that there is room for
+
+
+def test_what_is_held_out_is_as_large_as_the_guide_says() -> None:
+    """docs/practitioner.md: a tenth, but at most 8 MiB as 32-bit floats, 2,674 rows of 784 pixels."""
+    whole = stream.Stream((stream.Shard(Path("x"), (2_560_000, 784), np.dtype("u1"), 0),))
+    assert whole.aside(0.1) == 2674 and whole.aside(0.001) == 2560 and whole.aside(1e-9) == 1
+
+
 # ------------------------------------------------------------------------------------------------- whole runs
 
 
@@ -311,6 +341,7 @@ def broken(folder: Path) -> dict[str, str]:
     (folder / "long.npy").write_bytes(whole + b"x")
     (folder / "head.npy").write_bytes(whole[:40])
     (folder / "text.npy").write_text("1,2,3\n")
+    np.save(folder / "single.npy", np.zeros((1, 4)))
     np.save(folder / "same.npy", np.full((30, 4), 0.5))
     return {
         "empty": "Expected .npy files in the folder .*empty, but there is none",
@@ -327,6 +358,7 @@ def broken(folder: Path) -> dict[str, str]:
         "head.npy": "its header could not be read",
         "text.npy": "its header could not be read",
         "missing.npy": "No such file",
+        "single.npy": "to have at least two examples, but it has 1",
         "same.npy": "to vary, but every value is 0.5",
         "digits": "Expected a .npy file or a folder of them to stream, but digits is made in memory",
     }
