@@ -341,6 +341,8 @@ def broken(folder: Path) -> dict[str, str]:
     (folder / "long.npy").write_bytes(whole + b"x")
     (folder / "head.npy").write_bytes(whole[:40])
     (folder / "text.npy").write_text("1,2,3\n")
+    np.save(folder / "none.npy", np.zeros((0, 4)))
+    np.save(folder / "narrow.npy", np.zeros((5, 0)))
     np.save(folder / "single.npy", np.zeros((1, 4)))
     np.save(folder / "same.npy", np.full((30, 4), 0.5))
     return {
@@ -358,6 +360,8 @@ def broken(folder: Path) -> dict[str, str]:
         "head.npy": "its header could not be read",
         "text.npy": "its header could not be read",
         "missing.npy": "No such file",
+        "none.npy": r"with examples of many numbers, but got \(0, 4\)",
+        "narrow.npy": r"with examples of many numbers, but got \(5, 0\)",
         "single.npy": "to have at least two examples, but it has 1",
         "same.npy": "to vary, but every value is 0.5",
         "digits": "Expected a .npy file or a folder of them to stream, but digits is made in memory",
