@@ -94,7 +94,7 @@ def main() -> None:
     for row in rows:
         print(row)
     _record.record(
-        "streaming", rows, asked.record, rounds=asked.rounds, threads=asked.threads, rows=asked.rows, seed=SEED,
+        "streaming", rows, asked.record, rounds=asked.rounds, threads=asked.threads, images=asked.rows, seed=SEED,
         steps_in_a_turn=steps,
     )  # fmt: skip
 
