@@ -26,6 +26,11 @@ FEWER = {
     "the command killed": 10,
     "the command interrupted": 5,
     "interrupted or terminated": 50,
+    "streamed run killed": 60,
+    "streamed run interrupted": 40,
+    "one of two processes killed": 40,
+    "two processes interrupted": 40,
+    "two that stream: one killed": 20,
     "full disk": 50,
     "other number of threads": 20,
 }

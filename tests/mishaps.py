@@ -25,12 +25,33 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tiny_run import QUICK, await_epoch, child, config, grey, lasting, reference, require_equal, run, running, wait
+from tiny_run import (
+    LEFT,
+    PLAIN,
+    QUICK,
+    STREAMED,
+    TWO,
+    TWO_STREAMED,
+    Way,
+    await_epoch,
+    begin,
+    child,
+    config,
+    ended,
+    grey,
+    lasting,
+    reference,
+    require_equal,
+    run,
+    running,
+    wait,
+)
 
 from vaelib import _files
 from vaelib.data import Data, DataError, from_file, load
@@ -90,16 +111,26 @@ def refused(kind: type[Exception], message: str) -> Iterator[None]:
 # ----------------------------------------------------------------------------------------------- a process that dies
 
 
-def killed(rng: Rng, folder: Path) -> None:
-    """SIGKILL in a random epoch, before the first and after the last too; then the run goes on."""
+def killed(rng: Rng, folder: Path, way: Way = PLAIN) -> None:
+    """SIGKILL in a random epoch, before the first and after the last too; then the run goes on.
+
+    Of several processes any, or all: those that are left are asked to end, as torchrun does it.
+    """
     every_step, epochs = bool(rng.integers(2)), config().epochs
-    whole, seconds = reference(every_step)
-    number = child(lambda: run(folder / "run", every_step))
-    await_epoch(folder / "run", int(rng.integers(-1, epochs + 1)), lambda: running(number))
+    whole, seconds = reference(every_step, way)
+    numbers = begin(folder / "run", every_step, way=way)
+    await_epoch(folder / "run", int(rng.integers(-1, epochs + 1)), lambda: running(numbers[0]))
     time.sleep(rng.uniform(0, seconds / epochs))
-    os.kill(number, signal.SIGKILL)
-    assert wait(number) in (0, -signal.SIGKILL)
-    go_on(folder / "run", whole)
+    victims = [number for number in numbers if rng.integers(2)] or [numbers[int(rng.integers(len(numbers)))]]
+    for number in victims:
+        os.kill(number, signal.SIGKILL)
+    left = [number for number in numbers if number not in victims]
+    time.sleep(0.1 if left else 0.0)
+    for number in left:
+        os.kill(number, signal.SIGTERM)
+    assert all(code in (0, -signal.SIGKILL) for code in ended(victims))
+    assert all(code in (0, LEFT, -signal.SIGTERM) for code in ended(left))
+    go_on(folder / "run", whole, way)
 
 
 def killed_while_saving(rng: Rng, folder: Path) -> None:
@@ -136,9 +167,9 @@ def killed_while_saving(rng: Rng, folder: Path) -> None:
     go_on(folder / "run", whole)
 
 
-def go_on(folder: Path, whole: Path) -> None:
+def go_on(folder: Path, whole: Path, way: Way = PLAIN) -> None:
     """Resume in a fresh process, by what lies in the folder alone; nothing may differ from the uninterrupted run."""
-    assert wait(child(lambda: run(folder))) == 0, "the run did not go on"
+    assert ended(begin(folder, way=way)) == [0] * way.processes, "the run did not go on"
     require_equal(folder, whole)
 
 
@@ -209,25 +240,22 @@ def command_interrupted(rng: Rng, folder: Path) -> None:
     command_again(folder)
 
 
-def interrupted(rng: Rng, folder: Path) -> None:
-    """SIGINT or SIGTERM at a random moment after the first checkpoint: the step under way is finished, and saved."""
-    whole, seconds = reference(every_step=False)
+def interrupted(rng: Rng, folder: Path, way: Way = PLAIN) -> None:
+    """SIGINT or SIGTERM at a random moment after the first checkpoint: the step under way is finished, and saved.
 
-    def work() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            run(folder / "run", share=0.0)  # one checkpoint, after the first epoch
-        except KeyboardInterrupt:
-            os._exit(130)
-
-    number = child(work)
-    await_epoch(folder / "run", int(rng.integers(1, config().epochs)), lambda: running(number))
+    Of several processes any, or all, are asked.
+    """
+    whole, seconds = reference(every_step=False, way=way)
+    numbers = begin(folder / "run", share=0.0, way=way)  # one checkpoint, after the first epoch
+    await_epoch(folder / "run", int(rng.integers(1, config().epochs)), lambda: running(numbers[0]))
     time.sleep(rng.uniform(0, seconds / config().epochs))
-    os.kill(number, (signal.SIGINT, signal.SIGTERM)[rng.integers(2)])
-    assert wait(number) in (130, 0, -signal.SIGTERM)  # 0, SIGTERM: it had come to its end
+    asked = [number for number in numbers if rng.integers(2)] or [numbers[int(rng.integers(len(numbers)))]]
+    for number in asked:
+        os.kill(number, (signal.SIGINT, signal.SIGTERM)[rng.integers(2)])
+    assert all(code in (130, 0, -signal.SIGTERM) for code in ended(numbers))  # 0, SIGTERM: it had come to its end
     epochs = (folder / "run" / checkpoint.METRICS).read_bytes().count(b"\n")
     assert checkpoint.load(folder / "run")["epoch"] == epochs, "it did not save"
-    go_on(folder / "run", whole)
+    go_on(folder / "run", whole, way)
 
 
 # ------------------------------------------------------------------------------------------------------ a full disk
@@ -471,6 +499,11 @@ FAULTS = {
     "the command killed": Fault(command_killed, "resumed", apart=True),
     "the command interrupted": Fault(command_interrupted, "resumed", apart=True),
     "interrupted or terminated": Fault(interrupted, "resumed", apart=True),
+    "streamed run killed": Fault(partial(killed, way=STREAMED), "resumed", apart=True),
+    "streamed run interrupted": Fault(partial(interrupted, way=STREAMED), "resumed", apart=True),
+    "one of two processes killed": Fault(partial(killed, way=TWO), "resumed", apart=True),
+    "two processes interrupted": Fault(partial(interrupted, way=TWO), "resumed", apart=True),
+    "two that stream: one killed": Fault(partial(killed, way=TWO_STREAMED), "resumed", apart=True),
     "full disk": Fault(disk_full, "resumed", apart=True),
     "checkpoint with a flipped byte": Fault(flipped, "refused"),
     "checkpoint cut off": Fault(truncated, "refused"),

@@ -1,14 +1,13 @@
-"""One step, run in several ways: operation by operation, compiled, spread over processes, recorded and replayed."""
+"""One step, run in several ways: operation by operation, compiled, recorded and replayed; tests/test_processes.py
+has the step that is spread over processes."""
 
 from __future__ import annotations
 
 import copy
 import itertools
-import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from vaelib.data import Data
 from vaelib.train import RunError, TrainState, engine, fit, init
-from vaelib.train.engine import Run, advance, compiled, eager, spread, take
+from vaelib.train.engine import Run, advance, compiled, eager, take
 from vaelib.train.state import begin_epoch, restore, snapshot
 
 # ------------------------------------------------------------------------------------------------ recorded and replayed
@@ -246,50 +245,6 @@ def test_setting_compile_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(engine, "compiled_whole", noted)
     assert same(weights(fit(config(compile=True), tiny())), weights(fit(config(), tiny()))) and asked == [1]
-
-
-# ------------------------------------------------------------------------------------------------ several processes
-
-
-def weighed_alike(gradient: engine.Gradient) -> engine.Gradient:
-    """The slip: shares of 5 and of 6 examples count as halves."""
-
-    def shared(state: TrainState, x: Tensor, noise: Tensor) -> Any:
-        gradients, info = gradient(state, x, noise)
-        return [0.5 / (len(x) / 11) * value for value in gradients], info
-
-    return shared
-
-
-def one_of_two(rank: int, meeting: str, results: Any) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-    found = []
-    for gradient in (eager, weighed_alike(eager)):
-        state = fresh(dtype="float64", batch_size=11)
-        train(state, partial(advance, gradient=spread(gradient)), 12)
-        found.append({name: value.numpy() for name, value in state.model.state_dict().items()})
-    results.put(found)
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_two_processes_follow_the_run_of_one(tmp_path: Path) -> None:
-    """Minibatches of 11 split into 5 and 6."""
-    alone = weights(train(fresh(dtype="float64", batch_size=11), advance, 12))
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    processes = [context.Process(target=one_of_two, args=(rank, str(tmp_path / "meet"), results)) for rank in (0, 1)]
-    for process in processes:
-        process.start()
-    found = [results.get(timeout=100) for _ in processes]
-    for process in processes:
-        process.join()
-
-    def follows(other: dict[str, Any]) -> bool:
-        return all(torch.allclose(torch.from_numpy(other[name]), alone[name], rtol=1e-12, atol=1e-13) for name in alone)
-
-    assert [[follows(run) for run in runs] for runs in found] == [[True, False]] * 2
 
 
 # ------------------------------------------------------------------------------------------------ memory that ends

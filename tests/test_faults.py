@@ -35,6 +35,13 @@ LONG = pytest.mark.long
         pytest.param("the command killed", 5, marks=[UNIX, SLOW, LONG]),  # short: killed in the process of the tests
         pytest.param("the command interrupted", 1, marks=[UNIX, SLOW, LONG]),  # short: in test_cli
         pytest.param("interrupted or terminated", 3, marks=[UNIX, SLOW]),
+        pytest.param("streamed run killed", 3, marks=[UNIX, SLOW]),
+        pytest.param("streamed run killed", 15, marks=[UNIX, SLOW, LONG]),
+        pytest.param("streamed run interrupted", 5, marks=[UNIX, SLOW, LONG]),
+        pytest.param("one of two processes killed", 2, marks=[UNIX, SLOW]),
+        pytest.param("one of two processes killed", 10, marks=[UNIX, SLOW, LONG]),
+        pytest.param("two processes interrupted", 5, marks=[UNIX, SLOW, LONG]),
+        pytest.param("two that stream: one killed", 5, marks=[UNIX, SLOW, LONG]),
         pytest.param("full disk", 4, marks=[UNIX, SLOW]),
         ("checkpoint with a flipped byte", 50),
         ("checkpoint cut off", 20),

@@ -141,6 +141,13 @@ def test_window_holds_whole_minibatches(batch: int, row_bytes: int, monkeypatch:
     assert rows % batch == 0 and rows * row_bytes < window.BYTES + window.BLOCKS * batch * row_bytes
 
 
+def test_window_is_as_large_as_the_guide_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/practitioner.md: 64 blocks of about 1 MiB; of rows of 784 bytes 1,338 a block, 669 minibatches of 128."""
+    monkeypatch.undo()
+    assert window.BLOCKS == 64 and window.BYTES == 64 * 2**20
+    assert window.rows_in_block(784, 128) == 1338 and 64 * 1338 == 669 * 128
+
+
 def test_pixels_are_those_of_the_array_in_memory(tmp_path: Path) -> None:
     """In each dtype, whatever unit the networks see."""
     rng = np.random.default_rng(0)
@@ -151,6 +158,7 @@ def test_pixels_are_those_of_the_array_in_memory(tmp_path: Path) -> None:
             rng.random((60, 5)),
             rng.random((60, 5)).astype(">f4"),
             (1e5 + rng.random((60, 5))).astype(np.float64),
+            rng.integers(200, 221, (60, 5)).astype(np.uint8),
         ]
     ):
         path = tmp_path / f"{i}.npy"
@@ -161,8 +169,40 @@ def test_pixels_are_those_of_the_array_in_memory(tmp_path: Path) -> None:
         assert state.window is not None and data.stream is not None
         order = state.window.order(0, 0)
         got = np.sort(state.unit.outward(state.train[order].double() / state.white).numpy(), axis=0)
-        expected = np.sort(array[data.stream.places(np.arange(len(data.stream)))].astype(np.float64), axis=0)
+        expected = (
+            np.sort(array[data.stream.places(np.arange(len(data.stream)))].astype(np.float64), axis=0) / data.white
+        )
         assert np.allclose(got, expected, rtol=1e-6 if state.unit == Unit() else 1e-10)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "decoder", "mode", "values"),
+    [
+        ("bytes", "bernoulli", "dynamic", "interval"),
+        ("bytes", "gaussian", "none", "interval"),
+        ("bytes", "gaussian", "dequantized", "interval"),
+        ("binary", "bernoulli", "none", "binary"),
+        ("binary", "bernoulli", "dynamic", "binary"),  # there is nothing to draw
+        ("floats", "gaussian", "none", "finite"),
+        ("floats", "bernoulli", "dynamic", "interval"),
+    ],
+)
+def test_pixels_are_scaled_and_judged_as_their_treatment_needs(
+    pixels: str, decoder: str, mode: str, values: str, tmp_path: Path
+) -> None:
+    images = {"bytes": levels(60), "binary": levels(60) // 128, "floats": levels(60) / np.float32(255)}[pixels]
+    np.save(tmp_path / "x.npy", images)
+    streamed, whole = (load(str(tmp_path / "x.npy"), stream=stream) for stream in (True, False))
+    state, other = (init(config(data, decoder=decoder, binarization=mode), data) for data in (streamed, whole))
+    assert state.window is not None and state.window.stream.values == values
+    assert state.white == other.white and state.train.dtype == other.train.dtype
+    assert len(state.train) == len(state.order) == state.examples == 54  # not the 70 that there is room for
+
+
+def test_what_is_held_out_is_as_large_as_the_guide_says() -> None:
+    """docs/practitioner.md: a tenth, but at most 8 MiB as 32-bit floats, 2,674 rows of 784 pixels."""
+    whole = stream.Stream((stream.Shard(Path("x"), (2_560_000, 784), np.dtype("u1"), 0),))
+    assert whole.aside(0.1) == 2674 and whole.aside(0.001) == 2560 and whole.aside(1e-9) == 1
 
 
 # ------------------------------------------------------------------------------------------------- whole runs
@@ -183,7 +223,7 @@ def test_run_stopped_anywhere_goes_on_bit_for_bit(
     for step in (1, 10, 50, 93):  # at the begin, within a window, in a second epoch
         out = tmp_path / str(step)
         with monkeypatch.context() as patched:
-            patched.setattr(loop, "asked_to_stop", lambda step=step: stops_after(step))
+            patched.setattr(loop, "asked_to_stop", lambda _, step=step: stops_after(step))
             with pytest.raises(Stopped):
                 fit(config(data, **changes), data, out=out)
         assert same(tmp_path / "whole", out)
@@ -301,6 +341,9 @@ def broken(folder: Path) -> dict[str, str]:
     (folder / "long.npy").write_bytes(whole + b"x")
     (folder / "head.npy").write_bytes(whole[:40])
     (folder / "text.npy").write_text("1,2,3\n")
+    np.save(folder / "none.npy", np.zeros((0, 4)))
+    np.save(folder / "narrow.npy", np.zeros((5, 0)))
+    np.save(folder / "single.npy", np.zeros((1, 4)))
     np.save(folder / "same.npy", np.full((30, 4), 0.5))
     return {
         "empty": "Expected .npy files in the folder .*empty, but there is none",
@@ -317,6 +360,9 @@ def broken(folder: Path) -> dict[str, str]:
         "head.npy": "its header could not be read",
         "text.npy": "its header could not be read",
         "missing.npy": "No such file",
+        "none.npy": r"with examples of many numbers, but got \(0, 4\)",
+        "narrow.npy": r"with examples of many numbers, but got \(5, 0\)",
+        "single.npy": "to have at least two examples, but it has 1",
         "same.npy": "to vary, but every value is 0.5",
         "digits": "Expected a .npy file or a folder of them to stream, but digits is made in memory",
     }

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import json
 import os
+import pickle
+import signal
+import socket
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from vaelib.data import Data
-from vaelib.train import TrainConfig, TrainState, checkpoint, fit, loop
+from vaelib.data import Data, load
+from vaelib.train import TrainConfig, TrainState, checkpoint, fit, loop, window
+from vaelib.train.processes import Lost
 
+LEFT = 3  # exit status of a process that was left by another
 QUICK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a folder in memory: a kill leaves there what it left
 
 
@@ -54,19 +61,66 @@ def lasting() -> Path:
     return Path(holder.name)
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a run is made: its training set in memory or on disk, in one process or in two."""
+
+    streamed: bool = False
+    processes: int = 1
+
+
+PLAIN, STREAMED, TWO, TWO_STREAMED = Way(), Way(streamed=True), Way(processes=2), Way(streamed=True, processes=2)
+
+
 @functools.cache
-def reference(every_step: bool = True) -> tuple[Path, float]:
+def on_disk() -> Data:
+    """The same images in three files, which are read in windows of 20 rows."""
+    data, folder = grey(n=113), lasting()
+    for i, part in enumerate(np.split(np.concatenate([data.train, data.test]).reshape(-1, 3, 4), [31, 50])):
+        np.save(folder / f"part{i}.npy", part)
+    return load(str(folder))
+
+
+@functools.cache
+def reference(every_step: bool = True, way: Way = PLAIN) -> tuple[Path, float]:
     """The folder of an uninterrupted run, and the seconds that it took."""
     folder = lasting()
     started = time.perf_counter()
-    assert wait(child(lambda: run(folder, every_step))) == 0
+    assert ended(begin(folder, every_step, way=way)) == [0] * way.processes
     return folder, time.perf_counter() - started
 
 
-def run(folder: Path, every_step: bool = False, share: float = 1e9) -> TrainState:
+def begin(folder: Path, every_step: bool = False, share: float = 1e9, way: Way = PLAIN) -> list[int]:
+    """`run` in processes of its own, whose numbers are returned; they end with 130 if they were asked to stop."""
+    if way.streamed:
+        on_disk()  # once, not in each process
+
+    def work(rank: int = 0) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            run(folder, every_step, share, way)
+        except KeyboardInterrupt:
+            os._exit(130)
+        except Lost:
+            os._exit(LEFT)
+
+    return [child(work)] if way.processes == 1 else begin_several(way.processes, work)
+
+
+def ended(numbers: list[int]) -> list[int]:
+    """The exit status of each."""
+    return [wait(number) for number in numbers]
+
+
+def run(folder: Path, every_step: bool = False, share: float = 1e9, way: Way = PLAIN) -> TrainState:
     """Begin the run in `folder`, or go on with it; a checkpoint after each epoch, or after each step."""
     loop.SAVING_SHARE, loop.SAVE_EVERY = share, 0.0 if every_step else 1e9
-    return fit(config(), grey(), out=folder, resume=(folder / checkpoint.CONFIG).exists())
+    data, chosen = grey(), config()
+    if way.streamed:
+        window.BLOCKS, window.BYTES = 2, 20 * 48
+        data = on_disk()
+        chosen = config(data=data.name, binarization="dynamic")
+    return fit(chosen, data, out=folder, resume=(folder / checkpoint.CONFIG).exists())
 
 
 def child(work: Callable[[], Any]) -> int:
@@ -88,6 +142,44 @@ def child(work: Callable[[], Any]) -> int:
 def wait(number: int) -> int:
     """The exit status of a child; minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def begin_several(count: int, work: Callable[[int], Any]) -> list[int]:
+    """`work(rank)` in so many processes that find each other by their environment, as those of torchrun do."""
+    importlib.import_module("torch._dynamo")  # an optimizer's first step loads it: once here, not in each process
+    port = free_port()
+
+    def one(rank: int) -> None:
+        torch.set_num_threads(1)  # the threads of the parent are not there any more: to wait for them has no end
+        os.environ.update(RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        os.environ.update(OMP_NUM_THREADS="1")
+        work(rank)
+
+    return [child(functools.partial(one, rank)) for rank in range(count)]
+
+
+def several(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """What `work(rank)` returns in each of so many processes, or the error that it raises; None if it was killed."""
+    with tempfile.TemporaryDirectory(dir=QUICK) as folder:
+
+        def noted(rank: int) -> None:
+            try:
+                found = work(rank)
+            except BaseException as error:
+                found = f"{type(error).__name__}: {error}"
+            (Path(folder) / str(rank)).write_bytes(pickle.dumps(found))
+
+        for number in begin_several(count, noted):
+            wait(number)
+        paths = [Path(folder) / str(rank) for rank in range(count)]
+        return [pickle.loads(path.read_bytes()) if path.exists() else None for path in paths]
 
 
 def await_epoch(folder: Path, epoch: int, running: Callable[[], bool]) -> None:

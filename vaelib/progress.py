@@ -79,11 +79,14 @@ class Bar:
 def _beginning(state: TrainState) -> str:
     import torch
 
+    from vaelib.train import processes
+
     config, parameters = state.config, sum(p.numel() for p in state.model.parameters())
     widths = "-".join(map(str, (state.train.shape[1], *config.hidden, config.latent_dim)))
     sizes = ", ".join(f"{len(part):,} for {name}" for name, part in state.held_out.items())
-    threads = torch.get_num_threads()
+    threads, count = torch.get_num_threads(), processes.present().count
     where = f"{threads} CPU thread{'s' * (threads > 1)}" if state.device.type == "cpu" else _gpu(state)
+    where = where if count == 1 else f"{count} processes with {where} each"
     return (
         f"{Path(config.data).name}: {state.examples:,} examples to train on, {sizes};"
         f" {pixels_in_words(config.binarization)}.\n"

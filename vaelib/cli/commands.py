@@ -14,6 +14,7 @@ import typer
 from vaelib import _files
 from vaelib._spoken import at_a_shell, quoted
 from vaelib.cli.terminal import require_told, say, steady, warn
+from vaelib.cli.together import together
 from vaelib.evaluate.words import annealed_lines, gap_lines, lines, pixels_in_words, plus_minus
 from vaelib.progress import Bar, progress_bar
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from vaelib.data import Data
     from vaelib.evaluate import Evaluation
+    from vaelib.train.processes import Processes
     from vaelib.vae import VAE
 
 app = typer.Typer(
@@ -201,13 +203,6 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings")] = False,
 ) -> None:
     """Train a VAE and draw its pictures. What is not given is chosen to suit the data, and written to config.json."""
-    from vaelib.cli.pictures import draw_run
-    from vaelib.evaluate import evaluate as judge
-    from vaelib.evaluate import held_out_pixels
-    from vaelib.train import RunError, Stopped, TrainConfig, fit
-    from vaelib.train.checkpoint import CHECKPOINT, CONFIG
-    from vaelib.train.loop import best_record
-
     chosen: dict[str, Any] = {
         name: value
         for name, value in {
@@ -237,18 +232,41 @@ def train(
         }.items()
         if value is not None
     }
+    with together() as processes:
+        _train(chosen, data, stream, out, resume, processes)
+
+
+def _train(
+    chosen: dict[str, Any],
+    data: str | None,
+    stream: bool | None,
+    out: Path | None,
+    resume: bool,
+    processes: Processes,
+) -> None:
+    """What `train` does in one of the processes, most often the only one."""
+    from vaelib.cli.pictures import draw_run
+    from vaelib.evaluate import evaluate as judge
+    from vaelib.evaluate import held_out_pixels
+    from vaelib.train import RunError, Stopped, TrainConfig, fit
+    from vaelib.train.checkpoint import CHECKPOINT, CONFIG
+    from vaelib.train.loop import best_record
+
     if resume:
         if out is None and data is None:
             raise RunError("Expected --out to say which run to resume, but it was not given.")
-        out = out or _default_folder(data or "")
-        stored = _stored_settings(out)
-        loaded = _load(stored["data"], data, _streamed(out) if stream is None else stream)
+        folder = out = out or _default_folder(data or "")
+        stored, streamed = processes.told(lambda: (_stored_settings(folder), _streamed(folder)))
+        loaded = _load(stored["data"], data, streamed if stream is None else stream)
         config = TrainConfig(**{**stored, **chosen, "data": loaded.name})
     else:
         data = "digits" if data is None else data
         loaded = _load(data, data, stream)
         out = out or _default_folder(data)
         config = TrainConfig.suited_to(loaded, **chosen)
+    if not processes.first:
+        fit(config, loaded, resume=resume, out=out)
+        return
     said: list[str] = []
     with Bar(config.epochs) as bar, warnings.catch_warnings():
 

@@ -2,9 +2,9 @@
 
 To be read in this order: `config` (what a run is asked to do), `state` (all that the next step needs), `engine` (one
 step, and the ways to run it), `loop` (the run from its first step to its last, and its folder), `diagnose` (what went
-wrong). Beside them: `checkpoint`, `payload` and `lock` (a run on disk), `window` (a training set that
-stays on disk), `compiler` (what `torch.compile` needs) and
-`surroundings` (nothing that a process has set may change a result).
+wrong). Beside them: `checkpoint`, `payload` and `lock` (a run on disk), `window` (a training set that stays on disk),
+`processes` (several that train one run), `compiler` (what `torch.compile` needs) and `surroundings` (nothing that a
+process has set may change a result).
 """
 
 from __future__ import annotations

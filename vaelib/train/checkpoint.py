@@ -34,7 +34,7 @@ FILES = (CONFIG, METRICS, CHECKPOINT, BEST)
 VERSION = 2  # of the checkpoint's format; 1 had no first line
 FIRST_LINE = re.compile(rb"vaelib checkpoint ([1-9]\d{0,8}) sha256 ([0-9a-f]{64})")
 DEFAULTS = TrainConfig().as_dict()
-MAY_CHANGE = ("compile", "device", "threads")  # on resuming; the result is then not the same bit for bit
+MAY_CHANGE = ("compile", "device", "threads", "processes")  # on resuming; the result is then not the same bit for bit
 ADVICE = {
     errno.ENOSPC: "Is the disk full?",
     errno.EDQUOT: "Is your share of the disk used up?",
@@ -354,10 +354,11 @@ def not_bitwise(stored: dict[str, Any], now: dict[str, Any]) -> list[str]:
         stored: config.json of the run. now: the same entries of this process; what either does not mention is not
             compared.
     """
-    stored = {"compile": False, **stored}
+    stored = {"compile": False, "processes": 1, **stored}
     said = {
         "torch": "PyTorch was {}, now it is {}",
         "threads": "The CPU threads were {}, now they are {}",
+        "processes": "The processes were {}, now they are {}",
         "device": "The device was {}, now it is {}",
         "compile": "Compilation was {}, now it is {}",
     }

@@ -16,10 +16,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from vaelib import _checks
+from vaelib._spoken import option
 from vaelib.objectives import Objective, Terms, loss
+from vaelib.train.config import RunError
+from vaelib.train.processes import ALONE, Processes
 from vaelib.train.state import StepInfo, TrainState, begin_epoch, draw, look_through, restore, snapshot
 from vaelib.vae import VAE
 
@@ -87,14 +90,14 @@ def take(state: TrainState, run: Run) -> None:
     state.step += 1
 
 
-def runner(state: TrainState) -> Run:
+def runner(state: TrainState, processes: Processes = ALONE) -> Run:
     """How this run executes `advance`: what its settings, its device and its processes call for."""
-    alone = not (distributed.is_available() and distributed.is_initialized())
+    alone = processes.count == 1
     if state.config.compile and alone and state.device.type == "cpu":
         return partial(advance, update=compiled_whole(state))
     gradient: Gradient = compiled(state) if state.config.compile else eager
     if not alone:
-        return partial(advance, gradient=spread(gradient))
+        return partial(advance, gradient=spread(gradient, processes))
     if state.device.type == "cuda" and state.resident:
         return captured(state, partial(advance, gradient=gradient))
     return partial(advance, gradient=gradient)
@@ -221,32 +224,46 @@ def _compiled_once(function: Callable[..., StepInfo]) -> Callable[..., StepInfo]
     return torch.compile(function, fullgraph=True, dynamic=False, **(apart if "isolate_recompiles" in known else {}))
 
 
-def spread(gradient: Gradient) -> Gradient:
-    """Each process of the group takes its share of the minibatch; gradients and means are summed over processes.
+def spread(gradient: Gradient, processes: Processes) -> Gradient:
+    """Each process takes its share of the minibatch; gradients and means are summed over processes.
 
-    All processes hold the same state, draw the same minibatch and take the same step, so a run in several processes
-    follows the run in one. Start them with torchrun and `torch.distributed.init_process_group`; give `out` to one of
-    them alone.
+    All processes hold the same state, draw the same minibatch, with the same noise, and take the same step, so a run in
+    several processes follows the run in one but for rounding. `take` gives only whole minibatches to it: the last one
+    of an epoch, if it is smaller, is taken by each process as a whole.
     """
-    rank, processes = distributed.get_rank(), distributed.get_world_size()
+    rank, count = processes.rank, processes.count
 
     def shared(state: TrainState, x: Tensor, noise: Tensor) -> tuple[list[Tensor], StepInfo]:
-        if state.config.free_bits or len(x) < processes:
-            raise ValueError(
-                "Expected no free bits, which see the whole minibatch, and at least one example for each process, but"
-                f" got free_bits {state.config.free_bits} and {len(x)} examples for {processes} processes."
-            )
-        mine = slice(len(x) * rank // processes, len(x) * (rank + 1) // processes)
+        mine = slice(len(x) * rank // count, len(x) * (rank + 1) // count)
         weight = len(x[mine]) / len(x)
         gradients, info = gradient(state, x[mine], noise[:, mine])
         parts = [*gradients, torch.stack(info)]
         together = weight * torch.cat([part.reshape(-1) for part in parts])
-        distributed.all_reduce(together)
+        processes.add_up(together)
         summed = together.split([part.numel() for part in parts])
         *gradients, info = (flat.view_as(part) for flat, part in zip(summed, parts, strict=True))
         return gradients, StepInfo(*info)
 
     return shared
+
+
+def require_spreadable(state: TrainState, processes: Processes) -> None:
+    """Refuse a run whose minibatches cannot be shared by so many processes.
+
+    Raises:
+        RunError: it has free bits, which see the whole minibatch; or fewer examples in one than there are processes.
+    """
+    batch, count = len(state.offsets), processes.count
+    if state.config.free_bits and count > 1:
+        raise RunError(
+            f"Expected `free_bits` to be 0 in {count} processes, since free bits see the whole minibatch, but got"
+            f" {state.config.free_bits}. Train in one process, or without free bits."
+        )
+    if batch < count:
+        raise RunError(
+            f"Expected at least one example of a minibatch for each process, but got {batch} examples for {count}"
+            f" processes. Use fewer processes, or a larger {option('batch_size')} if there are so many examples."
+        )
 
 
 # ---------------------------------------------------------------------------------------------- recorded and replayed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import platform
 import signal
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,13 @@ from vaelib.objectives import loss
 from vaelib.train import checkpoint, compiler, lock, payload
 from vaelib.train.config import RunError, TrainConfig, beta, learning_rate
 from vaelib.train.diagnose import at_bounds, blame, is_out_of_memory, out_of_memory
-from vaelib.train.engine import Run, runner, take
+from vaelib.train.engine import Run, require_spreadable, runner, take
+from vaelib.train.processes import ALONE, Processes, joined, require_gpus
 from vaelib.train.state import TrainState, available, build, init, restore, snapshot
 from vaelib.train.surroundings import cores, ordinary, precision, threads
 from vaelib.vae import VAE, saturation
 
+ASK_EVERY = 10  # steps between agreements of several processes on whether to stop
 LOOK_EVERY = 500  # steps between looks at whether all was finite; a look makes a GPU wait
 HELD_OUT_NOISE_SEED = 0  # the same noise at every epoch: a test curve moves because the model does
 HELD_OUT_ROWS = 10_000  # examples in one pass,
@@ -62,15 +66,21 @@ def fit(
     may. Data in a unit in which a network fits badly are standardized, and whatever is reported is in their own unit
     all the same (see `init`).
 
+    Called in each of several processes that torchrun has started, `fit` trains one run in all of them, each computing
+    its share of every minibatch; the result differs by rounding from that of one process. All return the same state.
+
     Args:
         out: a folder to keep the run in: config.json, metrics.jsonl, checkpoint.pt. None: it is kept in memory alone.
-            It is locked until the run ends: of two runs at once, the second is refused.
-        resume: go on with the run in `out`. On the CPU the result equals that of an uninterrupted run bit for bit.
+            It is locked until the run ends: of two runs at once, the second is refused. Of several processes, only the
+            first uses it.
+        resume: go on with the run in `out`, in any number of processes. On the CPU the result equals that of an
+            uninterrupted run bit for bit if their number is the same.
         callback: called after each epoch with the state and the epoch's record, means in nats per example; and once
-            before the first step, with an empty record.
+            before the first step, with an empty record. Of several processes, the first alone calls it.
 
     Raises:
-        RunError, DataError: the run cannot be started as asked; nothing has been changed. Or memory does not suffice.
+        RunError, DataError: the run cannot be started as asked; nothing has been changed. Or memory does not suffice,
+            or another process is gone.
         NotFinite: NaN or an infinity turned up; the last good checkpoint stays.
         Stopped: a KeyboardInterrupt. Ctrl-C, or a signal that asks to end, came. The step under way was finished, and
             the run saved.
@@ -79,38 +89,85 @@ def fit(
         raise RunError("Expected `out` to say which run to resume, but got None.")
     if config.compile:
         compiler.require(available(config.device))
-    state = init(config, data)
-    folder = None if out is None else Folder(Path(out), data, resume)
-    with (
-        asked_to_stop() as stop,
-        threads(threads_for(state)),
-        nullcontext() if folder is None else folder.locked(),
-    ):
-        if folder is not None:
-            folder.open(state)
-        for sentence in remarks(state):
-            remark(sentence)
-        if callback is not None:
-            callback(state, {})
-        run: Run | None = None
-        while not finished(state):
-            run = run or start(state)
-            record = run_epoch(state, run, stop, save=None if folder is None else folder.save_in_time)
-            if record is None:
-                if folder is not None:
-                    folder.save(state)
-                raise Stopped
-            note(state, record)
-            if folder is not None:
-                folder.after_epoch(state)
-            if callback is not None:
-                callback(state, record)
+    with joined() as processes:
+        if processes.count > 1:
+            require_gpus(available(config.device), os.environ)
+        state = init(config, data)
+        require_spreadable(state, processes)
+        processes.require_same(demands(state, data, resume) if processes.count > 1 else {})
+        folder = None if out is None or not processes.first else Folder(Path(out), data, resume, processes.count)
+        with (
+            asked_to_stop(processes) as stop,
+            threads(threads_for(state)),
+            nullcontext() if folder is None else folder.locked(),
+        ):
+            train(state, folder, processes, stop, callback if processes.first else None)
     take_best(state)
     last = best_record(state.history)
     at_bound = bool(last.get("decoder_scale_at_bound"))
-    for sentence in at_bounds(last.get("decoder_scale"), at_bound, last.get("test_saturated", 0.0)):
-        remark(sentence)
+    if processes.first:
+        for sentence in at_bounds(last.get("decoder_scale"), at_bound, last.get("test_saturated", 0.0)):
+            remark(sentence)
     return state
+
+
+def train(
+    state: TrainState,
+    folder: Folder | None,
+    processes: Processes,
+    stop: Callable[[], bool],
+    callback: Callback | None,
+) -> None:
+    """From the first step, or from where the run in `folder` was left, to the last.
+
+    Raises:
+        Stopped: `stop` said so in one of the processes.
+    """
+    if folder is not None:
+        folder.open(state)
+    share(state, processes)
+    if processes.first:
+        for sentence in remarks(state):
+            remark(sentence)
+    if callback is not None:
+        callback(state, {})
+
+    def asked() -> bool:
+        return state.position % ASK_EVERY == 0 and processes.any(stop())
+
+    run: Run | None = None
+    while not finished(state):
+        run = run or start(state, processes)
+        record = run_epoch(
+            state, run, stop if processes.count == 1 else asked, save=None if folder is None else folder.save_in_time
+        )
+        if record is None:
+            if folder is not None:
+                folder.save(state)
+            processes.any(False)  # none leaves before the run is saved: torchrun would end the others
+            raise Stopped
+        note(state, processes.told(partial(dict, record)))
+        if folder is not None:
+            folder.after_epoch(state)
+        if callback is not None:
+            callback(state, state.history[-1])
+
+
+def demands(state: TrainState, data: Data, resume: bool) -> dict[str, Any]:
+    """What must be the same in all processes of a run; the data may lie in another place."""
+    settings = {name: value for name, value in state.config.as_dict().items() if name != "data"}
+    return {**settings, "resume": resume, "the SHA-256 of the data": data.fingerprint(), "PyTorch": torch.__version__}
+
+
+@ordinary()
+def share(state: TrainState, processes: Processes) -> None:
+    """Put all processes to where the first one is, which may have resumed a run."""
+    if processes.count == 1:
+        return
+    saved, history, best = processes.told(lambda: (snapshot(state), state.history, state.best))
+    if not processes.first:
+        restore(state, saved)
+        state.history, state.best = history, best
 
 
 def remarks(state: TrainState) -> list[str]:
@@ -132,10 +189,10 @@ def remarks(state: TrainState) -> list[str]:
 
 
 @ordinary()
-def start(state: TrainState) -> Run:
+def start(state: TrainState, processes: Processes) -> Run:
     """How the run executes its steps; recording one on a GPU belongs to it."""
     with precision(state.config.tf32):
-        return runner(state)
+        return runner(state, processes)
 
 
 @ordinary()
@@ -287,15 +344,16 @@ def threads_for(state: TrainState) -> int:
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
+def asked_to_stop(processes: Processes = ALONE) -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a question that is asked between steps; the second one interrupts at once.
 
-    So are a request to terminate, and the end of the terminal, unless it is ignored, as under nohup.
+    So are a request to terminate, and the end of the terminal, unless it is ignored, as under nohup. Several processes
+    are sent such requests more than once, by torchrun and by whoever ended it: there only Ctrl-C interrupts.
     """
     received: list[int] = []
 
     def receive(number: int, frame: object) -> None:
-        if received:
+        if received and (processes.count == 1 or number == signal.SIGINT):
             raise KeyboardInterrupt
         received.append(number)
 
@@ -323,6 +381,7 @@ class Folder:
     path: Path
     data: Data
     resume: bool
+    processes: int = 1
     fingerprint: str = ""
     saved_at: float = 0.0
     cost: float = 0.0  # seconds that the last checkpoint took
@@ -402,6 +461,7 @@ class Folder:
             "torch": torch.__version__,
             "python": platform.python_version(),
             "threads": torch.get_num_threads(),
+            "processes": self.processes,
         }
 
     def save_in_time(self, state: TrainState) -> None:

@@ -1,0 +1,50 @@
+"""A command that several processes run together, as torchrun starts them: one speaks, and each may fail."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from vaelib.train.processes import Processes
+
+
+@contextmanager
+def together() -> Iterator[Processes]:
+    """The processes that run this command. Why they end is said once, and what only one of them knows, by that one.
+
+    torchrun asks all others to end (SIGTERM) as soon as one has: that must not come before the words.
+
+    Raises:
+        typer.Exit: the first process has said, or will say, why.
+    """
+    from vaelib.train.processes import joined, lost
+
+    def ended(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise lost(processes.count)
+
+    with joined() as processes:
+        if processes.count == 1:
+            yield processes
+            return
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ended)
+        if not processes.first:
+            warnings.showwarning = lambda *_, **__: None
+        try:
+            yield processes
+        except typer.Exit:
+            raise
+        except BaseException as error:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if not processes.may_say(error):
+                raise typer.Exit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
+            raise
