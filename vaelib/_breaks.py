@@ -53,7 +53,7 @@ def _wide(latex: str) -> int:
 
 
 def _places(latex: str) -> Iterator[tuple[int, int, str, str, list[str]]]:
-    """For each token: begin, end, its text, the last token before it that is not a space, and the brackets around it."""
+    """Each token: begin, end, its text, the last token before it that is not a space, and the brackets around it."""
     around: list[str] = []
     before, bracket = "", ""
     for token in TOKEN.finditer(latex):
