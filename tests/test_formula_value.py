@@ -686,3 +686,9 @@ def test_an_infinite_value_has_no_error_that_is_not_a_number() -> None:
 def test_index_that_is_not_a_whole_number_is_refused(latex: str) -> None:
     with pytest.raises(IllTyped, match="whole number, counted from 1, as an index"):
         tex(latex).value(Scope(observed={"z": np.array([1.0, 2.0])}))
+
+
+@pytest.mark.parametrize("law", [r"q", r"q(z)", r"p(z \mid x)"])
+def test_divergence_from_a_joint_law_is_not_read_as_one_from_a_part_of_it(law: str) -> None:
+    with pytest.raises(IllTyped, match="two laws over the same variable, but x is bound by none"):
+        tex(rf"\mathrm{{KL}}({law} \Vert p(z, x))").value(DiscreteWitness.draw(np.random.default_rng(0)))

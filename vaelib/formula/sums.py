@@ -231,7 +231,8 @@ class Sums(Logs):
     def _divergence(self, node: Divergence, env: Env) -> Typed:
         first, second = self.factors(node.first, env), self.factors(node.second, env)
         names = [name for factor in first for _, name in factor.targets]
-        if len(names) == 1:  # N(0, I) and q say no name themselves
+        said = isinstance(node.second, Call) and len(node.second.targets) > 1  # p(z, x) is not a law of z alone
+        if len(names) == 1 and (not said or is_normal(node.second)):  # N(0, I) and q say no name themselves
             second = [factor.over(names[0]) for factor in second]
         steps = list(self.under(first, env))
         inside = steps[-1][0]
