@@ -242,7 +242,7 @@ def test_images_of_one_channel_are_grey_to_a_convolutional_network(tmp_path: Pat
         assert result.exit_code == 0, result.output
         scores.append(json.loads((out / "metrics.jsonl").read_text())["test_elbo"])
     assert scores[0] == scores[1] == scores[2]
-    for shape, what in (((10, 3, 10, 3), "more than one channel"), ((30, 1, 30), "one row of numbers")):
+    for shape, what in (((15, 6, 5, 2), "other than 1 or 3 numbers a pixel"), ((30, 1, 30), "one row of numbers")):
         np.save(tmp_path / "a.npy", images.reshape(shape))
         said = run("train", "--data", tmp_path / "a.npy", "--out", tmp_path / "x", "--network", "conv").stderr
         assert f"which is {what}. Use --network dense" in said
@@ -532,7 +532,7 @@ def test_course_succeeds_only_if_all_is_verified_and_the_vae_is_ahead(
 # ----------------------------------------------------------------------------------------------------------- pictures
 
 
-SHAPES = [(6,), (9,), (2, 3), (1, 3, 4), (3, 4, 5), (4, 5, 3), (2, 2, 2, 2)]
+SHAPES = [(6,), (9,), (2, 3), (1, 3, 4), (2, 4, 5), (4, 5, 3), (2, 2, 2, 2)]
 
 
 @pytest.mark.parametrize(("latent_dim", "shape"), some(itertools.product([1, 2], SHAPES), every=3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -318,7 +319,8 @@ def test_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_process_that_does_not_come_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "JOIN", processes.timedelta(seconds=0.5))
     found = several(3, lambda rank: fit(config(), tiny()) if rank < 2 else "ill")
-    assert all("RunError: Could not meet the other processes" in text for text in found[:2])
+    meeting = r"RunError: (Could not meet the other processes|Expected 3 processes to meet) at 127\.0\.0\.1"
+    assert all(re.match(meeting, text) for text in found[:2]), found  # which of the two is a matter of a moment
 
     def late(rank: int) -> Any:
         """All have reached the place of meeting, but one goes no further."""
