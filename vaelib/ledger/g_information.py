@@ -150,7 +150,7 @@ class OneWeight:
 
     @classmethod
     def draw(cls, rng: Rng, *, kind: str = GENERIC) -> OneWeight:
-        """Where the best weight lies inside."""
+        """Where the best weight lies inside, and the order after the leading one does not vanish by chance."""
         while True:
             apart = {"near": 1.2, "far": 4.0}.get(kind, rng.uniform(1.6, 2.8))
             loc = np.array([0.0, apart]) + away_from_zero(rng, 0.3, 1.0)
@@ -158,8 +158,14 @@ class OneWeight:
             first = rng.random(30) < rng.uniform(0.25, 0.75)
             x = np.where(first, loc[0], loc[1]) + np.where(first, scale[0], scale[1]) * rng.standard_normal(30)
             w = cls(loc, scale, x)
-            if 0.1 < w.best < 0.9:
+            if 0.1 < w.best < 0.9 and 1.6 < w.left(1 / 64) / w.left(1 / 128) < 2.5:
                 return w
+
+    def left(self, h: float) -> float:
+        """What (M(a + h) - a) / h is off its limit, the mean of r (1 - r) over a (1 - a)."""
+        a = self.best
+        r = mixture_e_step(self.mixture(a), self.x[:, None])[:, 0]
+        return float((self.round(a + h) - a) / h - np.mean(r * (1 - r)) / (a * (1 - a)))
 
     def mixture(self, weight: float) -> GaussianMixture:
         return GaussianMixture(np.array([weight, 1 - weight]), self.loc[:, None], self.scale)
@@ -268,7 +274,14 @@ class Rounds:
 
     @classmethod
     def draw(cls, rng: Rng) -> Rounds:
-        return cls(MixtureData.draw(rng))
+        """Where no cluster shrinks to a single point: there the likelihood has no maximum."""
+        while True:
+            try:
+                w = cls(MixtureData.draw(rng))
+                if min(np.min(model.scale) for model in w.models) > 0.25:
+                    return w
+            except ValueError:
+                continue
 
     @property
     def models(self) -> list[GaussianMixture]:

@@ -197,7 +197,7 @@ class Wave:
     def draw(cls, rng: Rng, *, kind: str = GENERIC) -> Wave:
         scale = generic_scale(rng) * {"narrow": 0.1, "wide": 5.0}.get(kind, 1.0)
         turns = rng.uniform(*{"near": (2.0, 2.3), "far": (3.6, 4.0)}.get(kind, (2.3, 3.6)))
-        return cls(Normal(away_from_zero(rng, 0.3, 1.2), scale), turns / scale)
+        return cls(Normal(away_from_zero(rng, 0.3, 1.2), scale), float(turns / scale))
 
     def scope(self) -> Scope:
         """q = N(mu, sigma^2), the wave f and its slope; kappa = k sigma."""

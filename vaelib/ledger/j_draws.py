@@ -34,7 +34,7 @@ from vaelib.witnesses import away_from_zero
 
 Array = np.ndarray
 Rng = np.random.Generator
-LATE = {"step": 1 / 32, "order": 1, "resolution": ASYMPTOTIC}
+LATE: dict[str, Any] = {"step": 1 / 32, "order": 1, "resolution": ASYMPTOTIC}
 EPS = float(np.finfo(float).eps)
 
 WEIGHTS = r"w_k = \frac{p(x, z_k)}{q(z_k)},\quad K = 3"
@@ -127,19 +127,15 @@ class Averaged(Weighted):
 
     @classmethod
     def draw(cls, rng: Rng, num_states: int = 3, num_values: int = 4, *, kind: str = GENERIC) -> Averaged:
-        """Where the term of order 1/K leads from K = 32 on, and is not small by chance."""
+        """Where the bias is not small by chance, and its next order small from K = 32 on and falling by half."""
         while True:
             w = Weighted.draw(rng, num_states, num_values)
             found = cls(w.model, w.x, w.q, away_from_zero(rng, 0.4, 1.0) + away_from_zero(rng, 0.5, 2.0, (num_states,)))
-            at = np.array([found.bias(k) for k in (32, 64, 128)])
-            if (
-                abs(at[2]) > 0.1
-                and 0.1 < (at[1] - at[2]) / (at[0] - at[1]) < 0.7
-                and abs(at[1] - at[2]) > 1e-3 * abs(at[2])
-            ):
-                ratio = (at[0] - at[1]) / (at[1] - at[2])
-                if 1.7 < ratio < 2.4 and np.max(relative_weights(found)) < 8:
-                    return found
+            r, after_x = relative_weights(found), found.model.posterior(found.x).probs
+            limit = -after_x @ (r * (found.f - after_x @ found.f))
+            rest = np.array([found.bias(k) for k in (32, 64)]) - limit
+            if abs(limit) > 0.4 and abs(rest[0]) < 0.08 * max(1, abs(limit)) and 1.7 < rest[0] / rest[1] < 2.4:
+                return found
 
     def bias(self, draws: int) -> float:
         """K times the bias of the estimate from K draws, over all counts."""
@@ -402,7 +398,7 @@ OF_K = r"\mathbb{E}_n\left[\log \left(\tfrac1K \sum_z n_z\,w(z)\right)\right]"
 OF_ONE_LESS = r"\mathbb{E}_l\left[\log \left(\tfrac{1}{K - 1} \sum_z l_z\,w(z)\right)\right]"
 RELATIVE = r"\tfrac{1}{2 K p(x)^2}\,\mathrm{Var}_q(w)"
 W_IS = r",\quad w(z) = \frac{p(x, z)}{q(z)}"
-QUADRATIC = {"step": 1 / 16, "order": 2, "resolution": 0.05}
+QUADRATIC: dict[str, Any] = {"step": 1 / 16, "order": 2, "resolution": 0.05}
 
 J17 = (
     derive(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vaelib.derivation import GENERIC, Derivation, derive
+from vaelib.estimate import Estimate
 from vaelib.formula import given, tex
 from vaelib.formula.scope import Scope
 from vaelib.formula.spaces import Interval, States
@@ -239,7 +240,7 @@ class Heated(DiscreteWitness):
         return replace(super().scope(), spaces={"t": Interval(0.0, 1.0, hard_low=True, hard_high=True)})
 
 
-def mean_along_the_path(w: Heated) -> float:
+def mean_along_the_path(w: Heated) -> Estimate:
     """The same integral, by nodes of Gauss and Legendre and the package's densities."""
     log_prior, log_likelihood = w.model.log_prior(states(w)), w.model.log_likelihood(w.x, states(w))
 
