@@ -205,7 +205,7 @@ class OneWeight:
 
 SHARE = r",\quad r_i = \frac{a f_i}{a f_i + (1 - a) g_i}"
 OBSERVED = r"J = \sum_i \frac{(f_i - g_i)^2}{(a f_i + (1 - a) g_i)^2}"
-COMPLETE = r"I = \frac{N}{a (1 - a)}"
+COMPLETE = r"C = \frac{N}{a (1 - a)}"
 
 G10 = (
     derive(
@@ -239,13 +239,13 @@ G10 = (
         "the odds a / (1 - a) hold a twice: their log has the slope 1 / (a (1 - a)).",
     )
     .eq(
-        tex(rf"1 - \frac{{J}}{{I}},\quad {OBSERVED},\quad {COMPLETE}"),
+        tex(rf"1 - \frac{{J}}{{C}},\quad {OBSERVED},\quad {COMPLETE}"),
         "Louis (G5): missing = complete less observed",
-        why="J: information in x; I: information in x and z together",
+        why="J: information in x; C: information in x and z together",
     )
     .slip(
         "fraction that is seen",
-        tex(rf"\frac{{J}}{{I}},\quad {OBSERVED},\quad {COMPLETE}"),
+        tex(rf"\frac{{J}}{{C}},\quad {OBSERVED},\quad {COMPLETE}"),
         "the fraction that x shows was taken for the one that is missing: that is what a round removes.",
     )
     .slip(
@@ -402,11 +402,11 @@ class Factors:
         return self.x @ (self.loading / self.psi[:, None]) @ covariance, covariance
 
     def scope(self) -> Scope:
-        """W and psi; S = mean of x x^T; m_i and V, the posterior's means and covariance."""
+        """W and psi; Sigma-bar = mean of x x^T; m_i and V, the posterior's means and covariance."""
         means, covariance = self.moments
         n, d = self.x.shape
         return Scope(
-            values={"x": self.x, "W": self.loading, r"\psi": self.psi, "S": self.x.T @ self.x / n}
+            values={"x": self.x, "W": self.loading, r"\psi": self.psi, r"\bar\Sigma": self.x.T @ self.x / n}
             | {"m": means, "V": covariance, "N": n, "d": d, "k": means.shape[1]}
             | {r"\Psi": np.diag(self.psi)},
             ranges={"i": n, "j": d},
@@ -416,7 +416,7 @@ class Factors:
 STATISTICS = r"A = \tfrac1N \sum_i x_i m_i^\top,\ B = V + \tfrac1N \sum_i m_i m_i^\top"
 WITHOUT_V = STATISTICS.replace("V + ", "")
 NEW_W = r"W' = A B^{-1}"
-ERROR = r"S - 2 A W'^\top + W' B W'^\top"
+ERROR = r"\bar\Sigma - 2 A W'^\top + W' B W'^\top"
 
 
 def q_of(error: str, noise: str = r"\Psi", names: str = STATISTICS) -> Any:
@@ -424,8 +424,8 @@ def q_of(error: str, noise: str = r"\Psi", names: str = STATISTICS) -> Any:
     return tex(rf"-\tfrac12 \left[\log\det {noise} + \mathrm{{tr}}(({noise})^{{-1}} R)\right],\ R = {error},\ {names}")
 
 
-BEST_ERROR = rf"S - A W'^\top,\ {NEW_W}"
-ANY_W = r"S - 2 A W^\top + W B W^\top"
+BEST_ERROR = rf"\bar\Sigma - A W'^\top,\ {NEW_W}"
+ANY_W = r"\bar\Sigma - 2 A W^\top + W B W^\top"
 SHIFT = rf"(W - W')\,B\,(W - W')^\top,\ {NEW_W}"
 BEST_NOISE = r"\mathrm{diag}(R)"
 
@@ -457,7 +457,7 @@ G8 = (
     )
     .slip(
         "mixed term once",
-        q_of(r"S - A W^\top + W B W^\top"),
+        q_of(r"\bar\Sigma - A W^\top + W B W^\top"),
         "the mixed term lost its factor 2.",
     )
     .le(
@@ -478,7 +478,7 @@ G8 = (
     )
     .slip(
         "old loading kept",
-        q_of(r"S - A W^\top"),
+        q_of(r"\bar\Sigma - A W^\top"),
         "the old W was put in: the short form holds at the new one only.",
     )
     .le(
@@ -501,7 +501,7 @@ G8 = (
     )
     .slip(
         "residuals of the mean alone",
-        q_of(BEST_ERROR, noise=r"\mathrm{diag}(S - 2 A W'^\top + W' (B - V) W'^\top)"),
+        q_of(BEST_ERROR, noise=r"\mathrm{diag}(\bar\Sigma - 2 A W'^\top + W' (B - V) W'^\top)"),
         "the noise was fitted to x - W m: z is not m, so W V W' belongs to it.",
     )
     .slip("worse by a best variance", says="the update was taken to lower Q.", relation=">=")

@@ -27,12 +27,12 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class LinearEncoder:
-    """A linear-Gaussian model (k = 2, d = 3) and an encoder q(z|x) = N(V x + a, S) with a full S."""
+    """A linear-Gaussian model (k = 2, d = 3) and an encoder q(z|x) = N(V x + a, Sigma_q), with a full Sigma_q."""
 
     model: LinearGaussian
     weight: Array  # V, (k, d)
     bias: Array  # a, (k,)
-    covariance: Array  # S, (k, k)
+    covariance: Array  # Sigma_q, (k, k)
 
     @classmethod
     def draw(cls, rng: Rng, k: int = 2, d: int = 3, *, kind: str = GENERIC) -> LinearEncoder:
@@ -83,17 +83,17 @@ class LinearEncoder:
         return gauss_hermite_multivariate(gap, p.loc, p.cholesky, n=2)
 
     def scope(self) -> Scope:
-        """p(x) = N(b, Sigma); the decoder's W, b, c, M, and P = M / c; the encoder's V, a, S."""
+        """p(x) = N(b, Sigma); the decoder's W, b, c, M, and P = M / c; the encoder's V, a, Sigma_q."""
         model, (m, _) = self.model, self.moments
         return Scope(
             worlds={"p": Law("x", model.evidence)},
             values={"W": model.loading, "b": model.offset, "c": model.noise_variance, "M": m}
             | {"P": m / model.noise_variance, r"\Sigma": model.evidence.covariance, "k": len(m)}
-            | {"V": self.weight, "a": self.bias, "S": self.covariance},
+            | {"V": self.weight, "a": self.bias, r"\Sigma_q": self.covariance},
         )
 
 
-WIDTHS = r"\tfrac12 \left[\mathrm{tr}(P S) - k - \log\det(P S)\right]"
+WIDTHS = r"\tfrac12 \left[\mathrm{tr}(P \Sigma_q) - k - \log\det(P \Sigma_q)\right]"
 ERROR = r",\quad e = V x + a - M^{-1} W^\top (x - b)"
 MEANING = r",\quad D = V - M^{-1} W^\top,\quad \delta = V b + a"
 FOR_SLOPE, FOR_OFFSET = r"\tfrac12 \mathrm{tr}(P D \Sigma D^\top)", r"\tfrac12 \delta^\top P \delta"
@@ -103,7 +103,7 @@ I3 = (
         "I3",
         "what a linear encoder loses, in three parts",
         LinearEncoder.draw,
-        assumptions="x ~ p(x) = N(b, Sigma); p(z|x) = N(M^-1 W'(x - b), P^-1), P = M / c; q(z|x) = N(V x + a, S)",
+        assumptions="x ~ p(x) = N(b, Sigma); p(z|x) = N(M^-1 W'(x - b), P^-1), P = M / c; q(z|x) = N(V x + a, Sigma_q)",
         source="E4, averaged; Cremer, Li and Duvenaud 2018, for the name of the gap",
     )
     .start(
@@ -117,7 +117,7 @@ I3 = (
         tex(rf"{WIDTHS} + \tfrac12 \mathbb{{E}}_{{p(x)}}\left[e^\top P e\right]{ERROR}"),
         "KL of Gaussians (E4) at every x, then the mean",
         why="e is the encoder's error at x; the widths do not depend on x",
-        needs="both laws Gaussian, S the same for every x",
+        needs="both laws Gaussian, Sigma_q the same for every x",
     )
     .slip(
         "plain distance",
@@ -126,7 +126,7 @@ I3 = (
     )
     .slip(
         "distance in units of q",
-        tex(rf"{WIDTHS} + \tfrac12 \mathbb{{E}}_{{p(x)}}\left[e^\top S^{{-1}} e\right]{ERROR}"),
+        tex(rf"{WIDTHS} + \tfrac12 \mathbb{{E}}_{{p(x)}}\left[e^\top \Sigma_q^{{-1}} e\right]{ERROR}"),
         "the error was divided by the variance of q: in KL(q || p) it is that of p.",
     )
     .slip(
@@ -169,13 +169,13 @@ I3 = (
     )
     .slip(
         "no k",
-        tex(r"\tfrac12 \left[\mathrm{tr}(P S) - \log\det(P S)\right]"),
-        "k is missing: at S = P^-1 the widths must cost nothing.",
+        tex(r"\tfrac12 \left[\mathrm{tr}(P \Sigma_q) - \log\det(P \Sigma_q)\right]"),
+        "k is missing: at Sigma_q = P^-1 the widths must cost nothing.",
     )
     .ge(
         tex("0"),
         "u - 1 - log u is never negative: at every eigenvalue",
-        why="zero where S = c M^-1: the same width for every x",
+        why="zero where Sigma_q = c M^-1: the same width for every x",
         gap=tex(WIDTHS),
         equality=LinearEncoder.best,
     )
