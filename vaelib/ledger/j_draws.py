@@ -134,7 +134,8 @@ class Averaged(Weighted):
             r, after_x = relative_weights(found), found.model.posterior(found.x).probs
             limit = -after_x @ (r * (found.f - after_x @ found.f))
             rest = np.array([found.bias(k) for k in (32, 64)]) - limit
-            if abs(limit) > 0.4 and abs(rest[0]) < 0.08 * max(1, abs(limit)) and 1.7 < rest[0] / rest[1] < 2.4:
+            small = 0.01 < abs(rest[0]) < 0.08 * max(1, abs(limit))
+            if abs(limit) > 0.4 and small and 1.8 < rest[0] / rest[1] < 2.3:
                 return found
 
     def bias(self, draws: int) -> float:
@@ -163,13 +164,13 @@ J7 = (
         source="Owen 2013, section 9.2; Liu 2001, section 2.5",
     )
     .start(
-        tex(rf"K\,\left[\mathbb{{E}}_n\left[F\right] - \mathbb{{E}}_{{p(z \mid x)}}[f(z)]\right],\quad F = {RATIO}"),
+        tex(rf"K\,\mathbb{{E}}_n\left[F - m\right],\quad F = {RATIO},\quad m = \mathbb{{E}}_{{p(z \mid x)}}[f(z)]"),
         why="the bias, magnified: sum of weights times f, over sum of weights",
         **LATE,
     )
     .eq(
         tex(r"K\,\mathbb{E}_n\left[\frac{e}{1 + d}\right]" + WHAT_D_IS),
-        "subtract m inside, divide by p(x) above and below",
+        "bring m over the sum; divide by p(x) above and below",
         exact=True,
         why="d and e have mean 0: errors of a weight and of a weighted f",
         **LATE,
