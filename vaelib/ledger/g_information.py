@@ -68,7 +68,7 @@ G5 = (
         "Louis: the information in x is that in x and z, less what z would add",
         Noise.draw,
         assumptions="x | z ~ N(f(z), c I), tau = log c; two derivatives under the integral",
-        source="Louis 1982, section 3; Orchard and Woodbury 1972",
+        source="Louis 1982; Orchard and Woodbury 1972",
     )
     .start(tex(r"-\partial_\tau^2 \log p(x)"), why="how sharply x tells tau: the curvature of the evidence")
     .eq(
@@ -435,7 +435,7 @@ G8 = (
         "M step of factor analysis: a noise variance for each pixel",
         Factors.draw,
         assumptions="x = W z + noise, z ~ N(0, I), noise N(0, Psi), Psi diagonal; x centered; m_i and V from the E step; constants left out",
-        source="Rubin and Thayer 1982; Ghahramani and Hinton 1996, equations (5) and (6)",
+        source="Rubin and Thayer 1982; Ghahramani and Hinton 1996",
     )
     .start(
         tex(

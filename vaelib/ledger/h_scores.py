@@ -238,7 +238,7 @@ H8 = (
         "where f oscillates, the score function has the smaller variance",
         Wave.draw,
         assumptions="f(z) = cos(k z); k sigma >= 2: q is wide enough to see several periods",
-        source="Mohamed et al. 2020, section 3; Gal 2016, section 3.1.2",
+        source="Mohamed et al. 2020; Gal 2016",
     )
     .start(
         given(
@@ -445,7 +445,7 @@ H15 = (
         "a path without a formula for the draw: implicit reparameterization",
         GammaDraw.draw,
         assumptions="z ~ Gamma(a, 1), F its distribution function, p its density; f is differentiable",
-        source="Figurnov, Mohamed and Mnih 2018, equation (5); Jankowiak and Obermeyer 2018",
+        source="Figurnov, Mohamed and Mnih 2018; Jankowiak and Obermeyer 2018",
     )
     .start(
         tex(r"\partial_a\, \mathbb{E}_{p}[f(z)]"),

@@ -55,7 +55,7 @@ J6 = (
         "a draw chosen by weight is nearer to the posterior than the bound tells",
         Weighted.draw,
         assumptions=DRAWN + "; one of them is chosen with probability v_k; c is its law; here K = 3",
-        source="Cremer, Morris and Duvenaud 2017; Naesseth et al. 2018",
+        source="Cremer, Morris and Duvenaud 2017; Domke and Sheldon 2018",
     )
     .start(
         tex(r"\sum_s c(s) \log \frac{c(s)}{p(s \mid x)},\quad " + CHOSEN),
@@ -279,7 +279,7 @@ J9 = (
         PriorLogits.draw,
         assumptions=DRAWN
         + "; q is fixed; p_a(z) = softmax(a)_z, here the only part that a moves; e(z) is one-hot; K = 3",
-        source="Burda, Grosse and Salakhutdinov 2016, equation (13); Bornschein and Bengio 2015",
+        source="Burda, Grosse and Salakhutdinov 2016; Bornschein and Bengio 2015",
     )
     .start(
         tex(rf"\nabla_a {BOUND},\quad {WEIGHTS}"),
@@ -407,7 +407,7 @@ J17 = (
         "the jackknife removes the bias of order 1/K",
         lambda rng: Fewer.draw(rng),  # generic ones alone: two orders must be seen
         assumptions=DRAWN + "; w bounded; n_z of K draws, l_z of K - 1 draws are in state z",
-        source="Nowozin 2018, equation (11); Quenouille 1956",
+        source="Nowozin 2018; Quenouille 1956",
     )
     .start(tex(r"\log p(x)"), why="what the bound with K weights misses by c/K (J3)")
     .eq(
@@ -519,7 +519,7 @@ J19 = (
         lambda rng: Ladder.draw(rng),  # generic ones alone: the next order must be small
         assumptions=DRAWN
         + "; L_k is the bound with k weights; T random, P(T >= k) = c_k > 0, P(T = k) = t_k; here cut off at a large K",
-        source="Luo et al. 2020, equation (6); Kahn 1955 for the roulette",
+        source="Luo et al. 2020",
     )
     .start(tex(r"\log p(x)"), why="no bound, but the number itself")
     .eq(

@@ -157,7 +157,7 @@ J12 = (
         "squared weights bound the evidence from above, their samples need not",
         Weighted.draw,
         assumptions=DRAWN + "; E[w^2] finite, for which q needs heavy tails",
-        source="Dieng et al. 2017, section 2",
+        source="Dieng et al. 2017",
     )
     .start(
         tex(SQUARES + WEIGHTS),
@@ -260,7 +260,7 @@ J15 = (
         "the evidence as an integral from the prior to the posterior",
         Heated.draw,
         assumptions="p(x|z) > 0; r is the law between prior (t = 0) and posterior (t = 1), proportional to p(z) p(x|z)^t",
-        source="Gelman and Meng 1998, section 2; Lartillot and Philippe 2006",
+        source="Gelman and Meng 1998; Lartillot and Philippe 2006",
     )
     .start(tex(r"\log p(x)"), why="the logarithm of a normalizer")
     .eq(
@@ -376,7 +376,7 @@ J16 = (
         "two sums with log p(x) between them",
         Stations.draw,
         assumptions="pi_t proportional to q^(1 - b_t) p(x,z)^(b_t), 0 = b_0 < ... < b_T = 1; w = p(x,z) / q(z)",
-        source="Masrani, Le and Wood 2019, section 3",
+        source="Masrani, Le and Wood 2019",
     )
     .start(tex(mean_at("0")), why="the ELBO: all of the path at its lowest point")
     .le(
