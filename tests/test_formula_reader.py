@@ -194,6 +194,8 @@ def value(latex: str) -> float:
         (r"m^2 + a,\quad m = c - 1", (c - 1) ** 2 + a),
         (r"\sum_i w_i,\ w_i = t_i^2", (t**2).sum()),
         (r"w_2 + w_1,\ w_k = t_k^2", (t[:2] ** 2).sum()),
+        (r"u_q u_p^2,\ u_q = a,\ u_p = b", a * b**2),  # two names with an index, none of them running
+        (r"u_q u_p,\ u_p = u_q + b,\ u_q = a", a * (a + b)),
         (r"\underset{z \sim q}{\mathbb{E}}[z]", 0.3),
     ],
 )

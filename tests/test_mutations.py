@@ -163,6 +163,18 @@ FAMILIES = [
     ("ledger.e_divergences", "parts = alpha / q.scale**2, (1 - alpha) / p.scale**2",
      "parts = alpha / q.scale, (1 - alpha) / p.scale", "E14"),
 ]
+DRAWS = [
+    ("ledger.g_information", r"v_k = \tfrac{1}{d N_k}", r"v_k = \tfrac{1}{N_k}", "G3"),
+    ("ledger.g_information", r"B = V + \tfrac1N", r"B = \tfrac1N", "G8"),
+    ("gradients", "return Gradients(u / scale, (u * u - 1) / scale)", "return Gradients(u / scale**2, (u * u - 1) / scale)", "H8"),
+    ("ledger.h_scores", "return -np.log(rng.standard_exponential(shape))", "return np.log(rng.standard_exponential(shape))", "H14"),
+    ("ledger.i_affine", r"\tfrac12 \mathrm{tr}(P D \Sigma D^\top)", r"\mathrm{tr}(P D \Sigma D^\top)", "I3"),
+    ("ledger.j_draws", r'RELATIVE = r"\tfrac{1}{2 K p(x)^2}', r'RELATIVE = r"\tfrac{1}{K p(x)^2}', "J17"),
+    ("ledger.j_paths", r'STEP = r"(b_t - b_{t-1})"', r'STEP = r"(b_t + b_{t-1})"', "J16"),
+    ("distributions.gaussian", "return namespace(factor).log(diagonal(factor)).sum(-1)",
+     "return namespace(factor).log(diagonal(factor)).mean(-1)", "N3"),
+    ("ledger.n_logs", "v^2 / (2 t^2)", "v^2 / t^2", "N2"),
+]
 DECODERS = [
     ("distributions.discrete", "sign -= 1.0  # in place", "sign -= 0.9  # in place", "D8"),
     ("distributions.discrete", "return log_sigmoid(sign * logits)", "return -log_sigmoid(sign * logits)", "B7"),
@@ -222,6 +234,7 @@ MUTATIONS = [
     *DECODERS,
     *CHAINS,
     *FAMILIES,
+    *DRAWS,
     *EXPECTATION_MAXIMIZATION,
     *GEOMETRY,
     *RATE_AND_MISSING,

@@ -61,6 +61,9 @@ STATED = {
     **dict.fromkeys(("B9", "C16", "C19", "D5", "D11", "E20"), (0, 2)),
     **dict.fromkeys(("C13", "C18", "C22", "E5", "E7", "E17", "E18"), (0, 3)),
     **{"C20": (1, 5), "D10": (2, 4)},
+    **dict.fromkeys(("G10", "I3", "J9", "J17"), (0, 2)),
+    **dict.fromkeys(("G3", "G5", "H6", "H15", "J15"), (0, 3)),
+    **{"G8": (3, 4), "J11": (1, 2), "J12": (1, 4), "J16": (1, 5)},
 }
 # Exercise, or task in class: the identities that it practises; empty where it practises a skill that no line states.
 PRACTISED = {

@@ -11,14 +11,36 @@ from vaelib.formula.tree import Bracket, Call, Items, Name, Negative, Node, Prod
 
 
 def define_all(node: Node, clauses: tuple[Node, ...]) -> Node:
-    """The formula with all definitions put in, in whichever order they were said: a meaning may use other names."""
+    """The formula with all definitions put in, in whichever order they were said: a meaning may use other names.
+
+    Where both s_a and s_b are defined, neither index is a running one: each stands for itself alone.
+    """
+    indexed = {name for clause in clauses if (name := _with_index(clause))}
     for _ in clauses:
         before = node
         for clause in clauses:
-            node = define(node, clause)
+            name = _with_index(clause)
+            if name and any(other.stem == name.stem for other in indexed - {name}):
+                node = _put(node, name, clause)
+            else:
+                node = define(node, clause)
         if node == before or any(_of_itself(clause) for clause in clauses):
             break
     return node
+
+
+def _with_index(clause: Node) -> Name | None:
+    """The w_k that it defines, with a name for an index; nothing if it defines something else."""
+    if not (isinstance(clause, Relation) and clause.signs[0] in ("=", ":=")):
+        return None
+    name = clause.sides[0]
+    return name if isinstance(name, Name) and isinstance(name.sub, Name) else None
+
+
+def _put(node: Node, name: Name, clause: Node) -> Node:
+    """The node with this very name replaced by what the clause says."""
+    assert isinstance(clause, Relation)
+    return wrapped(clause.sides[1]) if node == name else _each(node, lambda part: _put(part, name, clause))
 
 
 def _of_itself(clause: Node) -> bool:
