@@ -64,7 +64,7 @@ N2 = (
     .eq(
         tex(r"-\tfrac{t^2}{2} - \tfrac12 \log 2\pi + \log \int_0^\infty e^{-t u - u^2 / 2}\,du"),
         "write out the square: the huge part is free of u",
-        why="what is tiny stands outside, as its logarithm",
+        why="what is tiny goes outside, as its logarithm",
     )
     .slip(
         "mixed term lost",
@@ -130,7 +130,7 @@ N2 = (
 
 @dataclass(frozen=True)
 class ManyPixels:
-    """A Gaussian in 40 dimensions with scales of about 1e-9, or 1e9: its determinant is no float."""
+    """A Gaussian in 40 dimensions with scales of about 1e-9, or 1e9: no float holds its determinant."""
 
     loc: Array
     covariance: Array
