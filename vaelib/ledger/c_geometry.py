@@ -632,7 +632,7 @@ C24 = (
             r"\mathrm{KL}(p \,\Vert\, q)",
             lambda w: side_by_side([kl_divergence(*reversed(w.tables)), kl_divergence(w.p_line, w.q_line)]),
         ),
-        "p lies inside q: finite, as the package says",
+        "p lies inside q, and here the package finds it finite",
     )
     .slip(
         "infinite the other way",
@@ -646,7 +646,7 @@ C24 = (
     )
     .slip(
         "finite both ways",
-        says="KL was taken to be finite both ways once it is finite one way: the supports decide.",
+        says="KL was taken to be finite both ways once it is finite one way, but q has mass where p has none.",
         relation="=",
     )
     .eq(
@@ -676,7 +676,7 @@ C24 = (
             lambda w: side_by_side([kl_divergence(*w.tables), kl_divergence(w.q_line, w.p_line)]),
         ),
         "definition of KL, as computed by the package",
-        why="the supports decide: q is not absolutely continuous with respect to p, written $q \\not\\ll p$",
+        why="mass of q where p has none is enough: q is not absolutely continuous with respect to p, written $q \\not\\ll p$",
         infinite=True,
     )
 )

@@ -519,7 +519,7 @@ G9 = (
     )
     .le(
         tex(later_evidence),
-        "a gap opens: q* is the posterior of the old theta",
+        "KL is never negative: q* is the posterior of the old theta",
         why="the ceiling rises at least as much as the floor",
         gap=tex(r"\tfrac1N \sum_i \mathrm{KL}(p_\theta(z \mid x_i) \,\Vert\, p_{\theta'}(z \mid x_i))"),
     )
