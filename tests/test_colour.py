@@ -102,6 +102,17 @@ def test_gradients_are_finite_and_right_at_both_ends_and_far_away(dtype: torch.d
         assert far[1] < 0 or x == 1.0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-8, 1e-4, 3e-4, 1e-3, 0.1])
+def test_variance_of_a_narrow_law_keeps_its_digits(scale: float, dtype: torch.dtype) -> None:
+    """It was a difference of squares: negative where the law is narrow."""
+    narrow = DiscretizedLogistic(torch.tensor(0.9, dtype=dtype), torch.tensor(scale, dtype=dtype)).variance
+    exact = DiscretizedLogistic(0.9, scale)
+    p = np.array([np.exp(exact.log_prob(v / 255)) for v in range(256)])
+    expected = p @ (np.arange(256) / 255 - p @ np.arange(256) / 255) ** 2
+    assert narrow >= 0 and abs(float(narrow) - expected) <= 1e-4 * expected + 1e-13
+
+
 def test_two_levels_are_a_bernoulli() -> None:
     q = DiscretizedLogistic([0.3, 1.2], [0.2, 0.7], levels=2)
     same = Bernoulli([(0.3 - 0.5) / 0.2, (1.2 - 0.5) / 0.7])
@@ -388,3 +399,13 @@ def test_command_trains_evaluates_and_draws_in_colour(tmp_path: Path) -> None:
     refused = run(app, ["train", "--data", str(tmp_path / "own.npy"), "--out", str(tmp_path / "other")])
     assert refused.exit_code == 1 and "--decoder discretized-logistic" in " ".join(refused.output.split())
     assert not (tmp_path / "other").exists()
+
+
+def test_dark_bytes_in_colour_train_as_they_are(tmp_path: Path) -> None:
+    """255 is white of a byte in colour, also where none is brighter than 84; grey bytes leave it open."""
+    dark = np.random.default_rng(0).integers(0, 85, (40, 4, 4, 3)).astype(np.uint8)
+    np.save(tmp_path / "dark.npy", dark)
+    assert load(str(tmp_path / "dark.npy")).white == 255 and load(str(tmp_path / "dark.npy"), stream=True).white == 255
+    np.save(tmp_path / "grey.npy", dark[..., 0])
+    with pytest.raises(DataError, match=r"in colour, as bytes of shape \(examples, height, width, 3\)"):
+        load(str(tmp_path / "grey.npy"))

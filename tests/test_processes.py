@@ -271,6 +271,7 @@ PLACE = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
         ({"WORLD_SIZE": "2"}, "but WORLD_SIZE is set to '2' and RANK is not"),
         ({"RANK": "2", "WORLD_SIZE": "2", **PLACE}, "0 <= RANK < WORLD_SIZE .* RANK is '2' and WORLD_SIZE is '2'"),
         ({"RANK": "0", "WORLD_SIZE": "0", **PLACE}, "0 <= RANK < WORLD_SIZE"),
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "x", **PLACE}, "a whole number >= 0 as LOCAL_RANK .* 'x'"),
         ({"RANK": "-1", "WORLD_SIZE": "2", **PLACE}, "whole numbers .* RANK is '-1'"),
         ({"RANK": "first", "WORLD_SIZE": "2", **PLACE}, "whole numbers .* RANK is 'first'"),
         (

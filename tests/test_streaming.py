@@ -133,6 +133,16 @@ def test_held_out_rows_come_from_all_over_the_file() -> None:
     assert len(again) == 897 and not set(again.places(np.arange(897))) & {*rows, *kept.places(np.array([0, 5, 899]))}
 
 
+@pytest.mark.parametrize("count", [1, 396, 432, 500, 600, 682, 700, 1080])
+def test_stretches_are_the_whole_file(count: int) -> None:
+    """No row is out of reach: not those at the end that are left over when the stretches are cut."""
+    whole = stream.Stream((stream.Shard(Path("x"), (1080, 4), np.dtype("u1"), 0),))
+    seen = np.stack([whole.spread_out(count, seed) for seed in range(60)])
+    assert (np.diff(seen, axis=1) > 0).all() and seen.min() >= 0
+    begins = 1080 * (count - 1) // count  # the last stretch
+    assert begins <= seen[:, -1].min() and begins + 0.8 * (1079 - begins) <= seen[:, -1].max() < 1080
+
+
 @pytest.mark.parametrize("batch", [1, 100, 128, 1000, 70000])
 @pytest.mark.parametrize("row_bytes", [2, 784, 3136, 200_000])
 def test_window_holds_whole_minibatches(batch: int, row_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +262,7 @@ def test_command_trains_evaluates_and_resumes_a_folder(tmp_path: Path) -> None:
     run = CliRunner().invoke
     first = run(app, f"train --data {tmp_path / 'parts'} --out {tmp_path / 'run'} {options}".split())
     assert first.exit_code == 0, first.output
-    assert "451 examples to train on, 50 for test" in first.output
+    assert "451 examples to train on (from disk, a part at a time), 50 for test" in first.output
     more = run(app, f"train --out {tmp_path / 'run'} --resume --epochs 3".split())
     assert more.exit_code == 0, more.output
     judged = run(app, f"evaluate {tmp_path / 'run'} --importance-samples 10".split())
@@ -298,7 +308,9 @@ def test_grey_pixel_among_binary_ones_is_named(tmp_path: Path) -> None:
     data = load(str(tmp_path / "x.npy"), True)
     images[:, 3] = 7
     np.save(tmp_path / "x.npy", images)
-    with pytest.raises(DataError, match=r"Expected 0 or 1 in .*x.npy, but row .* holds 7 as its number 3 of 5"):
+    with pytest.raises(
+        DataError, match=r"Expected 0 or 1 in .*x.npy, but row .* holds 7 as its number 3, counted from 0"
+    ):
         fit(config(data, binarization="auto"), data)
 
 

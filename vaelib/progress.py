@@ -87,8 +87,9 @@ def _beginning(state: TrainState) -> str:
     threads, count = torch.get_num_threads(), processes.present().count
     where = f"{threads} CPU thread{'s' * (threads > 1)}" if state.device.type == "cpu" else _gpu(state)
     where = where if count == 1 else f"{count} processes with {where} each"
+    streamed = "" if state.window is None else " (from disk, a part at a time)"
     return (
-        f"{Path(config.data).name}: {state.examples:,} examples to train on, {sizes};"
+        f"{Path(config.data).name}: {state.examples:,} examples to train on{streamed}, {sizes};"
         f" {pixels_in_words(config.binarization)}.\n"
         f"{config.network.capitalize()} encoder {widths}, {config.decoder} decoder, {parameters:,} parameters, on"
         f" {where}; {config.epochs} epochs of {state.batches} steps of {len(state.offsets)} at learning rate"

@@ -77,9 +77,10 @@ def load(name: str, stream: bool | None = None) -> Data:
     """
     path = Path(name)
     if name not in NAMED and not path.is_dir() and path.suffix not in (".npy", ".npz"):
+        there = "." if path.exists() else f", and seen from {Path.cwd()} there is no such file or folder."
         raise DataError(
             f"Expected `data` to be {', '.join(NAMED)}, a file that ends in .npy or .npz, or a folder of .npy files,"
-            f" but got {name!r}."
+            f" but got {name!r}{there}"
         )
     if name in NAMED and stream:
         raise DataError(f"Expected a .npy file or a folder of them to stream, but {name} is made in memory.")

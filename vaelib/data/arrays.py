@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vaelib._spoken import remark
-from vaelib.data.core import LARGEST, Array, Data, DataError, require_finite, rounds_away
+from vaelib.data.core import LARGEST, Array, Data, DataError, in_colour, require_finite, rounds_away
 
 HELD_OUT = 10  # one in ten of your own examples is kept for testing, unless the file has a test set
 TRAIN_KEYS = ("train", "x_train", "train_images", "imgs", "images")
@@ -72,7 +72,7 @@ def from_file(path: Path) -> Data:
                 f" {train.shape[1:]} and {test.shape[1:]}."
             )
         train_labels, test_labels = labels, _labels(arrays, test_label_key, len(test), path)
-    train, test, white = stored(train, test, path)
+    train, test, white = stored(train, test, path, train.shape[1:])
     data = Data(str(path.resolve()), _flat(train), _flat(test), train.shape[1:], white, train_labels, test_labels)
     if left_out:
         remark(f"Left out of {path}: {', '.join(left_out)}. The images are `{train_key}`.")
@@ -187,7 +187,7 @@ def checked(array: Array, where: str) -> Array:
     return array
 
 
-def stored(train: Array, test: Array, path: Path) -> tuple[Array, Array, float]:
+def stored(train: Array, test: Array, path: Path, image_shape: tuple[int, ...]) -> tuple[Array, Array, float]:
     """Both parts in one dtype, and the number that means white."""
     low, high = min(train.min(), test.min()), max(train.max(), test.max())
     if train.dtype.kind == test.dtype.kind == "f":
@@ -203,10 +203,12 @@ def stored(train: Array, test: Array, path: Path) -> tuple[Array, Array, float]:
         )
     if low >= 0 and high <= 1:
         return train.astype(np.uint8), test.astype(np.uint8), 1.0
-    if low < 0 or not 128 <= high <= 255:
+    dark = train.dtype == test.dtype == np.uint8 and in_colour(image_shape)  # of whose bytes 255 is white
+    if low < 0 or not (dark or 128 <= high <= 255):
         raise DataError(
             f"Expected integers in {path} to be 0 and 1, or bytes from 0 to 255, but got {low} to {high}: what means"
-            " white cannot be told. Save them as floats, divided by the largest value that a pixel can have."
+            " white cannot be told. Save them as floats, divided by the largest value that a pixel can have; or, in"
+            " colour, as bytes of shape (examples, height, width, 3), of which 255 is white."
         )
     return train.astype(np.uint8), test.astype(np.uint8), 255.0
 

@@ -122,9 +122,12 @@ class Stream:
         return picked
 
     def spread_out(self, count: int, seed: int) -> Array:
-        """Numbers of `count` rows from all over the file: one, at random, out of each of `count` equal stretches."""
-        stretch = len(self) // count
-        return np.arange(count) * stretch + np.random.RandomState(seed).randint(stretch, size=count)
+        """Numbers of `count` rows from all over the file: one, at random, out of each of `count` equal stretches.
+
+        Stretches are equal but for one row, and together they are the whole file.
+        """
+        ends = np.arange(count + 1) * len(self) // count
+        return np.random.RandomState(seed).randint(ends[:-1], ends[1:])
 
     def without(self, rows: Array) -> Stream:
         """The same, with these rows held out, too."""
@@ -161,7 +164,7 @@ class Stream:
             row, column = divmod(int(good.argmin()), self.pixels)
             raise DataError(
                 f"Expected {WANTED[self.values].format(f'{self.white:g}')} in {shard.path}, but row {first + row:,},"
-                f" counted from 0, holds {block[row, column]} as its number {column:,} of {self.pixels:,}. Is that"
+                f" counted from 0, holds {block[row, column]} as its number {column:,}, counted from 0, too. Is that"
                 f" example damaged? Mend it or remove it.{SAMPLED[self.values]}"
             )
 
@@ -189,15 +192,12 @@ def shard(path: Path) -> Shard:
     if len(shape) < 2 or 0 in shape:
         raise DataError(
             f"Expected {path} to have shape (examples, ...), with examples of many numbers, but got {shape}."
+            + (" It holds no examples: remove it." if shape[:1] == (0,) else "")
         )
     expected = offset + math.prod(shape) * dtype.itemsize
     if size != expected:
         ends = "it is cut off" if size < expected else "more bytes follow"
-        row = (
-            (size - offset) // (expected - offset)
-            if size > expected
-            else (size - offset) // (math.prod(shape[1:]) * dtype.itemsize)
-        )
+        row = (size - offset) // (math.prod(shape[1:]) * dtype.itemsize)
         where = f" in row {row:,}, counted from 0" if size < expected else ""
         raise DataError(
             f"Expected {path} to have {expected:,} bytes, as its shape {shape} of {dtype} needs, but it has {size:,}:"
@@ -253,7 +253,7 @@ def from_disk(path: Path) -> Data:
     rows = whole.spread_out(whole.aside(1 / HELD_OUT), seed=0)
     rest = whole.without(rows)
     sample = checked(rest.pick(rest.spread_out(rest.aside(1.0), seed=1)), f"a sample of {path}")
-    train, test, white = stored(sample, whole.pick(rows), path)
+    train, test, white = stored(sample, whole.pick(rows), path, whole.image_shape)
     rest = replace(rest, white=white, values="interval" if train.dtype.kind in "iu" else "finite")
     return Data(str(path.resolve()), train, test, whole.image_shape, white, stream=rest)
 

@@ -80,8 +80,8 @@ class TrainConfig:
             (self.beta == 1.0 or not weighted, "beta", f"1 {no_kl}"),
             (self.warmup == 0 or not weighted, "warmup", f"0 {no_kl}"),
             (self.free_bits == 0 or self.objective in ("elbo", "elbo-exact"), "free_bits", "0 where the KL is sampled"),
-            (self.objective != "elbo-exact" or linear, "objective", "another: only of a linear Gaussian decoder is the"
-             " expected log-likelihood known in closed form"),
+            (self.objective != "elbo-exact" or linear, "objective", "elbo or another that samples z, unless the"
+             " decoder is Gaussian and linear (no hidden layers), where the expected log-likelihood has a closed form"),
             (self.objective != "score-baseline" or self.importance_samples > 1, "importance_samples",
              ">= 2 with the objective score-baseline, where each sample is compared with the others"),
             (self.decoder_scale is None or self.decoder != "bernoulli", "decoder_scale",

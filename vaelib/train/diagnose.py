@@ -30,7 +30,7 @@ def blame(state: TrainState, bad: int) -> NotFinite | None:
         state: put back to before it happened. bad: the first step whose means were not finite, or the one after the
             last.
     """
-    advice = f"The last good checkpoint stays. {remedy(state)}"
+    advice = f"A checkpoint from before, if there is one, stays. {remedy(state)}"
     while state.position < state.batches:
         if state.step < bad - 2:  # a bad update shows in the means of the step after it
             take(state, advance)

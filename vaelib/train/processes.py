@@ -209,6 +209,12 @@ def asked(environment: Mapping[str, str]) -> tuple[int, int]:
     >>> asked({}), asked({"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"})
     ((0, 1), (1, 4))
     """
+    for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        if not environment.get(name, "0").isdecimal():
+            raise RunError(
+                f"Expected a whole number >= 0 as {name} in the environment, but got {environment[name]!r}. torchrun"
+                " sets it; where there is one process, unset it."
+            )
     given = [name for name in ("RANK", "WORLD_SIZE") if name in environment]
     if not given:
         return 0, 1
