@@ -1,4 +1,4 @@
-"""Right answers written differently pass; wrong ones that are no known mistake get no guess."""
+"""Right answers written differently pass; known mistakes, as students write them, are named; others get no guess."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Case = tuple[str, int, Any]
 
 def cases(name: str) -> list[Case]:
     """(exercise, number, answer) of every answer in the files' tables of this name."""
-    tables = [getattr(each, name) for each in MODULES]
+    tables = [getattr(each, name, {}) for each in MODULES]
     return [(id, i, answer) for table in tables for id, answers in table.items() for i, answer in enumerate(answers)]
 
 
-CORRECT, UNKNOWN = cases("VARIANTS"), cases("WRONG")
+CORRECT, UNKNOWN, KNOWN = cases("VARIANTS"), cases("WRONG"), cases("KNOWN")
 
 
 def ids(found: list[Case]) -> list[str]:
@@ -52,6 +52,16 @@ def test_wrong_answer_that_is_no_known_mistake_gets_no_guess(id: str, _: int, an
     feedback = judge(task(id), Answer(answer), seed=3)
     assert feedback.state == NOT_YET and feedback.mistake == "", str(feedback)
     assert len(feedback.lines) <= 5
+
+
+@pytest.mark.parametrize(("id", "_", "named"), KNOWN, ids=ids(KNOWN))
+def test_known_mistake_is_named_however_it_is_written(id: str, _: int, named: tuple[str, Any]) -> None:
+    """With both numbers where it first shows, also where the answer is NaN elsewhere."""
+    name, answer = named
+    for seed in range(3, 6):
+        feedback = judge(task(id), Answer(answer), seed)
+        assert feedback.state == NOT_YET and feedback.mistake == name, str(feedback)
+        assert "expected" in feedback.lines[1], str(feedback)
 
 
 def test_core_exercises_have_three_variants_and_all_have_wrong_answers() -> None:

@@ -87,10 +87,17 @@ def digits(apart: float) -> int:
 
 
 def is_like(replies: Sequence[Reply], wrong: Sequence[Any], truths: Sequence[Any], least: float) -> bool:
-    """Do the replies agree with a known mistake, in every case, and differ from the truth where that does?"""
+    """Do the replies agree with a known mistake, in every case, and differ from the truth where that does?
+
+    If most of what was replied are numbers, the NaN among them are passed over: one mistake may lead to the logarithm
+    of a negative number or, written with an absolute value, to that of a positive one.
+    """
     relative = [min(0.02, max(LOOKS_LIKE, least, 1e-9 * COARSER[reply.precision])) for reply in replies]
-    alike = all(close(*without_nan(reply.value, w), r) for reply, w, r in zip(replies, wrong, relative, strict=True))
-    return alike and any(not close(w, t, r) for w, t, r in zip(wrong, truths, relative, strict=True))
+    found = list(zip((reply.value for reply in replies), wrong, truths, strict=True))
+    if 2 * sum(np.count_nonzero(np.isnan(value)) for value, *_ in found) < sum(value.size for value, *_ in found):
+        found = [but_for_nan(*each) for each in found]
+    alike = all(close(*without_nan(value, w), r) for (value, w, _), r in zip(found, relative, strict=True))
+    return alike and any(not close(w, t, r) for (_, w, t), r in zip(found, relative, strict=True))
 
 
 def swapped(
@@ -111,6 +118,14 @@ def swapped(
         if 2 * finite > len(questions) and not constant and is_like(replies, wrong, truths, least):
             return first, second
     return None
+
+
+def but_for_nan(value: Any, wrong: Any, truth: Any) -> tuple[Any, Any, Any]:
+    """All three with zeros where the value is NaN, and the mistake's is not."""
+    if not value.shape == wrong.shape == truth.shape:
+        return value, wrong, truth
+    alone = np.isnan(value) & ~np.isnan(wrong)
+    return np.where(alone, 0.0, value), np.where(alone, 0.0, wrong), np.where(alone, 0.0, truth)
 
 
 def without_nan(value: Any, wrong: Any) -> tuple[Any, Any]:

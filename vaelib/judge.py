@@ -115,6 +115,8 @@ def without_reply(task: Task, reason: NoReply) -> Feedback:
     if reason.kind == "not attempted":
         return Feedback(NOT_ATTEMPTED, (f"Not attempted: {heading(task)}", reason.text))
     returns = f"What is handed over is `{task.name}`: its docstring, or the comment in its cell, says what it must be."
+    if isinstance(task, Compute) and task.typeset is not None:
+        returns = "The statement says which names a formula may have; the docstring, what a function returns."
     then = {
         "raised": "Call it yourself with these arguments, and print what goes into the line that fails.",
         "not allowed": "Write it yourself, from the formula; then compare the two.",

@@ -60,7 +60,7 @@ assert check("14.1", step_back).right
 # $$\mathrm{KL}\left(q(x_{t-1} \mid x_t, x_0) \,\Vert\, p(x_{t-1} \mid x_t)\right) = w\,\|\varepsilon-\hat\varepsilon\|^2.$$
 #
 # Answer with $w$, for $t > 1$: a function, or LaTeX in $\alpha_t$, $\bar\alpha_{t-1}$ and $\bar\alpha_t$, such as
-# `r"\frac{1 - \alpha_t}{\bar\alpha_{t-1}}"`, which is wrong.
+# `r"\frac{1 - \alpha_t}{\bar\alpha_{t-1}}"`, which is wrong; $\beta_t$ is read as $1-\alpha_t$.
 #
 # *For yourself:* which steps weigh most, and what changes if every weight is set to one?
 

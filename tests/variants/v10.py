@@ -188,5 +188,29 @@ WRONG: dict[str, list[Any]] = {
         lambda u, direction, weights, bias: np.exp(by_jacobians(u, direction, weights, bias)),
         lambda u, direction, weights, bias: by_jacobians(2 * u, direction, weights, bias),
         lambda u, direction, weights, bias: by_jacobians(u, direction, weights, -bias),
+        lambda u, direction, weights, bias: np.where(u[:, 0] > 0.9, np.nan, by_jacobians(u, direction, weights, bias)),
+    ],
+}
+
+
+def flow_with(slope: Any, of_noise: Any) -> Any:
+    """An answer to 10.4 with another slope of the tanh, or another density of u."""
+
+    def log_density(u: Any, direction: Any, weights: Any, bias: float) -> Any:
+        with np.errstate(invalid="ignore"):  # of a determinant below zero
+            return of_noise(u) - np.log(1 + (weights @ direction) * slope(np.tanh(u @ weights + bias)))
+
+    return log_density
+
+
+def log_two_pi_once(u: Any) -> Any:
+    return -0.5 * (u**2).sum(axis=1) - 0.5 * np.log(2 * np.pi)
+
+
+KNOWN: dict[str, list[tuple[str, Any]]] = {
+    "10.4": [
+        ("tanh not differentiated", flow_with(lambda t: t, lambda u: Normal(0.0, 1.0).log_prob(u).sum(axis=1))),
+        ("log 2 pi once", flow_with(lambda t: 1 - t**2, log_two_pi_once)),
+        ("no base density", flow_with(lambda t: 1 - t**2, lambda u: 0.0)),
     ],
 }

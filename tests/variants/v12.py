@@ -254,3 +254,23 @@ WRONG: dict[str, list[Any]] = {
         lambda *question: np.array([evidence_less_the_gap(*question)] * 2),
     ],
 }
+
+
+def bound_with(spread: Any, log_of: Any) -> Any:
+    """An answer to 12.5 with another mean of (w z)^2 - (w m)^2, or another constant of the density."""
+
+    def bound(x: Any, seen: Any, loading: Any, offset: Any, noise_variances: Any, loc: Any, scale: Any) -> Any:
+        w, c = loading[seen], noise_variances[seen]
+        square = ((x - offset)[seen] - w @ loc) ** 2 + spread(w, scale)
+        kl = 0.5 * (scale**2 + loc**2 - 1 - 2 * np.log(scale)).sum()
+        return -0.5 * (log_of(c) + square / c).sum() - kl
+
+    return bound
+
+
+KNOWN: dict[str, list[tuple[str, Any]]] = {
+    "12.5": [
+        ("square of the sum", bound_with(lambda w, scale: (w @ scale) ** 2, lambda c: np.log(2 * np.pi * c))),
+        ("no log 2 pi", bound_with(lambda w, scale: w**2 @ scale**2, np.log)),
+    ],
+}

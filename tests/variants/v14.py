@@ -85,6 +85,7 @@ VARIANTS: dict[str, list[Any]] = {
         by_ho,
         by_kl,
         r"\frac{1 - \alpha_t}{2 \alpha_t (1 - \bar\alpha_{t-1})}",
+        r"\frac{\beta_t}{2 \alpha_t (1 - \bar\alpha_{t-1})}",
         r"\frac12 \left(\frac{\bar\alpha_{t-1}(1 - \bar\alpha_t)}{\bar\alpha_t (1 - \bar\alpha_{t-1})} - 1\right)",
     ],
     "14.3": [by_bayes, by_integration, by_autograd],
@@ -117,4 +118,45 @@ WRONG: dict[str, list[Any]] = {
     "14.1": [a_third, shifted],
     "14.2": [off_by_a_power, r"\frac{1 - \alpha_t}{7 \alpha_t (1 - \bar\alpha_{t-1})}"],
     "14.3": [softened, moved],
+}
+
+
+def sum_of_precisions(towards: Any) -> Any:
+    """An answer to 14.1 in which x_t gives the precision 1/(1 - alpha); `towards` is what it pulls to."""
+
+    def back(x_t: float, x_0: float, alpha: float, before: float) -> list[float]:
+        precision = 1 / (1 - alpha) + 1 / (1 - before)
+        pull = towards(x_t, alpha) / (1 - alpha) + before**0.5 * x_0 / (1 - before)
+        return [pull / precision, 1 / precision]
+
+    return back
+
+
+def by_ho_with_the_step_forward(alpha: float, before: float) -> float:
+    """Ho's weight with sigma^2 = beta."""
+    kept, beta = alpha * before, 1 - alpha
+    return beta**2 / (2 * beta * alpha * (1 - kept))
+
+
+def without_heights(x_t: Array, kept: float, weights: Array, locs: Array, scales: Array) -> Array:
+    variance = kept * scales**2 + 1 - kept
+    gap = x_t[:, None] - np.sqrt(kept) * locs
+    given = weights * np.exp(-(gap**2) / (2 * variance))
+    return np.asarray((given * (locs + np.sqrt(kept) * scales**2 / variance * gap)).sum(1) / given.sum(1))
+
+
+KNOWN: dict[str, list[tuple[str, Any]]] = {
+    "14.1": [
+        ("precision without alpha", sum_of_precisions(lambda x_t, alpha: alpha**0.5 * x_t)),
+        ("x_t for x_{t-1} plus noise", sum_of_precisions(lambda x_t, alpha: x_t)),
+        ("x_t scaled back, its noise not", sum_of_precisions(lambda x_t, alpha: x_t / alpha**0.5)),
+    ],
+    "14.2": [
+        ("product up to t", by_ho_with_the_step_forward),
+        ("product up to t", r"\frac{1 - \alpha_t}{2 \alpha_t (1 - \bar\alpha_t)}"),
+    ],
+    "14.3": [
+        ("parts without their height", without_heights),
+        ("scale for variance", lambda *question: by_bayes(*question[:4], np.sqrt(question[4]))),
+    ],
 }

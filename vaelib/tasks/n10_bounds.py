@@ -499,6 +499,7 @@ PLANAR = Compute(
     truth=_planar,
     examples=(
         _flow_at([[0.0]], [0.0], [1.0]),
+        _flow_at([[0.0, 0.0]], [0.0, 0.0], [1.0, 0.0]),
         _flow_at([[0.0]], [1.0], [1.0]),
         _flow_at([[0.0], [1.0]], [1.5], [2.0]),
         _flow_at([[0.5, -1.0], [1.0, 0.3]], [1.0, 0.5], [0.8, -0.4], 0.3),
@@ -551,6 +552,21 @@ PLANAR = Compute(
             "no normalizing constant",
             "log sqrt(2 pi) of each coordinate is missing.",
             lambda u, direction, weights, bias: _planar(u, direction, weights, bias) + 0.5 * u.shape[-1] * log(2 * pi),
+        ),
+        Mistake(
+            "log 2 pi once",
+            "log sqrt(2 pi) was subtracted once: each of the k coordinates of u has its own.",
+            lambda u, direction, weights, bias: (
+                _planar(u, direction, weights, bias) + 0.5 * (u.shape[-1] - 1) * log(2 * pi)
+            ),
+            next="Take two dimensions, u = 0 and direction 0: -log(2 pi) = -1.838 must come out.",
+        ),
+        Mistake(
+            "no base density",
+            "the density of u was left out: log q(z) is log N(u; 0, I) less the logarithm of the determinant.",
+            lambda u, direction, weights, bias: (
+                _planar(u, direction, weights, bias) - _planar(u, direction, weights, bias, sign=0.0)
+            ),
         ),
         Mistake(
             "one number for all draws",

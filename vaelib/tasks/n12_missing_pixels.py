@@ -704,6 +704,22 @@ def _share(seen: Any) -> float:
     return float(np.mean(seen))
 
 
+def _standard_deviations_added(**question: Any) -> float:
+    spread = (question["loading"] @ question["scale"]) ** 2 / question["noise_variances"]
+    return float(_bound_of_seen(**question, spread=0.0) - 0.5 * np.sum(spread[question["seen"]]))
+
+
+TWO_LATENTS = {
+    "x": np.array([2.0, 0.0]),
+    "seen": np.array([True, False]),
+    "loading": np.array([[1.0, 1.0], [2.0, 1.0]]),
+    "offset": np.array([0.0, 0.5]),
+    "noise_variances": np.array([0.5, 1.0]),
+    "loc": np.array([1.0, 0.0]),
+    "scale": np.array([0.5, 0.5]),
+}
+
+
 BOUND = Compute(
     id="12.5",
     title="The bound on what is seen",
@@ -731,6 +747,7 @@ BOUND = Compute(
             "loc": np.array([1.0]),
             "scale": np.array([0.5]),
         },
+        TWO_LATENTS,
     ),
     draw=_half_seen_with_a_code,
     rules=(
@@ -780,6 +797,11 @@ BOUND = Compute(
             lambda **question: _bound_of_seen(**question, spread_over=slice(None)),
         ),
         Mistake(
+            "square of the sum",
+            "the variance of w^T z was taken as (w^T s)^2: variances of independent coordinates add up, w^2 s^2 each.",
+            _standard_deviations_added,
+        ),
+        Mistake(
             "scale for variance",
             "`scale` was taken for a variance: it is a standard deviation, and its square is wanted.",
             lambda scale, **question: _bound_of_seen(scale=np.sqrt(scale), **question),
@@ -795,6 +817,13 @@ BOUND = Compute(
             "no constant",
             "the logarithm of 2 pi c was left out, once for each seen pixel: it belongs to the density.",
             lambda **question: _bound_of_seen(**question, constant=0.0),
+        ),
+        Mistake(
+            "no log 2 pi",
+            "log 2 pi was left out, once for each seen pixel: the density has log(2 pi c), not log c.",
+            lambda seen, **question: (
+                _bound_of_seen(seen=seen, **question) + 0.5 * np.count_nonzero(seen) * np.log(2 * np.pi)
+            ),
         ),
         Mistake(
             "no KL",
@@ -831,18 +860,8 @@ BOUND = Compute(
         "Under q, what are the mean and the variance of w z + b in one pixel? What is then the mean of a square?",
         "Which pixels pay for the width of q in the first term, and who pays for it in the KL?",
     ),
-    next="Take one seen pixel, W = 1, b = 0, c = 1/2, x = 2, and q = N(1, 1/4): -1.8224 less a KL of 0.8181.",
-    tip=(
-        {
-            "x": np.array([2.0, 0.0]),
-            "seen": np.array([True, False]),
-            "loading": np.array([[1.0], [2.0]]),
-            "offset": np.array([0.0, 0.5]),
-            "noise_variances": np.array([0.5, 1.0]),
-            "loc": np.array([1.0]),
-            "scale": np.array([0.5]),
-        },
-    ),
+    next="Take one seen pixel, W = (1, 1), b = 0, c = 1/2, x = 2, m = (1, 0), s = (1/2, 1/2): -2.0724 - 1.1363.",
+    tip=(TWO_LATENTS,),
 )
 
 TASKS = (EVIDENCE, COMPLETE, CLEAN, STEP, BOUND)

@@ -47,6 +47,17 @@ def _other_row(index: int, change: Callable[..., Any]) -> Callable[..., Array]:
     return value
 
 
+def _without_alpha(towards: Callable[..., Any]) -> Callable[..., Array]:
+    """Both numbers if x_t gives the precision 1/(1 - alpha), and pulls towards `towards` with it."""
+
+    def value(x_t: Any, x_0: Any, alpha: Any, before: Any) -> Array:
+        precision = 1 / (1 - alpha) + 1 / (1 - before)
+        pull = towards(x_t, alpha) / (1 - alpha) + np.sqrt(before) * x_0 / (1 - before)
+        return np.array([pull / precision, 1 / precision])
+
+    return value
+
+
 ONE_STEP_BACK = Compute(
     id="14.1",
     title="One step back, if both ends are known",
@@ -114,6 +125,21 @@ ONE_STEP_BACK = Compute(
             ),
         ),
         Mistake(
+            "precision without alpha",
+            "x_t gave the precision 1/(1 - alpha): it holds sqrt(alpha) x_{t-1}, which makes it alpha/(1 - alpha).",
+            _without_alpha(lambda x_t, alpha: np.sqrt(alpha) * x_t),
+        ),
+        Mistake(
+            "x_t for x_{t-1} plus noise",
+            "x_t was taken for x_{t-1} plus noise: it is sqrt(alpha) x_{t-1} plus noise.",
+            _without_alpha(lambda x_t, alpha: x_t),
+        ),
+        Mistake(
+            "x_t scaled back, its noise not",
+            "x_t was divided by sqrt(alpha) and its noise was not: divided, that has the variance (1 - alpha)/alpha.",
+            _without_alpha(lambda x_t, alpha: x_t / np.sqrt(alpha)),
+        ),
+        Mistake(
             "the product up to t for the one before",
             "`before` was multiplied by alpha: it is the product of the steps before, as it is given.",
             lambda before, alpha, **w: _back(**w, alpha=alpha, before=alpha * before),
@@ -141,7 +167,8 @@ def _steps(rng: Rng) -> dict[str, Any]:
 
 
 def _names(alpha: float, before: float) -> Scope:
-    return Scope({r"\alpha_t": alpha, r"\bar\alpha_{t-1}": before, r"\bar\alpha_t": alpha * before})
+    names = {r"\alpha_t": alpha, r"\bar\alpha_{t-1}": before, r"\bar\alpha_t": alpha * before}
+    return Scope({**names, r"\beta_t": 1 - alpha})  # as many write it
 
 
 NOISE_WEIGHT = Compute(
@@ -188,7 +215,7 @@ NOISE_WEIGHT = Compute(
         ),
         Mistake(
             "product up to t",
-            "1 less the product up to t is in the denominator: it is the product before the step.",
+            "1 less the product up to t is in the denominator: right if p had variance 1 - alpha_t; it has that of q.",
             lambda alpha, before: (1 - alpha) / (2 * alpha * (1 - alpha * before)),
         ),
         Mistake(
@@ -210,19 +237,21 @@ NOISE_WEIGHT = Compute(
 # ---------------------------------------------------------------------------------- a denoiser without a network, 14.3
 
 
-def _parts(x_t: Any, kept: float, weights: Any, locs: Any, scales: Any) -> tuple[Array, Array, Array]:
+def _parts(
+    x_t: Any, kept: float, weights: Any, locs: Any, scales: Any, height: float = 1.0
+) -> tuple[Array, Array, Array]:
     """Of each part of the mixture, (B, K): its weight given x_t, the mean of x_0 in it, and the variance of x_t."""
     x_t = np.asarray(x_t)[:, None]
     variance = kept * scales**2 + 1 - kept
     gap = x_t - np.sqrt(kept) * locs
-    log_weight = np.log(weights) - 0.5 * np.log(variance) - 0.5 * gap**2 / variance
+    log_weight = np.log(weights) - 0.5 * height * np.log(variance) - 0.5 * gap**2 / variance
     given = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
     mean = locs + np.sqrt(kept) * scales**2 / variance * gap
     return given / given.sum(axis=1, keepdims=True), mean, variance
 
 
-def _denoised(x_t: Any, kept: float, weights: Any, locs: Any, scales: Any) -> Array:
-    given, mean, _ = _parts(x_t, kept, weights, locs, scales)
+def _denoised(x_t: Any, kept: float, weights: Any, locs: Any, scales: Any, height: float = 1.0) -> Array:
+    given, mean, _ = _parts(x_t, kept, weights, locs, scales, height)
     return np.asarray((given * mean).sum(axis=1))
 
 
@@ -257,6 +286,13 @@ DENOISER = Compute(
         {"x_t": np.array([1.0]), "kept": 0.5, "weights": np.ones(1), "locs": np.zeros(1), "scales": np.ones(1)},
         {"x_t": np.array([1.0]), "kept": 0.36, "weights": np.ones(1), "locs": np.array([2.0]), "scales": np.ones(1)},
         {
+            "x_t": np.array([1.0]),
+            "kept": 0.36,
+            "weights": np.array([0.5, 0.5]),
+            "locs": np.array([0.0, 0.0]),
+            "scales": np.array([0.5, 2.0]),
+        },
+        {
             "x_t": np.array([0.0, 0.6]),
             "kept": 0.36,
             "weights": np.array([0.5, 0.5]),
@@ -270,6 +306,17 @@ DENOISER = Compute(
             "weights of the parts kept",
             "the parts have their weights from before x_t was seen: x_t says which of them it may come from.",
             lambda weights, **w: (_parts(weights=weights, **w)[1] * weights).sum(axis=1),
+        ),
+        Mistake(
+            "parts without their height",
+            "the parts were compared without 1 over the root of their variance: a wide bell is lower.",
+            lambda **w: _denoised(**w, height=0.0),
+            next="Take two parts at 0, scales 1/2 and 2, and x_t = 0: which of them is likelier there?",
+        ),
+        Mistake(
+            "scale for variance",
+            "`scales` were taken for variances: they are standard deviations, and their squares are wanted.",
+            lambda scales, **w: _denoised(scales=np.sqrt(scales), **w),
         ),
         Mistake(
             "the likeliest part alone",
