@@ -191,7 +191,7 @@ def test_underlining_changes_no_value() -> None:
 def test_every_chain_of_the_ledger_is_legible(derivation: Derivation) -> None:
     text, markdown = str(derivation), derivation._repr_markdown_()
     assert "\\" not in text and " at 0x" not in text
-    assert not re.search(r"(?<!\\)<", markdown)
+    assert not re.search(r"(?<!\\)<", markdown.replace("$<br>$", ""))  # where a formula goes on in the next line
     rows = [row for row in markdown.splitlines() if row.startswith("|")]
     assert len(rows) == len(derivation.lines) + 2
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
