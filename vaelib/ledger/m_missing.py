@@ -562,7 +562,8 @@ M4 = (
         "M4",
         "missing pixels drop out of the evidence and of the bound",
         PartSeen.draw,
-        assumptions="pixels independent given z; missing at random: why a pixel is missing does not depend on its value",
+        assumptions="pixels independent given z; missing at random: given what is seen, "
+        "why a pixel is missing does not depend on its value",
         source="Rubin 1976; Mattei and Frellsen 2019, section 2; Nazabal et al. 2020",
     )
     .start(

@@ -525,7 +525,7 @@ P4 = (
     .eq(
         tex(STEP_SNR + r",\quad \mathrm{SNR}_t = \frac{\bar\alpha_t}{1 - \bar\alpha_t}"),
         "common denominator: the numerators leave the difference",
-        why="how much signal this step takes away, times the squared error",
+        why="half of what this step takes from the ratio, times the squared error",
         needs=r"$\alpha_t \bar\alpha_{t-1} = \bar\alpha_t$",
     )
     .slip(
@@ -948,10 +948,10 @@ P11 = (
         says="the mean square of the score was left out: the two differ by it.",
         relation="=",
     )
-    .eq(
+    .up_to_constant(
         tex(r"\mathbb{E}_{q(x_0, x_t)}\left[s^2 - 2 s\,g\right]" + TARGET),
         "P8: the score is the mean of the scores given x_0",
-        why="in place of the score the slope g of log q(x_t | x_0), which we know",
+        why="the same const; in place of the score the slope g of log q(x_t | x_0), which we know",
         needs="linear in the score",
     )
     .slip(
