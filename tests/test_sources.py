@@ -13,7 +13,7 @@ from vaelib.ledger import LEDGER
 
 ROOT = Path(__file__).resolve().parent.parent
 # Works that no identity comes from: (first author, year).
-BESIDE = {("Loaiza-Ganem", "2019"), ("Kim", "2018"), ("Dinh", "2017")}
+BESIDE = {("Loaiza-Ganem", "2019"), ("Ghosh", "2020"), ("Kim", "2018"), ("Dinh", "2017"), ("Rezende", "2015")}
 WORK = re.compile(r"\b([A-ZÀ-Ž][\w'-]+)\b.*?\b((?:19|20)\d\d)\b", re.DOTALL)
 
 
