@@ -80,7 +80,7 @@ def test_compilation_that_fails_is_a_sentence_and_the_run_goes_on_without(
 ) -> None:
     from torch._inductor.exc import InductorError
 
-    def fail(state: Any) -> Any:
+    def fail(state: Any, processes: Any) -> Any:
         def run(state: Any) -> None:
             raise InductorError(RuntimeError("cc1plus: out of order"), None)
 

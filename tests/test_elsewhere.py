@@ -85,7 +85,7 @@ def binder() -> dict[str, str]:
 def test_binder_has_what_a_student_needs_within_bounds_that_conda_can_meet() -> None:
     """The extra `notebooks`, since Binder brings Jupyter along; the build tool; and no exact version."""
     wanted = {"python": pin.requires_python(), "pip": ""}
-    for requirement in pin.direct_requirements(("bench", "course", "site", "test")):
+    for requirement in pin.direct_requirements(("bench", "course", "mutation", "site", "test")):
         wanted[CONDA_NAMES.get(requirement.name, requirement.name)] = str(requirement.specifier)
     tools = {r.name: str(r.specifier) for r in pin.direct_requirements()}
     assert binder() == wanted | {"hatchling": tools["hatchling"]}

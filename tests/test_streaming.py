@@ -298,7 +298,9 @@ def test_numbers_that_are_not_right_are_named_with_file_and_row_while_training(t
         spoiled = images.copy()
         spoiled[row, 1, 2] = value
         folder_of(parts, spoiled)
-        with pytest.raises(DataError, match=rf"{what} .*part03\.npy, but row {row - 300}, .* its number 6 of 12\."):
+        with pytest.raises(
+            DataError, match=rf"{what} .*part03\.npy, but row {row - 300}, .* its number 6, counted from 0"
+        ):
             fit(config(data, decoder=decoder, binarization=treated), data, out=tmp_path / f"{decoder}{value}")
 
 

@@ -71,7 +71,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
         ({"warmup": -1}, "`warmup` to be a whole number >= 0"),
         ({"warmup": 3, "objective": "iwae"}, "`warmup` to be 0 with the objective iwae, which has no KL"),
         ({"free_bits": 0.1, "objective": "stl"}, "`free_bits` to be 0 where the KL is sampled"),
-        ({"objective": "elbo-exact"}, "only of a linear Gaussian decoder"),
+        ({"objective": "elbo-exact"}, "unless the decoder is Gaussian and linear"),
         ({"objective": "score-baseline"}, "`importance_samples` to be >= 2"),
         ({"validation": 1.0}, "`validation` to be a share of the training set"),
         ({"patience": 3}, "`patience` to be left out without a validation set"),

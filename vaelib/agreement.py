@@ -86,15 +86,20 @@ def digits(apart: float) -> int:
     return int(-math.log10(max(apart, 1e-16)))
 
 
-def is_like(replies: Sequence[Reply], wrong: Sequence[Any], truths: Sequence[Any], least: float) -> bool:
+def is_like(
+    replies: Sequence[Reply], wrong: Sequence[Any], truths: Sequence[Any], least: float, over_nan: bool = False
+) -> bool:
     """Do the replies agree with a known mistake, in every case, and differ from the truth where that does?
 
-    If most of what was replied are numbers, the NaN among them are passed over: one mistake may lead to the logarithm
-    of a negative number or, written with an absolute value, to that of a positive one.
+    Args:
+        over_nan: pass over the NaN that was replied, if most of it are numbers: one mistake may lead to the logarithm
+            of a negative number or, written with an absolute value, to that of a positive one.
     """
     relative = [min(0.02, max(LOOKS_LIKE, least, 1e-9 * COARSER[reply.precision])) for reply in replies]
     found = list(zip((reply.value for reply in replies), wrong, truths, strict=True))
-    if 2 * sum(np.count_nonzero(np.isnan(value)) for value, *_ in found) < sum(value.size for value, *_ in found):
+    if over_nan and 2 * sum(np.count_nonzero(np.isnan(value)) for value, *_ in found) < sum(
+        value.size for value, *_ in found
+    ):
         found = [but_for_nan(*each) for each in found]
     alike = all(close(*without_nan(value, w), r) for (value, w, _), r in zip(found, relative, strict=True))
     return alike and any(not close(w, t, r) for (_, w, t), r in zip(found, relative, strict=True))

@@ -25,7 +25,7 @@ from vaelib.train.config import RunError
 T = TypeVar("T")
 
 JOIN = timedelta(minutes=5)  # within which all must have come
-HEAR = 3.0  # seconds in which a process that ends waits for the first to say why
+HEAR = 6.0  # seconds in which a process that ends waits for the first to say why
 SAID, CLAIMED = "said", "claimed"  # keys in the store
 MEETINGS = itertools.count()  # of this process, one for each run
 
