@@ -174,11 +174,14 @@ def computed(task: Compute, answer: Respondent, seed: int) -> Feedback:
     first = good.index(False)
     case = questions[first]
     numbers = both(case, replies[first].value, None if task.secret else truths[first])
-    wrong = [[expected(mistake.value, question) for question in questions] for mistake in task.mistakes]
-    for over_nan in (False, True):  # a mistake that is NaN in the same places comes first
-        for mistake, values in zip(task.mistakes, wrong, strict=True):
-            if is_like(replies, values, truths, task.tolerance, over_nan):
-                return looks_like(mistake, task, numbers, case)
+    known = []
+    for mistake in task.mistakes:
+        known.append([expected(mistake.value, question) for question in questions])
+        if is_like(replies, known[-1], truths, task.tolerance):
+            return looks_like(mistake, task, numbers, case)
+    for mistake, wrong in zip(task.mistakes, known, strict=True):  # after those that are NaN in the same places
+        if is_like(replies, wrong, truths, task.tolerance, over_nan=True):
+            return looks_like(mistake, task, numbers, case)
     if callable(task.truth) and (pair := swapped(task.truth, questions, replies, truths, task.tolerance)):
         means = f"That is right if `{pair[0]}` and `{pair[1]}` change places. The order is {', '.join(case)}."
         then = "Compare it with the first line of your function, and then the places of the two in your formula."
