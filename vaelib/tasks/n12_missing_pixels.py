@@ -248,6 +248,15 @@ def _one_noise(noise_variances: Any, **question: Any) -> Array:
     return _completed(noise_variances=np.full(len(noise_variances), np.mean(noise_variances)), **question)
 
 
+ONE_SEEN_OF_TWO = {  # the simplest question that there is
+    "x": np.array([1.0, 0.0]),
+    "seen": np.array([True, False]),
+    "loading": np.array([[1.0], [1.0]]),
+    "offset": np.array([0.0, 0.0]),
+    "noise_variances": np.array([1.0, 1.0]),
+}
+
+
 COMPLETE = Compute(
     id="12.2",
     title="What is under the cover",
@@ -257,13 +266,7 @@ COMPLETE = Compute(
     rough=True,
     truth=_completed,
     examples=(
-        {
-            "x": np.array([1.0, 0.0]),
-            "seen": np.array([True, False]),
-            "loading": np.array([[1.0], [1.0]]),
-            "offset": np.array([0.0, 0.0]),
-            "noise_variances": np.array([1.0, 1.0]),
-        },
+        ONE_SEEN_OF_TWO,
         {
             "x": np.array([2.0, 0.0]),
             "seen": np.array([True, False]),
@@ -729,15 +732,7 @@ BOUND = Compute(
     rough=True,
     truth=_bound_of_seen,
     examples=(
-        {
-            "x": np.array([1.0, 0.0]),
-            "seen": np.array([True, False]),
-            "loading": np.array([[1.0], [1.0]]),
-            "offset": np.array([0.0, 0.0]),
-            "noise_variances": np.array([1.0, 1.0]),
-            "loc": np.array([0.0]),
-            "scale": np.array([1.0]),
-        },
+        ONE_SEEN_OF_TWO | {"loc": np.array([0.0]), "scale": np.array([1.0])},
         {
             "x": np.array([2.0, 0.0]),
             "seen": np.array([True, False]),
