@@ -256,7 +256,7 @@ def _train(
         if out is None and data is None:
             raise RunError("Expected --out to say which run to resume, but it was not given.")
         folder = out = out or _default_folder(data or "")
-        stored, streamed = processes.told(lambda: (_stored_settings(folder), _streamed(folder)))
+        stored, streamed = processes.told(lambda: _stored(folder))
         loaded = _load(stored["data"], data, streamed if stream is None else stream)
         config = TrainConfig(**{**stored, **chosen, "data": loaded.name})
     else:
@@ -518,14 +518,9 @@ def _load(named: str, moved: str | None, stream: bool | None) -> Data:
         raise
 
 
-def _streamed(folder: Path) -> bool | None:
-    """Did the run in that folder leave its training set on disk?"""
-    from vaelib.train.checkpoint import read_config
-
-    return read_config(folder).get("streamed", False)
-
-
-def _stored_settings(folder: Path) -> dict[str, Any]:
+def _stored(folder: Path) -> tuple[dict[str, Any], bool]:
+    """The settings of the run in that folder, and whether it left its training set on disk."""
     from vaelib.train.checkpoint import read_config, settings
 
-    return settings(read_config(folder)).as_dict()
+    stored = read_config(folder)
+    return settings(stored).as_dict(), stored.get("streamed", False)
