@@ -1,8 +1,10 @@
-"""Works that a notebook names at its end are the ledger's or listed here as beside it; what it prints is up to date."""
+"""Works that a notebook names at its end are the ledger's, or listed here as beside it, or named in its text; and the
+sources that it prints are those of the ledger."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -62,3 +64,69 @@ def test_wrong_year_and_unknown_author_are_noticed(text: str, found: set[tuple[s
 @pytest.mark.parametrize("work", sorted(BESIDE))
 def test_work_beside_the_ledger_is_still_named_somewhere(work: tuple[str, str]) -> None:
     assert any(work in works(cells_of(number)["summary"].source) for number in ("07", "08", "09", "10"))
+
+
+# ------------------------------------------ 11 to 14, whose summary has a list: authors, "title", where and when: what
+
+PRINTED_AND_LISTED = ("11", "12", "13", "14")
+Work = tuple[str, str]  # surname of the first author, year
+
+
+def named(text: str) -> set[Work]:
+    """The works that a text names, as in "Alemi et al. 2018" or "(Tomczak and Welling 2018, section 2)"."""
+    name = r"([A-ZÀ-Ž][\w-]+)"
+    others = r"(?:(?:, [A-ZÀ-Ž][\w-]+)*,? and [A-ZÀ-Ž][\w-]+|\s+et\s+al\.)?"
+    return set(re.findall(rf"{name}{others}\s+\(?(\d{{4}})\b", " ".join(text.split())))
+
+
+def listed(text: str) -> list[Work]:
+    """Those of a list: - A. Alemi et al., "Fixing a broken ELBO", ICML 2018."""
+    works = []
+    for entry in re.findall(r"^- (.*(?:\n  .*)*)", text, re.MULTILINE):
+        authors = re.split(r", \"|, [A-Z]\.| and | et al\.", entry)[0]
+        works.append((authors.split()[-1], re.findall(r"\b(?:19|20)\d\d\b", entry)[-1]))
+    return works
+
+
+def unused(of_list: Iterable[Work], *texts: str) -> list[Work]:
+    return sorted(set(of_list) - set().union(*map(named, texts)))
+
+
+def ledger_ids(source: str) -> list[str]:
+    """Those that the notebook imports from the ledger."""
+    (line,) = re.findall(r"^from vaelib\.ledger import (.*)$", source, re.MULTILINE)
+    return sorted(line.split(", "))
+
+
+@pytest.mark.parametrize("number", PRINTED_AND_LISTED)
+def test_sources_of_all_identities_are_printed_as_in_the_ledger(number: str) -> None:
+    cells = cells_of(number)
+    printed = "".join(output.text for output in cells["sources"].outputs)
+    lines = dict(line.split(maxsplit=1) for line in printed.splitlines())
+    assert lines == {id: LEDGER[id].source for id in ledger_ids(cells["setup"].source)}
+
+
+@pytest.mark.parametrize("number", PRINTED_AND_LISTED)
+def test_listed_sources_are_those_of_the_ledger_or_named_in_the_text(number: str) -> None:
+    cells = cells_of(number)
+    of_list = listed(cells["summary"].source.partition("**Sources**")[2])
+    assert len(of_list) >= 4
+    text = "\n".join(cell.source for id, cell in cells.items() if id != "summary")
+    of_ledger = ";".join(LEDGER[id].source for id in ledger_ids(cells["setup"].source))
+    assert unused(of_list, of_ledger, text) == []
+
+
+def test_works_are_read_as_people_write_them() -> None:
+    text = "as Ho et al. (2020) say; Tomczak and Welling 2018, section 2; Guo, Shamai and Verdú 2005; Vincent 2011"
+    assert named(text) == {("Ho", "2020"), ("Tomczak", "2018"), ("Guo", "2005"), ("Vincent", "2011")}
+    entries = (
+        '- J. Ho, A. Jain and P. Abbeel, "Diffusion", NeurIPS 2020: the loss.\n'
+        '- P.-A. Mattei and J. Frellsen, "MIWAE",\n  ICML 2019.\n'
+        '- M. Rolínek et al., "PCA", CVPR 2019.\n- P. Vincent, "Scores", Neural Computation 23, 2011: P8.'
+    )
+    assert listed(entries) == [("Ho", "2020"), ("Mattei", "2019"), ("Rolínek", "2019"), ("Vincent", "2011")]
+
+
+def test_work_that_is_not_used_or_has_another_year_is_found() -> None:
+    works = listed('- I. Higgins et al., "beta-VAE", ICLR 2016.\n- A. Alemi et al., "ELBO", ICML 2018.')
+    assert unused(works, "Higgins et al. 2017, equation (4)", "Alemi et al. (2018)") == [("Higgins", "2016")]
