@@ -53,12 +53,9 @@ def patches(side: int = 12, *, train: int = 20_000, test: int = 2_000, seed: int
     _require_whole(side=(side, 2, LARGEST_SIDE), train=(train, 2, 10**6), test=(test, 2, 10**6), seed=(seed, 0, SEEDS))
     rng = np.random.RandomState(seed)
     grey = [np.round(photograph @ [0.299, 0.587, 0.114]).astype(np.uint8) for photograph in _photographs()]
-    parts, labels = {}, {}
-    for name, count in (("train", train), ("test", test)):
-        labels[name] = rng.permutation(np.arange(count) % len(grey))
-        parts[name] = np.stack([_piece(_side_of(grey[i], name), side, rng) for i in labels[name]])
-    of_each = (parts["train"], parts["test"], (side, side), 255.0, labels["train"], labels["test"])
-    return Data("patches", *of_each, classes=SUBJECTS)
+    pieces, labels = _pieces(grey, "train", side, train, rng)
+    test_pieces, test_labels = _pieces(grey, "test", side, test, rng)
+    return Data("patches", pieces, test_pieces, (side, side), 255.0, labels, test_labels, classes=SUBJECTS)
 
 
 def patches_rgb(side: int = 32, *, train: int = 20_000, seed: int = 0) -> Data:
@@ -81,8 +78,7 @@ def patches_rgb(side: int = 32, *, train: int = 20_000, seed: int = 0) -> Data:
     _require_whole(side=(side, 2, LARGEST_SIDE), train=(train, 2, 10**6), seed=(seed, 0, SEEDS))
     rng = np.random.RandomState(seed)
     photographs = _photographs()
-    labels = rng.permutation(np.arange(train) % len(photographs))
-    pieces = np.stack([_piece(_side_of(photographs[i], "train"), side, rng) for i in labels])
+    pieces, labels = _pieces(photographs, "train", side, train, rng)
     tiles = [_tiles(_side_of(photograph, "test"), side) for photograph in photographs]
     test_labels = np.repeat(np.arange(len(tiles)), [len(some) for some in tiles])
     test = np.concatenate(tiles)
@@ -117,6 +113,14 @@ def _tiles(photograph: Array, side: int) -> Array:
 def _side_of(photograph: Array, part: str) -> Array:
     cut = 3 * photograph.shape[1] // 4
     return photograph[:, :cut] if part == "train" else photograph[:, cut:]
+
+
+def _pieces(
+    photographs: list[Array], part: str, side: int, count: int, rng: np.random.RandomState
+) -> tuple[Array, Array]:
+    """(count, pixels), cut at random places, as many of each photograph; and of which they are."""
+    labels = rng.permutation(np.arange(count) % len(photographs))
+    return np.stack([_piece(_side_of(photographs[i], part), side, rng) for i in labels]), labels
 
 
 def _piece(photograph: Array, side: int, rng: np.random.RandomState) -> Array:
