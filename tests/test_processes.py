@@ -441,6 +441,21 @@ def test_command_says_why_it_ends_once(tmp_path: Path) -> None:
     assert own.startswith("Error: ") and "nowhere.npy" in own and own.count("\n") == 1
 
 
+def test_process_that_comes_late_to_its_end_still_hears_what_was_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first keeps the place where words are left: it must not end before the other has read them."""
+    asked_at_once = Processes.may_say
+
+    def late(self: Processes, error: BaseException) -> bool:
+        time.sleep(2 * self.rank)
+        return asked_at_once(self, error)
+
+    monkeypatch.setattr(Processes, "may_say", late)
+    (first, _, said), (other, *nothing) = commanded(f"{SMALL} --free-bits 0.1 --out {tmp_path / 'run'}")
+    assert (first, other, nothing) == (1, 1, ["", ""]) and said.startswith("Error: Expected `free_bits`")
+
+
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("rank", [0, 1])

@@ -11,7 +11,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -25,8 +25,8 @@ from vaelib.train.config import RunError
 T = TypeVar("T")
 
 JOIN = timedelta(minutes=5)  # within which all must have come
-HEAR = 6.0  # seconds in which a process that ends waits for the first to say why
-SAID, CLAIMED = "said", "claimed"  # keys in the store
+HEAR = 6.0  # seconds in which a process that ends waits for the first to say why, and the first to be heard
+SAID, CLAIMED, LEFT = "said", "claimed", "left"  # keys in the store
 MEETINGS = itertools.count()  # of this process, one for each run
 
 
@@ -118,6 +118,17 @@ class Processes:
             heard = None
         return not isinstance(error, KeyboardInterrupt) and heard != str(error)
 
+    def leave(self) -> None:
+        """End the part in the group. The first, which may keep the store, waits until the others have heard why."""
+        distributed.destroy_process_group()  # those that wait for an answer of this process learn now that it is gone
+        with suppress(RuntimeError):  # the store has ended with the process that kept it
+            if not self.first:
+                self.store.add(LEFT, 1)
+            elif self.store.check([SAID]):
+                until = time.monotonic() + HEAR
+                while self.store.add(LEFT, 0) < self.count - 1 and time.monotonic() < until:
+                    time.sleep(0.02)
+
 
 ALONE = Processes()
 
@@ -194,10 +205,11 @@ def joined() -> Iterator[Processes]:
         torch.cuda.set_device(place)
     with answered(count):
         distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", None, None, count, rank, store)
+    processes = Processes(rank, count, store)
     try:
-        yield Processes(rank, count, store)
+        yield processes
     finally:
-        distributed.destroy_process_group()
+        processes.leave()
 
 
 def asked(environment: Mapping[str, str]) -> tuple[int, int]:
