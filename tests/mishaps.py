@@ -55,7 +55,7 @@ from tiny_run import (
 
 from vaelib import _files
 from vaelib.data import Data, DataError, from_file, load
-from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, checkpoint, engine, fit, loop
+from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, checkpoint, engine, fit, keeping, loop
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -272,11 +272,11 @@ def disk_full(rng: Rng, folder: Path) -> None:
         def limit(state: TrainState, record: dict[str, Any]) -> None:
             if state.epoch == epoch:
                 path = folder / "run" / (checkpoint.METRICS if metrics_too else checkpoint.CHECKPOINT)
-                loop.SAVING_SHARE = 0.0 if metrics_too else 1e9  # no checkpoint, so that the metrics meet the limit
+                keeping.SAVING_SHARE = 0.0 if metrics_too else 1e9  # no checkpoint, so that the metrics meet the limit
                 size = int((share if not metrics_too else 1) * path.stat().st_size)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-        loop.SAVING_SHARE, loop.SAVE_EVERY = 1e9, 1e9
+        keeping.SAVING_SHARE, keeping.SAVE_EVERY = 1e9, 1e9
         with refused(RunError, r"^Could not write .*File too large\. Is there a limit on .* untouched"):
             fit(config(), grey(), out=folder / "run", callback=limit)
 
@@ -401,7 +401,7 @@ def not_a_number_in_memory(rng: Rng, folder: Path) -> None:
         if state.epoch == epoch:
             state.train[place] = (np.nan, np.inf)[rng.integers(2)]
 
-    loop.SAVING_SHARE = 1e9
+    keeping.SAVING_SHARE = 1e9
     with refused(NotFinite, "is the first with a number that is not finite, in the minibatch x"):
         fit(config(decoder="gaussian"), grey(), out=folder, callback=spoil)
     if epoch:
@@ -473,7 +473,7 @@ def odd(rng: Rng, folder: Path) -> None:
     numbers = [value for record in state.history for value in record.values() if isinstance(value, float)]
     assert np.isfinite(numbers).all() and all(p.isfinite().all() for p in state.model.parameters())
     x = torch.as_tensor(data.intensities(data.test))
-    assert loop.load(folder / "run").decode(state.model.encode(x).loc).mean.isfinite().all()
+    assert keeping.load(folder / "run").decode(state.model.encode(x).loc).mean.isfinite().all()
 
 
 def other_threads(rng: Rng, folder: Path) -> None:

@@ -441,6 +441,16 @@ def test_command_says_why_it_ends_once(tmp_path: Path) -> None:
     assert own.startswith("Error: ") and "nowhere.npy" in own and own.count("\n") == 1
 
 
+def test_evaluation_in_several_processes_is_refused_once(tmp_path: Path) -> None:
+    def work(rank: int) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["evaluate", str(tmp_path)])
+        return done.exit_code, done.stderr
+
+    (first, said), other = several(2, work)
+    assert first == 1 and "Expected one process, but got 2: `vaelib evaluate` does not share its work" in said
+    assert other == (1, "")
+
+
 def test_process_that_comes_late_to_its_end_still_hears_what_was_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -475,9 +485,12 @@ def test_torchrun_that_is_interrupted_saves_the_run(tmp_path: Path) -> None:
     launcher, _ = torchrun(tmp_path / "run", "--epochs 100000")
     launcher.send_signal(signal.SIGINT)
     _, said = launcher.communicate(timeout=60)
-    assert said.count(f"Saved. Go on with: vaelib train --out {tmp_path / 'run'} --resume\nStopped.\n") == 1, said
+    assert said.count(f"Saved. Go on with: {AGAIN} train --out {tmp_path / 'run'} --resume\nStopped.\n") == 1, said
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert checkpoint.load(tmp_path / "run")["epoch"] == len(lines) > 0
+
+
+AGAIN = "torchrun --standalone --nproc-per-node=2 -m vaelib"
 
 
 def torchrun(folder: Path, options: str) -> tuple[subprocess.Popen[str], list[int]]:

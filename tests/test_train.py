@@ -20,7 +20,21 @@ from vaelib.data import Data, dequantize_once
 from vaelib.data import load as load_data
 from vaelib.evaluate import optimal_variance
 from vaelib.objectives import loss
-from vaelib.train import NotFinite, RunError, TrainConfig, TrainState, checkpoint, engine, fit, init, load, loop, step
+from vaelib.train import (
+    NotFinite,
+    RunError,
+    TrainConfig,
+    TrainState,
+    checkpoint,
+    engine,
+    fit,
+    history,
+    init,
+    keeping,
+    load,
+    loop,
+    step,
+)
 from vaelib.train.config import beta, learning_rate
 from vaelib.train.loop import run_epoch
 from vaelib.train.state import draw
@@ -373,14 +387,14 @@ import os, sys
 sys.path[:0] = [{root!r}, {tests!r}]
 import test_train as t
 from vaelib.train import engine
-from vaelib.train import loop
+from vaelib.train import keeping, loop
 plain = engine.step
 def step(state, indices, gradient=None):
     if state.step == 9:  # inside the third epoch of four
         os._exit(9)
     return plain(state, indices, gradient)
 engine.step = step
-loop.SAVING_SHARE = 1e9
+keeping.SAVING_SHARE = 1e9
 loop.fit(t.config(), t.tiny(), out={out!r})
 """
 
@@ -455,9 +469,9 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
 
 def test_saving_takes_a_bounded_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10_000))  # every look at the clock takes a second, so that saving seems slow
-    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
-    monkeypatch.setattr(loop, "SAVE_EVERY", 1e9)
-    monkeypatch.setattr(loop, "SAVING_SHARE", 0.05)
+    monkeypatch.setattr(keeping, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    monkeypatch.setattr(keeping, "SAVE_EVERY", 1e9)
+    monkeypatch.setattr(keeping, "SAVING_SHARE", 0.05)
     saved: list[int] = []
     monkeypatch.setattr(checkpoint, "save", lambda folder, payload, name="": saved.append(payload["epoch"]))
     fit(config(epochs=60), tiny(), out=tmp_path)
@@ -501,7 +515,7 @@ def test_training_stops_when_the_bound_stops_improving_and_keeps_the_best_model(
     assert state.epoch == 5 and len(state.history) == 5  # two epochs after the best, the third
     assert same(weights(state), seen[3]) and not same(weights(state), seen[5])
     assert same({k: v for k, v in load(tmp_path).state_dict().items()}, seen[3])
-    assert loop.best_record(state.history)["epoch"] == 3
+    assert history.best_record(state.history)["epoch"] == 3
     assert checkpoint.load(tmp_path)["epoch"] == 5 and same(checkpoint.load(tmp_path)["model"], seen[5])
 
 
@@ -538,7 +552,7 @@ def test_best_model_that_was_deleted_is_missed(tmp_path: Path) -> None:
 
 def test_without_a_validation_set_the_last_model_is_the_one(tmp_path: Path) -> None:
     state = fit(config(), tiny(), out=tmp_path)
-    assert loop.best_record(state.history)["epoch"] == 4 and not (tmp_path / "best.pt").exists()
+    assert history.best_record(state.history)["epoch"] == 4 and not (tmp_path / "best.pt").exists()
 
 
 # ------------------------------------------------------------------------------------------------ other than the usual
@@ -566,7 +580,7 @@ def test_training_in_double_precision_and_with_convolutions() -> None:
 
 
 def test_long_epoch_is_saved_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vaelib.train.loop.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("vaelib.train.keeping.SAVE_EVERY", 0.0)
     saved: list[tuple[int, int]] = []
     real = checkpoint.save
     monkeypatch.setattr(
@@ -624,7 +638,7 @@ def set_first(name: str, value: float) -> Any:
 def test_nan_stops_with_step_and_tensor_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: float, tensor: str
 ) -> None:
-    monkeypatch.setattr(loop, "SAVING_SHARE", 1e9)
+    monkeypatch.setattr(keeping, "SAVING_SHARE", 1e9)
     poison(monkeypatch, 7, set_first(name, value))
     with pytest.raises(
         NotFinite, match=f"step 7 is the first .* in {tensor}. A checkpoint from before, if there is one, stays"

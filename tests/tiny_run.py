@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from vaelib.data import Data, load
-from vaelib.train import TrainConfig, TrainState, checkpoint, fit, loop, window
+from vaelib.train import TrainConfig, TrainState, checkpoint, fit, keeping, window
 from vaelib.train.processes import Lost
 
 LEFT = 3  # exit status of a process that was left by another
@@ -114,7 +114,7 @@ def ended(numbers: list[int]) -> list[int]:
 
 def run(folder: Path, every_step: bool = False, share: float = 1e9, way: Way = PLAIN) -> TrainState:
     """Begin the run in `folder`, or go on with it; a checkpoint after each epoch, or after each step."""
-    loop.SAVING_SHARE, loop.SAVE_EVERY = share, 0.0 if every_step else 1e9
+    keeping.SAVING_SHARE, keeping.SAVE_EVERY = share, 0.0 if every_step else 1e9
     data, chosen = grey(), config()
     if way.streamed:
         window.BLOCKS, window.BYTES = 2, 20 * 48

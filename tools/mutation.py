@@ -146,15 +146,21 @@ def succeeds(module: str, copy: Path, limit: float | None = None) -> bool:
     return True
 
 
-def outcomes(module: str, count: int, seed: int, copy: Path) -> Iterator[Outcome]:
+def time_limit(module: str, copy: Path, known: dict[tuple[str, ...], float]) -> float:
+    """Seconds that the tests of a module may take; they must pass without an error, and are run once for a package."""
+    if guards(module) not in known:
+        began = time.monotonic()
+        if not succeeds(module, copy):
+            sys.exit(f"Expected the tests of {module} to pass before an error is planted, but they fail.")
+        known[guards(module)] = MARGIN * (time.monotonic() - began) + 60.0
+    return known[guards(module)]
+
+
+def outcomes(module: str, count: int, seed: int, copy: Path, limit: float) -> Iterator[Outcome]:
     """Each error of the sample, planted, tested and taken out again."""
     from cosmic_ray.mutating import use_mutation
     from cosmic_ray.plugins import get_operator
 
-    began = time.monotonic()
-    if not succeeds(module, copy):
-        sys.exit(f"Expected the tests of {module} to pass before an error is planted, but they fail.")
-    limit = MARGIN * (time.monotonic() - began) + 60.0
     for mutation in sample(module, count, seed, copy):
         operator = get_operator(mutation.operator_name)(**mutation.operator_args)
         with use_mutation(mutation.module_path, operator, mutation.occurrence) as (before, after):
@@ -182,11 +188,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     found: list[Outcome] = []
+    limits: dict[tuple[str, ...], float] = {}
     with tempfile.TemporaryDirectory(prefix="vaelib-mutation-") as folder:
         copy = Path(folder)
         copy_of_the_project(copy)
         for module in modules(asked.modules):
-            for each in outcomes(module, asked.sample, asked.seed, copy):
+            for each in outcomes(module, asked.sample, asked.seed, copy, time_limit(module, copy, limits)):
                 found.append(each)
                 if not each.killed:
                     why = EQUIVALENT.get((module, each.before, each.after), "left")

@@ -14,7 +14,7 @@ import typer
 from vaelib import _files
 from vaelib._spoken import at_a_shell, quoted
 from vaelib.cli.terminal import require_told, say, steady, warn
-from vaelib.cli.together import together
+from vaelib.cli.together import launched, require_alone, together
 from vaelib.evaluate.words import annealed_lines, gap_lines, lines, pixels_in_words, plus_minus
 from vaelib.progress import Bar, progress_bar
 
@@ -250,7 +250,7 @@ def _train(
     from vaelib.evaluate import held_out_pixels
     from vaelib.train import RunError, Stopped, TrainConfig, fit
     from vaelib.train.checkpoint import CHECKPOINT, CONFIG
-    from vaelib.train.loop import best_record
+    from vaelib.train.history import best_record
 
     if resume:
         if out is None and data is None:
@@ -275,7 +275,7 @@ def _train(
             bar.say(f"Warning: {message}")
 
         warnings.showwarning = show
-        again = f"Go on with: vaelib train --out {quoted(out)} --resume"
+        again = f"Go on with: {launched(processes.count)} train --out {quoted(out)} --resume"
         try:
             state = fit(config, loaded, out=out, resume=resume, callback=bar)
         except Stopped:
@@ -348,6 +348,7 @@ def evaluate(
                 callback=advance,
             )
 
+    require_alone("evaluate")
     if json_file is not None and not json_file.parent.is_dir():
         raise RunError(f"Expected a folder {json_file.parent} to write {json_file.name} into, but there is none.")
     model, pixels, mode, levels = read(folder)

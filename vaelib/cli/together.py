@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import warnings
@@ -13,6 +14,31 @@ import typer
 
 if TYPE_CHECKING:
     from vaelib.train.processes import Processes
+
+
+def launched(processes: int) -> str:
+    """How a command begins that goes on with this one: as torchrun has started it on one machine, or alone."""
+    here = os.environ.get("LOCAL_WORLD_SIZE") == str(processes)
+    return f"torchrun --standalone --nproc-per-node={processes} -m vaelib" if processes > 1 and here else "vaelib"
+
+
+def require_alone(command: str) -> None:
+    """Refuse processes that would all do the same work; the first says so.
+
+    Raises:
+        typer.Exit: in the others. RunError: in the first.
+    """
+    from vaelib.train.config import RunError
+    from vaelib.train.processes import asked
+
+    rank, count = asked(os.environ)
+    if rank > 0:
+        raise typer.Exit(1)
+    if count > 1:
+        raise RunError(
+            f"Expected one process, but got {count}: `vaelib {command}` does not share its work. Start it without"
+            " torchrun; it uses the cores, or the GPU, of this machine."
+        )
 
 
 @contextmanager

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
-import platform
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +19,16 @@ from vaelib import _checks
 from vaelib._spoken import option, remark
 from vaelib.data import Data
 from vaelib.objectives import loss
-from vaelib.train import checkpoint, compiler, lock, payload
+from vaelib.train import compiler
 from vaelib.train.config import RunError, TrainConfig, beta, learning_rate
 from vaelib.train.diagnose import at_bounds, blame, is_out_of_memory, out_of_memory
 from vaelib.train.engine import Run, require_spreadable, runner, take
+from vaelib.train.history import Info, best_record, finished, is_best
+from vaelib.train.keeping import Folder
 from vaelib.train.processes import ALONE, Processes, joined, require_gpus
-from vaelib.train.state import TrainState, available, build, init, restore, snapshot
+from vaelib.train.state import TrainState, available, init, restore, snapshot
 from vaelib.train.surroundings import cores, ordinary, precision, threads
-from vaelib.vae import VAE, saturation
+from vaelib.vae import saturation
 
 ASK_EVERY = 10  # steps between agreements of several processes on whether to stop
 LOOK_EVERY = 500  # steps between looks at whether all was finite; a look makes a GPU wait
@@ -36,14 +36,11 @@ HELD_OUT_NOISE_SEED = 0  # the same noise at every epoch: a test curve moves bec
 HELD_OUT_ROWS = 10_000  # examples in one pass,
 HELD_OUT_PIXELS = 2**25  # and pixels that are decoded in it, at most
 HELD_OUT_DRAWS = 2_500  # of z in all: a curve over a few test examples would otherwise be mostly noise
-SAVING_SHARE = 0.05  # of the time, at most, goes into checkpoints,
-SAVE_EVERY = 60.0  # seconds, at the latest
 THREADS = 4  # of the CPU, at most: more gain little at these sizes
 SMALL_STEP = (
     2e8  # floating-point operations; below, a second CPU thread gains little, and costs a lot if its core is busy
 )
 
-Info = dict[str, Any]
 Callback = Callable[[TrainState, Info], None]
 
 
@@ -310,29 +307,6 @@ def held_out_terms(state: TrainState, name: str) -> dict[str, float]:
     return {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl, "saturated": saturated}
 
 
-def is_best(history: list[Info]) -> bool:
-    """Is the last epoch the best so far by the validation bound? Without a validation set there is no best."""
-    bounds = [record["validation_elbo"] for record in history if "validation_elbo" in record]
-    return bool(bounds) and bounds.index(max(bounds)) == len(bounds) - 1
-
-
-def best_record(history: list[Info]) -> Info:
-    """The record of the epoch whose model a run returns: the best by the validation bound, without one the last."""
-    return max(
-        history, key=lambda record: record["validation_elbo"] if "validation_elbo" in record else record["epoch"]
-    )
-
-
-def finished(state: TrainState) -> bool:
-    """Are all epochs done, or has the validation bound stopped improving?"""
-    if state.epoch >= state.config.epochs:
-        return True
-    if state.config.patience is None or not state.history:
-        return False
-    bounds = [record["validation_elbo"] for record in state.history]
-    return len(bounds) - 1 - bounds.index(max(bounds)) >= state.config.patience
-
-
 # ----------------------------------------------------------------------------------------------------- where it runs
 
 
@@ -369,163 +343,3 @@ def asked_to_stop(processes: Processes = ALONE) -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-
-# ------------------------------------------------------------------------------------------- saving and going on
-
-
-@dataclass
-class Folder:
-    """A run on disk."""
-
-    path: Path
-    data: Data
-    resume: bool
-    processes: int = 1
-    fingerprint: str = ""
-    saved_at: float = 0.0
-    cost: float = 0.0  # seconds that the last checkpoint took
-    best_epoch: int = 0  # whose model best.pt holds
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Nobody else trains in the folder inside."""
-        if self.resume:
-            checkpoint.read_config(self.path)  # there is a run
-        else:
-            checkpoint.make(self.path)
-        with lock.held(self.path):
-            yield
-
-    @ordinary()
-    def open(self, state: TrainState) -> None:
-        """Claim the folder for a new run, or put `state` to where the run in it was left."""
-        self.fingerprint = self.data.fingerprint()
-        about = self.about(state)
-        if self.resume:
-            stored = checkpoint.read_config(self.path)
-            checkpoint.require_same(self.path, state.config, stored, self.fingerprint)
-            if (
-                self.path / checkpoint.CHECKPOINT
-            ).exists():  # without one it was stopped before the first, and begins again
-                saved = checkpoint.load(self.path, state.config.device)
-                begun = {**saved["config"], "data_sha256": saved["data"]["sha256"]}
-                checkpoint.require_same(self.path, state.config, begun, self.fingerprint)
-                self.require_fitting(state, saved)
-                best = None
-                if "validation_elbo" in best_record(saved["history"] or [{"epoch": 0}]):
-                    best = checkpoint.load(self.path, state.config.device, checkpoint.BEST)["model"]
-                    complaint = payload.unfit(best, state.model.state_dict())
-                    checkpoint.require(self.path / checkpoint.BEST, complaint)
-                restore(state, saved)
-                state.history, state.best = saved["history"], best
-                for sentence in checkpoint.not_bitwise(stored, {**state.config.as_dict(), **about}):
-                    remark(sentence)
-            elif (self.path / checkpoint.METRICS).exists() and (self.path / checkpoint.METRICS).stat().st_size:
-                raise RunError(
-                    f"Expected {checkpoint.CHECKPOINT} in {self.path}, from which to go on, but it is gone although"
-                    f" {checkpoint.METRICS} tells of epochs. Put it back, or train again with another"
-                    f" {option('out')}."
-                )
-            checkpoint.write_json(self.path / checkpoint.CONFIG, {**stored, **state.config.as_dict(), **about})
-            checkpoint.write_metrics(self.path, state.history)
-        else:
-            checkpoint.begin(self.path, state.config, about)
-        self.saved_at = time.perf_counter()
-
-    def require_fitting(self, state: TrainState, saved: dict[str, Any]) -> None:
-        """Refuse a checkpoint whose tensors cannot take the places of those in `state`, before any of them does."""
-        path = self.path / checkpoint.CHECKPOINT
-        if payload.unit_of(saved) != state.unit:
-            raise RunError(
-                f"Expected a run whose pixels were standardized as {state.unit}, but those of {self.path} were as"
-                f" {payload.unit_of(saved)}. Did an older vaelib begin it? Train again with another {option('out')}."
-            )
-        now = snapshot(state)
-        checkpoint.require(path, payload.unfit(saved["model"], now["model"]))
-        pairs = (saved["optimizer"], now["optimizer"])
-        ours, theirs = ({f"{a} {b}": t for a, parts in each.items() for b, t in parts.items()} for each in pairs)
-        checkpoint.require(path, payload.unfit(ours, theirs, "optimizer"))
-        checkpoint.require(path, payload.misplaced(saved, len(state.train), state.batches))
-
-    def about(self, state: TrainState) -> dict[str, Any]:
-        """What a run records beside its settings."""
-        return {
-            "image_shape": list(self.data.image_shape),
-            "train_examples": state.examples,
-            "streamed": state.window is not None,
-            "test_examples": len(self.data.test),
-            "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
-            "data_sha256": self.fingerprint,
-            "unit": [state.unit.offset, state.unit.scale],
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "threads": torch.get_num_threads(),
-            "processes": self.processes,
-        }
-
-    def save_in_time(self, state: TrainState) -> None:
-        """A checkpoint within a long epoch."""
-        if time.perf_counter() - self.saved_at >= SAVE_EVERY:
-            self.save(state)
-
-    def after_epoch(self, state: TrainState) -> None:
-        """A checkpoint, unless the last one is so recent that saving would take more than its share of the time."""
-        since = time.perf_counter() - self.saved_at
-        if finished(state) or self.cost <= SAVING_SHARE * since or since >= SAVE_EVERY:
-            self.save(state)
-        checkpoint.append_metrics(self.path, state.history[-1])
-
-    def save(self, state: TrainState) -> None:
-        started = time.perf_counter()
-        described = {
-            "config": state.config.as_dict(),
-            "data": {
-                "image_shape": list(self.data.image_shape),
-                "sha256": self.fingerprint,
-                "unit": [state.unit.offset, state.unit.scale],
-                "levels": self.data.levels,
-            },
-        }
-        if state.best is not None:
-            bounds = [record["validation_elbo"] for record in state.history]
-            epoch = 1 + bounds.index(max(bounds))
-            if epoch != self.best_epoch:  # before the checkpoint that counts on it
-                checkpoint.save(self.path, {**described, "model": state.best, "epoch": epoch}, checkpoint.BEST)
-                self.best_epoch = epoch
-        checkpoint.save(self.path, {**described, **snapshot(state), "history": state.history})
-        self.saved_at = time.perf_counter()
-        self.cost = self.saved_at - started
-
-
-@ordinary()
-def load(folder: str | Path, device: str = "auto") -> VAE:
-    """The trained model of a run; with a validation set, that of its best epoch.
-
-    model = vaelib.train.load("runs/course")
-    q = model.encode(x)                                  # x as in the data: (n, pixels), grey values in [0, 1]
-    images = model.decode(q.loc).mean                    # reconstructions
-    new = model.sample(16, rng=torch.Generator())        # a generator on the model's device
-
-    Raises:
-        RunError: there is no run in `folder`, or what is there is not whole.
-    """
-    folder = Path(folder)
-    if folder.is_file():
-        raise RunError(f"Expected the folder of a run, but {folder} is a file. Give the folder that holds it.")
-    device, name = available(device), checkpoint.CHECKPOINT
-    saved = checkpoint.load(folder, device)
-    if "validation_elbo" in best_record(saved["history"] or [{"epoch": 0}]):
-        name = checkpoint.BEST
-        saved = checkpoint.load(folder, device, name)
-    if (folder / checkpoint.CONFIG).is_file():
-        stored = checkpoint.read_config(folder)
-        if saved["data"]["sha256"] != stored.get("data_sha256") or saved["config"]["seed"] != stored.get("seed"):
-            raise RunError(f"Expected the checkpoint in {folder} to be of the run in its config.json, but it is not.")
-    shape, unit = tuple(saved["data"]["image_shape"]), payload.unit_of(saved)
-    model = build(TrainConfig(**saved["config"]), shape, torch.Generator(), unit, saved["data"].get("levels")).to(
-        device
-    )
-    checkpoint.require(folder / name, payload.unfit(saved["model"], model.state_dict()))
-    model.load_state_dict(saved["model"])
-    return model.eval().requires_grad_(False)
