@@ -129,7 +129,8 @@ def killed(rng: Rng, folder: Path, way: Way = PLAIN) -> None:
     for number in left:
         os.kill(number, signal.SIGTERM)
     assert all(code in (0, -signal.SIGKILL) for code in ended(victims))
-    assert all(code in (0, LEFT, -signal.SIGTERM) for code in ended(left))
+    codes = ended(left)
+    assert all(code in (0, LEFT, -signal.SIGTERM) for code in codes), f"ended with {codes}"
     go_on(folder / "run", whole, way)
 
 

@@ -320,7 +320,8 @@ def test_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_process_that_does_not_come_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "JOIN", processes.timedelta(seconds=0.5))
     found = several(3, lambda rank: fit(config(), tiny()) if rank < 2 else "ill")
-    meeting = r"RunError: (Could not meet the other processes|Expected 3 processes to meet) at 127\.0\.0\.1"
+    missed = r"RunError: (Could not meet the other processes|Expected 3 processes to meet) at 127\.0\.0\.1"
+    meeting = rf"{missed}|Lost: Expected the 3"  # the second, if the first has ended before it
     assert all(re.match(meeting, text) for text in found[:2]), found  # which of the two is a matter of a moment
 
     def late(rank: int) -> Any:
@@ -372,6 +373,18 @@ def test_process_that_is_killed_ends_the_others_in_words(dead: int, tmp_path: Pa
         fit(exact(), tiny(), out=tmp_path / "run", resume=True)
     fit(exact(), tiny(), out=tmp_path / "whole")
     require_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_process_that_ends_while_all_meet_is_lost_and_not_late() -> None:
+    def work(rank: int) -> Any:
+        if rank == 1:
+            return fit(config(), tiny())
+        server = next(distributed.rendezvous("env://"))[0]
+        while not server.check(["vaelib/0/0/here 1"]):
+            time.sleep(0.01)
+        os._exit(0)
+
+    assert several(2, work)[1].startswith("Lost: Expected the 2 processes of this run to go on together")
 
 
 def test_others_hear_of_an_error_of_the_first(tmp_path: Path) -> None:

@@ -257,26 +257,11 @@ def met(rank: int, count: int) -> Any:
     """The store of `torch.distributed` where all processes meet, once all have come.
 
     Raises:
-        RunError: it cannot be reached, two have one rank, or not all have come in time.
+        RunError: it cannot be reached, two have one rank, or not all have come in time. Lost: one has ended meanwhile.
     """
     place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
         server = next(distributed.rendezvous("env://", timeout=JOIN))[0]  # type: ignore[attr-defined]
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        store = distributed.PrefixStore(f"vaelib/{attempt}/{next(MEETINGS)}", server)  # type: ignore[attr-defined]
-        if store.add(f"here {rank}", 1) > 1:
-            raise RunError(
-                f"Expected {count} processes with different ranks at {place}, but two have RANK {rank}. Is another run"
-                " under way there? Give it another port."
-            )
-        until = time.monotonic() + JOIN.total_seconds()
-        while absent := [other for other in range(count) if not store.check([f"here {other}"])]:
-            if time.monotonic() > until:
-                raise RunError(
-                    f"Expected {count} processes to meet at {place}, but after {JOIN.total_seconds():.0f} s"
-                    f" {', '.join(map(str, absent))} had not come. Did they fail, or are they not started?"
-                )
-            time.sleep(0.02)
     except RuntimeError as error:
         cause = (
             f"Port {os.environ['MASTER_PORT']} is taken. Give another: torchrun --master-port."
@@ -285,4 +270,31 @@ def met(rank: int, count: int) -> Any:
             " process started?"
         )
         raise RunError(f"Could not meet the other processes at {place}. {cause}") from error
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = distributed.PrefixStore(f"vaelib/{attempt}/{next(MEETINGS)}", server)  # type: ignore[attr-defined]
+    with answered(count):
+        others_of_this_rank = store.add(f"here {rank}", 1) - 1
+    if others_of_this_rank:
+        raise RunError(
+            f"Expected {count} processes with different ranks at {place}, but two have RANK {rank}. Is another run"
+            " under way there? Give it another port."
+        )
+    until = time.monotonic() + JOIN.total_seconds()
+    while absent := missing(store, count):
+        if time.monotonic() > until:
+            raise RunError(
+                f"Expected {count} processes to meet at {place}, but after {JOIN.total_seconds():.0f} s"
+                f" {', '.join(map(str, absent))} had not come. Did they fail, or are they not started?"
+            )
+        time.sleep(0.02)
     return store
+
+
+def missing(store: Any, count: int) -> list[int]:
+    """The ranks that have not come yet.
+
+    Raises:
+        Lost: the process that keeps the store has ended.
+    """
+    with answered(count):
+        return [other for other in range(count) if not store.check([f"here {other}"])]
