@@ -215,6 +215,19 @@ def test_whole_step_in_one_function_is_the_step_of_adam(
         torch.testing.assert_close(plain.sums, other.sums, **close)
 
 
+def test_step_follows_a_gradient_as_the_optimizer_does() -> None:
+    ours, its = fresh(), fresh()
+    for _ in range(3):
+        gradients = [torch.randn(p.shape, generator=torch.Generator().manual_seed(1)) for p in ours.parameters]
+        engine.follow(ours, gradients)
+        for parameter, gradient in zip(its.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        its.optimizer.step()
+    assert same(weights(ours), weights(its))
+    for mine, other in zip(engine.moments(ours), engine.moments(its), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(mine, other, strict=True))
+
+
 @pytest.mark.long
 @pytest.mark.slow
 def test_compiled_runs_in_one_process_do_not_share_what_is_compiled() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from vaelib import _checks
 from vaelib._spoken import option
@@ -46,8 +47,41 @@ def step(state: TrainState, indices: Tensor, gradient: Gradient | None = None) -
     gradients, info = (gradient or eager)(state, x, noise)
     for parameter, its_gradient in zip(state.parameters, gradients, strict=True):
         parameter.grad = its_gradient
-    state.optimizer.step()
+    follow(state, gradients)
     return info
+
+
+@torch.no_grad()
+def follow(state: TrainState, gradients: list[Tensor]) -> None:
+    """Adam on all parameters: what `state.optimizer.step()` does, without what it looks up each time.
+
+    Source: Kingma and Ba 2015, algorithm 1.
+    """
+    first, second, counts = moments(state)
+    settings = state.optimizer.param_groups[0]
+    (beta_1, beta_2), epsilon, rate = settings["betas"], settings["eps"], settings["lr"]
+    adam(
+        state.parameters,
+        gradients,
+        first,
+        second,
+        [],
+        counts,
+        fused=True,
+        amsgrad=False,
+        maximize=False,
+        weight_decay=0.0,
+        beta1=beta_1,
+        beta2=beta_2,
+        lr=rate,
+        eps=epsilon,
+    )
+
+
+def moments(state: TrainState) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Of Adam: the running means of each gradient and of its square, and the steps taken, as the optimizer has them."""
+    each = [state.optimizer.state[parameter] for parameter in state.parameters]
+    return [at["exp_avg"] for at in each], [at["exp_avg_sq"] for at in each], [at["step"] for at in each]
 
 
 def advance(state: TrainState, gradient: Gradient | None = None, update: Update | None = None) -> None:
@@ -171,10 +205,7 @@ def compiled_whole(state: TrainState) -> Update:
     Source: Kingma and Ba 2015, algorithm 1.
     """
     pure, parameters = _pure(state)
-    moments = [state.optimizer.state[parameter] for parameter in state.parameters]
-    first = [each["exp_avg"] for each in moments]
-    second = [each["exp_avg_sq"] for each in moments]
-    counts = [each["step"] for each in moments]
+    first, second, counts = moments(state)
     settings = state.optimizer.defaults
     (beta_1, beta_2), epsilon, dtype = settings["betas"], settings["eps"], state.model.prior_loc.dtype
 
