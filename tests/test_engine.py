@@ -228,6 +228,36 @@ def test_step_follows_a_gradient_as_the_optimizer_does() -> None:
         assert all(torch.equal(a, b) for a, b in zip(mine, other, strict=True))
 
 
+def with_a_dead_unit(steps: int) -> TrainState:
+    """After so many steps, of which all but the first few give the first hidden unit of the decoder no gradient."""
+    state = fresh(latent_dim=2)
+    unit = next(layer for layer in state.model.decoder.body.modules() if isinstance(layer, torch.nn.Linear))
+    run = engine.runner(state)
+    while state.step < steps:
+        state.position %= state.batches
+        if state.step == 5:
+            with torch.no_grad():
+                unit.bias[0] = -1e4
+        take(state, run)
+    return state
+
+
+def lost(state: TrainState) -> int:
+    """Numbers below the smallest normal float among Adam's means."""
+    first, second, _ = engine.moments(state)
+    return sum(int(((at != 0) & (at.abs() < torch.finfo(at.dtype).tiny)).sum()) for at in (*first, *second))
+
+
+def test_dead_unit_leaves_no_number_that_a_processor_is_slow_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `forget` there are some; with it no weight is another."""
+    monkeypatch.setattr(engine, "FORGET_EVERY", 200)
+    ours = with_a_dead_unit(1000)
+    monkeypatch.setattr(engine, "forget", lambda state: None)
+    plain = with_a_dead_unit(1000)
+    assert lost(plain) > 0 and lost(ours) == 0
+    assert same(weights(ours), weights(plain)) and torch.equal(ours.sums, plain.sums)
+
+
 @pytest.mark.long
 @pytest.mark.slow
 def test_compiled_runs_in_one_process_do_not_share_what_is_compiled() -> None:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
@@ -32,6 +33,7 @@ Gradient = Callable[[TrainState, Tensor, Tensor], tuple[list[Tensor], StepInfo]]
 # (state, x, noise) -> the means over the minibatch; the model and the optimizer's moments are moved on
 Update = Callable[[TrainState, Tensor, Tensor], StepInfo]
 Run = Callable[[TrainState], None]
+FORGET_EVERY = 256  # steps; Adam's mean of gradients, which shrinks by a tenth, takes 400 across what `forget` cuts off
 WARM_UP = 3  # steps before a capture, in which libraries allocate and choose what they will use
 
 
@@ -116,12 +118,31 @@ def take(state: TrainState, run: Run) -> None:
             f"Expected `position` to be below {state.batches}, the minibatches of an epoch, but it is not."
         )
     look_through(state)
+    if state.step % FORGET_EVERY == 0:
+        forget(state)
     if rest >= batch:
         run(state)
     else:
         account(state, step(state, state.order[state.place : state.place + rest]), rest)
     state.position += 1
     state.step += 1
+
+
+@torch.no_grad()
+def forget(state: TrainState) -> None:
+    """Set to zero what Adam's means have long lost, on a CPU, before they leave the range of ordinary floats.
+
+    A unit of a ReLU that has died gets no gradient any more. Its means shrink at each step, end below the smallest
+    normal float, and stay there, where a CPU takes many times as long for every operation. What is cut off moves no
+    weight: the mean of squares is far below epsilon^2, and so is the step that the mean of gradients would make.
+    """
+    if state.device.type != "cpu":
+        return
+    first, second, _ = moments(state)
+    numbers = torch.finfo(first[0].dtype)
+    for m, v in zip(first, second, strict=True):
+        m.copy_(F.hardshrink(m, math.sqrt(numbers.tiny)))
+        F.threshold(v, numbers.tiny / numbers.eps, 0.0, inplace=True)
 
 
 def runner(state: TrainState, processes: Processes = ALONE) -> Run:
