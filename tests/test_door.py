@@ -8,6 +8,7 @@ and torch's default dtype is not the usual one: none of it may matter.
 
 from __future__ import annotations
 
+import array
 import datetime
 import inspect
 import math
@@ -746,3 +747,19 @@ def test_function_without_a_door_is_noticed(
     monkeypatch.setitem(CALLS, "bare", Call(function, {"x": X}))
     wrong = wrong_cells("bare")[1]
     assert any(cell in text for text in wrong), wrong
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "None"),
+        ([1, 2], "a list"),
+        (Fraction(1, 2), "a fractions.Fraction"),
+        (array.array("d", [1.0]), "an array.array"),
+        (dict, "the class dict"),
+        (np.array([1.0]), "an array of float64"),
+        ("x" * 50, "'" + 36 * "x" + "..."),
+    ],
+)
+def test_what_came_is_described_in_a_few_words(value: Any, words: str) -> None:
+    assert _door.described(value) == words

@@ -313,6 +313,8 @@ def test_last_digits_are_not_asked_unless_they_are_the_point() -> None:
     strict = str(verdict(single))
     assert "That is right to 7 digits in every case; at least 9 are asked." in strict and "float32" in strict
     assert "differs in" not in strict and verdict(single).mistake == ""
+    one = compute(truth=math.pi, examples=(), draw=None, mistakes=())
+    assert "That is right to 7 digits; at least 9 are asked." in str(verdict(float(np.float32(math.pi)), one))
 
 
 def test_result_of_a_numerical_search_is_right_where_the_digits_are_not_the_point() -> None:

@@ -310,4 +310,5 @@ def described(value: Any) -> str:
         return f"a tensor of shape {tuple(value.shape)}"
     kind = type(value)
     whole = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return f"a {whole}" if not isinstance(value, type) else f"the class {value.__qualname__}"
+    article = "an" if whole[0].lower() in "aeio" else "a"
+    return f"{article} {whole}" if not isinstance(value, type) else f"the class {value.__qualname__}"
