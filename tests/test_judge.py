@@ -18,11 +18,11 @@ import sympy
 import torch
 
 from vaelib import Estimate, reply
-from vaelib.agreement import ROUGH, distance, expected
+from vaelib.agreement import ROUGH, distance, expected, is_like
 from vaelib.feedback import number, told_apart
 from vaelib.judge import NOT_ATTEMPTED, NOT_YET, RIGHT, UNDECIDED, Feedback, agrees, judge, z_scores
 from vaelib.ledger import F1, F2, F6
-from vaelib.reply import Answer, NoReply, as_reply
+from vaelib.reply import Answer, NoReply, Reply, as_reply
 from vaelib.sampling import _by_chance
 from vaelib.task import Compute, Derive, Law, Mistake, Rule, Sample
 from vaelib.tasks import all_tasks, task
@@ -315,6 +315,16 @@ def test_last_digits_are_not_asked_unless_they_are_the_point() -> None:
     assert "differs in" not in strict and verdict(single).mistake == ""
     one = compute(truth=math.pi, examples=(), draw=None, mistakes=())
     assert "That is right to 7 digits; at least 9 are asked." in str(verdict(float(np.float32(math.pi)), one))
+
+
+def test_nan_is_passed_over_where_less_than_half_is_nan() -> None:
+    wrong, truth = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.zeros(5)
+
+    def like(nans: int, over_nan: bool = True) -> bool:
+        replied = np.where(np.arange(5) < nans, np.nan, wrong)
+        return is_like([Reply(replied)], [wrong], [truth], 1e-9, over_nan)
+
+    assert like(0) and like(2) and not like(3) and not like(2, over_nan=False)
 
 
 def test_result_of_a_numerical_search_is_right_where_the_digits_are_not_the_point() -> None:
@@ -688,8 +698,8 @@ WRONG: list[tuple[list[Any], str]] = [
     ([log_evidence, E(prior, log_lik), (">=", BOUND)], "Line 1 does not follow from line 0"),
     ([log_evidence, E(q, log_joint) - H(q) + KL(q, post)], "Line 1 does not follow from line 0"),
     ([log_evidence, log_E(q, log_joint), (">=", BOUND)], "Line 1 does not follow from line 0"),
-    ([log_evidence, "the bound"], "Line 1 is a str, not a term"),
-    ([log_evidence, KL], "Line 1 is a function, not a term"),
+    ([log_evidence, "the bound"], "Line 1 is a str, not a term. Terms are built from E, KL"),
+    ([log_evidence, KL], "Line 1 is a function, not a term. Call it, or leave it out."),
     ([log_evidence], "Expected a list of lines, but got 1 line"),
     ([], "Expected a list of lines, but got 0 lines"),
 ]
