@@ -36,7 +36,7 @@ onmessage = async ({ data }) => {
       postMessage({ state: refused || "Done. The report is below.", report, ready: true });
     }
   } catch (error) {
-    const where = judge === undefined ? ` Python was looked for at ${data.pyodide}. Is there a network?` : "";
+    const where = judge === undefined ? `. Python was looked for at ${data.pyodide}. Is there a network?` : "";
     postMessage({ state: `That did not work: ${error.message ?? error}${where}`, ready: judge !== undefined });
   }
 };

@@ -16,6 +16,10 @@ worker.onerror = () => {
   state.textContent = `Python did not start: expected to find Pyodide at ${pyodide}. Is there a network?`;
 };
 button.onclick = () => {
+  if (!text.value.trim()) {
+    state.textContent = "Paste a derivation first.";
+    return;
+  }
   button.disabled = true;
   report.hidden = true; // that of the last derivation
   state.textContent = "Checking ...";

@@ -45,6 +45,9 @@ html_css_files = ["course.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_last_updated_fmt = None
+html_show_search_summary = False  # it would begin with the menu, and a browser refuses to read files for it
+html_use_index = False  # the ledger and the glossary are what people look up
+html_context = {"default_mode": "auto"}
 html_math_renderer = "mathml"
 html_theme_options: dict[str, Any] = {
     "use_download_button": False,

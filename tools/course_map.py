@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import textwrap
 from html import escape
+from itertools import pairwise
 
 from start import Chapter
 
@@ -59,6 +60,26 @@ def places(course: list[Chapter]) -> dict[str, tuple[float, float]]:
     return found
 
 
+def arrow(at: dict[str, tuple[float, float]], below: str, above: str) -> str:
+    """The path from a box to another; where it passes a row, it goes between the boxes."""
+    (x0, y0), (x1, y1) = at[below], at[above]
+    x, y = x0, y0 + HEIGHT / 2
+    path = f"M{x:g} {y:g}"
+    for middle in sorted({row for _, row in at.values() if y0 < row < y1}):
+        row = sorted(place for place, here in at.values() if here == middle)
+        gaps = [row[0] - (WIDTH + ACROSS) / 2, *((a + b) / 2 for a, b in pairwise(row)), row[-1] + (WIDTH + ACROSS) / 2]
+        straight = x0 + (x1 - x0) * (middle - y0) / (y1 - y0)
+        gap = min(gaps, key=lambda place: abs(place - straight))
+        path += _curve(x, y, gap, middle - HEIGHT / 2) + f"V{middle + HEIGHT / 2:g}"
+        x, y = gap, middle + HEIGHT / 2
+    return path + _curve(x, y, x1, y1 - HEIGHT / 2 - 1)
+
+
+def _curve(x0: float, y0: float, x1: float, y1: float) -> str:
+    half = (y1 - y0) / 2
+    return f"C{x0:g} {y0 + half:g} {x1:g} {y1 - half:g} {x1:g} {y1:g}"
+
+
 def picture(course: list[Chapter]) -> str:
     """The map as SVG, with a title and a description for those who do not see it."""
     at = places(course)
@@ -74,17 +95,11 @@ def picture(course: list[Chapter]) -> str:
         '<path d="M0 0L8 4L0 8z"/></marker></defs>',
     ]
     for below, above in needs(course):
-        (x0, y0), (x1, y1) = at[below], at[above]
-        start, end = y0 + HEIGHT / 2, y1 - HEIGHT / 2 - 1
-        bend = min(DOWN, (end - start) / 2)
-        parts.append(
-            f'<path class="arrow" marker-end="url(#tip)" d="M{x0:g} {start:g}C{x0:g} {start + bend:g} '
-            f'{x1:g} {end - bend:g} {x1:g} {end:g}"/>'
-        )
+        parts.append(f'<path class="arrow" marker-end="url(#tip)" d="{arrow(at, below, above)}"/>')
     for one in course:
         x, y = at[one.number]
         lines = textwrap.wrap(f"{one.number} {re.split('[:,]', one.title)[0]}", LETTERS)[:2]
-        rows = " ".join(
+        rows = "".join(
             f'<tspan x="{x:g}" y="{y + 5 + 18 * (i - (len(lines) - 1) / 2):g}">{escape(line)}</tspan>'
             for i, line in enumerate(lines)
         )

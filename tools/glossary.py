@@ -381,7 +381,7 @@ def page(root: Path = ROOT) -> str:
     lines = [
         "# Glossary",
         "",
-        "The page is written by `python tools/glossary.py`. A number names the notebook that introduces a word, and",
+        "A number names the notebook that introduces a word, and",
         "the cell, counted after all cells were run once. [notation.md](notation.md) has the symbols.",
         "",
         "| word | what it is | introduced |",

@@ -250,7 +250,7 @@ def page(root: Path = ROOT) -> str:
     lines = [
         "# Index of the identities",
         "",
-        f"All {len(LEDGER)} identities that the course checks. The page is written by `python tools/identities.py`.",
+        f"These are all {len(LEDGER)} identities that the course checks.",
         "After `from vaelib.ledger import F2`, the name `F2` shows the whole chain with its assumptions, and",
         "`F2.check()` checks it.",
         "*Taught* and *used* name notebook and cell, as the cell is numbered after all cells were run once.",

@@ -187,7 +187,7 @@ def page() -> str:
         [
             "# Notation",
             "",
-            "Each symbol, how to say it, and its one meaning. The page is written by `python tools/notation.py`.",
+            "Each symbol is listed with how to say it, and with the one meaning that it has in this course.",
             "",
             *head,
             *rows,

@@ -80,7 +80,7 @@ class Site:
             return f"[{label}](/{place})"
         if self.settings.repository:
             return f"[{label}]({self.settings.repository.rstrip('/')}/blob/{self.settings.branch}/{place})"
-        return label
+        return f"{label} (in the folder of the course)"
 
     def notebook(self, path: str) -> str:
         """A notebook as the site shows it: folded code stays folded, one title a page, a text for each picture.
@@ -136,7 +136,7 @@ class Site:
         if self.settings.pyodide and Path(path).name[:2] in WITHOUT_TORCH:
             up = "../" * path.count("/")
             links.append(f'<a href="{up}lite/lab/index.html?path={path}">In the browser</a>')
-        row = "{.launch}\nOpen it: " + " · ".join(links)
+        row = "{.launch}\nThis notebook: " + " · ".join(links)
         if self.settings.repository:
             install = f'%pip install -q "vaelib[notebooks] @ git+{self.settings.repository}"'
             row += f"\n\n{{.launch}}\nIn Colab, run `{install}` first."

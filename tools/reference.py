@@ -88,6 +88,10 @@ def source_of(root: Path, identity: str) -> tuple[Path, str]:
     raise KeyError(identity)
 
 
+def rejected(slips: int) -> str:
+    return "The mistake below was rejected." if slips == 1 else f"Each of the {slips} mistakes below was rejected."
+
+
 def page(root: Path, derivation: Derivation, places: Mapping[str, list[Place]], work: Mapping[str, list[Place]]) -> str:
     """The page of one identity."""
     path, code = source_of(root, derivation.id)
@@ -97,6 +101,11 @@ def page(root: Path, derivation: Derivation, places: Mapping[str, list[Place]], 
     if derivation.assumptions:
         lines += [f"*It holds if:* {prose(derivation.assumptions)}", ""]
     lines += ["## The derivation", "", *derivation.chain()._repr_markdown_().splitlines()[2:], ""]
+    lines += [
+        f"Each line was evaluated on random models, and holds there. {rejected(len(derivation.slips))} To see it, type",
+        "",
+    ]
+    lines += ["```console", f"vaelib verify {derivation.id}", "```", ""]
     lines += ["## Mistakes that the check knows", ""]
     for slip in derivation.slips:
         latex = getattr(slip.value, "latex", "")
@@ -177,7 +186,7 @@ def chapter(letter: str, names: list[str]) -> str:
 
 def by_name() -> str:
     """The identities in the order of the alphabet, as their titles begin without an article."""
-    titles = sorted((re.sub(r"^(The|A|An) ", "", derivation.title), name) for name, derivation in LEDGER.items())
+    titles = sorted((re.sub(r"^([Tt]he|An|an|a) ", "", derivation.title), name) for name, derivation in LEDGER.items())
     groups = defaultdict(list)
     for title, name in sorted(titles, key=lambda row: re.sub(r"\W", "", row[0]).lower()):
         groups[next(c for c in title if c.isalnum()).upper()].append(f"- {prose(title)}: [{name}]({name}.md)")
@@ -193,9 +202,9 @@ def by_formula() -> str:
     for name, derivation in LEDGER.items():
         groups[ends(derivation)[0]].append(name)
     lines = ["# Identities by formula", "", "What a formula becomes: each row is one way.", ""]
-    lines += ["| from | to | identity |", "|:--|:--|:--|"]
+    lines += ["| identity | from | to |", "|:--|:--|:--|"]
     for formula, names in sorted(groups.items(), key=lambda group: (-len(group[1]), len(group[0]))):
-        for i, name in enumerate(names):
+        for name in names:
             goal = ends(LEDGER[name])[1]
-            lines.append(bars([formula if i == 0 else "", goal, f"[{name}]({name}.md) {prose(LEDGER[name].title)}"]))
+            lines.append(bars([f"[{name}]({name}.md) {prose(LEDGER[name].title)}", formula, goal]))
     return "\n".join([*lines, ""])

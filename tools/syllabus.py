@@ -77,7 +77,7 @@ def told(way: Way, root: Path = ROOT) -> list[str]:
 
 HEAD = f"""# Syllabus
 
-The page is written by `python tools/syllabus.py`. A section opens in JupyterLab with a click, if this page is open
+A section opens in JupyterLab with a click, if this page is open
 there as a preview. The numbers in brackets are those that JupyterLab, VS Code and Colab show beside a cell after all
 cells were run once. Minutes are counted by the rule of `tools/minutes.py`, {EXERCISES} of each session for exercises.
 

@@ -21,7 +21,7 @@ CHAPTERS = {
     "C": "KL and Jensen",
     "D": "Entropy, cross-entropy and log-likelihood",
     "E": "KL between Gaussians",
-    "F": "The evidence lower bound",
+    "F": "The evidence lower bound (ELBO)",
     "G": "Expectation maximization",
     "H": "Gradients of expectations",
     "I": "Gaps of inference",
