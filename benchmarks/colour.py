@@ -80,7 +80,7 @@ def trained(data: Data, decoder: str, seed: int, epochs: int, out: Path) -> dict
 
 def markdown(rows: list[dict[str, Any]]) -> list[str]:
     """The table of docs/practitioner.md: bits per dimension, of each seed where there are some."""
-    lines = ["| | bits per dimension | standard error over patches |", "|---|---|---|"]
+    lines = ["| model | bits per dimension | standard error over patches |", "|---|---|---|"]
     for name in dict.fromkeys(row["row"] for row in rows):
         of_it = [row for row in rows if row["row"] == name]
         bits, errors = (

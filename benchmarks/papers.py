@@ -181,7 +181,7 @@ def table(work: Work) -> list[dict[str, Any]]:
 
 def markdown(rows: list[dict[str, Any]]) -> list[str]:
     """The table of docs/practitioner.md: what was trained, beside the paper."""
-    lines = ["| | paper | ours | difference | passes over the data |", "|---|---|---|---|---|"]
+    lines = ["| run | paper | ours | difference | passes over the data |", "|---|---|---|---|---|"]
     for row in rows:
         ours, paper, difference = ("" if row[key] is None else row[key] for key in ("ours", "paper", "difference"))
         numbers = [f"{value:.2f}" if value != "" else "" for value in (paper, ours)]
