@@ -81,8 +81,12 @@ def formula(latex: str, display: bool) -> str:
     return made
 
 
+LONG = 40  # letters of LaTeX: such a formula may be wider than a phone, and is then scrolled, with the keyboard too
+
+
 def visit_inline(writer: Any, node: nodes.math) -> None:
-    writer.body.append(f'<span class="math">{formula(node.astext(), display=False)}</span>')
+    reached = ' tabindex="0" role="group" aria-label="formula"' if len(node.astext()) > LONG else ""
+    writer.body.append(f'<span class="math"{reached}>{formula(node.astext(), display=False)}</span>')
     raise nodes.SkipNode
 
 
