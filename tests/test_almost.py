@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,18 @@ def test_endless_variant_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_search_that_runs_out_of_time_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(almost, "SECONDS", 0.0)
     assert told(written(RIGHT.replace("- 1 -", "+ 1 -"))).nearest == ""
+
+
+def test_search_whose_time_ends_while_it_confirms_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged, confirmed = almost.judge, []
+
+    def slow(*arguments: Any) -> Any:
+        confirmed.append(1)
+        return judged(*arguments)
+
+    monkeypatch.setattr(almost, "judge", slow)
+    monkeypatch.setattr(almost, "time", SimpleNamespace(monotonic=lambda: 1e9 * len(confirmed)))
+    assert told(written(RIGHT.replace("- 1 -", "+ 1 -"))).nearest == "" and confirmed == [1]
 
 
 def test_forbidden_function_does_not_become_the_nearest_right_answer() -> None:

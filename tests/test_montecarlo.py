@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from vaelib import Estimate
-from vaelib.montecarlo import sample_mean, samples_for_power, z_score
+from vaelib.montecarlo import largest_share, sample_mean, samples_for_power, z_score
 
 
 def test_sample_mean_matches_scipy() -> None:
@@ -23,6 +23,15 @@ def test_sample_mean_matches_scipy() -> None:
 def test_one_sample_has_no_standard_error(samples: object) -> None:
     with pytest.raises(ValueError, match="at least two samples along the first axis, but got shape"):
         sample_mean(samples)
+
+
+def test_largest_share_is_that_of_one_sample() -> None:
+    """Of 0, 0, 0, 1 with mean 1/4 the last has 9/16 of the squares' sum, which is 12/16."""
+    samples = np.array([[0.0, 2.0, 1.0], [0.0, 2.0, -1.0], [0.0, 2.0, 1.0], [1.0, 2.0, -1.0]])
+    np.testing.assert_allclose(largest_share(samples), [0.75, 0.0, 0.25], rtol=1e-15)
+    assert largest_share(np.random.default_rng(3).standard_normal(100_000)) < 0.001
+    with pytest.raises(ValueError, match="samples along the first axis, but got shape"):
+        largest_share([])
 
 
 def test_z_score_is_calibrated() -> None:
