@@ -150,6 +150,8 @@ def test_addresses_are_written_in_the_settings_alone() -> None:
 def test_what_the_theme_leaves_without_a_name_gets_one() -> None:
     bare = '<div class="sidebar-primary-items__start x"><summary><span class="toctree-toggle"></span></summary></div>'
     assert website.named(bare).count("aria-label") == 2
+    assert website.named("<title>A — A</title>") == "<title>A</title>"
+    assert website.named("<title>B — A</title>") == "<title>B — A</title>"
     assert "aria-label" not in website.named('<button title="Search" aria-label="Search">Search Ctrl+K</button>')
 
 

@@ -165,6 +165,7 @@ def named(html: str) -> str:
     """A page of the theme, with every part named as it looks, and without the script for 2,000 icons."""
     for before, after in NAMED.items():
         html = html.replace(before, after)
+    html = re.sub(r"<title>(.+?) (?:&#8212;|—) \1</title>", r"<title>\1</title>", html)  # of the first page
     return re.sub(r'<script defer src="[^"]*/fontawesome\.js[^"]*"></script>\n', "", html)
 
 
