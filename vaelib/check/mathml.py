@@ -46,7 +46,7 @@ NAMES = {
 }
 VARIANTS = {"script": "SCRIPT", "bold": "BOLD", "bold-italic": "BOLD ITALIC", "fraktur": "FRAKTUR"}
 VARIANTS |= {"double-struck": "DOUBLE-STRUCK", "bold-script": "BOLD SCRIPT", "sans-serif": "SANS-SERIF"}
-VARIANTS["monospace"] = "MONOSPACE"
+VARIANTS |= {"monospace": "MONOSPACE"}
 
 
 @lru_cache(maxsize=4096)

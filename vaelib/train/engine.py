@@ -227,7 +227,7 @@ def compiled_whole(state: TrainState) -> Update:
     """
     pure, parameters = _pure(state)
     first, second, counts = moments(state)
-    settings = state.optimizer.defaults
+    settings = state.optimizer.param_groups[0]  # as `follow` reads them
     (beta_1, beta_2), epsilon, dtype = settings["betas"], settings["eps"], state.model.prior_loc.dtype
 
     def whole(
