@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from vaelib.data import Data
 from vaelib.train import RunError, TrainState, engine, fit, init
-from vaelib.train.engine import Run, advance, compiled, eager, take
+from vaelib.train.engine import Run, advance, compiled, take
 from vaelib.train.state import begin_epoch, restore, snapshot
 
 # ------------------------------------------------------------------------------------------------ recorded and replayed
@@ -203,8 +203,8 @@ def test_whole_step_in_one_function_is_the_step_of_adam(
     changes: dict[str, Any] = {"dtype": dtype, "objective": "iwae", "importance_samples": 3}
     plain, whole, turns = fresh(**changes), fresh(**changes), fresh(**changes)
     train(plain, advance)
-    train(whole, partial(advance, update=engine.compiled_whole(whole)))
-    runs = itertools.cycle([advance, partial(advance, update=engine.compiled_whole(turns))])
+    train(whole, engine.compiled_whole(whole))
+    runs = itertools.cycle([advance, engine.compiled_whole(turns)])
     train(turns, lambda state: next(runs)(state))
     close = {"rtol": 1e-10, "atol": 1e-12} if dtype == "float64" else {"rtol": 1e-3, "atol": 1e-5}
     for other in (whole, turns):
@@ -264,7 +264,7 @@ def test_compiled_runs_in_one_process_do_not_share_what_is_compiled() -> None:
     """Another objective and other shapes: nothing asks at a call whether the compiled step is the right one."""
     kinds: list[dict[str, Any]] = [{"objective": name} for name in ELBOS] + [{"importance_samples": k} for k in (2, 5)]
     runs = [(fresh(dtype="float64", **kind), fresh(dtype="float64", **kind)) for kind in kinds]
-    ways = [partial(advance, update=engine.compiled_whole(whole)) for _, whole in runs]
+    ways = [engine.compiled_whole(whole) for _, whole in runs]
     for (plain, whole), way in zip(runs, ways, strict=True):
         train(plain, advance)
         train(whole, way)
@@ -275,16 +275,9 @@ def test_compiled_runs_in_one_process_do_not_share_what_is_compiled() -> None:
 def test_setting_compile_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def noted(state: TrainState) -> engine.Update:
+    def noted(state: TrainState) -> Run:
         asked.append(1)
-        return stepped
-
-    def stepped(state: TrainState, x: Tensor, noise: Tensor) -> engine.StepInfo:
-        gradients, info = eager(state, x, noise)
-        for parameter, gradient in zip(state.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        state.optimizer.step()
-        return info
+        return advance
 
     monkeypatch.setattr(engine, "compiled_whole", noted)
     assert same(weights(fit(config(compile=True), tiny())), weights(fit(config(), tiny()))) and asked == [1]

@@ -23,7 +23,7 @@ def on_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(gpu, "captured", lambda state, run: run)
     monkeypatch.setattr(gpu, "compiled", lambda state: gpu.eager)
     monkeypatch.setattr("vaelib.train.engine.compiled", lambda state: gpu.eager)
-    monkeypatch.setattr("vaelib.train.engine.compiled_whole", lambda state: None)  # then the step is the eager one
+    monkeypatch.setattr("vaelib.train.engine.compiled_whole", lambda state: gpu.advance)
     monkeypatch.setattr(gpu, "load", lambda name: real_load("digits"))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -1,9 +1,8 @@
 """One step of training, and the ways to run it: as it is, compiled, spread over processes, or recorded once and
 replayed as a CUDA graph.
 
-Everything goes through `step`. A run is a choice of what follows the draw of a minibatch (`Update`: most often a
-`Gradient` and then the optimizer's own step), and of how `advance`, the step on the next minibatch, is executed
-(`runner`).
+`advance`, the step on the next minibatch, is what all of them do. A run is a choice of how the gradient is computed
+(`Gradient`) and of how the step is executed (`runner`).
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -25,13 +25,23 @@ from vaelib._spoken import option
 from vaelib.objectives import Objective, Terms, loss
 from vaelib.train.config import RunError
 from vaelib.train.processes import ALONE, Processes
-from vaelib.train.state import StepInfo, TrainState, begin_epoch, draw, look_through, restore, snapshot
+from vaelib.train.state import (
+    Randomness,
+    StepInfo,
+    TrainState,
+    begin_epoch,
+    draw,
+    following,
+    look_through,
+    pixels,
+    randomness,
+    restore,
+    snapshot,
+)
 from vaelib.vae import VAE
 
 # (state, x, noise) -> the gradient of the loss for each parameter, and the means over the minibatch
 Gradient = Callable[[TrainState, Tensor, Tensor], tuple[list[Tensor], StepInfo]]
-# (state, x, noise) -> the means over the minibatch; the model and the optimizer's moments are moved on
-Update = Callable[[TrainState, Tensor, Tensor], StepInfo]
 Run = Callable[[TrainState], None]
 FORGET_EVERY = 256  # steps; Adam's mean of gradients, which shrinks by a tenth, takes 400 across what `forget` cuts off
 WARM_UP = 3  # steps before a capture, in which libraries allocate and choose what they will use
@@ -86,15 +96,13 @@ def moments(state: TrainState) -> tuple[list[Tensor], list[Tensor], list[Tensor]
     return [at["exp_avg"] for at in each], [at["exp_avg_sq"] for at in each], [at["step"] for at in each]
 
 
-def advance(state: TrainState, gradient: Gradient | None = None, update: Update | None = None) -> None:
-    """`step` on the next whole minibatch, or its draw and then `update`.
+def advance(state: TrainState, gradient: Gradient | None = None) -> None:
+    """`step` on the next whole minibatch.
 
     All that it reads and writes are tensors of `state`: it can be replayed.
     """
-    indices = state.order.index_select(0, state.cursor + state.offsets)
-    state.cursor += len(indices)
-    info = update(state, *draw(state, indices)) if update is not None else step(state, indices, gradient)
-    account(state, info, len(indices))
+    indices = following(state)
+    account(state, step(state, indices, gradient), len(indices))
 
 
 def account(state: TrainState, info: StepInfo, examples: int) -> None:
@@ -149,7 +157,7 @@ def runner(state: TrainState, processes: Processes = ALONE) -> Run:
     """How this run executes `advance`: what its settings, its device and its processes call for."""
     alone = processes.count == 1
     if state.config.compile and alone and state.device.type == "cpu":
-        return partial(advance, update=compiled_whole(state))
+        return compiled_whole(state)
     gradient: Gradient = compiled(state) if state.config.compile else eager
     if not alone:
         return partial(advance, gradient=spread(gradient, processes))
@@ -218,10 +226,11 @@ def compiled(state: TrainState) -> Gradient:
     return gradient
 
 
-def compiled_whole(state: TrainState) -> Update:
-    """The same loss, its gradient and Adam in one compiled function: no gradient is written out and read again.
+def compiled_whole(state: TrainState) -> Run:
+    """`advance` in one compiled function: the same pixels, loss, gradient and Adam, with nothing between them.
 
-    It reads and writes the optimizer's own moments and step counts, so that a run can go on with or without it.
+    It reads and writes the tensors of `state` and the optimizer's own, so that a run can go on with or without it. What
+    is drawn is drawn outside, by the generator of `state`. The first call takes 10 to 60 s.
 
     Source: Kingma and Ba 2015, algorithm 1.
     """
@@ -230,50 +239,44 @@ def compiled_whole(state: TrainState) -> Update:
     settings = state.optimizer.param_groups[0]  # as `follow` reads them
     (beta_1, beta_2), epsilon, dtype = settings["betas"], settings["eps"], state.model.prior_loc.dtype
 
-    def whole(
-        parameters: Parameters,
-        first: list[Tensor],
-        second: list[Tensor],
-        x: Tensor,
-        noise: Tensor,
-        beta: Tensor,
-        rate: Tensor,
-        least: Tensor,
-    ) -> StepInfo:
-        gradients, (_, info) = pure(parameters, x, noise, beta)
+    def whole(random: Randomness, rate: Tensor, least: Tensor) -> None:
+        x = pixels(state, following(state), random.uniform)
+        gradients, (_, info) = pure(parameters, x, random.noise, state.beta)
         for parameter, gradient, m, v in zip(parameters.values(), gradients.values(), first, second, strict=True):
             m.lerp_(gradient, 1 - beta_1)
             v.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
             parameter.sub_(rate * m / (v.sqrt() + least))
-        return info
+        for count in counts:
+            count.add_(1.0)
+        account(state, info, len(x))
 
     together = _compiled_once(whole)
     rate, least = torch.empty((2,), dtype=dtype)
 
     @torch.no_grad()
-    def update(state: TrainState, x: Tensor, noise: Tensor) -> StepInfo:
-        torch._foreach_add_(counts, 1.0)
-        steps = counts[0].item()  # outside the graph, which would compute the two corrections for each weight
+    def run(state: TrainState) -> None:
+        steps = counts[0].item() + 1.0  # outside the graph, which would compute the two corrections for each weight
         root = math.sqrt(1 - beta_2**steps)
         rate.fill_(state.learning_rate.item() * root / (1 - beta_1**steps))
         least.fill_(epsilon * root)
-        result: StepInfo = together(parameters, first, second, x, noise, state.beta, rate, least)
-        return result
+        together(randomness(state, len(state.offsets)), rate, least)
 
-    return update
+    return run
 
 
-def _compiled_once(function: Callable[..., StepInfo]) -> Callable[..., StepInfo]:
+def _compiled_once(function: Callable[..., None]) -> Callable[..., None]:
     """`function` compiled at its first call, for arguments that keep their shapes, dtypes and settings ever after.
 
     By default each call asks first whether all is as it was, which takes a twentieth of a small step. A run's whole
     minibatches are alike, and what is compiled here is not shared with another run (`isolate_recompiles`). An older
-    PyTorch, which cannot keep them apart, goes on asking.
+    PyTorch, which cannot keep them apart, goes on asking. On Linux the calls of the kernels are compiled, too.
     """
-    unasked: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
-    apart: dict[str, Any] = {"isolate_recompiles": True, "options": unasked}
-    known = inspect.signature(torch.compile).parameters
-    return torch.compile(function, fullgraph=True, dynamic=False, **(apart if "isolate_recompiles" in known else {}))
+    options: dict[str, Any] = {"cpp_wrapper": sys.platform == "linux"}
+    apart: dict[str, Any] = {}
+    if "isolate_recompiles" in inspect.signature(torch.compile).parameters:
+        apart["isolate_recompiles"] = True
+        options["guard_filter_fn"] = torch.compiler.skip_all_guards_unsafe
+    return torch.compile(function, fullgraph=True, dynamic=False, options=options, **apart)
 
 
 def spread(gradient: Gradient, processes: Processes) -> Gradient:

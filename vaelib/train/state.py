@@ -324,22 +324,50 @@ def held_out_of(stream: Stream, data: Data, config: TrainConfig) -> tuple[Stream
     return stream.without(rows), stream.pick(rows).astype(data.train.dtype)
 
 
-def draw(state: TrainState, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """The minibatch (batch, pixels), binarized or dequantized afresh if it is to be; the noise (K, batch, latent_dim).
+class Randomness(NamedTuple):
+    """What a step draws, beside the order of the examples."""
 
-    Args:
-        indices: (batch,), integers on the device.
-    """
+    uniform: Tensor | None  # (batch, pixels), in [0, 1), where pixels are binarized or dequantized at each visit
+    noise: Tensor  # (K, batch, latent_dim), standard normal
+
+
+def randomness(state: TrainState, examples: int) -> Randomness:
+    """For so many examples."""
     config, rng, dtype = state.config, state.generator, state.model.prior_loc.dtype
+    like: dict[str, Any] = {"generator": rng, "device": state.device, "dtype": dtype}
+    treated = config.binarization in ("dynamic", "dequantized")
+    uniform = torch.rand(examples, state.train.shape[1], **like) if treated else None
+    return Randomness(uniform, torch.randn(config.importance_samples, examples, config.latent_dim, **like))
+
+
+def pixels(state: TrainState, indices: Tensor, uniform: Tensor | None) -> Tensor:
+    """The examples at `indices` (batch,), integers on the device, as the networks see them: (batch, pixels).
+
+    They are binarized or dequantized by `uniform`, afresh at each visit, if they are to be: a pixel of probability p
+    becomes 1 where it lies below p.
+    """
+    dtype = state.model.prior_loc.dtype
     x = state.train.index_select(0, indices.to(state.train.device)).to(state.device).to(dtype)
-    if config.binarization == "dequantized":
-        x = x + torch.rand(x.shape, generator=rng, device=x.device, dtype=dtype)
+    if uniform is not None and state.config.binarization == "dequantized":
+        x = x + uniform
     if state.white != 1.0:
         x = x / state.white
-    if config.binarization == "dynamic":
-        x = torch.bernoulli(x, generator=rng)
-    shape = (config.importance_samples, len(indices), config.latent_dim)
-    return x, torch.randn(shape, generator=rng, device=x.device, dtype=dtype)
+    if uniform is not None and state.config.binarization == "dynamic":
+        x = (uniform < x).to(dtype)
+    return x
+
+
+def draw(state: TrainState, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """The minibatch at `indices`, (batch, pixels), and the noise, (K, batch, latent_dim)."""
+    random = randomness(state, len(indices))
+    return pixels(state, indices, random.uniform), random.noise
+
+
+def following(state: TrainState) -> Tensor:
+    """The indices of the next whole minibatch, (batch,); `cursor` moves past them."""
+    indices = state.order.index_select(0, state.cursor + state.offsets)
+    state.cursor.add_(len(indices))
+    return indices
 
 
 def begin_epoch(state: TrainState) -> None:
