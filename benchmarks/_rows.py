@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from vaelib.train.state import begin_epoch
 from vaelib.vae import VAE
 
 PIXELS, HIDDEN, LATENT, BATCH, RATE = 784, 400, 20, 128, 1e-3
+CONVOLUTIONAL: dict[str, Any] = {"network": "conv", "hidden": (32, 64)}
 IMAGES = 78 * BATCH  # no odd last minibatch: every step of every row is the same work
 
 Loss = Callable[[VAE, Tensor, Tensor], tuple[Tensor, Any]]
@@ -77,7 +79,7 @@ def minibatches(problem: Problem, seed: int = 1) -> Iterator[tuple[Tensor, Tenso
         for indices in torch.randperm(len(images), generator=rng).split(BATCH):
             x = images.index_select(0, indices).float()
             if problem.dynamic:
-                x = torch.bernoulli(x.div_(255.0), generator=rng)
+                x = (torch.rand(x.shape, generator=rng) < x.div_(255.0)).float()  # a quarter of bernoulli's time
             yield x, torch.randn((1, BATCH, LATENT), generator=rng)
 
 
@@ -170,28 +172,61 @@ def products(model: VAE) -> list[tuple[Tensor, Tensor, Tensor]]:
     """(a, b, out) of each matrix product in a step, on random numbers; the weights' gradients go to `.grad`."""
     rng = torch.Generator().manual_seed(1)
     found = []
-    for number, layer in enumerate(layers(model)):
+    for layer in layers(model):
         weight = layer.weight.detach()
         x = torch.randn((BATCH, layer.in_features), generator=rng)
         dy = torch.randn((BATCH, layer.out_features), generator=rng)
         weight_gradient = layer.weight.grad = torch.empty_like(weight)
         found += [(x, weight.T, torch.empty_like(dy)), (dy.T, x, weight_gradient)]
-        if number > 0:
+        if layer.in_features != PIXELS:  # the images need no gradient
             found.append((dy, weight, torch.empty_like(x)))
     return found
 
 
+def convolved(model: VAE) -> list[Callable[[], object]]:
+    """The convolutions of a step, forward and backward, on random numbers."""
+    seen: list[tuple[Any, Tensor, Tensor]] = []  # a layer, and the shapes of what it takes and gives
+    each = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)]
+    hooks = [
+        module.register_forward_hook(lambda *of_it: seen.append((of_it[0], *of_it[1], of_it[2]))) for module in each
+    ]
+    with torch.no_grad():
+        model.decoder(model.encoder(torch.zeros(BATCH, PIXELS)).loc)
+    for hook in hooks:
+        hook.remove()
+    calls: list[Callable[[], object]] = []
+    for number, (layer, before, after) in enumerate(seen):
+        x, dy, weight = torch.randn_like(before), torch.randn_like(after), layer.weight.detach()
+        transposed = isinstance(layer, nn.ConvTranspose2d)
+        how = (layer.stride, layer.padding, layer.dilation, transposed, layer.output_padding, layer.groups)
+        gradients = (dy, x, weight, layer.bias.shape, *how, [number > 0, True, True])
+        calls.append(partial(torch.ops.aten.convolution, x, weight, layer.bias.detach(), *how))
+        calls.append(partial(torch.ops.aten.convolution_backward, *gradients))
+    return calls
+
+
 def gemms(problem: Problem, adam: bool = False) -> Row:
     """The products alone, or with Adam on all parameters: what a step costs with PyTorch's kernels, at least."""
-    model = network()
+    return bare(network(), adam)
+
+
+def conv_floor(problem: Problem) -> Row:
+    """The same of the convolutional model: its convolutions, its products and Adam."""
+    return bare(engine_state(problem, **CONVOLUTIONAL).model, True)
+
+
+def bare(model: VAE, adam: bool) -> Row:
+    """The products and convolutions of a step, with nothing between them."""
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
-    todo = products(model)
+    todo, more = products(model), convolved(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=True)
 
     def call() -> None:
         for a, b, out in todo:
             torch.mm(a, b, out=out)
+        for convolution in more:
+            convolution()
         if adam:
             optimizer.step()
 
@@ -279,7 +314,9 @@ ROWS: dict[str, Callable[[Problem], Row]] = {
     "plain compiled + vaelib loss": lambda problem: plain(problem, vaelib_loss, compiled=True),
     "vaelib eager": lambda problem: engine(problem, compile=False),
     "vaelib compiled": lambda problem: engine(problem, compile=True),
-    "vaelib conv": lambda problem: engine(problem, compile=False, network="conv", hidden=(32, 64)),
+    "vaelib conv": lambda problem: engine(problem, compile=False, **CONVOLUTIONAL),
+    "vaelib conv compiled": lambda problem: engine(problem, compile=True, **CONVOLUTIONAL),
+    "conv floor": conv_floor,
     "floor": lambda problem: gemms(problem, adam=True),
     "gemms": gemms,
     "sgemm peak": peak,

@@ -34,6 +34,8 @@ PAIRS = (  # ratios that answer a question of their own
     ("vaelib eager", "plain"),  # what does the engine cost?
     ("vaelib compiled", "plain compiled"),
     ("vaelib compiled", "jax scan"),
+    ("vaelib conv", "conv floor"),  # 1 is what its convolutions, products and Adam alone would take
+    ("vaelib conv compiled", "conv floor"),
 )
 
 

@@ -138,7 +138,9 @@ def test_jax_loss_equals_the_plain_one(problem: _rows.Problem) -> None:
     assert_close(slopes, gradients)
 
 
-@pytest.mark.parametrize("name", ["example", "plain", "plain + vaelib loss", "vaelib eager", "vaelib conv", "floor"])
+@pytest.mark.parametrize(
+    "name", ["example", "plain", "plain + vaelib loss", "vaelib eager", "vaelib conv", "conv floor", "floor"]
+)
 def test_rows_go_on_over_the_end_of_an_epoch(name: str, problem: _rows.Problem) -> None:
     row = _rows.ROWS[name](problem)
     assert row.images == _rows.BATCH
@@ -197,6 +199,16 @@ def test_floor_adds_adam_on_all_parameters_to_the_products(problem: _rows.Proble
     counts = {event.key: event.count for event in profile.key_averages()}
     assert counts["aten::mm"] == 14 and counts["aten::_fused_adam_"] == 1
     assert sum(parameter.numel() for parameter in _rows.network().parameters()) == 652_824
+
+
+def test_floor_of_the_convolutional_model_does_what_a_step_computes(problem: _rows.Problem) -> None:
+    row = _rows.ROWS["conv floor"](problem)
+    with FlopCounterMode(display=False) as of_the_floor:
+        row.call()
+    state = _rows.engine_state(problem, **_rows.CONVOLUTIONAL)
+    with FlopCounterMode(display=False) as of_a_step:
+        step(state, state.offsets)
+    assert of_the_floor.get_total_flops() == of_a_step.get_total_flops() > _rows.BATCH * 10_000_000
 
 
 # ------------------------------------------------------------------------------------------------- measuring, writing

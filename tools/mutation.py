@@ -56,7 +56,10 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "grade": ("grade", "grade_cells", "grade_wire", "grade_limits", "grade_forbidden", "gradebook", "collect"),
 }
 # (module, the line that is changed, what it becomes): why nothing can notice
-EQUIVALENT: dict[tuple[str, str, str], str] = {}
+SIGN = 'text += f" {sign} {written}" if text else f"-{written}" if sign {} "-" else written'
+EQUIVALENT = {
+    ("terms", SIGN.replace("{}", "=="), SIGN.replace("{}", ">=")): "a sign is + or -, and + comes before - in ASCII",
+}
 MARGIN = 3.0  # a run of the tests may take this many times as long as without an error, and a minute
 
 
