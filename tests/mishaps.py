@@ -350,7 +350,7 @@ def versions(rng: Rng, folder: Path) -> None:
 def memory_exhausted(rng: Rng, folder: Path) -> None:
     """Memory for so many examples only: the message names a batch that fits, and it does fit."""
     batch, room = int(rng.integers(4, 30)), int(rng.integers(0, 4))
-    plain = engine.loss
+    plain = engine.fused.loss
     cuda, after, calls = bool(rng.integers(2)), int(rng.integers(0, 7)), 0  # seven steps at least
 
     def hungry(model: Any, x: torch.Tensor, *rest: Any) -> Any:
@@ -362,7 +362,7 @@ def memory_exhausted(rng: Rng, folder: Path) -> None:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 2147483648 bytes.")
         return plain(model, x, *rest)
 
-    engine.loss = hungry
+    engine.fused.loss = hungry
     try:
         wanted = rf"A batch of ([1-{room}]) fits: batch_size=\1, and another" if room else "Not even one .*fits"
         with refused(RunError, rf"Expected .*\b{min(batch, 23)} examples.* to fit into the memory of cpu, .*{wanted}"):
@@ -371,7 +371,7 @@ def memory_exhausted(rng: Rng, folder: Path) -> None:
             after = 0
             fit(config(batch_size=room), grey())
     finally:
-        engine.loss = plain
+        engine.fused.loss = plain
 
 
 # -------------------------------------------------------------------------------------------------------------- data

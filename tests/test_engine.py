@@ -289,7 +289,7 @@ def test_setting_compile_reaches_the_run(monkeypatch: pytest.MonkeyPatch) -> Non
 @contextmanager
 def memory_for(examples: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A device on which a larger minibatch does not fit."""
-    real = engine.loss
+    real = engine.fused.loss
 
     def limited(model: Any, x: Tensor, *rest: Any) -> Any:
         if len(x) > examples:
@@ -297,7 +297,7 @@ def memory_for(examples: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         return real(model, x, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine, "loss", limited)
+        patched.setattr(engine.fused, "loss", limited)
         yield
 
 
@@ -317,7 +317,7 @@ def test_other_errors_of_the_runtime_pass(monkeypatch: pytest.MonkeyPatch) -> No
     def broken(*args: Any) -> Any:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(engine, "loss", broken)
+    monkeypatch.setattr(engine.fused, "loss", broken)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         fit(config(), tiny())
 

@@ -108,13 +108,13 @@ def test_processes_follow_the_run_of_one_for_twenty_steps(count: int, objective:
 
 def test_each_process_computes_its_share_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    plain = engine.loss
+    plain = engine.fused.loss
 
     def noted(model: Any, x: Tensor, *rest: Any) -> Any:
         sizes.append(len(x))
         return plain(model, x, *rest)
 
-    monkeypatch.setattr(engine, "loss", noted)
+    monkeypatch.setattr(engine.fused, "loss", noted)
 
     def work(rank: int) -> list[int]:
         fit(exact(epochs=1), tiny(n=40))

@@ -23,6 +23,7 @@ from torch.optim.adam import adam
 from vaelib import _checks
 from vaelib._spoken import option
 from vaelib.objectives import Objective, Terms, loss
+from vaelib.train import fused
 from vaelib.train.config import RunError
 from vaelib.train.processes import ALONE, Processes
 from vaelib.train.state import (
@@ -108,7 +109,7 @@ def advance(state: TrainState, gradient: Gradient | None = None) -> None:
 def account(state: TrainState, info: StepInfo, examples: int) -> None:
     """Add the step's means to the sums, and count on as long as these are finite, all on the device."""
     state.sums.add_(torch.stack(info), alpha=examples)
-    state.first_bad_step.add_(state.sums.isfinite().all())  # a sum that was once not finite stays so
+    state.first_bad_step.add_(state.sums.sum().isfinite())  # a sum that was once not finite stays so
 
 
 def take(state: TrainState, run: Run) -> None:
@@ -170,9 +171,9 @@ def runner(state: TrainState, processes: Processes = ALONE) -> Run:
 
 
 def eager(state: TrainState, x: Tensor, noise: Tensor) -> tuple[list[Tensor], StepInfo]:
-    """Operation by operation."""
+    """Operation by operation: the loss by its formulas, or the same in fewer passes where it is written out."""
     with _checks.unchecked():  # x was judged with its data set; NaN is noticed by `account`
-        minimized, terms = loss(state.model, x, noise, state.objective)
+        minimized, terms = fused.loss(state.model, x, noise, state.objective)
     gradients = torch.autograd.grad(minimized, state.parameters)
     return list(gradients), means(terms)
 

@@ -1,0 +1,69 @@
+"""The loss of a step in few passes: the ELBO of a diagonal Gaussian and Bernoulli pixels, with gradients written out.
+
+`vaelib.objectives.loss` is the formula; this is the same number and the same gradient, for steps that run operation by
+operation, where each operation costs time. A compiler finds such shortcuts by itself. tests/test_fused.py holds both
+side by side, with second derivatives.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vaelib import objectives
+from vaelib.elbo import elbo
+from vaelib.objectives import Objective, Terms
+from vaelib.vae import VAE
+
+EXACT = 40.0  # log(1 + e^v) is v beyond it, in double precision as well
+
+
+def knows(model: VAE, objective: Objective) -> bool:
+    """Is there a way in few passes for this model and this objective?"""
+    return model.decoder.kind == "bernoulli" and objective.name == "elbo" and not objective.free_bits
+
+
+def loss(model: VAE, x: Tensor, noise: Tensor, objective: Objective) -> tuple[Tensor, Terms]:
+    """`vaelib.objectives.loss`, in few passes for x (batch, pixels) of zeros and ones where it `knows` a way.
+
+    Source: Kingma and Welling 2014, equation (10).
+    """
+    if not knows(model, objective):
+        return objectives.loss(model, x, noise, objective)
+    q = model.encoder(x)
+    logits = model.decoder(q.transform(noise)).logits
+    minimized, terms = _Bound.apply(q.loc, q.scale, logits, x, objective.beta)
+    return minimized, Terms(*terms)
+
+
+class _Bound(torch.autograd.Function):
+    """The ELBO as one operation: from loc and scale of q, (batch, latent_dim), and logits, (K, batch, pixels).
+
+    In the logits its gradient is x - p, in loc -beta loc, in scale -beta (scale - 1 / scale), each over batch and K.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, loc: Tensor, scale: Tensor, logits: Tensor, x: Tensor, beta: Tensor | float
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(loc, scale, logits, x)
+        ctx.beta = beta
+        against = torch.addcmul(logits, logits, x, value=-2.0)  # the logit of what the pixel is not: (1 - 2 x) logits
+        log_likelihood = F.softplus(against, threshold=EXACT).sum(-1).mean(0).neg_()
+        growth = scale - 1.0  # by which the KL keeps its digits where scale is close to 1
+        kl = 0.5 * torch.addcmul(growth * (scale + 1.0), loc, loc).sub_(growth.log1p(), alpha=2.0).sum(-1)
+        maximized = elbo(log_likelihood, kl, beta)
+        terms = torch.stack((maximized, log_likelihood, kl))
+        ctx.mark_non_differentiable(terms)
+        return -maximized.mean(), terms
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:  # of operations that have derivatives as well
+        loc, scale, logits, x = ctx.saved_tensors
+        each = slopes[0] / len(x)
+        charged = each * ctx.beta
+        in_logits = (torch.sigmoid(logits) - x) * (each / len(logits))
+        return charged * loc, charged * ((scale - 1.0) * (scale + 1.0) / scale), in_logits, None, None
