@@ -253,7 +253,8 @@ def interrupted(rng: Rng, folder: Path, way: Way = PLAIN) -> None:
     asked = [number for number in numbers if rng.integers(2)] or [numbers[int(rng.integers(len(numbers)))]]
     for number in asked:
         os.kill(number, (signal.SIGINT, signal.SIGTERM)[rng.integers(2)])
-    assert all(code in (130, 0, -signal.SIGTERM) for code in ended(numbers))  # 0, SIGTERM: it had come to its end
+    codes = ended(numbers)
+    assert all(code in (130, 0, -signal.SIGTERM) for code in codes), codes  # 0, SIGTERM: it had come to its end
     epochs = (folder / "run" / checkpoint.METRICS).read_bytes().count(b"\n")
     assert checkpoint.load(folder / "run")["epoch"] == epochs, "it did not save"
     go_on(folder / "run", whole, way)

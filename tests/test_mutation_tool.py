@@ -25,12 +25,19 @@ def test_everything_below_the_ledger_has_tests_that_guard_it() -> None:
     assert below | {"judge", "reply", "grade"} <= set(mutation.GUARDS)
 
 
-@pytest.mark.parametrize("module", mutation.GUARDS)
+@pytest.mark.parametrize("module", [*mutation.GUARDS, *mutation.NARROWER])
 def test_guards_are_files_of_tests(module: str) -> None:
-    assert all((TESTS / f"test_{name}.py").is_file() for name in mutation.GUARDS[module])
+    assert all((TESTS / f"test_{name}.py").is_file() for name in mutation.guards(module))
+
+
+@pytest.mark.parametrize("module", mutation.NARROWER)
+def test_narrower_guards_come_first(module: str) -> None:
+    assert module in mutation.modules(["grade"])
+    assert mutation.guards(module) == mutation.NARROWER[module] != mutation.GUARDS[module.split(".")[0]]
 
 
 def test_package_is_asked_for_with_all_that_it_holds() -> None:
+    assert len(mutation.modules([])) == len(set(mutation.modules([])))
     assert mutation.modules(["kl"]) == ["kl"] and "formula.tree" in mutation.modules(["formula"])
     assert mutation.modules(["formula.tree"]) == ["formula.tree"]
     assert mutation.guards("formula.tree") == mutation.GUARDS["formula"]

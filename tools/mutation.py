@@ -55,6 +55,23 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "almost": ("almost",),
     "grade": ("grade", "grade_cells", "grade_wire", "grade_limits", "grade_forbidden", "gradebook", "collect"),
 }
+# the same of modules of a package whose tests are many
+NARROWER: dict[str, tuple[str, ...]] = {
+    # what is handed in, and whose it is
+    **dict.fromkeys(
+        [f"grade.{name}" for name in ("beside", "collect", "names", "reading", "roster", "tree", "which", "whose")],
+        ("collect", "gradebook"),
+    ),
+    # the process of a submission, and what it is told and replies
+    **dict.fromkeys(
+        [f"grade.{name}" for name in ("audit", "cells", "removal", "stand_in", "submission", "wire", "worker")],
+        ("grade_cells", "grade_wire", "grade_forbidden", "grade_limits", "grade"),
+    ),
+    # what is written down
+    **dict.fromkeys(
+        [f"grade.{name}" for name in ("gradebook", "journal", "pages", "sheet", "shelf", "tables")], ("gradebook",)
+    ),
+}
 # (module, the line that is changed, what it becomes): why nothing can notice
 SIGN = 'text += f" {sign} {written}" if text else f"-{written}" if sign {} "-" else written'
 EQUIVALENT = {
@@ -80,7 +97,7 @@ class Outcome:
 
 def guards(module: str) -> tuple[str, ...]:
     """The tests of a module: its own, or those of its package."""
-    return GUARDS[module] if module in GUARDS else GUARDS[module.split(".")[0]]
+    return (NARROWER | GUARDS).get(module) or GUARDS[module.split(".")[0]]
 
 
 def modules(asked: list[str]) -> list[str]:
