@@ -129,13 +129,15 @@ def child(work: Callable[[], Any]) -> int:
     if number == 0:
         code = 1
         try:
-            work()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
+            try:
+                work()
+                code = 0
+            except BaseException:
+                traceback.print_exc()
             sys.stderr.flush()
             os._exit(code)
+        except BaseException:  # Ctrl-C when the work was done; it must not get out, into a second life of the parent
+            os._exit(130)
     return number
 
 
