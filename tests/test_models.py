@@ -84,6 +84,17 @@ def test_discrete_sample_never_leaves_the_table() -> None:
     assert set(x) == {2}
 
 
+def test_discrete_sample_draws_no_value_of_probability_0() -> None:
+    """The smallest uniform number is 0, which is not above the sum of the values before the first that is possible."""
+
+    class Smallest(np.random.Generator):
+        def random(self, *args: Any, **kwargs: Any) -> Any:
+            return np.zeros(args)
+
+    _, x = DiscreteLatent([1.0], [[0.0, 0.5, 0.5]]).sample(5, rng=Smallest(np.random.PCG64(0)))
+    assert set(x) == {1}
+
+
 @pytest.mark.parametrize(
     ("prior", "likelihood", "message"),
     [

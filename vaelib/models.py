@@ -109,7 +109,7 @@ class DiscreteLatent:
         n = count("n", n)
         z = rng.choice(self.prior.size, size=n, p=self.prior)
         uniform = rng.random(n)
-        x = (np.cumsum(self.likelihood, axis=1)[z] < uniform[:, None]).sum(axis=1)
+        x = (np.cumsum(self.likelihood, axis=1)[z] <= uniform[:, None]).sum(axis=1)
         return z, np.minimum(x, self.likelihood.shape[1] - 1)
 
 

@@ -99,7 +99,6 @@ class Distribution(ABC):
     def _expected_surprise(self, q: Any) -> Array | None:
         """-E_q[log p(x)] for this p; None where there is no closed form."""
 
-    @quiet
     def draw_noise(self, sample_shape: int | Shape = (), *, rng: Any) -> Array:
         """Independent standard noise of the kind and shape that `transform` expects.
 
