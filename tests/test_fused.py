@@ -70,7 +70,7 @@ def test_second_derivatives_are_those_of_the_formula() -> None:
         assert formula.abs().max() > 1e-6
 
 
-def test_single_precision_keeps_the_digits_of_a_small_divergence_and_of_a_sure_pixel() -> None:
+def test_single_precision_has_digits_of_a_small_divergence_and_of_a_sure_pixel() -> None:
     scale, sure = 1.0 + torch.tensor([[1e-3, -1e-4, 1e-5]]), torch.tensor([[1.0, 0.0]])
     logits = 60.0 * sure[None] - 30.0
     _, (_, log_likelihood, kl) = fused._Bound.apply(0.0 * scale, scale, logits, sure, 1.0)
@@ -78,6 +78,17 @@ def test_single_precision_keeps_the_digits_of_a_small_divergence_and_of_a_sure_p
     torch.testing.assert_close(log_likelihood.double(), expected, rtol=1e-5, atol=0.0)
     q, p = (DiagonalNormal(torch.zeros(3).double(), each.double()) for each in (scale[0], torch.ones(3)))
     torch.testing.assert_close(kl.double(), kl_divergence(q, p)[None], rtol=1e-3, atol=0.0)
+
+
+@pytest.mark.parametrize("logit", [0.0, 3.0, 12.0, 18.0, 60.0])
+@pytest.mark.parametrize("x", [0.0, 1.0])
+def test_slope_of_a_sure_pixel_is_not_lost_in_single_precision(x: float, logit: float) -> None:
+    for sign in (1.0, -1.0):
+        at = torch.full((1, 1, 1), sign * logit, requires_grad=True)
+        value, _ = fused._Bound.apply(torch.zeros(1, 1), torch.ones(1, 1), at, torch.full((1, 1), x), 1.0)
+        value.backward()
+        exact = torch.special.expit(torch.tensor((1 - 2 * x) * sign * logit).double()) * (1 - 2 * x)
+        torch.testing.assert_close(at.grad.double().squeeze(), exact, rtol=1e-5, atol=0.0)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """What training maximizes: the loss, a pure function of model, minibatch and noise, and its terms.
 
 It calls the same `kl_divergence`, `log_prob`, `elbo` and `importance_weighted_bound` that the derivations verify: the
-formula that was verified is the formula that trains. `vaelib.train.fused` has one of them in fewer passes.
+formula that was verified is the formula that trains. For one objective `vaelib.train.fused` is a shorter way to the
+same number and gradient, and tests hold it against the loss here.
 """
 
 from __future__ import annotations

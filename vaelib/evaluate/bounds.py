@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vaelib import _checks
 from vaelib.data import Data
 from vaelib.distributions import DiagonalNormal, DiscretizedLogistic, Normal, kl_divergence
 from vaelib.elbo import elbo, importance_weighted_bound
@@ -25,7 +24,6 @@ from vaelib.vae import IN_WORDS, VAE, Kind, saturation
 
 ROWS = 2**15  # latents that are decoded at once,
 PIXELS = 2**25  # and pixels, at most: memory stays bounded whatever is asked for
-CACHED = 2**19  # pixels decoded in one go on a CPU: what stays in its cache takes half the time
 EXAMPLES = 100  # at once; each with ROWS / EXAMPLES samples of z
 ACTIVE = 0.01  # variance of E_q[z_u] over x from which on the latent u counts as used
 NEGLIGIBLE = 0.01  # nats; less is not news
@@ -357,15 +355,12 @@ def optimal_variance(model: VAE, x: Tensor, *, samples: int = 100, seed: int = 0
 def _weigh(model: VAE, x: Tensor, samples: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """log p(x | z) and log w = log p(x | z) + log p(z) - log q(z | x), both (samples, examples), in float64."""
     q = model.encode(x)
-    model.log_likelihood(x, q.loc)  # looks at x, once
     likelihoods, weights = [], []
     together = max(1, at_once(model) // len(x))
-    in_one_go = max(1, CACHED // (model.pixels * len(x))) if x.device.type == "cpu" else together
     for start in range(0, samples, together):
         count = min(together, samples - start)
         z = q.sample(count, rng=rng)  # (count, examples, latent_dim)
-        with _checks.unchecked():
-            log_likelihood = torch.cat([model.log_likelihood(x, some) for some in z.split(in_one_go)]).double()
+        log_likelihood = model.log_likelihood(x, z).double()
         likelihoods.append(log_likelihood)
         weights.append(log_likelihood + model.prior.log_prob(z).double() - q.log_prob(z).double())
     return torch.cat(likelihoods), torch.cat(weights)

@@ -13,7 +13,7 @@ from pathlib import Path
 from vaelib._spoken import option
 from vaelib.train.config import RunError
 
-WITHOUT = "Leave {} out: the same run, operation by operation, is up to two fifths slower."
+WITHOUT = "Leave {} out: the same run, operation by operation, takes up to 1.6 times as long."
 HOW = {
     "win32": "Install the Build Tools for Visual Studio, and start from its command prompt, where cl is found.",
     "darwin": "Install Apple's command line tools: xcode-select --install.",

@@ -48,7 +48,7 @@ class TrainConfig:
     seed: int = 0  # of the weights, the order of examples, the binarization and the noise
     dtype: str = "float32"  # or float64
     device: str = "auto"  # cuda where there is one, otherwise cpu
-    compile: bool = False  # the loss and its gradient, by torch.compile: for long runs
+    compile: bool = False  # the step, by torch.compile: for long runs
     tf32: bool = False  # on a GPU: matrix products with 10 bits of mantissa, faster for batches of thousands
 
     def __post_init__(self) -> None:

@@ -228,10 +228,10 @@ def compiled(state: TrainState) -> Gradient:
 
 
 def compiled_whole(state: TrainState) -> Run:
-    """`advance` in one compiled function: the same pixels, loss, gradient and Adam, with nothing between them.
+    """`advance` of this state in one compiled function: the same pixels, loss, gradient and Adam, nothing between them.
 
-    It reads and writes the tensors of `state` and the optimizer's own, so that a run can go on with or without it. What
-    is drawn is drawn outside, by the generator of `state`. The first call takes 10 to 60 s.
+    It reads and writes the tensors of `state` and the optimizer's own, so that a run can go on with or without it.
+    Random numbers are drawn before each call, by the generator of `state`. The first call takes about a minute.
 
     Source: Kingma and Ba 2015, algorithm 1.
     """
@@ -239,11 +239,14 @@ def compiled_whole(state: TrainState) -> Run:
     first, second, counts = moments(state)
     settings = state.optimizer.param_groups[0]  # as `follow` reads them
     (beta_1, beta_2), epsilon, dtype = settings["betas"], settings["eps"], state.model.prior_loc.dtype
+    written = [[_with_an_axis(tensor) for tensor in each] for each in (parameters.values(), first, second)]
 
     def whole(random: Randomness, rate: Tensor, least: Tensor) -> None:
         x = pixels(state, following(state), random.uniform)
-        gradients, (_, info) = pure(parameters, x, random.noise, state.beta)
-        for parameter, gradient, m, v in zip(parameters.values(), gradients.values(), first, second, strict=True):
+        read = {name: value.view(parameters[name].shape) for name, value in zip(parameters, written[0], strict=True)}
+        gradients, (_, info) = pure(read, x, random.noise, state.beta)
+        for parameter, m, v, found in zip(*written, gradients.values(), strict=True):
+            gradient = found.view(parameter.shape)
             m.lerp_(gradient, 1 - beta_1)
             v.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
             parameter.sub_(rate * m / (v.sqrt() + least))
@@ -255,7 +258,7 @@ def compiled_whole(state: TrainState) -> Run:
     rate, least = torch.empty((2,), dtype=dtype)
 
     @torch.no_grad()
-    def run(state: TrainState) -> None:
+    def run(same: TrainState) -> None:
         steps = counts[0].item() + 1.0  # outside the graph, which would compute the two corrections for each weight
         root = math.sqrt(1 - beta_2**steps)
         rate.fill_(state.learning_rate.item() * root / (1 - beta_1**steps))
@@ -265,19 +268,26 @@ def compiled_whole(state: TrainState) -> Run:
     return run
 
 
+def _with_an_axis(tensor: Tensor) -> Tensor:
+    """The same memory, with an axis at least: what a compiled function writes into a float64 without one is lost.
+
+    Seen in PyTorch 2.13 on a CPU; float32 is written.
+    """
+    return tensor.view(1) if tensor.ndim == 0 else tensor
+
+
 def _compiled_once(function: Callable[..., None]) -> Callable[..., None]:
     """`function` compiled at its first call, for arguments that keep their shapes, dtypes and settings ever after.
 
     By default each call asks first whether all is as it was, which takes a twentieth of a small step. A run's whole
-    minibatches are alike, and what is compiled here is not shared with another run (`isolate_recompiles`). An older
-    PyTorch, which cannot keep them apart, goes on asking. On Linux the calls of the kernels are compiled, too.
+    minibatches are alike, and what is compiled here is not shared with another run (`isolate_recompiles`). On Linux the
+    calls of the kernels are compiled, too. An older PyTorch, which cannot keep runs apart, does neither.
     """
-    options: dict[str, Any] = {"cpp_wrapper": sys.platform == "linux"}
-    apart: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     if "isolate_recompiles" in inspect.signature(torch.compile).parameters:
-        apart["isolate_recompiles"] = True
-        options["guard_filter_fn"] = torch.compiler.skip_all_guards_unsafe
-    return torch.compile(function, fullgraph=True, dynamic=False, options=options, **apart)
+        options = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe, "cpp_wrapper": sys.platform == "linux"}
+        chosen = {"isolate_recompiles": True, "options": options}
+    return torch.compile(function, fullgraph=True, dynamic=False, **chosen)
 
 
 def spread(gradient: Gradient, processes: Processes) -> Gradient:

@@ -27,7 +27,15 @@ def knows(model: VAE, objective: Objective) -> bool:
 
 
 def loss(model: VAE, x: Tensor, noise: Tensor, objective: Objective) -> tuple[Tensor, Terms]:
-    """`vaelib.objectives.loss`, in few passes for x (batch, pixels) of zeros and ones where it `knows` a way.
+    """`vaelib.objectives.loss`, in few passes where it `knows` a way: then a step may use it, and little more.
+
+    There the terms and beta carry no gradient, and `torch.func` does not take it.
+
+    Args:
+        x: (batch, pixels), zeros and ones. noise: (K, batch, latent_dim), standard normal.
+
+    Returns:
+        The number to minimize, in nats per example, and `Terms`, each (batch,) in nats.
 
     Source: Kingma and Welling 2014, equation (10).
     """
@@ -42,7 +50,9 @@ def loss(model: VAE, x: Tensor, noise: Tensor, objective: Objective) -> tuple[Te
 class _Bound(torch.autograd.Function):
     """The ELBO as one operation: from loc and scale of q, (batch, latent_dim), and logits, (K, batch, pixels).
 
-    In the logits its gradient is x - p, in loc -beta loc, in scale -beta (scale - 1 / scale), each over batch and K.
+    With v = (1 - 2 x) logit, the logit of what a pixel is not, its log p is -log(1 + e^v), and the slope of that in the
+    logit is (2 x - 1) sigmoid(v). Those of -KL are -loc and 1 / scale - scale. In single precision the formula itself
+    keeps more digits of a KL near 0; a step does not need them.
     """
 
     @staticmethod
@@ -51,9 +61,9 @@ class _Bound(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(loc, scale, logits, x)
         ctx.beta = beta
-        against = torch.addcmul(logits, logits, x, value=-2.0)  # the logit of what the pixel is not: (1 - 2 x) logits
+        against = torch.addcmul(logits, logits, x, value=-2.0)
         log_likelihood = F.softplus(against, threshold=EXACT).sum(-1).mean(0).neg_()
-        growth = scale - 1.0  # by which the KL keeps its digits where scale is close to 1
+        growth = scale - 1.0
         kl = 0.5 * torch.addcmul(growth * (scale + 1.0), loc, loc).sub_(growth.log1p(), alpha=2.0).sum(-1)
         maximized = elbo(log_likelihood, kl, beta)
         terms = torch.stack((maximized, log_likelihood, kl))
@@ -65,5 +75,6 @@ class _Bound(torch.autograd.Function):
         loc, scale, logits, x = ctx.saved_tensors
         each = slopes[0] / len(x)
         charged = each * ctx.beta
-        in_logits = (torch.sigmoid(logits) - x) * (each / len(logits))
+        wrong = torch.sigmoid(torch.addcmul(logits, logits, x, value=-2.0))  # the probability of what a pixel is not
+        in_logits = torch.addcmul(wrong, wrong, x, value=-2.0) * (each / len(logits))
         return charged * loc, charged * ((scale - 1.0) * (scale + 1.0) / scale), in_logits, None, None
