@@ -215,6 +215,28 @@ def test_what_is_held_out_is_as_large_as_the_guide_says() -> None:
     assert whole.aside(0.1) == 2674 and whole.aside(0.001) == 2560 and whole.aside(1e-9) == 1
 
 
+@pytest.mark.parametrize(
+    "really", [False, pytest.param(True, marks=[pytest.mark.long, pytest.mark.slow])], ids=["as written", "compiled"]
+)
+def test_compiled_steps_see_the_rows_of_each_window(
+    really: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two epochs of seven windows and an odd minibatch; nothing asks at a step whether what it reads has changed."""
+    if not really:
+        monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    data = load(str(folder_of(tmp_path / "parts", levels())))
+    chosen = config(data, dtype="float64", decoder="gaussian", binarization="dequantized", warmup=2, schedule="cosine")
+    plain, whole = init(chosen, data), init(chosen, data)
+    for state, run in ((plain, engine.advance), (whole, engine.compiled_whole(whole))):
+        for _ in range(2 * state.batches):
+            engine.take(state, run)
+            if state.position == state.batches:
+                state.epoch, state.position = state.epoch + 1, 0
+    for a, b in zip(plain.model.parameters(), whole.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(plain.sums, whole.sums, rtol=1e-9, atol=1e-11)
+
+
 # ------------------------------------------------------------------------------------------------- whole runs
 
 
