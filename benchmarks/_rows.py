@@ -187,9 +187,7 @@ def convolved(model: VAE) -> list[Callable[[], object]]:
     """The convolutions of a step, forward and backward, on random numbers."""
     seen: list[tuple[Any, Tensor, Tensor]] = []  # a layer, and the shapes of what it takes and gives
     each = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)]
-    hooks = [
-        module.register_forward_hook(lambda *of_it: seen.append((of_it[0], *of_it[1], of_it[2]))) for module in each
-    ]
+    hooks = [one.register_forward_hook(lambda layer, x, y: seen.append((layer, *x, y))) for one in each]
     with torch.no_grad():
         model.decoder(model.encoder(torch.zeros(BATCH, PIXELS)).loc)
     for hook in hooks:

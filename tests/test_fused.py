@@ -80,6 +80,16 @@ def test_single_precision_has_digits_of_a_small_divergence_and_of_a_sure_pixel()
     torch.testing.assert_close(kl.double(), kl_divergence(q, p)[None], rtol=1e-3, atol=0.0)
 
 
+@pytest.mark.parametrize("logit", [25.0, 39.9, 40.1, 700.0])
+def test_double_precision_keeps_its_digits_where_the_logarithm_is_cut_short(logit: float) -> None:
+    at = torch.tensor([[[logit, -logit]]], dtype=torch.float64)
+    for pixel in (0.0, 1.0):
+        x = torch.full((1, 2), pixel, dtype=torch.float64)
+        one = torch.ones(1, 1, dtype=torch.float64)
+        _, (_, log_likelihood, _) = fused._Bound.apply(0.0 * one, one, at, x, 1.0)
+        torch.testing.assert_close(log_likelihood, Bernoulli(at[0]).log_prob(x).sum(-1), rtol=1e-15, atol=0.0)
+
+
 @pytest.mark.parametrize("logit", [0.0, 3.0, 12.0, 18.0, 60.0])
 @pytest.mark.parametrize("x", [0.0, 1.0])
 def test_slope_of_a_sure_pixel_is_not_lost_in_single_precision(x: float, logit: float) -> None:
