@@ -78,7 +78,10 @@ def inject(name: str, times: int, seed: int = 0, apart: bool | None = None) -> d
         done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
-        return dict(json.loads(done.stdout.splitlines()[-1]))
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        if result["complaints"]:
+            result["complaints"].append("The children said last:\n" + done.stderr[-3000:])
+        return result
     rng, started = np.random.default_rng(seed), time.perf_counter()
     complaints = []
     for _ in range(times):

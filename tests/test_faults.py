@@ -7,14 +7,16 @@ weights, moments, random state and metrics must be those of a run that was not, 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny_run
 import torch
 from mishaps import FAULTS, inject
-from tiny_run import config, grey, require_equal
+from tiny_run import Way, begin, config, ended, grey, require_equal
 
 from vaelib import train
 from vaelib.data import Data, DataError, from_file
@@ -75,6 +77,23 @@ def test_injector_counts_what_does_not_go_as_it_should(monkeypatch: pytest.Monke
     monkeypatch.setattr(checkpoint, "_verified", lambda content, path: content.partition(b"\n")[2])  # digest ignored
     result = inject("checkpoint with a flipped byte", 40)
     assert result["as_wanted"] < 35 and any("not refused" in text for text in result["complaints"])
+
+
+def slow_to_delete(*ignored: Any) -> list[object]:
+    """What takes a while to delete, and Ctrl-C meanwhile."""
+    result = [object() for _ in range(3_000_000)]
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
+    return result
+
+
+@UNIX
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ctrl_c_while_the_result_of_a_run_is_deleted_is_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    monkeypatch.setattr(tiny_run, "run", slow_to_delete)
+    assert ended(begin(tmp_path, way=Way(processes=processes))) == [130] * processes
 
 
 @pytest.mark.parametrize(

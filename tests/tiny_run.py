@@ -91,18 +91,13 @@ def reference(every_step: bool = True, way: Way = PLAIN) -> tuple[Path, float]:
 
 
 def begin(folder: Path, every_step: bool = False, share: float = 1e9, way: Way = PLAIN) -> list[int]:
-    """`run` in processes of its own, whose numbers are returned; they end with 130 if they were asked to stop."""
+    """`run` in processes of its own, whose numbers are returned."""
     if way.streamed:
         on_disk()  # once, not in each process
 
     def work(rank: int = 0) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            run(folder, every_step, share, way)
-        except KeyboardInterrupt:
-            os._exit(130)
-        except Lost:
-            os._exit(LEFT)
+        run(folder, every_step, share, way)
 
     return [child(work)] if way.processes == 1 else begin_several(way.processes, work)
 
@@ -124,7 +119,11 @@ def run(folder: Path, every_step: bool = False, share: float = 1e9, way: Way = P
 
 
 def child(work: Callable[[], Any]) -> int:
-    """`work` in a process of its own, whose number is returned."""
+    """`work` in a process of its own, whose number is returned.
+
+    It ends with 0, or 130 after Ctrl-C, LEFT if another process of the run is gone, 1 after any other error. Ctrl-C may
+    come while the result of `work` is deleted, too, and must not get out of here, into a second life of the parent.
+    """
     number = os.fork()
     if number == 0:
         code = 1
@@ -132,11 +131,15 @@ def child(work: Callable[[], Any]) -> int:
             try:
                 work()
                 code = 0
+            except KeyboardInterrupt:
+                code = 130
+            except Lost:
+                code = LEFT
             except BaseException:
                 traceback.print_exc()
             sys.stderr.flush()
             os._exit(code)
-        except BaseException:  # Ctrl-C when the work was done; it must not get out, into a second life of the parent
+        except BaseException:
             os._exit(130)
     return number
 
