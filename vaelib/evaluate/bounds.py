@@ -17,6 +17,7 @@ from vaelib.data import Data
 from vaelib.distributions import DiagonalNormal, DiscretizedLogistic, Normal, kl_divergence
 from vaelib.elbo import elbo, importance_weighted_bound
 from vaelib.estimate import Estimate
+from vaelib.evaluate.blocks import in_blocks
 from vaelib.train.diagnose import at_bounds
 from vaelib.train.state import as_judged
 from vaelib.train.surroundings import ordinary, threads
@@ -355,15 +356,18 @@ def optimal_variance(model: VAE, x: Tensor, *, samples: int = 100, seed: int = 0
 def _weigh(model: VAE, x: Tensor, samples: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """log p(x | z) and log w = log p(x | z) + log p(z) - log q(z | x), both (samples, examples), in float64."""
     q = model.encode(x)
-    likelihoods, weights = [], []
+
+    def weigh(z: Tensor) -> Tensor:
+        log_likelihood = model.log_likelihood(x, z).double()
+        return torch.stack([log_likelihood, log_likelihood + model.prior.log_prob(z).double() - q.log_prob(z).double()])
+
+    found = []
     together = max(1, at_once(model) // len(x))
     for start in range(0, samples, together):
-        count = min(together, samples - start)
-        z = q.sample(count, rng=rng)  # (count, examples, latent_dim)
-        log_likelihood = model.log_likelihood(x, z).double()
-        likelihoods.append(log_likelihood)
-        weights.append(log_likelihood + model.prior.log_prob(z).double() - q.log_prob(z).double())
-    return torch.cat(likelihoods), torch.cat(weights)
+        z = q.sample(min(together, samples - start), rng=rng)  # (count, examples, latent_dim)
+        found.append(in_blocks(weigh, z, model.pixels))
+    log_likelihood, log_weights = torch.cat(found, 1)
+    return log_likelihood, log_weights
 
 
 def _unit_kl(model: VAE, q: DiagonalNormal) -> Tensor:
