@@ -42,12 +42,13 @@ class BernoulliMixture:
 
         sum_d x_d log probs_d + (1 - x_d) log(1 - probs_d) is one matrix product with the log-odds.
         """
+        return self._log_joint(_binary(x, self.probs.shape[1]))
+
+    def _log_joint(self, x: Array) -> Array:
         log_odds = np.log(self.probs) - np.log1p(-self.probs)
         all_black = np.log1p(-self.probs).sum(1)
         dtype = self.probs.dtype
-        return _binary(x, self.probs.shape[1]).astype(dtype, copy=False) @ log_odds.T + (
-            all_black + self.log_weights
-        ).astype(dtype)
+        return x.astype(dtype, copy=False) @ log_odds.T + (all_black + self.log_weights).astype(dtype)
 
     def log_prob(self, x: Array) -> Array:
         """log p(x) in nats, (examples,), for binary x (examples, pixels)."""
@@ -97,7 +98,7 @@ def fit_mixture(
     seeds = x[rng.choice(len(x), components, replace=False)]
     mixture = _mixture(np.ones(components), 0.5 * (seeds + mean))
     for _ in range(iterations):
-        mixture = em_step(mixture, x, mean, smoothing)
+        mixture = _em_step(mixture, x, mean, smoothing)
     return mixture
 
 
@@ -107,10 +108,15 @@ def em_step(mixture: BernoulliMixture, x: Array, mean: Array, smoothing: float) 
     if not isinstance(mixture, BernoulliMixture):
         raise TypeError(f"Expected `mixture` to be a BernoulliMixture, but got {described(mixture)}.")
     smoothing = _checks.number("smoothing", smoothing)
-    log_joint = mixture.log_joint(x)
-    x = _binary(x).astype(mixture.probs.dtype, copy=False)
+    x = _binary(x, mixture.probs.shape[1])
     (mean,) = as_numpy(mean=mean)
     _checks.event_size("mean", mean, mixture.probs.shape[1])
+    return _em_step(mixture, x, mean, smoothing)
+
+
+def _em_step(mixture: BernoulliMixture, x: Array, mean: Array, smoothing: float) -> BernoulliMixture:
+    x = x.astype(mixture.probs.dtype, copy=False)
+    log_joint = mixture._log_joint(x)
     responsibilities = np.exp(log_joint - _log_sum_exp(log_joint))  # (examples, components)
     counts = responsibilities.sum(0, dtype=np.float64) + smoothing
     white = responsibilities.T @ x + smoothing * mean
