@@ -516,7 +516,7 @@ def test_course_succeeds_only_if_all_is_verified_and_the_vae_is_ahead(
     summary = SimpleNamespace(holding=8, identities=9, rejected=30, slips=31, passed=verified)
     evaluation = SimpleNamespace(nll=SimpleNamespace(value=22.2))
     outcome = course.Outcome(evaluation, {"mixture": baseline, "pixels": 26.8}, "the CPU")  # type: ignore[arg-type]
-    monkeypatch.setattr(course, "show_verification", lambda brief: summary)
+    monkeypatch.setattr(course, "show_verification", lambda jobs, brief: summary)
     monkeypatch.setattr(course, "train_digits", lambda: outcome)
     with pytest.raises(typer.Exit) as stopped:
         course.main()

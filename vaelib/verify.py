@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +16,7 @@ from vaelib.derivation import Derivation
 from vaelib.derivation.compare import Verdict
 from vaelib.ledger import LEDGER, PUBLISHED
 
+FEW = 20  # identities, which one process has verified before another has begun
 CHAPTERS = {
     "A": "Bayes' rule and latent-variable models",
     "B": "The evidence",
@@ -110,6 +112,11 @@ def verify(ids: Iterable[str], *, seed: int = 0, draws: int = 8, jobs: int = 1) 
         return
     with ProcessPoolExecutor(min(jobs, len(names)), mp_context=get_context("spawn")) as pool:
         yield from pool.map(one, names)
+
+
+def jobs_for(identities: int) -> int:
+    """Processes that suit so many: one for each core, or one alone where others would not be worth their beginning."""
+    return 1 if identities < FEW else os.cpu_count() or 1
 
 
 def _verify_one(identity: str, *, seed: int, draws: int) -> Result:

@@ -100,13 +100,13 @@ def verify(
 ) -> None:
     """Check every identity line by line, and that every known slip is rejected. Exit status 0 only if all is well."""
     from vaelib.cli.console import show_verification
-    from vaelib.verify import select
+    from vaelib.verify import jobs_for, select
 
     try:
         ids = select(names or [])
     except ValueError as error:
         _fail(str(error))
-    jobs = jobs or (1 if len(ids) < 20 else os.cpu_count() or 1)
+    jobs = jobs or jobs_for(len(ids))
     summary = show_verification(names or [], seed=seed, draws=draws, jobs=jobs, json_file=json_file)
     raise typer.Exit(0 if summary.passed else 1)
 

@@ -19,8 +19,10 @@ from vaelib.cli.pictures import SHOWS, draw_run
 from vaelib.data import Data, binarize, load
 from vaelib.evaluate import Evaluation, baseline, evaluate, held_out_pixels, mean
 from vaelib.evaluate.words import lines, pixels_in_words
+from vaelib.ledger import LEDGER
 from vaelib.progress import Bar, progress_bar
 from vaelib.train import TrainConfig, checkpoint, fit
+from vaelib.verify import jobs_for
 
 FOLDER = Path("runs") / "course"  # its own: a run of yours in runs/digits stays
 COPIES = 20  # binarized copies of the training set, for the mixture; a VAE sees a fresh one in each epoch
@@ -89,7 +91,7 @@ def main() -> None:
     typer.echo("1. THE DERIVATIONS, LINE BY LINE\n")
     typer.echo("An identity is a chain of lines, evaluated on random numbers. Slips are known")
     typer.echo("wrong lines, and have to be rejected. vaelib verify shows them one by one.\n")
-    verified = show_verification(brief=True)
+    verified = show_verification(jobs=jobs_for(len(LEDGER)), brief=True)
     typer.echo("\n2. A VAE ON HANDWRITTEN DIGITS\n")
     outcome = train_digits()
     ahead = outcome.evaluation.nll.value < outcome.best_baseline
