@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import _peers
 import _record
 import _rows
+import evaluation
 import training
 
 from vaelib.train import TrainState, step
@@ -65,6 +66,21 @@ def test_data_have_the_ink_of_mnist(problem: _rows.Problem) -> None:
     assert x.shape == (128, 784) and noise.shape == (1, 128, 20)
     assert set(x.unique().tolist()) == {0.0, 1.0}
     assert 0.13 <= float(x.mean()) <= 0.20
+
+
+@pytest.mark.parametrize("name", ["importance weighting", "annealing"])
+def test_products_of_an_evaluation_are_as_many_as_it_takes(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(evaluation.ANNEALING, "temperatures", 5)
+    monkeypatch.setattr(evaluation.ais, "TUNING_MOVES", 10)
+    monkeypatch.setattr(evaluation, "SAMPLES", 200)
+    monkeypatch.setattr("vaelib.evaluate.bounds.in_blocks", lambda function, z, pixels: function(z))  # in one thread
+    work = evaluation.ROWS[name](_rows.synthetic(False))
+    counts = []
+    for call in (work.whole, work.products):
+        with FlopCounterMode(display=False) as counter:
+            call()
+        counts.append(counter.get_total_flops())
+    assert counts[1] <= counts[0] <= 1.05 * counts[1]  # the encoder, and the two ends of a chain, are what it has more
 
 
 def test_minibatches_of_grey_images_are_drawn_afresh() -> None:

@@ -248,8 +248,9 @@ def test_report_of_every_derivation_of_the_ledger_is_legible(derivation: Derivat
     assert "\\" not in text
     assert {len(row) for row in cells(report)} == {7}
     assert not re.search(r"(?<!\\)<(?!br>)", report.table._repr_markdown_())  # but for the end of a line
+    widest = len("-1.23457e-13 at [0, 0, 0]")  # which digits rounding leaves depends on the processor
     for row in cells(report)[1:]:
-        assert len(row[4]) <= 24 and len(row[5]) <= (36 if "slack" in row[5] else 11) and len(row[6]) <= 9
+        assert len(row[4]) <= widest and len(row[5]) <= (36 if "slack" in row[5] else 11) and len(row[6]) <= 9
 
 
 def test_slips_show_themselves_as_a_table() -> None:
