@@ -59,7 +59,16 @@ def test_types_are_told_from_what_is_computed() -> None:
 def test_table_counts_what_was_seen_and_what_nothing_can_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mutation, "EQUIVALENT", {("kl", "a", "b"): "the same"})
     found = [Outcome("kl", "a", "b", 1, False), Outcome("kl", "a", "c", 1, True), Outcome("em", "a", "c", 1, False)]
-    table = mutation.table(found)
+    table = mutation.table(mutation.rows(found))
     assert (
         "| kl | 2 | 1 | 1 | 0 |" in table and "| em | 1 | 0 | 0 | 1 |" in table and "| all | 3 | 1 | 1 | 1 |" in table
     )
+
+
+def test_what_was_found_is_kept_by_module_in_the_order_of_the_guards(tmp_path: Path) -> None:
+    kept = tmp_path / "mutation.json"
+    assert mutation.recorded(kept) == []
+    mutation.record(mutation.rows([Outcome("kl", "a", "b", 1, False), Outcome("em", "a", "b", 1, True)]), kept, seed=0)
+    mutation.record(mutation.rows([Outcome("kl", "a", "b", 1, True)]), kept, seed=1)
+    counts = [(row["module"], row["seen"], row["left"], row["seed"]) for row in mutation.recorded(kept)]
+    assert counts == [("kl", 1, 0, 1), ("em", 1, 0, 0)]

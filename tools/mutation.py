@@ -1,6 +1,6 @@
 """Plant errors in the source of the package, and see whether the tests notice: a table by module, and the survivors.
 
-    python tools/mutation.py [--sample 10] [--seed 0] [MODULE ...]     # all modules of GUARDS unless named: hours
+    python tools/mutation.py [--sample 10] [--seed 0] [--record] [MODULE ...]    # all of GUARDS unless named: hours
 
 Cosmic Ray lists the places and plants the errors, one at a time, in a copy of the project; a sample is drawn of each
 module, and tested by the files that guard it. A survivor computes the same (EQUIVALENT says why, for those that are
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import os
 import random
 import shutil
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+RECORD = ROOT / "benchmarks" / "results" / "mutation.json"
 
 # module or package: the files of tests that guard it. "verify" is `vaelib verify`
 GUARDS: dict[str, tuple[str, ...]] = {
@@ -190,15 +192,42 @@ def outcomes(module: str, count: int, seed: int, copy: Path, limit: float) -> It
         yield Outcome(module, old.strip(), new.strip(), line, killed)
 
 
-def table(found: list[Outcome]) -> str:
-    """By module: planted, seen by the tests, known to be equivalent, left."""
-    lines = ["| module | planted | seen | equivalent | left |", "|---|--:|--:|--:|--:|"]
-    for name in [*dict.fromkeys(each.module for each in found), "all"]:
-        these = [each for each in found if name in (each.module, "all")]
+Row = dict[str, Any]  # of a module: how many errors were planted, seen, known to be equivalent, and left
+
+
+def rows(found: list[Outcome]) -> list[Row]:
+    """By module."""
+    result = []
+    for name in dict.fromkeys(each.module for each in found):
+        these = [each for each in found if each.module == name]
         seen = sum(each.killed for each in these)
         same = sum(each.equivalent and not each.killed for each in these)
-        lines.append(f"| {name} | {len(these)} | {seen} | {same} | {len(these) - seen - same} |")
-    return "\n".join(lines)
+        left = len(these) - seen - same
+        result.append({"module": name, "planted": len(these), "seen": seen, "equivalent": same, "left": left})
+    return result
+
+
+def table(rows: list[Row]) -> str:
+    """A row for each module, and one for all."""
+    counts = ("planted", "seen", "equivalent", "left")
+    together = {"module": "all"} | {key: sum(row[key] for row in rows) for key in counts}
+    lines = [f"| module | {' | '.join(counts)} |", "|---|--:|--:|--:|--:|"]
+    return "\n".join(
+        lines + [f"| {' | '.join(str(row[key]) for key in ('module', *counts))} |" for row in [*rows, together]]
+    )
+
+
+def recorded(path: Path = RECORD) -> list[Row]:
+    """What was found and kept before, by module."""
+    return list(json.loads(path.read_text(encoding="utf-8"))["rows"]) if path.exists() else []
+
+
+def record(new: list[Row], path: Path = RECORD, **settings: Any) -> None:
+    """Keep these rows, each with its settings, in place of what was kept of the same modules."""
+    kept = {row["module"]: row for row in recorded(path)} | {row["module"]: row | settings for row in new}
+    ordered = [kept[name] for name in modules([]) if name in kept]
+    content = {"name": "mutation", "command": "python tools/mutation.py --record", "rows": ordered}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -206,7 +235,12 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", metavar="MODULE")
     parser.add_argument("--sample", type=int, default=10, help="errors in each module (default: 10)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", action="store_true", help=f"keep the counts in {RECORD.relative_to(ROOT)}")
+    parser.add_argument("--table", action="store_true", help="plant nothing; show what was kept")
     asked = parser.parse_args()
+    if asked.table:
+        print(table(recorded()))
+        return
     found: list[Outcome] = []
     limits: dict[tuple[str, ...], float] = {}
     with tempfile.TemporaryDirectory(prefix="vaelib-mutation-") as folder:
@@ -220,7 +254,9 @@ def main() -> None:
                     print(f"{module}:{each.line}: {each.before}  ->  {each.after}  ({why})", flush=True)
             done = [each for each in found if each.module == module]
             print(f"{module}: {sum(each.killed for each in done)} of {len(done)} seen", flush=True)
-    print(table(found))
+            if asked.record:
+                record(rows(done), seed=asked.seed, date=time.strftime("%Y-%m-%d"))
+    print(table(rows(found)))
 
 
 if __name__ == "__main__":
