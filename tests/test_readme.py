@@ -103,6 +103,23 @@ def test_speeds_are_those_that_were_measured(line: str) -> None:
         assert cell == ", ".join(f"{measured[name]:.2f}" for name in SHOWN[line])
 
 
+JUDGED = {
+    "the importance-weighted bound": "importance weighting",
+    "annealing": "annealing",
+    "a mixture of 200 Bernoullis": "mixture",
+}
+
+
+@pytest.mark.parametrize("line", JUDGED)
+def test_costs_of_judging_are_those_that_were_measured(line: str) -> None:
+    (row,) = (text for text in TEXTS["practitioner.md"].splitlines() if text.startswith(f"| {line}"))
+    measured = []
+    for threads in (1, 2):
+        rows = json.loads((RESULTS / f"evaluation-{threads}.json").read_text(encoding="utf-8"))["rows"]
+        measured.append(next(each for each in rows if each["row"] == JUDGED[line])["times_products"]["median"])
+    assert [cell.strip() for cell in row.strip("|").split("|")[-2:]] == [f"{value:.2f}" for value in measured]
+
+
 @pytest.mark.parametrize("word", ["from vaelib.ledger", "from vaelib.exercise"])
 def test_examples_of_the_readme_answer_as_shown(
     word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
