@@ -2,12 +2,13 @@
 
 python benchmarks/evaluation.py [--threads 1] [--rounds 9]
 
-The model is the common one, 784-400-20. Products of the same shapes and as many of them, on random numbers, take their
+The model is the common one, 784-400-20. Products of the same shapes, and as many of them, on random numbers, take their
 turns with the work itself in one process, round after round.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
 import time
 from collections.abc import Callable
@@ -18,13 +19,14 @@ import _rows
 import numpy as np
 import torch
 from _rows import HIDDEN, LATENT, PIXELS
+from threadpoolctl import threadpool_limits
 from training import pin, summary
 
-from vaelib.evaluate import ais, annealed_bound, evaluate
+from vaelib.evaluate import ais, annealed_bound, blocks, evaluate
 from vaelib.evaluate import baseline as mixtures
 
 SEED = 0
-SAMPLES = 654  # of z for each example: two times what is decoded at once
+SAMPLES = 654  # of z for each example
 ANNEALING: dict[str, Any] = {"temperatures": 20, "chains": 16, "leapfrog_steps": 5, "base": "prior"}
 COMPONENTS, ITERATIONS = 200, 3
 
@@ -58,8 +60,8 @@ def decoding(latents: int, times: int, backward: bool) -> Callable[[], None]:
 def importance_weighting(problem: _rows.Problem) -> Work:
     model, x = _rows.network(), torch.from_numpy(problem.images[:100]).float()
     whole = functools.partial(evaluate, model, x, importance_samples=SAMPLES)
-    latents = len(x) * SAMPLES
-    return Work(whole, decoding(latents // 2, 2, False), f"{latents:,} latents")
+    samples = blocks.PIXELS_IN_A_BLOCK // (PIXELS * len(x))  # that a core decodes at once
+    return Work(whole, decoding(samples * len(x), SAMPLES // samples, False), f"{SAMPLES * len(x):,} latents")
 
 
 def annealing(problem: _rows.Problem) -> Work:
@@ -105,7 +107,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=9)
     asked = parser.parse_args(arguments)
+    if asked.threads < 1 or asked.rounds < 1:
+        parser.error(f"Expected 1 thread and 1 round or more, but got {asked.threads} and {asked.rounds}.")
     pin(asked.threads)
+    with threadpool_limits(asked.threads):  # NumPy has its own
+        compare(asked)
+
+
+def compare(asked: argparse.Namespace) -> None:
     problem = _rows.synthetic(False, SEED)
     rows = {name: make(problem) for name, make in ROWS.items()}
     times = {name: np.empty((asked.rounds, 2)) for name in rows}

@@ -49,12 +49,12 @@ def main() -> None:
     print(f"{'fault':<34}{'should be':<11}{'times':>6}{'as it should':>14}{'seconds':>9}")
     for name in names:
         row = mishaps.inject(name, asked.times or FEWER.get(name, TIMES), asked.seed, apart=True)
+        said = row.pop("said")
         rows.append(row)
         print(f"{name:<34}{row['wanted']:<11}{row['times']:>6}{row['as_wanted']:>14}{row['seconds']:>9.1f}", flush=True)
+        if row["complaints"]:
+            print(*row["complaints"], said, sep="\n", file=sys.stderr)
         _record.record("faults", rows, asked.record, seed=asked.seed, platform=platform.platform())
-    for row in rows:
-        for complaint in row["complaints"]:
-            print(f"\n{row['fault']}:\n{complaint}", file=sys.stderr)
     sys.exit(any(row["as_wanted"] < row["times"] for row in rows))
 
 

@@ -79,9 +79,7 @@ def inject(name: str, times: int, seed: int = 0, apart: bool | None = None) -> d
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        if result["complaints"]:
-            result["complaints"].append("The children said last:\n" + done.stderr[-3000:])
-        return result
+        return result | {"said": done.stderr[-3000:]}
     rng, started = np.random.default_rng(seed), time.perf_counter()
     complaints = []
     for _ in range(times):

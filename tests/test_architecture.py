@@ -23,7 +23,12 @@ PACKAGE = "vaelib"
 # (floor, modules). A package of many files, such as ledger, is one entry: among themselves, its modules must only not
 # import in a circle. What lies lower than the rest of its package has an entry for itself, such as derivation.lines.
 FLOORS: tuple[tuple[int, frozenset[str]], ...] = (
-    (0, frozenset({"_arrays", "_files", "_latex", "_lazy", "_printable", "_quiet", "_spoken", "derivation.rounding"})),
+    (
+        0,
+        frozenset(
+            {"_arrays", "_cores", "_files", "_latex", "_lazy", "_printable", "_quiet", "_spoken", "derivation.rounding"}
+        ),
+    ),
     (0, frozenset({"_breaks", "_door"})),
     (0, frozenset({"_checks", "_special", "estimate"})),
     (0, frozenset({"derivation.compare"})),

@@ -68,6 +68,14 @@ def test_em_recovers_a_known_mixture() -> None:
     np.testing.assert_allclose(fitted.probs[first], [0.9, 0.8, 0.1, 0.2, 0.5], atol=0.03)
 
 
+def test_one_iteration_of_the_fit_is_one_step_of_em() -> None:
+    x = two_kinds(300, np.random.default_rng(0))
+    begun, gone = (fit_mixture(x, 3, rng=np.random.default_rng(1), iterations=number) for number in (0, 1))
+    step = em_step(begun, x, independent_pixels(x.astype(np.float32)).probs[0], 8.0)
+    np.testing.assert_array_equal(gone.probs, step.probs)
+    np.testing.assert_array_equal(gone.log_weights, step.log_weights)
+
+
 def test_no_probability_becomes_zero_or_one() -> None:
     x = np.tile([[0, 1, 0], [1, 0, 0]], (20, 1))
     fitted = fit_mixture(x, 2, rng=np.random.default_rng(0), iterations=500)

@@ -27,8 +27,11 @@ from vaelib import data, plots, train
 from vaelib.cli import app, commands, course
 from vaelib.cli.pictures import SHOWS, draw_run
 from vaelib.data import Data, load
+from vaelib.evaluate import evaluate, held_out_pixels
+from vaelib.ledger import LEDGER
 from vaelib.progress import Bar
 from vaelib.train import TrainConfig, checkpoint, engine, fit
+from vaelib.verify import jobs_for
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {
@@ -502,8 +505,8 @@ def test_default_vae_beats_the_mixture_on_the_digits(tmp_path: Path) -> None:
     """The promise of `make course`, both judged on the same pixels. Measured over seeds 0, 1 and 2: by 0.16 to 0.18."""
     data = load("digits")
     state = fit(TrainConfig.suited_to(data, device="cpu"), data)
-    pixels = course.held_out_pixels(data, state.config.binarization)
-    result = course.evaluate(state.model, pixels, importance_samples=300)
+    pixels = held_out_pixels(data, state.config.binarization)
+    result = evaluate(state.model, pixels, importance_samples=300)
     nlls = {name: -mixture.log_prob(pixels.numpy()).mean() for name, mixture in course.fit_baselines(data).items()}
     assert 26.5 < nlls["independent pixels"] < 27.2 and 22.0 < nlls["mixture of 200 Bernoullis"] < 22.7
     assert result.nll.value < nlls["mixture of 200 Bernoullis"]
@@ -516,11 +519,12 @@ def test_course_succeeds_only_if_all_is_verified_and_the_vae_is_ahead(
     summary = SimpleNamespace(holding=8, identities=9, rejected=30, slips=31, passed=verified)
     evaluation = SimpleNamespace(nll=SimpleNamespace(value=22.2))
     outcome = course.Outcome(evaluation, {"mixture": baseline, "pixels": 26.8}, "the CPU")  # type: ignore[arg-type]
-    monkeypatch.setattr(course, "show_verification", lambda jobs, brief: summary)
+    asked: list[int] = []
+    monkeypatch.setattr(course, "show_verification", lambda jobs, brief: asked.append(jobs) or summary)
     monkeypatch.setattr(course, "train_digits", lambda: outcome)
     with pytest.raises(typer.Exit) as stopped:
         course.main()
-    assert stopped.value.exit_code == status
+    assert stopped.value.exit_code == status and asked == [jobs_for(len(LEDGER))]
     printed = capsys.readouterr().out
     assert "8 of 9 identities hold, 30 of 31 slips rejected" in printed and f"22.20 nats, {baseline:.2f} for" in printed
     for name, seen in SHOWS.items():

@@ -12,6 +12,7 @@ from test_architecture import FLOORS
 TESTS = Path(__file__).parent
 NOT_MUTATED = {
     "_breaks",
+    "_cores",
     "_files",
     "_lazy",
     "_printable",

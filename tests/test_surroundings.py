@@ -19,10 +19,11 @@ import torch
 from forms import some
 from test_train import config, tiny
 
+from vaelib._cores import cores
 from vaelib._spoken import remark
 from vaelib.cli.pictures import SHOWS, draw_run
 from vaelib.evaluate import evaluate, held_out_pixels
-from vaelib.train import fit, load, loop, surroundings
+from vaelib.train import fit, load, loop
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -142,12 +143,12 @@ def test_callback_finds_what_its_own_process_has_set() -> None:
 def test_threads_are_those_of_the_machine_unless_the_environment_says_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
-    assert surroundings.cores() == 6
+    assert cores() == 6
     big = loop.init(config(**RUNS["two threads"]), tiny())
     assert loop.threads_for(big) == loop.THREADS
     for asked, given in {"2": 2, "1,4": 1, "9": 6, "": 6, "many": 6, "0": 6}.items():
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
-        assert surroundings.cores() == given
+        assert cores() == given
 
 
 def test_remark_is_a_warning_and_never_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -222,3 +224,17 @@ def test_an_error_in_another_process_is_reported_as_here() -> None:
     unknown = list(verify(["A1", "A2"], draws=0, jobs=2))  # no witness at all
     assert [r.verdict for r in unknown] == ["broken", "broken"]
     assert all("at least one witness" in r.note for r in unknown)
+
+
+@pytest.mark.parametrize(("identities", "cores", "jobs"), [(19, 4, 1), (20, 4, 4), (206, 1, 1), (206, 128, 61)])
+def test_many_identities_get_a_process_for_each_core(
+    monkeypatch: pytest.MonkeyPatch, identities: int, cores: int, jobs: int
+) -> None:
+    monkeypatch.setattr(verify_module, "cores", lambda: cores)
+    assert verify_module.jobs_for(identities) == jobs
+
+
+def test_processes_that_verify_do_not_load_what_trains() -> None:
+    script = "import sys, vaelib.cli.course; print([name for name in ('torch', 'matplotlib') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

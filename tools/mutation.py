@@ -76,7 +76,9 @@ NARROWER: dict[str, tuple[str, ...]] = {
 }
 # (module, the line that is changed, what it becomes): why nothing can notice
 SIGN = 'text += f" {sign} {written}" if text else f"-{written}" if sign {} "-" else written'
+DELIMITER = 'if name in ("left", "right") and self.at < len(self.tokens) and self.tokens[self.at] {} ".":'
 EQUIVALENT = {
+    ("_latex", DELIMITER.format("=="), DELIMITER.format("is")): "Python keeps one object for each character of ASCII",
     ("terms", SIGN.replace("{}", "=="), SIGN.replace("{}", ">=")): "a sign is + or -, and + comes before - in ASCII",
 }
 MARGIN = 3.0  # a run of the tests may take this many times as long as without an error, and a minute
@@ -227,7 +229,9 @@ def record(new: list[Row], path: Path = RECORD, **settings: Any) -> None:
     kept = {row["module"]: row for row in recorded(path)} | {row["module"]: row | settings for row in new}
     ordered = [kept[name] for name in modules([]) if name in kept]
     content = {"name": "mutation", "command": "python tools/mutation.py --record", "rows": ordered}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)
 
 
 def main() -> None:
@@ -241,6 +245,8 @@ def main() -> None:
     if asked.table:
         print(table(recorded()))
         return
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    commit = head.stdout.strip()
     found: list[Outcome] = []
     limits: dict[tuple[str, ...], float] = {}
     with tempfile.TemporaryDirectory(prefix="vaelib-mutation-") as folder:
@@ -255,7 +261,7 @@ def main() -> None:
             done = [each for each in found if each.module == module]
             print(f"{module}: {sum(each.killed for each in done)} of {len(done)} seen", flush=True)
             if asked.record:
-                record(rows(done), seed=asked.seed, date=time.strftime("%Y-%m-%d"))
+                record(rows(done), seed=asked.seed, commit=commit)
     print(table(rows(found)))
 
 

@@ -7,6 +7,7 @@ The house has floors, and a module imports from lower ones only:
 
 0. what every computation rests on
     _arrays             NumPy arrays and torch tensors alike
+    _cores              How many CPU cores there are to work with
     _files              A file is written whole or not at all
     _latex              LaTeX and text for a Markdown table, and LaTeX as one readable line for a terminal
     _lazy               Packages that hand names on

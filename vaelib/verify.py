@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,11 +11,13 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
+from vaelib._cores import cores
 from vaelib.derivation import Derivation
 from vaelib.derivation.compare import Verdict
 from vaelib.ledger import LEDGER, PUBLISHED
 
 FEW = 20  # identities, which one process has verified before another has begun
+MOST = 61  # processes: Windows waits for no more
 CHAPTERS = {
     "A": "Bayes' rule and latent-variable models",
     "B": "The evidence",
@@ -116,7 +117,7 @@ def verify(ids: Iterable[str], *, seed: int = 0, draws: int = 8, jobs: int = 1) 
 
 def jobs_for(identities: int) -> int:
     """Processes that suit so many: one for each core, or one alone where others would not be worth their beginning."""
-    return 1 if identities < FEW else os.cpu_count() or 1
+    return 1 if identities < FEW else min(cores(), MOST)
 
 
 def _verify_one(identity: str, *, seed: int, draws: int) -> Result:

@@ -1,6 +1,7 @@
 """The course's main job, `make course`: the derivations verified, and a VAE on real digits beside its baselines.
 
-Each time, the run is made from scratch, in runs/course.
+Each time, the run is made from scratch, in runs/course. PyTorch is imported where it is used: the processes that verify
+import this file, too, and need none of it.
 """
 
 from __future__ import annotations
@@ -9,20 +10,19 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import typer
 
 from vaelib.cli.commands import explain_errors
 from vaelib.cli.console import show_verification
-from vaelib.cli.pictures import SHOWS, draw_run
-from vaelib.data import Data, binarize, load
-from vaelib.evaluate import Evaluation, baseline, evaluate, held_out_pixels, mean
-from vaelib.evaluate.words import lines, pixels_in_words
 from vaelib.ledger import LEDGER
-from vaelib.progress import Bar, progress_bar
-from vaelib.train import TrainConfig, checkpoint, fit
 from vaelib.verify import jobs_for
+
+if TYPE_CHECKING:
+    from vaelib.data import Data
+    from vaelib.evaluate import Evaluation, baseline
+    from vaelib.train import TrainConfig
 
 FOLDER = Path("runs") / "course"  # its own: a run of yours in runs/digits stays
 COPIES = 20  # binarized copies of the training set, for the mixture; a VAE sees a fresh one in each epoch
@@ -32,6 +32,11 @@ BASELINE_SEED = 0
 
 def fit_baselines(data: Data) -> dict[str, baseline.BernoulliMixture]:
     """Independent pixels and a mixture of Bernoullis, on binarized copies of the training set."""
+    import numpy as np
+
+    from vaelib.data import binarize
+    from vaelib.evaluate import baseline
+
     rng = np.random.default_rng(BASELINE_SEED)
     grey = data.intensities(data.train)
     x = np.concatenate([binarize(grey, rng) for _ in range(COPIES)])
@@ -56,6 +61,15 @@ class Outcome:
 
 def train_digits(folder: Path = FOLDER, *, epochs: int | None = None, importance_samples: int = 5000) -> Outcome:
     """Train on the digits into `folder`, afresh; fit the baselines; print what each of them says about the test set."""
+    import numpy as np
+
+    from vaelib.cli.pictures import draw_run
+    from vaelib.data import load
+    from vaelib.evaluate import evaluate, held_out_pixels, mean
+    from vaelib.evaluate.words import lines, pixels_in_words
+    from vaelib.progress import Bar, progress_bar
+    from vaelib.train import TrainConfig, checkpoint, fit
+
     checkpoint.clear(folder)
     data = load("digits")
     config = TrainConfig.suited_to(data, **({} if epochs is None else {"epochs": epochs}))
@@ -87,6 +101,8 @@ def config_device(config: TrainConfig) -> str:
 @explain_errors
 def main() -> None:
     """Verify, train, compare, sum up. Exit status 0 only if all is verified and the VAE is ahead of every baseline."""
+    from vaelib.cli.pictures import SHOWS
+
     started = time.perf_counter()
     typer.echo("1. THE DERIVATIONS, LINE BY LINE\n")
     typer.echo("An identity is a chain of lines, evaluated on random numbers. Slips are known")

@@ -94,7 +94,7 @@ def fit_mixture(
     _checks.generator(rng, x)
     if not 1 <= components <= len(x):
         raise ValueError(f"Expected `components` to be between 1 and the {len(x)} examples, but got {components}.")
-    mean = independent_pixels(x).probs[0]
+    mean = independent_pixels(x).probs[0].astype(np.float64)
     seeds = x[rng.choice(len(x), components, replace=False)]
     mixture = _mixture(np.ones(components), 0.5 * (seeds + mean))
     for _ in range(iterations):

@@ -1,45 +1,49 @@
-"""Many latents cut into blocks: each CPU core takes the next block and computes it alone, inside its own cache.
+"""Many latents cut into blocks: each CPU core takes the next block and computes it alone.
 
-What is read and written between two matrix products is then not fetched from memory each time; a core that another
-program uses delays nobody but its own block; and the numbers do not depend on how many cores there are.
+Of a small block, what is written between two matrix products stays in the core's cache. A core that another program
+uses holds up its own block, where operations that are shared among cores would all wait for it. How z is cut does not
+depend on the cores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from vaelib.train.surroundings import cores, threads
+from vaelib._cores import cores
+from vaelib.train.surroundings import threads
 
-NUMBERS = 2**19  # pixels that are decoded in one block: 2 MB of float32
-Function = Callable[[Tensor], Tensor]
+PIXELS_IN_A_BLOCK = 2**19  # about: 2 MB of float32
+BLOCKS = 16  # at least, so that there is one for each core; with fewer samples of z, nothing is cut
 
 
 @torch.no_grad()
-def in_blocks(function: Function, z: Tensor, pixels: int) -> Tensor:
-    """`function` of z (samples, examples, latent_dim), block by block along the samples: its results, (..., samples,
-    examples), joined along the samples.
+def in_blocks(function: Callable[[Tensor], Tensor], z: Tensor, pixels: int) -> Tensor:
+    """`function` of z (samples, examples, latent_dim), (..., samples, examples), computed block by block of samples.
 
-    It is called in several threads at once, and without a gradient. On a GPU z is one block.
+    It is called in several threads at once, without a gradient, and without what the caller has set for its own thread.
+    On a GPU it is called once.
 
     Args:
         pixels: that each latent is decoded to.
     """
-    if z.device.type != "cpu":
+    samples, examples = len(z), z.shape[1]
+    if z.device.type != "cpu" or samples < BLOCKS:
         return function(z)
-    size = max(1, NUMBERS // (pixels * z.shape[1]))
-    with threads(1), ThreadPoolExecutor(cores()) as pool:
-        found = [
-            pool.submit(copy_context().run, partial(_without_gradient, function, block)) for block in z.split(size)
-        ]
-        return torch.cat([each.result() for each in found], -2)
+    size = max(1, min(samples // BLOCKS, PIXELS_IN_A_BLOCK // (pixels * examples)))
+    with threads(1), ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        found = [pool.submit(partial(_without_gradient, function, block)) for block in z.split(size)]
+        try:
+            return torch.cat([each.result() for each in found], -2)
+        except BaseException:  # Ctrl-C, too: the blocks that nobody has begun are given up
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _without_gradient(function: Function, block: Tensor) -> Tensor:
+def _without_gradient(function: Callable[[Tensor], Tensor], block: Tensor) -> Tensor:
     with torch.no_grad():  # each thread has its own
         return function(block)

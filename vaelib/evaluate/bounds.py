@@ -23,8 +23,8 @@ from vaelib.train.state import as_judged
 from vaelib.train.surroundings import ordinary, threads
 from vaelib.vae import IN_WORDS, VAE, Kind, saturation
 
-ROWS = 2**15  # latents that are decoded at once,
-PIXELS = 2**25  # and pixels, at most: memory stays bounded whatever is asked for
+ROWS = 2**15  # latents that are drawn at once,
+PIXELS = 2**25  # and pixels that they are decoded to, at most: memory stays bounded whatever is asked for
 EXAMPLES = 100  # at once; each with ROWS / EXAMPLES samples of z
 ACTIVE = 0.01  # variance of E_q[z_u] over x from which on the latent u counts as used
 NEGLIGIBLE = 0.01  # nats; less is not news
@@ -317,7 +317,7 @@ def evaluate(
 
 
 def at_once(model: VAE) -> int:
-    """Latents that may be decoded together."""
+    """Latents that may be drawn and decoded together."""
     return max(1, min(ROWS, PIXELS // model.pixels))
 
 

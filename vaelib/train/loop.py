@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from vaelib import _checks
+from vaelib._cores import cores
 from vaelib._spoken import option, remark
 from vaelib.data import Data
 from vaelib.objectives import loss
@@ -27,7 +28,7 @@ from vaelib.train.history import Info, best_record, finished, is_best
 from vaelib.train.keeping import Folder
 from vaelib.train.processes import ALONE, Processes, joined, require_gpus
 from vaelib.train.state import TrainState, available, init, restore, snapshot
-from vaelib.train.surroundings import cores, ordinary, precision, threads
+from vaelib.train.surroundings import ordinary, precision, threads
 from vaelib.vae import saturation
 
 ASK_EVERY = 10  # steps between agreements of several processes on whether to stop
