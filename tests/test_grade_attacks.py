@@ -12,6 +12,7 @@ import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from forms import some
@@ -278,6 +279,21 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_kind_of_process_that_does_not_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = isolation.start
+
+    def picky(kind: str, *rest: Any) -> Any:
+        if kind != isolation.PLAIN:
+            raise isolation.CannotGrade("The process of a submission could not be started: as if not permitted.")
+        return start(kind, *rest)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(isolation, "start", picky)
+    monkeypatch.setattr(isolation, "available", lambda: [isolation.OTHER_USER, isolation.PLAIN])
+    assert pool.conditions.__wrapped__(SHORT).kind == isolation.PLAIN
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_error_of_done_ends_everything_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,7 @@ class Submission:
     story: Story = field(default_factory=Story)
     unset: list[str] = field(default_factory=list)
     judged: bool = False
+    _folder: Path | None = None
     _channel: Channel | None = None
     _starts: int = 0
     _asked_so_far: int = 0
@@ -131,18 +132,21 @@ class Submission:
     def _launch(self) -> None:
         """A process that has said that it is there; CannotGrade if none does, for then nobody can be graded."""
         for attempt in (1, 2, 3):
-            self._folder = isolation.new_folder()
+            folder = self._folder = isolation.new_folder()
             try:
-                self._fill(self._folder)
-                inside = Path(isolation.INSIDE) if self.kind == isolation.SANDBOX else self._folder
+                self._fill(folder)
+                inside = Path(isolation.INSIDE) if self.kind == isolation.SANDBOX else folder
                 code = CODE.format(copy=str(inside / "package"), path=isolation.library_path())
-                self._process = isolation.start(self.kind, self._folder, code, self._settings())
+                self._process = isolation.start(self.kind, folder, code, self._settings())
                 self._channel = Channel(self._process)
                 header, _ = self._receive(time.monotonic() + STARTING)
                 if header.get("hello") is not True:
                     raise wire.Broken("no greeting")
                 self.unset = [wire.text(each) for each in header.get("unset", [])]
                 return
+            except CannotGrade:
+                self.stop()
+                raise
             except (Ended, wire.Broken, OSError) as reason:
                 self.stop()
                 said = self._last_words() or str(reason)
@@ -169,17 +173,18 @@ class Submission:
         )
 
     def stop(self) -> None:
-        """Ends the process and all that it started."""
-        if self._channel is None:
-            return
-        self.peak_megabytes()
-        isolation.stop(self._process)
-        self._channel.close()
-        self._printed = self._channel.printed
-        if not self.story.output:
-            self.story.output = self._printed
-        self._channel = None
-        isolation.remove(self._folder)
+        """Ends the process and all that it started; removes its folder, also of a process that did not start."""
+        if self._channel is not None:
+            self.peak_megabytes()
+            isolation.stop(self._process)
+            self._channel.close()
+            self._printed = self._channel.printed
+            if not self.story.output:
+                self.story.output = self._printed
+            self._channel = None
+        if self._folder is not None:
+            isolation.remove(self._folder)
+            self._folder = None
 
     def peak_megabytes(self) -> float:
         """The most memory that one of its processes held so far, where the system tells (Linux)."""
