@@ -132,6 +132,34 @@ def test_other_names_of_a_forbidden_function_go_with_it(tmp_path: Path) -> None:
     assert works == pytest.approx(1.4189385)
 
 
+STRUCK = """
+import builtins, json, sys
+import torch.distributions
+from vaelib.grade import removal
+calls = 0
+def struck_once(owner, name):
+    global calls
+    calls += 1
+    if calls == 2:
+        raise TimeoutError
+    builtins.delattr(owner, name)
+removing = next(each for each in sys.meta_path if isinstance(each, removal.Removal))
+removing._put_back()
+before = hasattr(torch.distributions, "kl_divergence")
+removal.delattr, heard = struck_once, False
+try:
+    removing._take()
+except TimeoutError:
+    heard = True
+print(json.dumps([before, heard, hasattr(torch.distributions, "kl_divergence"), hasattr(torch.nn, "KLDivLoss")]))
+"""
+
+
+@pytest.mark.slow
+def test_limit_of_time_that_strikes_while_things_are_removed_is_heard_when_all_are(tmp_path: Path) -> None:
+    assert printed(STRUCK, ("kl",), tmp_path) == [True, True, False, False]
+
+
 # ------------------------------------------------------------------------------- nothing with the right answer is left
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from vaelib import forbidden
 
 MISSING = object()
+TRIES = 3  # to remove everything, should a limit of time strike meanwhile; the next strikes a second later
 
 
 class Removal:
@@ -40,8 +41,23 @@ class Removal:
     # ------------------------------------------------------------------------------------------------- what is there
 
     def _take(self) -> None:
-        """Removes what is forbidden from every module that is loaded, under whatever name it is there."""
-        found = [value for name in self.names if (value := _found(name)) is not MISSING]
+        """Removes what is forbidden from every module that is loaded, under whatever name it is there.
+
+        A limit of time may strike in the middle. It is heard when all is removed.
+        """
+        found: list[Any] = []
+        struck: BaseException | None = None
+        for _ in range(TRIES):
+            try:
+                found = found or [value for name in self.names if (value := _found(name)) is not MISSING]
+                self._remove(found)
+                break
+            except BaseException as error:
+                struck = error
+        if struck is not None:
+            raise struck
+
+    def _remove(self, found: list[Any]) -> None:
         if not found:
             return
         held = {id(value) for value in found}
