@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -36,7 +35,7 @@ def in_blocks(function: Callable[[Tensor], Tensor], z: Tensor, pixels: int) -> T
         return function(z)
     size = max(1, min(samples // BLOCKS, PIXELS_IN_A_BLOCK // (pixels * examples)))
     with threads(1), ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        found = [pool.submit(partial(_without_gradient, function, block)) for block in z.split(size)]
+        found = [pool.submit(_without_gradient, function, block) for block in z.split(size)]
         try:
             return torch.cat([each.result() for each in found], -2)
         except BaseException:  # Ctrl-C, too: the blocks that nobody has begun are given up
