@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from _rows import HIDDEN, LATENT, PIXELS
 from threadpoolctl import threadpool_limits
-from training import pin, summary
+from training import begin, summary
 
 from vaelib.evaluate import ais, annealed_bound, blocks, evaluate
 from vaelib.evaluate import baseline as mixtures
@@ -107,9 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=9)
     asked = parser.parse_args(arguments)
-    if asked.threads < 1 or asked.rounds < 1:
-        parser.error(f"Expected 1 thread and 1 round or more, but got {asked.threads} and {asked.rounds}.")
-    pin(asked.threads)
+    begin(parser, asked)
     with threadpool_limits(asked.threads):  # NumPy has its own
         compare(asked)
 

@@ -10,6 +10,7 @@ ratio is taken within each round; medians and quartiles are over rounds.
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import importlib.util
 import os
@@ -103,6 +104,17 @@ def pin(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def begin(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
+    """Refuse threads and rounds that cannot be, and keep to so many threads."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not 1 <= chosen.threads <= cores or chosen.rounds < 1:
+        parser.error(
+            f"Expected 1 to {cores} threads, one a core, and 1 round or more, but got {chosen.threads} threads"
+            f" and {chosen.rounds} rounds."
+        )
+    pin(chosen.threads)
+
+
 def installed(name: str) -> bool:
     return name not in _peers.NEEDS or importlib.util.find_spec(_peers.NEEDS[name]) is not None
 
@@ -118,13 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [name.strip() for name in chosen.rows.split(",")]
     if unknown := set(names) - set(ROWS):
         parser.error(f"Expected rows out of {', '.join(ROWS)}, but got {', '.join(sorted(unknown))}.")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not 1 <= chosen.threads <= cores or chosen.rounds < 1:
-        parser.error(
-            f"Expected 1 to {cores} threads, one a core, and 1 round or more, but got {chosen.threads} threads"
-            f" and {chosen.rounds} rounds."
-        )
-    pin(chosen.threads)
+    begin(parser, chosen)
 
     torch.manual_seed(SEED)  # for the rows that draw, as many loops do, from the hidden generator
     problem = _rows.synthetic(chosen.binarization == "dynamic", SEED)
