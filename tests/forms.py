@@ -5,8 +5,8 @@
     some(CASES, every=3)               # for parametrize: every third case in the short form, the others are long
 
 A test with the second mark takes `seed`, and is run once for each, or `seeds`, a range to loop over. So the two forms
-together run everything once. `pytest --form=all` runs it in one go. A file that is named on the command line
-(`pytest notebooks/09_vae.ipynb`) is run whatever its marks say, on the seeds of the form.
+together run everything once. `pytest --form=all` runs it in one go. A file that is named on the command line without a
+form (`pytest notebooks/09_vae.ipynb`) is run whatever its marks say, on the seeds of the short form.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ QUICK_NOTEBOOKS = ("00_start", "03_kl_and_jensen", "07_gradients")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--form", choices=(SHORT, REST, ALL), default=SHORT, help="which part of the tests (tests/forms.py)"
-    )
+    about = "which part of the tests; default: short, and all of a file that is named"
+    parser.addoption("--form", choices=(SHORT, REST, ALL), help=about)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,7 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "seeds(count, short): takes `seed` or `seeds`, fewer of them in the short form")
 
 
-def part(count: int, short: int, form: str) -> range:
+def form(config: pytest.Config) -> str:
+    """The one that was asked for, or the short one."""
+    return config.getoption("form") or SHORT
+
+
+def part(count: int, short: int, chosen: str) -> range:
     """The seeds of a form, out of `count`.
 
     >>> part(20, 4, "short"), part(20, 4, "rest")
@@ -42,7 +46,7 @@ def part(count: int, short: int, form: str) -> range:
     """
     if not 1 <= short < count:
         raise ValueError(f"Expected the mark seeds(count, short) with 1 <= short < count, but got {count} and {short}.")
-    return {SHORT: range(short), REST: range(short, count), ALL: range(count)}[form]
+    return {SHORT: range(short), REST: range(short, count), ALL: range(count)}[chosen]
 
 
 def some(cases: Iterable[Any], every: int) -> list[Any]:
@@ -54,7 +58,7 @@ def some(cases: Iterable[Any], every: int) -> list[Any]:
 @pytest.hookimpl(trylast=True)  # after the other arguments: their ids come first
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if mark := metafunc.definition.get_closest_marker("seeds"):
-        seeds = part(*mark.args, **mark.kwargs, form=metafunc.config.getoption("form"))
+        seeds = part(*mark.args, **mark.kwargs, chosen=form(metafunc.config))
         if "seed" in metafunc.fixturenames:
             metafunc.parametrize("seed", seeds)
         else:
@@ -70,13 +74,15 @@ def is_long(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    named = {Path(argument.split("::")[0]).resolve() for argument in config.args}
+    chosen = form(config)
+    files = [] if config.getoption("form") else config.args
+    named = {Path(argument.split("::")[0]).resolve() for argument in files}
 
     def is_wanted(item: pytest.Item) -> bool:
-        if config.getoption("form") == SHORT:
+        if chosen == SHORT:
             return not is_long(item) or item.path in named
         return is_long(item) or item.get_closest_marker("seeds") is not None
 
-    if config.getoption("form") != ALL:
+    if chosen != ALL:
         config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
         items[:] = [item for item in items if is_wanted(item)]

@@ -59,6 +59,11 @@ def test_file_that_is_named_is_not_left_out(sample: pytest.Pytester) -> None:
     assert collected(sample, "test_sample.py") == COLLECTED["short"] | {"long", "some[1]"}
 
 
+@pytest.mark.parametrize("form", COLLECTED)
+def test_form_that_is_asked_for_is_that_of_a_file_that_is_named(sample: pytest.Pytester, form: str) -> None:
+    assert collected(sample, f"--form={form}", "test_sample.py") == COLLECTED[form]
+
+
 def test_mark_for_a_test_without_seeds_is_an_error(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import pytest\n@pytest.mark.seeds(5, short=2)\ndef test_x(): pass")
     assert "uses no argument 'seeds'" in str(pytester.runpytest_inprocess("-p", "forms").stdout)

@@ -57,6 +57,57 @@ def test_types_are_told_from_what_is_computed() -> None:
     assert typed == {"int | None", "int | str"}
 
 
+def test_tests_of_a_line_are_those_that_came_to_it_or_to_its_statement() -> None:
+    known = mutation.Survey(1.0, {"kl": {3: ["a"], 5: ["b", "c"], 6: []}})
+    assert [known.of("kl", line) for line in (2, 3, 4, 5, 7)] == [[], ["a"], ["a"], ["b", "c"], ["b", "c"]]
+    assert known.of("em", 3) == []
+
+
+MODULE = "def twice(x):\n    return (\n        x + x\n    )\n\n\ndef never(x):\n    return x - 1\n"
+TESTED = """
+import pytest
+from vaelib.em import twice
+
+@pytest.mark.parametrize("x", [1, 2])
+def test_twice(x): assert twice(x) == 2 * x
+
+def test_zero(): assert twice(0) == 0
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with one module and its tests."""
+    for name, content in (("vaelib/__init__.py", ""), ("vaelib/em.py", MODULE), ("tests/test_em.py", TESTED)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    forms = (TESTS / "forms.py").read_text(encoding="utf-8")
+    (tmp_path / "conftest.py").write_text(forms, encoding="utf-8")
+    return tmp_path
+
+
+def test_survey_finds_which_test_comes_to_which_line(project: Path) -> None:
+    known = mutation.survey("em", project)
+    each = [f"tests/test_em.py::test_{name}" for name in ("twice[1]", "twice[2]", "zero")]
+    assert known.of("em", 3) == each and known.tests["em"].get(8, []) == [] and known.limit > 60
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "seen"), [("x + x", "x - x", True), ("x + x", "x * 2", False), ("x - 1", "x", False)]
+)
+def test_error_is_noticed_by_the_tests_of_its_line(project: Path, old: str, new: str, seen: bool) -> None:
+    known = mutation.survey("em", project)
+    path = project / "vaelib" / "em.py"
+    path.write_text(MODULE.replace(old, new), encoding="utf-8")
+    assert mutation.noticed("em", 3, project, known) is seen
+
+
+def test_tests_that_fail_without_an_error_are_refused(project: Path) -> None:
+    (project / "vaelib" / "em.py").write_text(MODULE.replace("x + x", "x"), encoding="utf-8")
+    with pytest.raises(SystemExit, match="Expected the tests of em to pass before an error is planted"):
+        mutation.survey("em", project)
+
+
 def test_table_counts_what_was_seen_and_what_nothing_can_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mutation, "EQUIVALENT", {("kl", "a", "b"): "the same"})
     found = [Outcome("kl", "a", "b", 1, False), Outcome("kl", "a", "c", 1, True), Outcome("em", "a", "c", 1, False)]

@@ -3,7 +3,8 @@
     python tools/mutation.py [--sample 10] [--seed 0] [--record] [MODULE ...]    # all of GUARDS unless named: hours
 
 Cosmic Ray lists the places and plants the errors, one at a time, in a copy of the project; a sample is drawn of each
-module, and tested by the files that guard it. A survivor computes the same (EQUIVALENT says why, for those that are
+module. First those tests of the short form are run that came to the changed line when nothing was planted; if they
+notice nothing, all tests that guard the module. A survivor computes the same (EQUIVALENT says why, for those that are
 known), or shows that a test is missing.
 """
 
@@ -81,7 +82,10 @@ EQUIVALENT = {
     ("_latex", DELIMITER.format("=="), DELIMITER.format("is")): "Python keeps one object for each character of ASCII",
     ("terms", SIGN.replace("{}", "=="), SIGN.replace("{}", ">=")): "a sign is + or -, and + comes before - in ASCII",
 }
-MARGIN = 3.0  # a run of the tests may take this many times as long as without an error, and a minute
+PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")
+SHORT = "--form=short"
+LONGER = 10.0  # all tests take up to so many times as long as their short form
+MARGIN = 3.0  # tests may take this many times as long with an error as without, and a minute
 
 
 @dataclass(frozen=True)
@@ -148,39 +152,71 @@ def sample(module: str, count: int, seed: int, copy: Path) -> list[Any]:
     return random.Random(f"{seed} {module}").sample(told, min(count, len(told)))
 
 
-def test_command(module: str) -> list[list[str]]:
+def test_commands(module: str) -> list[list[str]]:
     """What must succeed: the tests of the module, and `vaelib verify` where it guards it."""
     files = [f"tests/test_{name}.py" for name in guards(module) if name != "verify" or module == "verify"]
-    quiet = ["-x", "-q", "-p", "no:cacheprovider"]
-    commands = [[sys.executable, "-m", "pytest", *quiet, *files]]
+    commands = [[*PYTEST, *files]]
     if "verify" in guards(module) and module != "verify":
         commands.append([sys.executable, "-m", "vaelib", "verify"])
     return commands
 
 
-def succeeds(module: str, copy: Path, limit: float | None = None) -> bool:
-    surroundings = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    for command in test_command(module):
-        try:
-            done = subprocess.run(command, cwd=copy, env=surroundings, capture_output=True, timeout=limit)
-        except subprocess.TimeoutExpired:
-            return False
-        if done.returncode:
-            return False
-    return True
+def status(command: list[str], copy: Path, limit: float | None = None, **more: str) -> int | None:
+    """With which the command ended in the copy; None where it took longer than `limit` seconds."""
+    surroundings = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"} | more
+    try:
+        return subprocess.run(command, cwd=copy, env=surroundings, capture_output=True, timeout=limit).returncode
+    except subprocess.TimeoutExpired:
+        return None
 
 
-def time_limit(module: str, copy: Path, known: dict[tuple[str, ...], float]) -> float:
-    """Seconds that the tests of a module may take; they must pass without an error, and are run once for a package."""
-    if guards(module) not in known:
-        began = time.monotonic()
-        if not succeeds(module, copy):
-            sys.exit(f"Expected the tests of {module} to pass before an error is planted, but they fail.")
-        known[guards(module)] = MARGIN * (time.monotonic() - began) + 60.0
-    return known[guards(module)]
+@dataclass(frozen=True)
+class Survey:
+    """The short form of a module's tests without an error: how long it may take, and which test comes to which line."""
+
+    limit: float  # seconds
+    tests: dict[str, dict[int, list[str]]]  # module: line: as pytest names them
+
+    def of(self, module: str, line: int) -> list[str]:
+        """The tests that come to that line; or to the one above it, where a statement has several lines."""
+        lines = self.tests.get(module, {})
+        return next((lines[above] for above in range(line, 0, -1) if lines.get(above)), [])
 
 
-def outcomes(module: str, count: int, seed: int, copy: Path, limit: float) -> Iterator[Outcome]:
+def survey(module: str, copy: Path) -> Survey:
+    """Run the short form of the tests once, and note which came where. Without an error they must pass."""
+    from coverage import CoverageData
+
+    where = copy / "where.coverage"
+    tests, *others = test_commands(module)
+    noting = [*tests, SHORT, f"--cov={copy / 'vaelib'}", "--cov-context=test", "--cov-report="]
+    began = time.monotonic()
+    if any(status(command, copy, COVERAGE_FILE=str(where)) for command in (noting, *others)):
+        sys.exit(f"Expected the tests of {module} to pass before an error is planted, but they fail.")
+    limit = MARGIN * (time.monotonic() - began) + 60.0
+    data = CoverageData(str(where))
+    data.read()
+    found = {}
+    for path in data.measured_files():
+        name = ".".join(Path(path).relative_to(copy / "vaelib").with_suffix("").parts)
+        lines = data.contexts_by_lineno(path)
+        found[name] = {line: sorted({test.rpartition("|")[0] for test in came} - {""}) for line, came in lines.items()}
+    where.unlink()
+    return Survey(limit, found)
+
+
+def noticed(module: str, line: int, copy: Path, known: Survey) -> bool:
+    """Do the tests fail, or take too long, with the error that is planted in that line?"""
+    if nearest := known.of(module, line):
+        listed = copy / "nearest.txt"
+        listed.write_text("\n".join(nearest), encoding="utf-8")
+        ended = status([*PYTEST, SHORT, f"@{listed}"], copy, known.limit)
+        if ended in (1, None):  # any other number than 0: they could not be run
+            return True
+    return any(status(command, copy, LONGER * known.limit) != 0 for command in test_commands(module))
+
+
+def outcomes(module: str, count: int, seed: int, copy: Path, known: Survey) -> Iterator[Outcome]:
     """Each error of the sample, planted, tested and taken out again."""
     from cosmic_ray.mutating import use_mutation
     from cosmic_ray.plugins import get_operator
@@ -188,9 +224,9 @@ def outcomes(module: str, count: int, seed: int, copy: Path, limit: float) -> It
     for mutation in sample(module, count, seed, copy):
         operator = get_operator(mutation.operator_name)(**mutation.operator_args)
         with use_mutation(mutation.module_path, operator, mutation.occurrence) as (before, after):
-            killed = not succeeds(module, copy, limit)
-        pairs = zip(before.splitlines(), after.splitlines(), strict=False)
-        line, (old, new) = next((at, pair) for at, pair in enumerate(pairs, start=1) if pair[0] != pair[1])
+            pairs = zip(before.splitlines(), after.splitlines(), strict=False)
+            line, (old, new) = next((at, pair) for at, pair in enumerate(pairs, start=1) if pair[0] != pair[1])
+            killed = noticed(module, line, copy, known)
         yield Outcome(module, old.strip(), new.strip(), line, killed)
 
 
@@ -248,12 +284,14 @@ def main() -> None:
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     commit = head.stdout.strip()
     found: list[Outcome] = []
-    limits: dict[tuple[str, ...], float] = {}
+    surveys: dict[tuple[str, ...], Survey] = {}  # one for all modules that the same tests guard
     with tempfile.TemporaryDirectory(prefix="vaelib-mutation-") as folder:
         copy = Path(folder)
         copy_of_the_project(copy)
         for module in modules(asked.modules):
-            for each in outcomes(module, asked.sample, asked.seed, copy, time_limit(module, copy, limits)):
+            if guards(module) not in surveys:
+                surveys[guards(module)] = survey(module, copy)
+            for each in outcomes(module, asked.sample, asked.seed, copy, surveys[guards(module)]):
                 found.append(each)
                 if not each.killed:
                     why = EQUIVALENT.get((module, each.before, each.after), "left")
