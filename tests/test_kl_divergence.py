@@ -491,6 +491,11 @@ def test_mass_that_only_p_has_counts() -> None:
 # ----------------------------------------------------------------------------------------------------- gradients
 
 
+def small(family: type, *parameters: torch.Tensor) -> Any:
+    """A law of the family; one on levels with few of them, of which each is an operation of its sum."""
+    return family(*parameters, **({"levels": 6} if family is DiscretizedLogistic else {}))
+
+
 @each_finite_pair
 def test_kl_passes_gradcheck_to_second_order(pair: tuple[type, type]) -> None:
     q, p = EXAMPLES[pair]
@@ -503,7 +508,7 @@ def test_kl_passes_gradcheck_to_second_order(pair: tuple[type, type]) -> None:
             (value + value.mT) / 2 if name == "covariance" else value
             for name, value in zip(names, arguments, strict=True)
         )
-        return kl_divergence(pair[0](*arguments[:split]), pair[1](*arguments[split:]))
+        return kl_divergence(small(pair[0], *arguments[:split]), small(pair[1], *arguments[split:]))
 
     assert torch.autograd.gradcheck(divergence, values)
     if Gamma not in pair and Categorical not in pair:
@@ -568,7 +573,7 @@ def test_compiled_kl_is_whole_and_matches_eager() -> None:
         result = torch.zeros((), dtype=torch.float64)
         for family_q, family_p in pairs:
             group, split = arguments[family_q, family_p], len(PARAMETERS[family_q])
-            divergence = kl_divergence(family_q(*group[:split]), family_p(*group[split:]))
+            divergence = kl_divergence(small(family_q, *group[:split]), small(family_p, *group[split:]))
             result = result + divergence.clamp(max=1e6).sum()
         return result
 
