@@ -375,7 +375,7 @@ SMALL: dict[str, Any] = {"decoder": "gaussian", "device": "cpu", "epochs": 4}
 
 def test_field_that_an_older_run_did_not_know_had_its_default(tmp_path: Path) -> None:
     stored = {**TrainConfig(**SMALL).as_dict(), "data_sha256": "abc"}
-    del stored["beta"], stored["layer_norm"]
+    del stored["beta"], stored["layer_norm"], stored["activation"]
     checkpoint.require_same(tmp_path, TrainConfig(**SMALL), stored, "abc")
     with pytest.raises(RunError, match=r"beta was 1\.0, now 3\.0\."):
         checkpoint.require_same(tmp_path, TrainConfig(**SMALL, beta=3.0), stored, "abc")

@@ -176,6 +176,7 @@ def test_every_option_reaches_the_settings(own: Path, tmp_path: Path) -> None:
         "patience": 4,
         "dtype": "float64",
         "network": "dense",
+        "activation": "tanh",
         "seed": 3,
         "device": "cpu",
     }

@@ -541,6 +541,9 @@ def test_noise_of_zero_gives_finite_draws(q: Distribution) -> None:
     noise = q.draw_noise(3, rng=ZeroGenerator(np.random.PCG64(0)))
     assert np.isfinite(noise).all()
     assert np.isfinite(q.transform(noise)).all()
+    least = 2.0**-53  # a generator draws multiples of it
+    smallest = -math.log(-math.log(least)) if q.noise == "gumbel" else least
+    assert (noise < smallest).all()
 
 
 # --------------------------------------------------------------------------------------- kinds, dtypes, namespaces

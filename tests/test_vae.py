@@ -49,6 +49,28 @@ def test_networks_return_distributions() -> None:
     )  # what is fixed has no bound
 
 
+@pytest.mark.parametrize(("name", "function"), [("relu", torch.relu), ("tanh", torch.tanh)])
+def test_hidden_units_are_what_was_asked_for(name: str, function: Any) -> None:
+    made, (x, noise) = model(activation=name), batch()
+    weights = {key: value.detach() for key, value in made.named_parameters()}
+
+    def layer(key: str, a: torch.Tensor) -> torch.Tensor:
+        return a @ weights[f"{key}.weight"].T + weights[f"{key}.bias"]
+
+    h = function(layer("encoder.body.2", function(layer("encoder.body.0", x))))
+    torch.testing.assert_close(made.encode(x).loc, layer("encoder.loc", h))
+    h = function(layer("decoder.body.2", function(layer("decoder.body.0", noise))))
+    torch.testing.assert_close(made.decode(noise).logits, layer("decoder.out", h))
+
+
+def test_hidden_units_of_convolutions_are_what_was_asked_for() -> None:
+    made = model(None, (4, 6), 35, image_shape=(5, 7), activation="tanh")
+    assert {type(m) for m in made.modules()} & {torch.nn.ReLU, torch.nn.Tanh} == {torch.nn.Tanh}
+    assert sum(isinstance(m, torch.nn.Tanh) for m in made.modules()) == 4  # after each convolution but the last, and z
+    with pytest.raises(ValueError, match="Expected `activation` to be relu or tanh, but got 'gelu'"):
+        model(activation="gelu")
+
+
 def test_arrays_are_taken_where_tensors_are() -> None:
     x, noise = batch()
     made = model()

@@ -25,6 +25,7 @@ IN_WORDS: dict[Kind, str] = {
     "gaussian": "Gaussian",
     "discretized-logistic": "discretized logistic",
 }
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 Likelihood = Bernoulli | Normal | DiscretizedLogistic
 
 
@@ -109,6 +110,7 @@ class VAE(nn.Module):
         levels: of pixels that are stored as levels, for a discretized logistic; see `Decoder`.
         image_shape: (height, width) of the images for a convolutional VAE, or (height, width, 3) in colour; `hidden`
             then counts the channels of convolutions of 3 x 3 and stride 2.
+        activation: of the hidden units, relu or tanh.
         rng: draws the starting weights, uniform as Glorot and Bengio (2010) give them; biases are zero.
     """
 
@@ -125,9 +127,12 @@ class VAE(nn.Module):
         *,
         levels: int | None = None,
         image_shape: tuple[int, ...] | None = None,
+        activation: str = "relu",
         rng: torch.Generator,
     ) -> None:
         super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"Expected `activation` to be {' or '.join(ACTIVATIONS)}, but got {activation!r}.")
         if image_shape is not None and (not hidden or math.prod(image_shape) != pixels):
             raise ValueError(
                 f"Expected `image_shape` to hold {pixels} pixels, and at least one channel count in `hidden`, but got"
@@ -141,9 +146,9 @@ class VAE(nn.Module):
         self.pixels, self.latent_dim, self.linear = pixels, latent_dim, not hidden
         self.unit = Unit()
         if image_shape is None:
-            networks = dense((pixels, *hidden, latent_dim), layer_norm)
+            networks = dense((pixels, *hidden, latent_dim), layer_norm, ACTIVATIONS[activation])
         else:
-            networks = convolutions(image_shape, hidden, latent_dim)
+            networks = convolutions(image_shape, hidden, latent_dim, ACTIVATIONS[activation])
         width, body, back, out = networks
         self.encoder = Encoder(body, width, latent_dim)
         self.decoder = Decoder(back, out, decoder_scale, levels)
@@ -321,18 +326,23 @@ def unbounded(log_scale: float) -> float:
 Networks = tuple[int, nn.Module, nn.Module, nn.Module]  # width of the features, encoder's body, decoder's body and out
 
 
-def dense(sizes: tuple[int, ...], layer_norm: bool) -> Networks:
+def dense(sizes: tuple[int, ...], layer_norm: bool, activation: type[nn.Module]) -> Networks:
     """Fully connected layers of these sizes, from x to z, and back."""
     *widths, latent_dim = sizes
     back = (latent_dim, *widths[:0:-1])
-    return widths[-1], mlp(widths, layer_norm), mlp(back, layer_norm), linear(back[-1], widths[0])
+    return (
+        widths[-1],
+        mlp(widths, layer_norm, activation),
+        mlp(back, layer_norm, activation),
+        linear(back[-1], widths[0]),
+    )
 
 
-def mlp(sizes: Sequence[int], layer_norm: bool) -> nn.Sequential:
-    """Linear, (LayerNorm,) ReLU for each pair of neighboring sizes."""
+def mlp(sizes: Sequence[int], layer_norm: bool, activation: type[nn.Module]) -> nn.Sequential:
+    """Linear, (LayerNorm,) activation for each pair of neighboring sizes."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(sizes):
-        layers += [linear(inputs, outputs), *([nn.LayerNorm(outputs)] if layer_norm else []), nn.ReLU()]
+        layers += [linear(inputs, outputs), *([nn.LayerNorm(outputs)] if layer_norm else []), activation()]
     return nn.Sequential(*layers)
 
 
@@ -359,7 +369,9 @@ class OverImages(nn.Sequential):
         return images.reshape(*flat.shape[:-1], images[0].numel())
 
 
-def convolutions(image_shape: tuple[int, ...], channels: tuple[int, ...], latent_dim: int) -> Networks:
+def convolutions(
+    image_shape: tuple[int, ...], channels: tuple[int, ...], latent_dim: int, activation: type[nn.Module]
+) -> Networks:
     """Convolutions of 3 x 3 and stride 2 on images, from x to z, and back.
 
     Each convolution halves height and width, rounding up; the decoder goes back through the same sizes. Colours are the
@@ -373,19 +385,19 @@ def convolutions(image_shape: tuple[int, ...], channels: tuple[int, ...], latent
     small = (channels[-1], *sizes[-1])
     down: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise((colours, *channels)):
-        down += [nn.utils.skip_init(nn.Conv2d, inputs, outputs, 3, stride=2, padding=1), nn.ReLU()]
+        down += [nn.utils.skip_init(nn.Conv2d, inputs, outputs, 3, stride=2, padding=1), activation()]
     up: list[nn.Module] = []
     for (inputs, outputs), (before, after) in zip(
         itertools.pairwise((*channels[::-1], colours)), itertools.pairwise(sizes[::-1]), strict=True
     ):
         even = (after[0] - 2 * before[0] + 1, after[1] - 2 * before[1] + 1)  # 1 where the size was even, otherwise 0
         layer = nn.utils.skip_init(nn.ConvTranspose2d, inputs, outputs, 3, stride=2, padding=1, output_padding=even)
-        up += [layer, nn.ReLU()]
+        up += [layer, activation()]
     *inner, last, _ = up
     features, grey = math.prod(small), colours == 1
     return (
         features,
         OverImages((1, *image_shape) if grey else image_shape, [*([] if grey else [Axes(0, 3, 1, 2)]), *down]),
-        nn.Sequential(linear(latent_dim, features), nn.ReLU(), OverImages(small, inner)),
+        nn.Sequential(linear(latent_dim, features), activation(), OverImages(small, inner)),
         OverImages((channels[0], *sizes[1]), [last, *([] if grey else [Axes(0, 2, 3, 1)])]),
     )

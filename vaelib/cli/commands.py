@@ -177,6 +177,7 @@ def train(
     network: Annotated[str | None, typer.Option(help="dense or conv")] = None,
     latent_dim: Annotated[int | None, typer.Option(help="Numbers in z")] = None,
     hidden: Annotated[str | None, typer.Option(help="Widths: 500 or 200,200; channels of conv; or linear")] = None,
+    activation: Annotated[str | None, typer.Option(help="Of hidden units: relu or tanh")] = None,
     layer_norm: Annotated[bool | None, typer.Option("--layer-norm/--no-layer-norm", help="In hidden layers")] = None,
     objective: Annotated[
         str | None,
@@ -215,6 +216,7 @@ def train(
             "latent_dim": latent_dim,
             "hidden": None if hidden is None else _widths(hidden),
             "network": network,
+            "activation": activation,
             "layer_norm": layer_norm,
             "objective": objective,
             "importance_samples": importance_samples,

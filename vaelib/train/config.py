@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from vaelib.data import NAMED, Data
 from vaelib.objectives import OBJECTIVES
-from vaelib.vae import Kind
+from vaelib.vae import ACTIVATIONS, Kind
 
 
 class RunError(ValueError):
@@ -33,6 +33,7 @@ class TrainConfig:
     latent_dim: int = 10  # all are used on the digits; 5 cost 0.2 nats, 20 gain nothing
     network: str = "dense"  # or "conv": 3 x 3 convolutions of stride 2
     hidden: tuple[int, ...] = (400,)  # the encoder's, from x to z; the decoder mirrors them. Widths, or channels
+    activation: str = "relu"  # or tanh, of the hidden units
     layer_norm: bool = True  # 0.1 nats better on the digits, and keeps the latents of deeper networks alive
     objective: str = "elbo"  # or another of vaelib.objectives, such as iwae
     importance_samples: int = 1  # K, draws of z for each x and step
@@ -129,6 +130,7 @@ CHOICES = {
     "binarization": ("auto", "dynamic", "fixed", "none", "dequantized"),
     "decoder": get_args(Kind),
     "network": ("dense", "conv"),
+    "activation": tuple(ACTIVATIONS),
     "objective": tuple(OBJECTIVES),
     "schedule": ("constant", "cosine", "burda"),
     "dtype": ("float32", "float64"),

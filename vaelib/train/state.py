@@ -214,6 +214,7 @@ def build(
         config.layer_norm,
         levels=levels if config.decoder == "discretized-logistic" else None,
         image_shape=images,
+        activation=config.activation,
         rng=rng,
     )
     model.unit = unit
