@@ -470,6 +470,7 @@ def odd(rng: Rng, folder: Path) -> None:
         batch_size=int(rng.choice([1, 5, 10, 1000])),
         validation=0.0,
         layer_norm=bool(rng.integers(2)),
+        activation=("relu", "tanh")[rng.integers(2)],
     )
     state = fit(chosen, data, out=folder / "run")
     assert state.step == state.epoch * -(-n // chosen.batch_size) and len(state.history) == chosen.epochs

@@ -492,7 +492,7 @@ def test_mass_that_only_p_has_counts() -> None:
 
 
 def small(family: type, *parameters: torch.Tensor) -> Any:
-    """A law of the family; one on levels with few of them, of which each is an operation of its sum."""
+    """A law of the family; one on levels has six of them: each adds operations to the graph."""
     return family(*parameters, **({"levels": 6} if family is DiscretizedLogistic else {}))
 
 

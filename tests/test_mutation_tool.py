@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import mutation
@@ -63,15 +66,33 @@ def test_tests_of_a_line_are_those_that_came_to_it_or_to_its_statement() -> None
     assert known.of("em", 3) == []
 
 
-MODULE = "def twice(x):\n    return (\n        x + x\n    )\n\n\ndef never(x):\n    return x - 1\n"
+MODULE = """
+def twice(x):
+    return x + x
+
+
+def half(x):
+    return x / 2
+
+
+def never(x):
+    return x - 1
+"""
 TESTED = """
 import pytest
-from vaelib.em import twice
+from vaelib.em import half, twice
+
+CAME = []
 
 @pytest.mark.parametrize("x", [1, 2])
 def test_twice(x): assert twice(x) == 2 * x
 
-def test_zero(): assert twice(0) == 0
+@pytest.mark.long
+def test_half(): assert half(3) == 1.5
+
+def test_z_first(): CAME.append(twice(0))
+
+def test_after_it(): assert CAME == [0] and half(0) == 0
 """
 
 
@@ -86,26 +107,68 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@contextmanager
+def planted(project: Path, old: str, new: str) -> Iterator[None]:
+    path = project / "vaelib" / "em.py"
+    assert old in MODULE
+    path.write_text(MODULE.replace(old, new), encoding="utf-8")
+    yield
+    path.write_text(MODULE, encoding="utf-8")
+
+
+def seen(project: Path, old: str, new: str, known: mutation.Survey) -> bool:
+    line = 1 + next(number for number, line in enumerate(MODULE.splitlines()) if old in line)
+    return mutation.noticed("em", line, partial(planted, project, old, new), project, known)
+
+
 def test_survey_finds_which_test_comes_to_which_line(project: Path) -> None:
     known = mutation.survey("em", project)
-    each = [f"tests/test_em.py::test_{name}" for name in ("twice[1]", "twice[2]", "zero")]
-    assert known.of("em", 3) == each and known.tests["em"].get(8, []) == [] and known.limit > 60
+    each = [f"tests/test_em.py::test_{name}" for name in ("twice[1]", "twice[2]", "z_first")]
+    assert known.of("em", 3) == each and known.of("em", 7) == ["tests/test_em.py::test_after_it"]
+    assert known.tests["em"].get(11, []) == [] and known.limit > 60 and known.whole is None
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "seen"), [("x + x", "x - x", True), ("x + x", "x * 2", False), ("x - 1", "x", False)]
-)
-def test_error_is_noticed_by_the_tests_of_its_line(project: Path, old: str, new: str, seen: bool) -> None:
-    known = mutation.survey("em", project)
-    path = project / "vaelib" / "em.py"
-    path.write_text(MODULE.replace(old, new), encoding="utf-8")
-    assert mutation.noticed("em", 3, project, known) is seen
+@pytest.mark.long
+def test_error_is_noticed_by_the_tests_of_its_line(project: Path) -> None:
+    known = mutation.Survey(60.0, {"em": {3: [f"tests/test_em.py::test_twice[{x}]" for x in (1, 2)]}})
+    assert seen(project, "x + x", "x - x", known)
+    assert known.whole is None  # all the others were not asked
 
 
-def test_tests_that_fail_without_an_error_are_refused(project: Path) -> None:
-    (project / "vaelib" / "em.py").write_text(MODULE.replace("x + x", "x"), encoding="utf-8")
+NEAREST = {
+    "of the line": ["tests/test_em.py::test_after_it"],
+    "that fail without the error, too": ["tests/test_em.py::test_after_it", "tests/test_em.py::test_z_first"],
+    "that are not there": ["tests/test_em.py::test_nothing"],
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tests", NEAREST)
+def test_all_tests_decide_where_the_nearest_do_not(project: Path, tests: str) -> None:
+    """Half of 3 is asked by a long test alone; tests that fail by themselves say nothing."""
+    known = mutation.Survey(60.0, {"em": {7: NEAREST[tests]}})
+    assert not seen(project, "x / 2", "x * 0.5", known)
+    assert seen(project, "x / 2", "x // 2", known)
+    assert known.whole is not None
+
+
+@pytest.mark.long
+def test_error_that_takes_for_ever_is_noticed(project: Path) -> None:
+    known = mutation.Survey(30.0, {"em": {3: ["tests/test_em.py::test_twice[1]"]}})
+    assert seen(project, "return x + x", "while True: pass", known)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["twice", "half"])
+def test_tests_that_fail_without_an_error_are_refused(project: Path, name: str) -> None:
+    """Those of the short form at once, the others before they are asked."""
+    tested = TESTED.replace(f"assert {name}(", f"assert not {name}(")
+    (project / "tests" / "test_em.py").write_text(tested, encoding="utf-8")
     with pytest.raises(SystemExit, match="Expected the tests of em to pass before an error is planted"):
-        mutation.survey("em", project)
+        if name == "twice":
+            mutation.survey("em", project)
+        else:
+            seen(project, "x - 1", "x", mutation.Survey(60.0, {}))
 
 
 def test_table_counts_what_was_seen_and_what_nothing_can_notice(monkeypatch: pytest.MonkeyPatch) -> None:

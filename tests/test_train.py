@@ -98,6 +98,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
         ({"decoder_scale": 0.1}, "left out with a Bernoulli decoder"),
         ({"decoder": "gaussian", "decoder_scale": -0.1}, "`decoder_scale` to be finite and > 0"),
         ({"schedule": "linear"}, "`schedule` to be constant or cosine or burda"),
+        ({"activation": "tanh", "hidden": ()}, "`activation` to be left out without hidden layers"),
         ({"activation": "gelu"}, "`activation` to be relu or tanh, but got 'gelu'"),
         ({"seed": -1}, "`seed` to be a whole number from 0 to"),
     ],

@@ -66,9 +66,13 @@ def test_hidden_units_are_what_was_asked_for(name: str, function: Any) -> None:
 def test_hidden_units_of_convolutions_are_what_was_asked_for() -> None:
     made = model(None, (4, 6), 35, image_shape=(5, 7), activation="tanh")
     assert {type(m) for m in made.modules()} & {torch.nn.ReLU, torch.nn.Tanh} == {torch.nn.Tanh}
-    assert sum(isinstance(m, torch.nn.Tanh) for m in made.modules()) == 4  # after each convolution but the last, and z
+    assert (
+        sum(isinstance(m, torch.nn.Tanh) for m in made.modules()) == 4
+    )  # two down, one up; and of the first layer behind z
     with pytest.raises(ValueError, match="Expected `activation` to be relu or tanh, but got 'gelu'"):
         model(activation="gelu")
+    with pytest.raises(ValueError, match=r"but got \['relu'\]"):
+        model(activation=["relu"])
 
 
 def test_arrays_are_taken_where_tensors_are() -> None:

@@ -20,8 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +84,9 @@ EQUIVALENT = {
     ("_latex", DELIMITER.format("=="), DELIMITER.format("is")): "Python keeps one object for each character of ASCII",
     ("terms", SIGN.replace("{}", "=="), SIGN.replace("{}", ">=")): "a sign is + or -, and + comes before - in ASCII",
 }
-PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")
+NO_CACHE = ("-p", "no:cacheprovider")
+PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", *NO_CACHE)
 SHORT = "--form=short"
-LONGER = 10.0  # all tests take up to so many times as long as their short form
 MARGIN = 3.0  # tests may take this many times as long with an error as without, and a minute
 
 
@@ -170,30 +172,38 @@ def status(command: list[str], copy: Path, limit: float | None = None, **more: s
         return None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Survey:
-    """The short form of a module's tests without an error: how long it may take, and which test comes to which line."""
+    """What is known of a module's tests without an error."""
 
-    limit: float  # seconds
-    tests: dict[str, dict[int, list[str]]]  # module: line: as pytest names them
+    limit: float  # seconds that their short form may take with one
+    tests: dict[
+        str, dict[int, list[str]]
+    ]  # module: line: those of the short form that come there, as pytest names them
+    whole: float | None = None  # seconds that all of them may take; None until they were run
 
     def of(self, module: str, line: int) -> list[str]:
-        """The tests that come to that line; or to the one above it, where a statement has several lines."""
+        """The tests that come to that line, or to the nearest line above that any comes to."""
         lines = self.tests.get(module, {})
         return next((lines[above] for above in range(line, 0, -1) if lines.get(above)), [])
 
 
+def timed(commands: list[list[str]], module: str, copy: Path, **more: str) -> float:
+    """The time limit of these commands, which must succeed as long as no error is planted."""
+    began = time.monotonic()
+    if any(status(command, copy, None, **more) != 0 for command in commands):
+        sys.exit(f"Expected the tests of {module} to pass before an error is planted, but they fail.")
+    return MARGIN * (time.monotonic() - began) + 60.0
+
+
 def survey(module: str, copy: Path) -> Survey:
-    """Run the short form of the tests once, and note which came where. Without an error they must pass."""
+    """Run the short form of the tests, and note which of them comes where."""
     from coverage import CoverageData
 
     where = copy / "where.coverage"
     tests, *others = test_commands(module)
     noting = [*tests, SHORT, f"--cov={copy / 'vaelib'}", "--cov-context=test", "--cov-report="]
-    began = time.monotonic()
-    if any(status(command, copy, COVERAGE_FILE=str(where)) for command in (noting, *others)):
-        sys.exit(f"Expected the tests of {module} to pass before an error is planted, but they fail.")
-    limit = MARGIN * (time.monotonic() - began) + 60.0
+    limit = timed([noting, *others], module, copy, COVERAGE_FILE=str(where))
     data = CoverageData(str(where))
     data.read()
     found = {}
@@ -205,15 +215,32 @@ def survey(module: str, copy: Path) -> Survey:
     return Survey(limit, found)
 
 
-def noticed(module: str, line: int, copy: Path, known: Survey) -> bool:
-    """Do the tests fail, or take too long, with the error that is planted in that line?"""
+Planted = Callable[[], AbstractContextManager[Any]]  # inside, there is the error
+
+
+def noticed(module: str, line: int, planted: Planted, copy: Path, known: Survey) -> bool:
+    """Do the tests fail, or take too long, with the error that is planted in that line?
+
+    What fails must succeed without the error, otherwise it says nothing.
+    """
     if nearest := known.of(module, line):
-        listed = copy / "nearest.txt"
+        listed, cache = copy / "nearest.txt", copy / "nearest-cache"
         listed.write_text("\n".join(nearest), encoding="utf-8")
-        ended = status([*PYTEST, SHORT, f"@{listed}"], copy, known.limit)
-        if ended in (1, None):  # any other number than 0: they could not be run
+        shutil.rmtree(cache, ignore_errors=True)
+        asked = [part for part in PYTEST if part not in NO_CACHE]
+        with planted():
+            ended = status([*asked, "-o", f"cache_dir={cache}", SHORT, f"@{listed}"], copy, known.limit)
+        if ended is None:
             return True
-    return any(status(command, copy, LONGER * known.limit) != 0 for command in test_commands(module))
+        failed = cache / "v" / "cache" / "lastfailed"
+        if ended == 1 and failed.is_file():
+            listed.write_text("\n".join(json.loads(failed.read_text(encoding="utf-8"))), encoding="utf-8")
+            if status([*PYTEST, SHORT, f"@{listed}"], copy) == 0:
+                return True
+    if known.whole is None:
+        known.whole = timed(test_commands(module), module, copy)
+    with planted():
+        return any(status(command, copy, known.whole) != 0 for command in test_commands(module))
 
 
 def outcomes(module: str, count: int, seed: int, copy: Path, known: Survey) -> Iterator[Outcome]:
@@ -223,11 +250,11 @@ def outcomes(module: str, count: int, seed: int, copy: Path, known: Survey) -> I
 
     for mutation in sample(module, count, seed, copy):
         operator = get_operator(mutation.operator_name)(**mutation.operator_args)
-        with use_mutation(mutation.module_path, operator, mutation.occurrence) as (before, after):
+        planted = partial(use_mutation, mutation.module_path, operator, mutation.occurrence)
+        with planted() as (before, after):
             pairs = zip(before.splitlines(), after.splitlines(), strict=False)
-            line, (old, new) = next((at, pair) for at, pair in enumerate(pairs, start=1) if pair[0] != pair[1])
-            killed = noticed(module, line, copy, known)
-        yield Outcome(module, old.strip(), new.strip(), line, killed)
+        line, (old, new) = next((at, pair) for at, pair in enumerate(pairs, start=1) if pair[0] != pair[1])
+        yield Outcome(module, old.strip(), new.strip(), line, noticed(module, line, planted, copy, known))
 
 
 Row = dict[str, Any]  # of a module: how many errors were planted, seen, known to be equivalent, and left
@@ -264,7 +291,11 @@ def record(new: list[Row], path: Path = RECORD, **settings: Any) -> None:
     """Keep these rows, each with its settings, in place of what was kept of the same modules."""
     kept = {row["module"]: row for row in recorded(path)} | {row["module"]: row | settings for row in new}
     ordered = [kept[name] for name in modules([]) if name in kept]
-    content = {"name": "mutation", "command": "python tools/mutation.py --record", "rows": ordered}
+    content = {
+        "name": "mutation",
+        "command": "python tools/mutation.py --record --sample SAMPLE MODULE",
+        "rows": ordered,
+    }
     unfinished = path.with_suffix(".tmp")
     unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     unfinished.replace(path)
@@ -299,7 +330,7 @@ def main() -> None:
             done = [each for each in found if each.module == module]
             print(f"{module}: {sum(each.killed for each in done)} of {len(done)} seen", flush=True)
             if asked.record:
-                record(rows(done), seed=asked.seed, commit=commit)
+                record(rows(done), sample=asked.sample, seed=asked.seed, commit=commit)
     print(table(rows(found)))
 
 

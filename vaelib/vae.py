@@ -131,7 +131,7 @@ class VAE(nn.Module):
         rng: torch.Generator,
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
+        if activation not in tuple(ACTIVATIONS):
             raise ValueError(f"Expected `activation` to be {' or '.join(ACTIVATIONS)}, but got {activation!r}.")
         if image_shape is not None and (not hidden or math.prod(image_shape) != pixels):
             raise ValueError(

@@ -89,6 +89,7 @@ class TrainConfig:
              "left out with a Bernoulli decoder, which has none"),
             (self.patience is None or self.validation > 0, "patience", "left out without a validation set to watch"),
             (self.network == "dense" or bool(self.hidden), "hidden", "one or more channel counts with conv"),
+            (self.activation == "relu" or bool(self.hidden), "activation", "left out without hidden layers"),
             (self.network == "dense" or not self.layer_norm, "layer_norm", "off with network conv, which has none"),
         ):  # fmt: skip
             _expect(good, self, name, rule)
