@@ -6,9 +6,11 @@
 Each row is trained stage by stage and judged after each. Whatever is done is kept in --out, and the same command goes
 on from there after it was stopped; `--table` shows and records what is there, and trains nothing.
 
-What differs from Burda et al.: Adam has epsilon 1e-8, not 1e-4; examples are shuffled in each pass, where their code
-kept one order; all 60,000 training images are used, where it held 400 out. From Kingma and Welling: Adam with rate 1e-3
-where they have Adagrad, and pixels that are drawn 0 or 1 at each visit. The test set is drawn 0 or 1 once.
+What differs from Burda et al.: Adam has epsilon 1e-8, not 1e-4, and decays of 0.9 and 0.999 from moments of zero, where
+their code has 0.99 and second moments that begin at one; examples are shuffled in each pass, where it kept one order;
+all 60,000 training images are used, where it held 400 out; scales of q begin near 1/e. From Kingma and Welling: Adam
+with rate 1e-3 where they have Adagrad, and pixels that are drawn 0 or 1 at each visit. The test set is drawn 0 or 1
+once.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from vaelib.data import Data, mnist
 from vaelib.evaluate import annealed_bound, evaluate, held_out_pixels, sandwich
 from vaelib.evaluate.bounds import as_pair
 from vaelib.evaluate.bounds import mean as over_examples
-from vaelib.train import TrainConfig, checkpoint, fit
+from vaelib.train import RunError, TrainConfig, checkpoint, fit
 from vaelib.vae import VAE
 
 SAMPLES = 5000  # of z for the bound after the last stage, as in the paper
@@ -71,6 +73,11 @@ ROWS = {
 ON_A_CPU = ("vae-1", "aevb", "vae-5", "iwae-50")
 
 
+def settings(name: str) -> dict[str, Any]:
+    """Of a row, as JSON knows them."""
+    return {**ROWS[name].settings, "hidden": list(ROWS[name].settings["hidden"])}
+
+
 @dataclass(frozen=True)
 class Work:
     """Where results are kept, and how exactly they are measured."""
@@ -78,22 +85,27 @@ class Work:
     out: Path
     data: Data
     device: str = "auto"
-    compile: bool = False  # the steps of training: up to twice as fast on a CPU, and the same numbers but for rounding
     samples: int = SAMPLES
     between: int = SAMPLES_BETWEEN
     annealed: int = ANNEALED
     simulated: int = SIMULATED
     annealing: dict[str, Any] = field(default_factory=lambda: ANNEALING)
+    compile: bool = False  # the steps of training: the same numbers but for rounding, and faster on a CPU
 
     def results(self, name: str) -> Path:
         return self.out / name / "results.json"
 
     def read(self, name: str) -> dict[str, Any]:
         path = self.results(name)
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"stages": {}}
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"stages": {}}
+        if found.get("settings", settings(name)) != settings(name):
+            raise RunError(
+                f"Expected {path} to be of {settings(name)}, but it is of {found['settings']}. Move it away."
+            )
+        return found
 
     def keep(self, name: str, found: dict[str, Any]) -> None:
-        checkpoint.write_json(self.results(name), found)
+        checkpoint.write_json(self.results(name), {**found, "settings": settings(name)})
 
     def train(self, name: str, last: int) -> None:
         """The row up to that stage, but for what is there already."""
@@ -118,8 +130,8 @@ class Work:
             print(line(name, self.read(name)), flush=True)
 
     def model(self, name: str, stage: int) -> VAE:
-        settings = {**ROWS[name].settings, "epochs": ROWS[name].passes(stage), "binarization": "dynamic"}
-        config = TrainConfig(data=self.data.name, device=self.device, compile=self.compile, **settings)
+        chosen = {**ROWS[name].settings, "epochs": ROWS[name].passes(stage), "binarization": "dynamic"}
+        config = TrainConfig(data=self.data.name, device=self.device, compile=self.compile, **chosen)
         out = self.out / name / "run"
         return fit(config, self.data, out=out, resume=(out / checkpoint.CONFIG).is_file()).model
 
@@ -170,7 +182,7 @@ def table(work: Work) -> list[dict[str, Any]]:
                 "passes_of_paper": row.passes(row.stages),
                 "finished": done == row.stages,
                 "rest": None if done == row.stages else f"python benchmarks/papers.py --rows {name} --to 7 --record",
-                "settings": {**row.settings, "hidden": list(row.settings["hidden"])},
+                "settings": settings(name),
                 "stages": {
                     stage: {key: value for key, value in judged.items() if key != "log_evidence"}
                     for stage, judged in sorted(stages.items(), key=lambda item: int(item[0]))
@@ -189,6 +201,21 @@ def markdown(rows: list[dict[str, Any]]) -> list[str]:
         numbers.append("" if difference == "" else f"{difference:+.2f}")
         done = f"{row['passes']:,} of {row['passes_of_paper']:,}"
         lines.append(f"| `{row['row']}` | {' | '.join(numbers)} | {done} |")
+    return lines
+
+
+def curves(rows: list[dict[str, Any]]) -> list[str]:
+    """-log p(x) of the test set after each stage, with the latents in use, of the rows that have several."""
+    several = [row for row in rows if len(row["stages"]) > 1]
+    stages = sorted({stage for row in several for stage in row["stages"]}, key=int)
+    if not stages:
+        return []
+    passes = [f"{sum(3**i for i in range(int(stage) + 1)):,}" for stage in stages]
+    lines = [f"| after so many passes | {' | '.join(passes)} |", "|---" * (len(stages) + 1) + "|"]
+    for row in several:
+        found = [row["stages"].get(stage) for stage in stages]
+        numbers = ["" if each is None else f"{each['nll']['value']:.2f} ({each['active_units']})" for each in found]
+        lines.append(f"| `{row['row']}` | {' | '.join(numbers)} |")
     return lines
 
 
@@ -219,7 +246,7 @@ def line(name: str, found: dict[str, Any]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = _record.parser(__doc__)
     parser.add_argument("--rows", default=",".join(ON_A_CPU), help=f"out of {', '.join(ROWS)}, or all")
-    parser.add_argument("--to", type=int, help="last stage of Burda's schedule, 0 to 7; else what suits a CPU")
+    parser.add_argument("--to", type=int, help="last stage of Burda's schedule, 0 to 7; default: what suits a CPU")
     parser.add_argument("--out", type=Path, default=Path("runs/papers"), help="where runs and results are kept")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true", help="train by compiled steps, as `vaelib train --compile`")
@@ -230,7 +257,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"Expected rows out of {', '.join(ROWS)}, but got {unknown[0]}.")
     if asked.to is not None and not 0 <= asked.to <= 7:
         parser.error(f"Expected --to to be a stage from 0 to 7, but got {asked.to}.")
-    work = Work(asked.out, mnist(), asked.device, asked.compile)
+    work = Work(asked.out, mnist(), asked.device, compile=asked.compile)
     for name in names:
         if not asked.table:
             work.train(name, ROWS[name].on_a_cpu if asked.to is None else asked.to)
@@ -238,7 +265,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ROWS if asked.table else names:
         print(line(name, work.read(name)))
     if asked.table:
-        print("", *markdown(table(work)), sep="\n")
+        print("", *markdown(table(work)), "", *curves(table(work)), sep="\n")
     record(work, asked.record)
 
 

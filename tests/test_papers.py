@@ -13,7 +13,7 @@ import pytest
 
 from vaelib.data import Data
 from vaelib.evaluate import evaluate, held_out_pixels
-from vaelib.train import TrainConfig, checkpoint, load
+from vaelib.train import RunError, TrainConfig, checkpoint, load
 
 ANNEALING = {"temperatures": 4, "chains": 2, "leapfrog_steps": 2, "base": "prior"}
 
@@ -35,6 +35,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> papers.Work:
 def test_rows_are_what_the_paper_trained() -> None:
     for name, row in papers.ROWS.items():
         config = TrainConfig(data="mnist", **{"epochs": 1, **row.settings})
+        assert (config.activation, config.layer_norm, config.learning_rate) == ("tanh", False, 1e-3)
         if name == "aevb":
             assert (config.hidden, config.latent_dim, config.batch_size, row.passes(0)) == ((500,), 20, 100, 100)
             continue
@@ -93,6 +94,41 @@ def test_table_has_every_row_and_what_is_left(work: papers.Work) -> None:
     assert papers.line("vae-50", work.read("vae-50")).endswith("nothing yet")
 
 
+def test_results_of_other_settings_are_refused(work: papers.Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    work.train("aevb", 0)
+    row = papers.ROWS["aevb"]
+    other = dataclasses.replace(row, settings={**row.settings, "activation": "relu"})
+    monkeypatch.setitem(papers.ROWS, "aevb", other)
+    with pytest.raises(RunError, match=r"results.json to be of .*'relu'.* but it is of .*'tanh'.* Move it away"):
+        papers.table(work)
+
+
+def test_steps_are_compiled_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, work: papers.Work) -> None:
+    asked: list[bool] = []
+
+    def noted(config: TrainConfig, *data: object, **how: object) -> object:
+        asked.append(config.compile)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(papers, "mnist", few)
+    monkeypatch.setattr(papers, "fit", noted)
+    for more in ([], ["--compile"]):
+        with pytest.raises(KeyboardInterrupt):
+            papers.main(["--rows", "aevb", "--out", str(work.out), *more])
+    assert asked == [False, True]
+
+
+def test_curve_has_a_column_for_each_stage(work: papers.Work) -> None:
+    work.train("vae-5", 1)
+    work.train("iwae-5", 0)
+    assert papers.curves([row for row in papers.table(work) if row["row"] == "iwae-5"]) == []
+    heading, _, mine = papers.curves(papers.table(work))
+    assert heading == "| after so many passes | 1 | 4 |"
+    first, last = (work.read("vae-5")["stages"][stage] for stage in "01")
+    assert mine.startswith(f"| `vae-5` | {first['nll']['value']:.2f} ({first['active_units']}) |")
+    assert mine.endswith(f"| {last['nll']['value']:.2f} ({last['active_units']}) |")
+
+
 def test_command_shows_and_records_what_is_there(
     work: papers.Work, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,5 +149,6 @@ def test_table_of_the_docs_is_what_was_recorded() -> None:
     """`python benchmarks/papers.py --table --record` prints and records it."""
     root = Path(__file__).resolve().parents[1]
     rows = json.loads((root / "benchmarks" / "results" / "papers.json").read_text(encoding="utf-8"))["rows"]
-    assert "\n".join(papers.markdown(rows)) in (root / "docs" / "practitioner.md").read_text(encoding="utf-8")
+    docs = (root / "docs" / "practitioner.md").read_text(encoding="utf-8")
+    assert "\n".join(papers.markdown(rows)) in docs and "\n".join(papers.curves(rows)) in docs
     assert [row["row"] for row in rows] == list(papers.ROWS)
