@@ -37,6 +37,11 @@ ANNEALING: dict[str, Any] = {"temperatures": 500, "chains": 16, "leapfrog_steps"
 ANNEALED, SIMULATED = 100, 25  # test digits, and digits of the model's own, between two bounds
 
 
+def scheduled(stage: int) -> int:
+    """Passes to the end of that stage of Burda's schedule."""
+    return sum(3**i for i in range(stage + 1))
+
+
 @dataclass(frozen=True)
 class Row:
     """A result that was published, and how it is trained here."""
@@ -51,7 +56,7 @@ class Row:
 
     def passes(self, stage: int) -> int:
         """Over the training set, from the start to the end of that stage."""
-        return self.settings["epochs"] if "epochs" in self.settings else sum(3**i for i in range(stage + 1))
+        return self.settings["epochs"] if "epochs" in self.settings else scheduled(stage)
 
 
 def burda(objective: str, samples: int, nll: float, active: int, **more: Any) -> Row:
@@ -210,7 +215,7 @@ def curves(rows: list[dict[str, Any]]) -> list[str]:
     stages = sorted({stage for row in several for stage in row["stages"]}, key=int)
     if not stages:
         return []
-    passes = [f"{sum(3**i for i in range(int(stage) + 1)):,}" for stage in stages]
+    passes = [f"{scheduled(int(stage)):,}" for stage in stages]
     lines = [f"| after so many passes | {' | '.join(passes)} |", "|---" * (len(stages) + 1) + "|"]
     for row in several:
         found = [row["stages"].get(stage) for stage in stages]

@@ -84,8 +84,8 @@ EQUIVALENT = {
     ("_latex", DELIMITER.format("=="), DELIMITER.format("is")): "Python keeps one object for each character of ASCII",
     ("terms", SIGN.replace("{}", "=="), SIGN.replace("{}", ">=")): "a sign is + or -, and + comes before - in ASCII",
 }
-NO_CACHE = ("-p", "no:cacheprovider")
-PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", *NO_CACHE)
+NOTING = (sys.executable, "-m", "pytest", "-x", "-q")  # pytest, which notes in its cache what failed
+PYTEST = (*NOTING, "-p", "no:cacheprovider")
 SHORT = "--form=short"
 MARGIN = 3.0  # tests may take this many times as long with an error as without, and a minute
 
@@ -227,9 +227,8 @@ def noticed(module: str, line: int, planted: Planted, copy: Path, known: Survey)
         listed, cache = copy / "nearest.txt", copy / "nearest-cache"
         listed.write_text("\n".join(nearest), encoding="utf-8")
         shutil.rmtree(cache, ignore_errors=True)
-        asked = [part for part in PYTEST if part not in NO_CACHE]
         with planted():
-            ended = status([*asked, "-o", f"cache_dir={cache}", SHORT, f"@{listed}"], copy, known.limit)
+            ended = status([*NOTING, "-o", f"cache_dir={cache}", SHORT, f"@{listed}"], copy, known.limit)
         if ended is None:
             return True
         failed = cache / "v" / "cache" / "lastfailed"
