@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from vaelib._cores import given
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 
@@ -62,7 +64,7 @@ def hardware() -> dict[str, Any]:
     """The processor, its cores that this process may use, torch's threads, memory, and the GPU if there is one."""
     return {
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": given(),
         "threads": torch.get_num_threads(),
         "memory_gib": _memory(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

@@ -25,6 +25,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vaelib._cores import given
+
 WARM_UP = 3  # calls before the clock starts: compilation, allocation
 FLOOR, REFERENCE = "floor", "example"
 SEED = 0
@@ -106,7 +108,7 @@ def pin(threads: int) -> None:
 
 def begin(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
     """Refuse threads and rounds that cannot be, and keep to so many threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = given()
     if not 1 <= chosen.threads <= cores or chosen.rounds < 1:
         parser.error(
             f"Expected 1 to {cores} threads, one a core, and 1 round or more, but got {chosen.threads} threads"

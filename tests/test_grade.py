@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from forms import some
 
-from vaelib.grade.collect import collect
+from vaelib.grade.collect import HandedIn, collect
 from vaelib.grade.gradebook import points_of
+from vaelib.grade.isolation import CannotGrade
 from vaelib.grade.limits import Limits
 from vaelib.grade.marks import Marks, grade_all, grade_one
+from vaelib.grade.pool import Pool
 
 IMPORTS = "import numpy as np\nfrom vaelib.exercise import check, hint, progress"
 RIGHT_1 = """def kl_normal(loc_q, scale_q, loc_p, scale_p):
@@ -182,3 +184,23 @@ def test_submission_does_not_learn_where_the_others_lie(tmp_path: Path) -> None:
     (found,) = collect(tmp_path / "secret", tmp_path / "space").found
     mark = grade_one(found.handed_in, 1, Limits())
     assert mark.feedback["04.1"].right, mark
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, 3), (2, 2)])
+def test_so_many_are_graded_at_a_time_as_there_are_cores_for_this_process(
+    asked: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container these are fewer than the machine has, and submissions side by side would run out of time."""
+    told: list[int] = []
+
+    class NoPool(Pool):
+        def __init__(self, submissions: list[HandedIn], seed: int, limits: Limits, at_once: int) -> None:
+            told.append(at_once)
+            raise CannotGrade("nothing is run here")
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+    monkeypatch.setattr("vaelib.grade.marks.Pool", NoPool)
+    with pytest.raises(CannotGrade, match="nothing is run here"):
+        grade_all([], 5, at_once=asked)
+    assert told == [expected]

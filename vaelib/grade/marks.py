@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from vaelib._cores import given
 from vaelib.grade.collect import HandedIn
 from vaelib.grade.limits import Limits
 from vaelib.grade.pool import Graded, Pool
@@ -41,13 +41,13 @@ def grade_all(
 
     Args:
         seed: of the questions; choose it after the submissions are in.
-        at_once: how many are graded at a time; by default as many as there are cores.
+        at_once: how many are graded at a time; by default as many as there are cores for this process.
         done: called with the marks of each as soon as they are there.
 
     Raises:
         CannotGrade: no submission can be run here; that is nobody's mark.
     """
-    pool = Pool(submissions, seed, limits or Limits(), at_once or os.cpu_count() or 1)
+    pool = Pool(submissions, seed, limits or Limits(), at_once or given())
     marks: dict[int, Marks] = {}
     for index, graded in pool.results():
         marks[index] = _marks(submissions[index], graded)
