@@ -224,6 +224,20 @@ def curves(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def annealings(rows: list[dict[str, Any]]) -> list[str]:
+    """-log p(x) of the same test digits by both bounds, of the rows that were annealed."""
+    lines = []
+    for row in rows:
+        for judged in row["stages"].values():
+            if (more := judged.get("annealed")) is not None:
+                weighted, annealed, less = (
+                    more[key] for key in ("importance_weighted", "lower", "less_importance_weighted")
+                )
+                lower_by = f"{less['value']:.2f} ± {less['standard_error']:.2f}"
+                lines.append(f"| `{row['row']}` | {-weighted['value']:.2f} | {-annealed['value']:.2f} | {lower_by} |")
+    return ["| run | by weighted samples | by annealing | lower by |", "|---|---|---|---|", *lines] if lines else []
+
+
 def line(name: str, found: dict[str, Any]) -> str:
     """The last stage of a row in words."""
     row = ROWS[name]
@@ -270,7 +284,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ROWS if asked.table else names:
         print(line(name, work.read(name)))
     if asked.table:
-        print("", *markdown(table(work)), "", *curves(table(work)), sep="\n")
+        tables = [form(table(work)) for form in (markdown, curves, annealings)]
+        print("", *("\n".join([*lines, ""]) for lines in tables), sep="\n")
     record(work, asked.record)
 
 

@@ -129,6 +129,19 @@ def test_curve_has_a_column_for_each_stage(work: papers.Work) -> None:
     assert mine.endswith(f"| {last['nll']['value']:.2f} ({last['active_units']}) |")
 
 
+def test_annealed_rows_have_both_bounds_and_their_difference() -> None:
+    def pair(value: float) -> dict[str, float]:
+        return {"value": value, "standard_error": 0.125}
+
+    bounds = {"importance_weighted": pair(-91.5), "lower": pair(-90.25), "less_importance_weighted": pair(1.25)}
+    rows = [
+        {"row": "plain", "stages": {"0": {}}},
+        {"row": "annealed", "stages": {"0": {}, "1": {"annealed": bounds}}},
+    ]
+    assert papers.annealings(rows)[2:] == ["| `annealed` | 91.50 | 90.25 | 1.25 ± 0.12 |"]
+    assert papers.annealings(rows[:1]) == []
+
+
 def test_command_shows_and_records_what_is_there(
     work: papers.Work, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,7 +149,12 @@ def test_command_shows_and_records_what_is_there(
     monkeypatch.setattr(papers, "mnist", few)
     monkeypatch.setattr(_record, "RESULTS", work.out / "results")
     papers.main(["--table", "--out", str(work.out)])
-    assert "vae-5 " in capsys.readouterr().out and not (work.out / "results").exists()
+    shown = capsys.readouterr().out
+    assert (
+        "vae-5 " in shown
+        and "\n".join(papers.markdown(papers.table(work))) in shown
+        and not (work.out / "results").exists()
+    )
     papers.main(["--table", "--out", str(work.out), "--record"])
     recorded = json.loads((work.out / "results" / "papers.json").read_text(encoding="utf-8"))
     assert recorded["rows"] == json.loads(json.dumps(papers.table(work)))
@@ -150,5 +168,5 @@ def test_table_of_the_docs_is_what_was_recorded() -> None:
     root = Path(__file__).resolve().parents[1]
     rows = json.loads((root / "benchmarks" / "results" / "papers.json").read_text(encoding="utf-8"))["rows"]
     docs = (root / "docs" / "practitioner.md").read_text(encoding="utf-8")
-    assert "\n".join(papers.markdown(rows)) in docs and "\n".join(papers.curves(rows)) in docs
+    assert all("\n".join(form(rows)) in docs for form in (papers.markdown, papers.curves, papers.annealings))
     assert [row["row"] for row in rows] == list(papers.ROWS)
