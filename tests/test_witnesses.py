@@ -270,6 +270,19 @@ def test_near_has_densities_above_one_and_a_posterior_far_from_the_prior() -> No
         assert float(w.model.log_evidence(w.x)) > 0 and to_reference(w) > 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_near_has_the_posterior_width_that_was_drawn(seed: int) -> None:
+    """At the z that was drawn, the decoder is nearly a line: p(z | x) has precision 1 + |slope|^2 / c there."""
+    rng = np.random.default_rng(seed)
+    for least, most in ((0.3, 1.2), (0.3, 0.9), (0.3, 1.0)):  # loading, curvature, offset, before they are made small
+        away_from_zero(rng, least, most, (3,))
+    generic_noise_variance(rng)
+    z, width = away_from_zero(rng, 1.5, 2.5), rng.uniform(0.12, 0.2)
+    model = CurvedWitness.draw(np.random.default_rng(seed), kind="near").model
+    slope = model.loading + model.curvature * z
+    assert 1 + slope @ slope / model.noise_variance == pytest.approx(width**-2, rel=1e-12)
+
+
 def test_check_mixes_kinds_by_seed_and_keeps_the_generic_first() -> None:
     kinds: list[str] = []
 
