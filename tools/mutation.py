@@ -69,9 +69,10 @@ NARROWER: dict[str, tuple[str, ...]] = {
     ),
     # the process of a submission, and what it is told and replies
     **dict.fromkeys(
-        [f"grade.{name}" for name in ("audit", "cells", "removal", "stand_in", "submission", "wire", "worker")],
+        [f"grade.{name}" for name in ("cells", "removal", "stand_in", "submission", "wire", "worker")],
         ("grade_cells", "grade_wire", "grade_forbidden", "grade_limits", "grade"),
     ),
+    "grade.audit": ("grade_honest", "grade_cells"),
     # what is written down
     **dict.fromkeys(
         [f"grade.{name}" for name in ("gradebook", "journal", "pages", "sheet", "shelf", "tables")], ("gradebook",)
