@@ -880,3 +880,21 @@ def test_covariance_symmetric_to_rounding_is_accepted_and_made_symmetric() -> No
     q = MultivariateNormal(np.zeros(4), shaken)
     assert np.array_equal(q.covariance, q.covariance.T)
     np.testing.assert_allclose(q.covariance, covariance, rtol=1e-14)
+
+
+EDGES = [
+    Normal(1e-300, 1e-300),
+    Normal(1e308, 1e308),
+    Laplace(0.0, 1e308),
+    Exponential(1e308),
+    Gamma(0.01, 1e-300),
+    Bernoulli(-1e3),
+    Categorical([-1e3, 0.0]),
+]
+
+
+@pytest.mark.parametrize("family", [*(e.numpy() for e in EXAMPLES), *EDGES], ids=lambda family: type(family).__name__)
+def test_sampling_raises_no_floating_point_error_of_numpy(family: Distribution) -> None:
+    """The draws, at the edges of what can be written too, where some overflow or underflow."""
+    with np.errstate(all="raise"):
+        assert not np.isnan(family.sample(500, rng=np.random.default_rng(0))).any()

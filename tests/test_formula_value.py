@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 
 import mpmath
@@ -583,6 +584,26 @@ def test_floats_take_no_detour() -> None:
     assert in_floats(softplus).value(scope) == 0.0
     assert softplus.value(scope) == pytest.approx(np.exp(-40), rel=1e-15)
     assert in_floats(tex(r"\max(0, a) + \sqrt{4} - |a|")).value(scope) == -38.0
+
+
+OF_NUMBERS = {
+    r"\log a": math.log,
+    r"\exp a": math.exp,
+    "e^a": math.exp,
+    r"\sqrt a": math.sqrt,
+    r"\mathrm{softplus}(a)": lambda a: math.log1p(math.exp(a)),
+    r"\mathrm{expm1}(a)": math.expm1,
+    r"\mathrm{log1p}(a)": math.log1p,
+}
+
+
+@pytest.mark.parametrize("latex", OF_NUMBERS)
+@pytest.mark.parametrize("a", [0.3, 2.0])
+def test_other_arithmetics_know_the_functions_of_numbers(latex: str, a: float) -> None:
+    scope, right = Scope(values={"a": a}), OF_NUMBERS[latex](a)
+    assert in_floats(tex(latex)).value(scope) == pytest.approx(right, rel=1e-15)
+    assert in_floats(tex(latex), np.float32).value(scope) == pytest.approx(right, rel=3e-7)
+    assert in_decimals(tex(latex)).value(scope) == pytest.approx(right, rel=1e-15)
 
 
 def test_other_arithmetics_hear_definitions_and_refuse_what_is_no_arithmetic() -> None:

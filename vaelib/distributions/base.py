@@ -121,7 +121,6 @@ class Distribution(ABC):
         noise = noise + (noise == 0) * (0.25 * float(xp.finfo(noise.dtype).eps))
         return -xp.log(-xp.log(noise)) if self.noise == "gumbel" else noise
 
-    @quiet
     def sample(self, sample_shape: int | Shape = (), *, rng: Any) -> Array:
         """Independent draws of shape (*sample_shape, *batch_shape, *event_shape), without a gradient.
 
