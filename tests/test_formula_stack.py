@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from vaelib.derivation import SPECIAL, IllTyped, derive, draw_witnesses
 from vaelib.distributions import DiagonalNormal, Normal
 from vaelib.estimate import Estimate
 from vaelib.formula import GAUSS, TRAPEZOID, Map, Scope, evaluate_together, tex
+from vaelib.formula import crowd as crowd_module
 from vaelib.formula import stack as stack_module
 from vaelib.formula.environment import Diverges
 from vaelib.formula.rules import Rule
@@ -215,3 +217,14 @@ def test_a_witness_that_is_its_own_copy_keeps_its_error() -> None:
     assert isinstance(node.value(witness), Estimate)
     evaluate_together(node, [], [witness, witness], GAUSS)
     assert isinstance(node.value(witness, GAUSS), Estimate)
+
+
+def test_the_crowds_asked_about_last_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    crowds: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+    monkeypatch.setattr(crowd_module, "_crowds", crowds)
+    most, node = crowd_module.MOST_CROWDS, tex(r"\mu + 1")
+    several = [draw_witnesses(NormalPair.draw, 2, seed) for seed in range(most + 2)]
+    for witnesses in [*several[: most + 1], several[1], several[-1]]:
+        evaluate_together(node, witnesses, [], GAUSS)
+    kept = [several[i] for i in (*range(3, most + 1), 1, most + 1)]
+    assert list(crowds) == [tuple(map(id, witnesses)) for witnesses in kept] and len(kept) == most

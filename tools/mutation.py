@@ -80,9 +80,11 @@ NARROWER: dict[str, tuple[str, ...]] = {
 }
 # (module, the line that is changed, what it becomes): why nothing can notice
 SIGN = 'text += f" {sign} {written}" if text else f"-{written}" if sign {} "-" else written'
+PAIRS = "for places, group in zip(self.places, self.groups, strict={}):"
 DELIMITER = 'if name in ("left", "right") and self.at < len(self.tokens) and self.tokens[self.at] {} ".":'
 EQUIVALENT = {
     ("_latex", DELIMITER.format("=="), DELIMITER.format("is")): "Python keeps one object for each character of ASCII",
+    ("formula.crowd", PAIRS.format(True), PAIRS.format(False)): "both are made from the same groups: equally many",
     ("terms", SIGN.replace("{}", "=="), SIGN.replace("{}", ">=")): "a sign is + or -, and + comes before - in ASCII",
 }
 NOTING = (sys.executable, "-m", "pytest", "-x", "-q")  # pytest, which notes in its cache what failed
