@@ -500,6 +500,9 @@ def test_given_has_the_interface_of_a_formula() -> None:
     assert "f" in line.plain
     with pytest.raises(TypeError, match="two swapped"):
         given(lambda w: 3.0, "x")  # type: ignore[arg-type]
+    for half in (("x", 3.0), (3.0, lambda w: 3.0)):
+        with pytest.raises(TypeError, match="Expected LaTeX and a function of the witness, but got"):
+            given(*half)  # type: ignore[arg-type]
 
 
 def test_law_of_several_variables_goes_over_all_of_them() -> None:

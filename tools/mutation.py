@@ -81,10 +81,16 @@ NARROWER: dict[str, tuple[str, ...]] = {
 # (module, the line that is changed, what it becomes): why nothing can notice
 SIGN = 'text += f" {sign} {written}" if text else f"-{written}" if sign {} "-" else written'
 PAIRS = "for places, group in zip(self.places, self.groups, strict={}):"
+EYE = "return np.asarray(scale[..., None, None] * np.eye(of.event[{}]))"
 DELIMITER = 'if name in ("left", "right") and self.at < len(self.tokens) and self.tokens[self.at] {} ".":'
 EQUIVALENT = {
     ("_latex", DELIMITER.format("=="), DELIMITER.format("is")): "Python keeps one object for each character of ASCII",
     ("formula.crowd", PAIRS.format(True), PAIRS.format(False)): "both are made from the same groups: equally many",
+    (
+        "formula.laws",
+        EYE.format(0),
+        EYE.format(" -1"),
+    ): "it is a vector, with one axis, which is the first and the last",
     ("terms", SIGN.replace("{}", "=="), SIGN.replace("{}", ">=")): "a sign is + or -, and + comes before - in ASCII",
 }
 NOTING = (sys.executable, "-m", "pytest", "-x", "-q")  # pytest, which notes in its cache what failed
