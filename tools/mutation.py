@@ -82,6 +82,8 @@ NARROWER: dict[str, tuple[str, ...]] = {
 SIGN = 'text += f" {sign} {written}" if text else f"-{written}" if sign {} "-" else written'
 PAIRS = "for places, group in zip(self.places, self.groups, strict={}):"
 EYE = "return np.asarray(scale[..., None, None] * np.eye(of.event[{}]))"
+LIFTED = "return number(np.exp(data[{}]) * sign[0])"
+DOT = 'if token.text == "." and token.side {} "open":'
 DELIMITER = 'if name in ("left", "right") and self.at < len(self.tokens) and self.tokens[self.at] {} ".":'
 EQUIVALENT = {
     ("_latex", DELIMITER.format("=="), DELIMITER.format("is")): "Python keeps one object for each character of ASCII",
@@ -91,6 +93,16 @@ EQUIVALENT = {
         EYE.format(0),
         EYE.format(" -1"),
     ): "it is a vector, with one axis, which is the first and the last",
+    (
+        "formula.logs",
+        LIFTED.format(0),
+        LIFTED.format(" -1"),
+    ): "one logarithm is lifted, which is the first and the last",
+    (
+        "formula.operators",
+        DOT.format("=="),
+        DOT.format(">="),
+    ): "open comes last in the alphabet, after close and nothing",
     ("terms", SIGN.replace("{}", "=="), SIGN.replace("{}", ">=")): "a sign is + or -, and + comes before - in ASCII",
 }
 NOTING = (sys.executable, "-m", "pytest", "-x", "-q")  # pytest, which notes in its cache what failed
