@@ -225,10 +225,10 @@ def curves(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def annealings(rows: list[dict[str, Any]]) -> list[str]:
-    """-log p(x) of the same test digits by both bounds, of the rows that were annealed."""
+    """-log p(x) of the same test digits by both bounds, of the rows that were annealed after their last stage."""
     lines = []
     for row in rows:
-        for judged in row["stages"].values():
+        for judged in list(row["stages"].values())[-1:]:
             if (more := judged.get("annealed")) is not None:
                 weighted, annealed, less = (
                     more[key] for key in ("importance_weighted", "lower", "less_importance_weighted")

@@ -604,9 +604,9 @@ OF_NUMBERS = {
 @pytest.mark.parametrize("a", [0.3, 2.0])
 def test_other_arithmetics_know_the_functions_of_numbers(latex: str, a: float) -> None:
     scope, right = Scope(values={"a": a}), OF_NUMBERS[latex](a)
-    assert in_floats(tex(latex)).value(scope) == pytest.approx(right, rel=1e-15)
-    assert in_floats(tex(latex), np.float32).value(scope) == pytest.approx(right, rel=3e-7)
-    assert in_decimals(tex(latex)).value(scope) == pytest.approx(right, rel=1e-15)
+    assert in_floats(tex(latex)).value(scope) == pytest.approx(right, rel=1e-15, abs=0)
+    assert in_floats(tex(latex), np.float32).value(scope) == pytest.approx(right, rel=3e-7, abs=0)
+    assert in_decimals(tex(latex)).value(scope) == pytest.approx(right, rel=1e-15, abs=0)
 
 
 def test_other_arithmetics_hear_definitions_and_refuse_what_is_no_arithmetic() -> None:

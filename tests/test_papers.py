@@ -134,9 +134,10 @@ def test_annealed_rows_have_both_bounds_and_their_difference() -> None:
         return {"value": value, "standard_error": 0.125}
 
     bounds = {"importance_weighted": pair(-91.5), "lower": pair(-90.25), "less_importance_weighted": pair(1.25)}
+    earlier = {**bounds, "lower": pair(-95.0)}
     rows = [
         {"row": "plain", "stages": {"0": {}}},
-        {"row": "annealed", "stages": {"0": {}, "1": {"annealed": bounds}}},
+        {"row": "annealed", "stages": {"0": {"annealed": earlier}, "1": {"annealed": bounds}}},
     ]
     assert papers.annealings(rows)[2:] == ["| `annealed` | 91.50 | 90.25 | 1.25 ± 0.12 |"]
     assert papers.annealings(rows[:1]) == []
@@ -145,16 +146,15 @@ def test_annealed_rows_have_both_bounds_and_their_difference() -> None:
 def test_command_shows_and_records_what_is_there(
     work: papers.Work, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    work.train("vae-5", 0)
+    work.train("vae-1", 1)
     monkeypatch.setattr(papers, "mnist", few)
     monkeypatch.setattr(_record, "RESULTS", work.out / "results")
     papers.main(["--table", "--out", str(work.out)])
     shown = capsys.readouterr().out
-    assert (
-        "vae-5 " in shown
-        and "\n".join(papers.markdown(papers.table(work))) in shown
-        and not (work.out / "results").exists()
-    )
+    assert "vae-1 " in shown and not (work.out / "results").exists()
+    for form in (papers.markdown, papers.curves, papers.annealings):
+        lines = form(papers.table(work))
+        assert len(lines) > 2 and "\n".join(lines) in shown
     papers.main(["--table", "--out", str(work.out), "--record"])
     recorded = json.loads((work.out / "results" / "papers.json").read_text(encoding="utf-8"))
     assert recorded["rows"] == json.loads(json.dumps(papers.table(work)))

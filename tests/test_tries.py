@@ -39,10 +39,21 @@ def changed(notebook: nbformat.NotebookNode, wanted: Try) -> list[nbformat.Noteb
     return [found, *(cell for cell in below if cell.cell_type == "code")]
 
 
-def run(notebook: nbformat.NotebookNode, tries: list[Try], folder: Path) -> list[str]:
-    """What fails: a line for each try that does not run to its end. Raises CellExecutionError where its notebook fails.
+# Names as they were before the cell of a try: a try finds none that a cell below or another try has set. Objects that
+# these change in place, such as a generator of random numbers, stay changed, as they do for a student.
+KEEP = "_kept = {**globals().get('_kept', {}), %r: dict(globals())}"
+PUT_BACK = """
+for _name in set(globals()) - set(_kept[%r]):
+    if not _name.startswith("_"):
+        del globals()[_name]
+globals().update((_name, _value) for _name, _value in _kept[%r].items() if not _name.startswith("_"))
+"""
 
-    The try that is lowest in the notebook comes first, so that the cells above each are as they were.
+
+def run(notebook: nbformat.NotebookNode, tries: list[Try], folder: Path) -> list[str]:
+    """What fails: a line for each try that does not run to its end. The lowest in the notebook comes first.
+
+    Raises CellExecutionError where the notebook itself fails, and CellTimeoutError where a cell takes too long.
     """
     resources = {"metadata": {"path": str(folder)}}
     client = NotebookClient(nbformat.v4.new_notebook(), timeout=120, kernel_name="python3", resources=resources)
@@ -55,10 +66,17 @@ def run(notebook: nbformat.NotebookNode, tries: list[Try], folder: Path) -> list
             client.nb.cells.append(cell)
             client.execute_cell(cell, len(client.nb.cells) - 1)
 
+    def typed(source: str) -> None:
+        execute([nbformat.v4.new_code_cell(source)])
+
     with client.setup_kernel():
-        above = notebook.cells[: ids.index(lowest_first[0].cell)]
-        execute([copy.deepcopy(cell) for cell in above if cell.cell_type == "code"])
+        for cell in copy.deepcopy(notebook.cells[: ids.index(lowest_first[0].cell) + 1]):
+            if cell.id in {wanted.cell for wanted in tries}:
+                typed(KEEP % cell.id)
+            if cell.cell_type == "code" and cell.id != lowest_first[0].cell:
+                execute([cell])
         for wanted in lowest_first:
+            typed(PUT_BACK % (wanted.cell, wanted.cell))
             try:
                 execute(changed(notebook, wanted))
             except CellExecutionError as error:
@@ -126,11 +144,14 @@ def test_change_that_does_not_fit_is_refused(cell: str, old: str, until: str, sa
 
 @pytest.mark.slow
 def test_try_that_fails_is_noticed_and_the_others_are_made(tmp_path: Path) -> None:
-    """In the order from below, each after what is above it: a is still 2 for the second and the third."""
+    """From below, and each with the names that there were above it: `below` alone finds (2, 3)."""
     fine, fails = Try("numbers", "b = 3", "b = 4", "sum", ""), Try("numbers", "b = 3", "b = 40", "sum", "")
     below = Try("sum", "a + b < 10", "(a, b) == (2, 3); a = 90", "sum", "")
     (told,) = run(small(), [fine, fails, below], tmp_path)
     assert "b = 40" in told and "AssertionError" in told
+    renamed = Try("numbers", "a = 2", "c = 2", "sum", "")  # `a`, which the cells above had set once, is gone
+    (told,) = run(small(), [renamed, Try("sum", "< 10", "< 11", "sum", "")], tmp_path)
+    assert "c = 2" in told and "NameError" in told
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
         notebook = small()
         notebook.cells.append(nbformat.v4.new_code_cell("", id="last"))
