@@ -253,6 +253,8 @@ def test_forall_gives_one_entry_for_each_value() -> None:
     ("latex", "at", "says"),
     [
         (r"a + ", 4, "Expected a formula, but got the end"),
+        (r"x_)", 2, "Expected a letter, a digit or braces, but got )."),
+        (r"\frac+2", 5, "Expected an argument, but got +."),
         (r"(a + b", 6, r"Expected ) to close the ( opened before"),
         (r"(a + b]", 6, r"Expected ) to close the ("),
         (r"a + b)", 5, "closes nothing"),

@@ -47,7 +47,10 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "em": ("em",),
     "gradients": ("gradients", "objectives"),
     "terms": ("terms", "ledger_formulas"),
-    "formula": ("formula_tree", "formula_reader", "formula_value", "formula_spaces", "formula_stack", "verify"),
+    "formula": (
+        *("formula_tree", "formula_reader", "formula_value", "formula_spaces", "formula_stack", "formula_places"),
+        "verify",
+    ),
     "derivation": ("compare", "derivation", "chain", "report", "fair", "reveal", "verify"),
     "witnesses": ("witnesses", "verify"),
     "nearest": ("nearest", "check_repairs"),
@@ -73,6 +76,7 @@ NARROWER: dict[str, tuple[str, ...]] = {
         ("grade_cells", "grade_wire", "grade_forbidden", "grade_limits", "grade"),
     ),
     "grade.audit": ("grade_honest", "grade_cells"),
+    "formula.rows": ("check_magic", "check_page"),  # of a page that somebody typed
     # what is written down
     **dict.fromkeys(
         [f"grade.{name}" for name in ("gradebook", "journal", "pages", "sheet", "shelf", "tables")], ("gradebook",)
