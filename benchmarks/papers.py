@@ -284,7 +284,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ROWS if asked.table else names:
         print(line(name, work.read(name)))
     if asked.table:
-        tables = [form(table(work)) for form in (markdown, curves, annealings)]
+        rows = table(work)
+        tables = [form(rows) for form in (markdown, curves, annealings)]
         print("", *("\n".join([*lines, ""]) for lines in tables), sep="\n")
     record(work, asked.record)
 
