@@ -228,13 +228,12 @@ def annealings(rows: list[dict[str, Any]]) -> list[str]:
     """-log p(x) of the same test digits by both bounds, of the rows that were annealed after their last stage."""
     lines = []
     for row in rows:
-        for judged in list(row["stages"].values())[-1:]:
-            if (more := judged.get("annealed")) is not None:
-                weighted, annealed, less = (
-                    more[key] for key in ("importance_weighted", "lower", "less_importance_weighted")
-                )
-                lower_by = f"{less['value']:.2f} ± {less['standard_error']:.2f}"
-                lines.append(f"| `{row['row']}` | {-weighted['value']:.2f} | {-annealed['value']:.2f} | {lower_by} |")
+        more = next(reversed(row["stages"].values()), {}).get("annealed")
+        if more is None:
+            continue
+        weighted, annealed, less = (more[key] for key in ("importance_weighted", "lower", "less_importance_weighted"))
+        lower_by = f"{less['value']:.2f} ± {less['standard_error']:.2f}"
+        lines.append(f"| `{row['row']}` | {-weighted['value']:.2f} | {-annealed['value']:.2f} | {lower_by} |")
     return ["| run | by weighted samples | by annealing | lower by |", "|---|---|---|---|", *lines] if lines else []
 
 

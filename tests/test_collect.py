@@ -385,6 +385,11 @@ KINDS: dict[str, tuple[Build, dict[str, list[str]], list[tuple[str, str]]]] = {
         {"student 03": ["04"], "student 04": ["04"], "student 05": ["04"]},
         [],
     ),
+    "numbers of students whose work came late": (
+        lambda f: [notebook(f / "late" / f"student_0{number}.ipynb") for number in (3, 4, 5)],  # type: ignore
+        {"student 03": ["04"], "student 04": ["04"], "student 05": ["04"]},
+        [],
+    ),
     "a folder for each sheet, people in it": (
         lambda f: (notebook(f / "04" / "ada.ipynb"), notebook(f / "05" / "ada" / "05_elbo.ipynb", FIVE))[0],
         {"ada": ["04", "05"]},
@@ -594,6 +599,19 @@ def test_files_beside_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "again").mkdir()
     found = only(tmp_path / "in", tmp_path / "again")
     assert len(list(found.handed_in.files.iterdir())) == 2
+
+
+def test_what_one_student_needs_lies_beside_and_is_copied(tmp_path: Path) -> None:
+    """Two hundred files of 20 MiB together; larger ones are left out, by name."""
+    notebook(tmp_path / "in" / "ada" / STEM)
+    raw(tmp_path / "in" / "ada" / "a.bin", bytes(20 << 20))
+    raw(tmp_path / "in" / "ada" / "b.bin", b"1")
+    for number in range(200):
+        raw(tmp_path / "in" / "ada" / f"{number}.csv".rjust(9, "c"), "")
+    found = only(tmp_path / "in", tmp_path)
+    names = {path.name for path in found.handed_in.files.iterdir()}
+    assert len(names) == 200 and "a.bin" in names and "b.bin" not in names
+    assert any(note.startswith("b.bin lay beside") for note in found.handed_in.notes)
 
 
 def test_upload_is_bounded_in_files_and_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -716,3 +716,15 @@ def test_index_that_is_not_a_whole_number_is_refused(latex: str) -> None:
 def test_divergence_from_a_joint_law_is_not_read_as_one_from_a_part_of_it(law: str) -> None:
     with pytest.raises(IllTyped, match="two laws over the same variable, but x is bound by none"):
         tex(rf"\mathrm{{KL}}({law} \Vert p(z, x))").value(DiscreteWitness.draw(np.random.default_rng(0)))
+
+
+def test_what_may_hold_arrays_is_itself_and_nothing_more() -> None:
+    """`==` of two arrays has no truth value, and no array can be hashed."""
+    for made in (
+        lambda: Parameter(np.zeros(2), lambda value: Scope({"a": value})),
+        lambda: Scope({"a": np.zeros(2)}),
+        lambda: Map(np.exp),
+        lambda: States(np.zeros(2)),
+    ):
+        one = made()
+        assert one == one and one != made() and len({one, made()}) == 2

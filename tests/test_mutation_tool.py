@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mutation
 import pytest
-from mutation import Outcome
+from mutation import ROOT, Outcome
 from test_architecture import FLOORS
 
 TESTS = Path(__file__).parent
@@ -178,6 +178,14 @@ def test_table_counts_what_was_seen_and_what_nothing_can_notice(monkeypatch: pyt
     assert (
         "| kl | 2 | 1 | 1 | 0 |" in table and "| em | 1 | 0 | 0 | 1 |" in table and "| all | 3 | 1 | 1 | 1 |" in table
     )
+
+
+def test_what_nothing_can_notice_is_still_in_the_source() -> None:
+    for (module, before, after), reason in mutation.EQUIVALENT.items():
+        source = (ROOT / "vaelib" / Path(*module.split(".")).with_suffix(".py")).read_text(encoding="utf-8")
+        (line,) = (line.strip() for line in source.splitlines() if before in line)
+        assert Outcome(module, line, line.replace(before, after), 1, False).reason == reason
+        assert Outcome(module, line, line + " + 1", 1, False).reason is None
 
 
 def test_what_was_found_is_kept_by_module_in_the_order_of_the_guards(tmp_path: Path) -> None:

@@ -137,10 +137,11 @@ def test_annealed_rows_have_both_bounds_and_their_difference() -> None:
     earlier = {**bounds, "lower": pair(-95.0)}
     rows = [
         {"row": "plain", "stages": {"0": {}}},
+        {"row": "not begun", "stages": {}},
         {"row": "annealed", "stages": {"0": {"annealed": earlier}, "1": {"annealed": bounds}}},
     ]
     assert papers.annealings(rows)[2:] == ["| `annealed` | 91.50 | 90.25 | 1.25 ± 0.12 |"]
-    assert papers.annealings(rows[:1]) == []
+    assert papers.annealings(rows[:2]) == []
 
 
 def test_command_shows_and_records_what_is_there(
@@ -169,4 +170,5 @@ def test_table_of_the_docs_is_what_was_recorded() -> None:
     rows = json.loads((root / "benchmarks" / "results" / "papers.json").read_text(encoding="utf-8"))["rows"]
     docs = (root / "docs" / "practitioner.md").read_text(encoding="utf-8")
     assert all("\n".join(form(rows)) in docs for form in (papers.markdown, papers.curves, papers.annealings))
+    assert f"{papers.SAMPLES:,} weighted samples" in docs and f"first {papers.ANNEALED} test digits" in docs
     assert [row["row"] for row in rows] == list(papers.ROWS)

@@ -82,32 +82,15 @@ NARROWER: dict[str, tuple[str, ...]] = {
         [f"grade.{name}" for name in ("gradebook", "journal", "pages", "sheet", "shelf", "tables")], ("gradebook",)
     ),
 }
-# (module, the line that is changed, what it becomes): why nothing can notice
-SIGN = 'text += f" {sign} {written}" if text else f"-{written}" if sign {} "-" else written'
-PAIRS = "for places, group in zip(self.places, self.groups, strict={}):"
-EYE = "return np.asarray(scale[..., None, None] * np.eye(of.event[{}]))"
-LIFTED = "return number(np.exp(data[{}]) * sign[0])"
-DOT = 'if token.text == "." and token.side {} "open":'
-DELIMITER = 'if name in ("left", "right") and self.at < len(self.tokens) and self.tokens[self.at] {} ".":'
+# (module, what is changed, what it becomes): why nothing can notice
 EQUIVALENT = {
-    ("_latex", DELIMITER.format("=="), DELIMITER.format("is")): "Python keeps one object for each character of ASCII",
-    ("formula.crowd", PAIRS.format(True), PAIRS.format(False)): "both are made from the same groups: equally many",
-    (
-        "formula.laws",
-        EYE.format(0),
-        EYE.format(" -1"),
-    ): "it is a vector, with one axis, which is the first and the last",
-    (
-        "formula.logs",
-        LIFTED.format(0),
-        LIFTED.format(" -1"),
-    ): "one logarithm is lifted, which is the first and the last",
-    (
-        "formula.operators",
-        DOT.format("=="),
-        DOT.format(">="),
-    ): "open comes last in the alphabet, after close and nothing",
-    ("terms", SIGN.replace("{}", "=="), SIGN.replace("{}", ">=")): "a sign is + or -, and + comes before - in ASCII",
+    ("_latex", 'self.at] == "."', 'self.at] is "."'): "Python keeps one object for each character of ASCII",
+    ("formula.crowd", "self.groups, strict=True", "self.groups, strict=False"): "both are made from the same groups",
+    ("formula.laws", "np.eye(of.event[0])", "np.eye(of.event[ -1])"): "of a vector's only axis",
+    ("formula.logs", "np.exp(data[0])", "np.exp(data[ -1])"): "one logarithm is lifted, which is first and last",
+    ("formula.operators", 'token.side == "open"', 'token.side >= "open"'): "nothing comes after open in the alphabet",
+    ("formula.stack", "len(p) > 1 else 0", "len(p) > 1 else -1"): "of one probability, which is first and last",
+    ("terms", 'sign == "-"', 'sign >= "-"'): "a sign is + or -, and + comes before - in ASCII",
 }
 NOTING = (sys.executable, "-m", "pytest", "-x", "-q")  # pytest, which notes in its cache what failed
 PYTEST = (*NOTING, "-p", "no:cacheprovider")
@@ -126,8 +109,10 @@ class Outcome:
     killed: bool
 
     @property
-    def equivalent(self) -> bool:
-        return (self.module, self.before, self.after) in EQUIVALENT
+    def reason(self) -> str | None:
+        """Why nothing can notice, if that is known."""
+        known = ((old, new, why) for (name, old, new), why in EQUIVALENT.items() if name == self.module)
+        return next((why for old, new, why in known if self.before.replace(old, new) == self.after), None)
 
 
 def guards(module: str) -> tuple[str, ...]:
@@ -290,7 +275,7 @@ def rows(found: list[Outcome]) -> list[Row]:
     for name in dict.fromkeys(each.module for each in found):
         these = [each for each in found if each.module == name]
         seen = sum(each.killed for each in these)
-        same = sum(each.equivalent and not each.killed for each in these)
+        same = sum(each.reason is not None and not each.killed for each in these)
         left = len(these) - seen - same
         result.append({"module": name, "planted": len(these), "seen": seen, "equivalent": same, "left": left})
     return result
@@ -349,7 +334,7 @@ def main() -> None:
             for each in outcomes(module, asked.sample, asked.seed, copy, surveys[guards(module)]):
                 found.append(each)
                 if not each.killed:
-                    why = EQUIVALENT.get((module, each.before, each.after), "left")
+                    why = each.reason or "left"
                     print(f"{module}:{each.line}: {each.before}  ->  {each.after}  ({why})", flush=True)
             done = [each for each in found if each.module == module]
             print(f"{module}: {sum(each.killed for each in done)} of {len(done)} seen", flush=True)

@@ -50,7 +50,10 @@ def _copied(chosen: list[tuple[File, tuple[str, ...]]], copies: Path) -> tuple[P
         if ".ipynb" in parts[-1].lower() or "vaelib" in {part.lower().removesuffix(".py") for part in parts}:
             continue
         if count >= FILES or file.size > room:
-            notes.append(f"{'/'.join(parts)} lay beside the notebook and was not copied: too many files, or too large.")
+            notes.append(
+                f"{'/'.join(parts)} lay beside the notebook and was not copied: of one student, {FILES} files are, and"
+                f" {BYTES >> 20} MiB together."
+            )
             continue
         try:
             content = file.read()
