@@ -416,3 +416,21 @@ def test_text_that_is_no_string_is_refused() -> None:
     with pytest.raises(TypeError, match="Expected LaTeX as a string"):
         tex(3)  # type: ignore[arg-type]
     assert tex("3") == Number("3")
+
+
+@pytest.mark.parametrize("name", ["", "m", "mm"])
+def test_what_only_the_page_needs_is_left_out_with_its_argument(name: str) -> None:
+    assert tex(rf"a \label{{{name}}} - b").value(SCOPE) == pytest.approx(a - b)
+    assert tex(rf"a \hspace {{{name}}}- b").value(SCOPE) == pytest.approx(a - b)
+    assert tex(rf"a - b \tag{{{name}").value(SCOPE) == pytest.approx(a - b)  # nobody closed it
+
+
+def test_entries_are_refused_of_what_has_too_few_axes_or_no_size() -> None:
+    for latex, why in {
+        "(v)_{1,2}": "as many indices as axes, but it is a vector",
+        "(A)_{1,1,1}": "as many indices as axes, but it is a matrix",
+        "(I)_{1,1}": "a known size, but it is the identity alone",
+        "(2I)_{1}": "a known size, but it is the identity alone",
+    }.items():
+        with pytest.raises(IllTyped, match=why):
+            tex(latex).value(SCOPE)

@@ -16,6 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -513,6 +514,23 @@ def test_folder_that_another_grading_writes_into_is_refused(three: Path, judge: 
     with Journal(three / "out"):
         assert "another grading writes into it" in graded(three, code=1)
     graded(three)
+
+
+def test_lock_of_windows_is_behind_all_that_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a lock keeps everybody from reading the byte; the journal is read by whoever likes to see how far it is."""
+    from vaelib.grade.journal import Journal
+
+    locked = []
+
+    def locking(file: int, how: str, count: int) -> None:
+        locked.append((os.lseek(file, 0, os.SEEK_CUR), how, count))
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK="at once"))
+    with Journal(tmp_path) as journal:
+        journal.begin(3, "1", {})
+    assert locked == [(1 << 30, "at once", 1)]
+    assert json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[0])["seed"] == 3
 
 
 def test_nothing_to_grade_leaves_no_folder(tmp_path: Path, judge: Judge) -> None:

@@ -256,7 +256,9 @@ def stack(values: list[Typed]) -> Typed:
 
 def entry(a: Typed, indices: list[Typed], what: str) -> Typed:
     """Entries of a vector (one index) or of a matrix (two; one takes a row), counted from 1, or from `first`."""
-    if a.identity or len(indices) > a.rank:
+    if a.identity:
+        raise IllTyped(f"Expected {what} to have a known size, but it is the identity alone.")
+    if len(indices) > a.rank:
         raise IllTyped(f"Expected {what} to have as many indices as axes, but it is {a.kind}.")
     depth = max(a.depth, *(i.depth for i in indices))
     a = a.lift(depth)
