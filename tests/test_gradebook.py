@@ -37,7 +37,7 @@ from test_collect import (
 from typer.testing import CliRunner
 
 from vaelib.cli import app
-from vaelib.grade import grading, tables
+from vaelib.grade import grading, sheet, tables
 from vaelib.grade.collect import HandedIn
 from vaelib.grade.gradebook import OURS
 from vaelib.grade.marks import Marks
@@ -359,6 +359,15 @@ def test_second_run_keeps_the_seed_and_the_table_and_says_what_changed(three: Pa
     for path in (three / "out").glob("feedback*"):
         path.rename(three / path.name)
     assert "seed 11." in graded(three)  # from the table alone
+
+
+def test_table_is_read_up_to_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "LIMIT", 8)
+    raw(tmp_path / "names.csv", "Name\nada")
+    assert sheet.read_sheet(tmp_path / "names.csv").lines == ("Name", "ada")
+    raw(tmp_path / "names.csv", "Name\nanna")
+    with pytest.raises(ValueError, match="to be a table of at most"):
+        sheet.read_sheet(tmp_path / "names.csv")
 
 
 def test_table_that_a_spreadsheet_saved_is_understood(three: Path, judge: Judge) -> None:

@@ -264,8 +264,8 @@ def entry(a: Typed, indices: list[Typed], what: str) -> Typed:
     a = a.lift(depth)
     positions = [np.asarray(i.lift(depth).data) for i in indices]
     for position, size in zip(positions, a.event, strict=False):
-        if position.dtype.kind not in "iu" and not np.all(position == np.round(position)):
-            raise IllTyped(f"Expected a whole number as an index of {what}, but got {position.reshape(-1)[0]}.")
+        if (broken := position[position != np.round(position)]).size:
+            raise IllTyped(f"Expected a whole number as an index of {what}, but got {broken[0]}.")
         last = a.first + size - 1
         if position.size and (position.min() < a.first or position.max() > last):
             wrong = int(position.max() if position.max() > last else position.min())
