@@ -224,6 +224,17 @@ def test_every_cell_is_quoted_and_names_stay_text(tmp_path: Path, judge: Judge) 
     ]
 
 
+def test_file_that_is_nobodys_has_a_row_without_a_student(three: Path, judge: Judge) -> None:
+    raw(three / "in" / "notes.xyz", "mine")
+    graded(three, "--seed", "7")
+    found = rows(three / "out" / "grades.csv")[""]
+    assert found["files"] == "notes.xyz" and "not a notebook" in found["note"]
+    others = {"files", "note", "keep", "seed", "version", "date"}
+    assert (found["keep"], found["seed"]) == ("best", "7") and not any(
+        value for head, value in found.items() if head not in others
+    )
+
+
 # ------------------------------------------------------------------------------------------------ Moodle and Canvas
 
 
