@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,6 +100,13 @@ def test_some_lines_are_shown_on_request() -> None:
         F1.chain(lines=(1, 99))
     with pytest.raises(TypeError, match=r"Expected lines as in `lines=range\(3\)`"):
         F1.chain(lines=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("lines", [(2, 0), (0, 2, 2), slice(None, None, -1)])
+def test_lines_are_shown_from_top_to_bottom(lines: Any) -> None:
+    """C1 says 0 <= KL; read upwards, its signs would say that KL is 0."""
+    with pytest.raises(ValueError, match="Expected lines of C1 from top to bottom, but got"):
+        LEDGER["C1"].chain(lines=lines)
 
 
 CHANGES = [

@@ -30,6 +30,10 @@ IDIOMS: dict[str, list[str]] = {
     "captured": ["%%capture shown\nprint('x')\ncaptured = 7.0"],
     "measured": ["%timeit -n 1 sum(range(10))\nmeasured = 7.0"],
     "after_installing": ["!pip install seaborn\n%pip install seaborn\nafter_installing = 7.0"],
+    "installing_quoted": [
+        "said = !pip install 'seaborn>=0.13'",
+        "installing_quoted = 7.0 * (said[0] == '(not run while the notebook is graded)')",
+    ],
     "installing_alone": ["pip install seaborn", "installing_alone = 7.0"],
     "pictures": ["%matplotlib inline\n%config InlineBackend.figure_format = 'retina'\npictures = 7.0"],
     "extension": ["%load_ext autoreload\n%autoreload 2\nextension = 7.0"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from vaelib._breaks import in_table
@@ -31,6 +32,11 @@ class Chain:
         chosen = tuple(chosen)
         if bad := [i for i in chosen if i not in everything]:
             raise IndexError(f"Expected lines of {derivation.id} from 0 to {number - 1}, but got {bad[0]!r}.")
+        if back := [pair for pair in pairwise(chosen) if pair[0] >= pair[1]]:
+            raise ValueError(
+                f"Expected lines of {derivation.id} from top to bottom, but got {back[0][1]} after {back[0][0]}. "
+                "A relation such as <= is another one when it is read upwards."
+            )
         return cls(derivation, chosen)
 
     def __repr__(self) -> str:
@@ -68,9 +74,9 @@ class Chain:
     def _relation(self, before: int | None, i: int) -> str:
         """Of line i to the one that is shown above it; nothing where the two together say nothing."""
         lines = self.derivation.lines
-        if before is None:
-            return lines[i].sign(lines[i - 1]) if i else ""
-        return relation_between(lines, before, i) if before < i else lines[i].sign(lines[before])
+        if before is not None:
+            return relation_between(lines, before, i)
+        return lines[i].sign(lines[i - 1]) if i else ""
 
     @staticmethod
     def _without_empty(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

@@ -85,7 +85,10 @@ class Derivation(Board):
         """The lines with their rules, as on the board, to be shown at the end of a cell.
 
         Args:
-            lines: which of them, such as `range(3)` or `(0, 2, 3)`; all of them unless given.
+            lines: which of them, from top to bottom, such as `range(3)` or `(0, 2, 3)`; all of them unless given.
+
+        Raises:
+            IndexError, TypeError, ValueError: no such line, no lines at all, or not from top to bottom.
         """
         return Chain.of(self, lines)
 
