@@ -477,6 +477,14 @@ def test_proportional_means_a_constant_ratio() -> None:
     assert judge("proportional", exact(density, 1e-14), exact(density + 0.1, 1e-14)).verdict is BROKEN
 
 
+@pytest.mark.parametrize(("jump", "verdict"), [(1e-8, BROKEN), (1e-6, INCONCLUSIVE)])
+def test_jumps_of_a_density_are_relative_to_it(jump: float, verdict: Verdict) -> None:
+    density = np.array([1000.0, 2000.0, 4000.0])
+    above = exact(density, 1e-11, jumps=lambda: np.full(3, jump))
+    result = judge("proportional", above, exact(density * [1.0, 1.0, 1 + 1e-9], 1e-11))
+    assert result.verdict is verdict and result.error == pytest.approx(1e-9, rel=1e-3)
+
+
 def test_proportional_refuses_values_that_are_no_densities() -> None:
     result = judge("proportional", exact([1.0, 0.0]), exact([1.0, 1.0]))
     assert result.verdict is BROKEN and "values must be > 0" in result.note

@@ -165,17 +165,16 @@ def _within_reach_of_the_least(side: Value, sign: float, shape: tuple[int, ...])
 
 
 def _logarithm(value: Value) -> Value:
-    """log of a positive value; errors become relative."""
-    rough = value.jumps
+    """log of a positive value; errors become relative, and the allowance is final."""
     return replace(
         value,
         value=np.log(value.value),
         allowance=value.allowance / value.value,
         standard_error=None if value.standard_error is None else value.standard_error / value.value,
         coarse=None if value.coarse is None else np.log(value.coarse),
-        jumps=None if rough is None else (lambda: rough() / value.value),
-        moved=None if value.moved is None else value.moved / value.value,
-        thorough=None if value.thorough is None else (lambda: value.settled().allowance / value.value),
+        jumps=None,
+        moved=None,
+        thorough=None,
     )
 
 
