@@ -94,6 +94,23 @@ def test_lines_that_are_none_are_broken(lines: Any) -> None:
         wire.unpacked_lines({"lines": lines}, b"")
 
 
+SOURCE = {"source": "def f():\n    return 1", "line": 3, "modules": ["numpy", "math"]}
+
+
+def test_source_travels_with_its_place_and_its_libraries() -> None:
+    assert wire.unpacked_source(SOURCE, b"") == (SOURCE["source"], 3, ["numpy", "math"])
+    long = wire.unpacked_source(SOURCE | {"line": wire.LONGEST_SOURCE, "modules": ["m"] * 101}, b"")
+    assert long[1:] == (wire.LONGEST_SOURCE, ["m"] * 100)
+
+
+@pytest.mark.parametrize(
+    "change", [{"line": 0}, {"line": wire.LONGEST_SOURCE + 1}, {"line": True}, {"line": "3"}, {"modules": None}]
+)
+def test_source_without_its_place_is_broken(change: dict[str, Any]) -> None:
+    with pytest.raises(wire.Broken, match="a source without its place"):
+        wire.unpacked_source(SOURCE | change, b"")
+
+
 def test_lines_are_texts_of_a_bounded_length() -> None:
     lines = wire.unpacked_lines(
         {"lines": [["=", "x" * 9999], [None, [[]]], ["\ud800", "\ud800"]] + [["=", "x"]] * 500}, b""

@@ -113,11 +113,12 @@ def test_array_shows_one_entry_in_every_row() -> None:
 def test_entry_of_a_longer_array_does_not_spoil_a_shorter_one() -> None:
     long = Line("v", lambda w: np.ones(3))
     bent = Line("v", lambda w: np.array([1.0, 1.0, 2.0]))
-    short = Line("s", lambda w: np.ones(2), relation="=")
     report = check(Line("1", lambda w: 1.0), long, bent, Line("1", lambda w: 1.0), witnesses=1)
     assert report.entry == (2,)
-    other = check(Line("1", lambda w: 1.0), bent, short, witnesses=1)
-    assert [row[4] for row in cells(other)[1:]] == ["1", "2 at [2]", "1 at [0]"]
+    for fewer in (1, 2):
+        short = Line("s", lambda w, fewer=fewer: np.ones(fewer), relation="=")
+        other = check(Line("1", lambda w: 1.0), bent, short, witnesses=1)
+        assert [row[4] for row in cells(other)[1:]] == ["1", "2 at [2]", "1 at [0]"]
 
 
 def test_shown_without_markdown_it_is_the_text_and_no_address() -> None:
