@@ -10,7 +10,6 @@ import numpy as np
 
 EPS = float(np.finfo(float).eps)
 NUM_COPIES = 4  # perturbed copies of a witness
-PERTURBATION = 4 * EPS  # relative change of every float in a copy
 WALKS = (1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 1e-2)  # relative step of a walk away from the witness
 STEPS = range(-4, 5)
 _SPREAD = {4: float(np.sqrt(70)), 6: float(np.sqrt(924))}  # of a difference of independent errors, by its order
