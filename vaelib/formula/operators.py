@@ -39,7 +39,6 @@ from vaelib.formula.tree import (
 )
 
 _OPENERS = ("(", "[", r"\{")
-_KINDS = {"Var": "Var", "Cov": "Cov", "V": "Var"}
 _LETTER_FONTS = (r"\mathbb", r"\mathbf", r"\mathcal", r"\boldsymbol")
 
 
