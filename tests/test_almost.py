@@ -18,7 +18,7 @@ from vaelib.bans import Guarded
 from vaelib.exercise import check, hint
 from vaelib.feedback import Feedback
 from vaelib.judge import NOT_YET, with_case
-from vaelib.nearest.python import Edit, edits
+from vaelib.nearest.python import Edit, edits, place
 from vaelib.reply import Answer
 from vaelib.tasks import task
 from vaelib.terms import KL, E, log_evidence, log_joint, log_lik, log_post, log_prior, log_q, post, prior, q
@@ -189,3 +189,29 @@ def test_first_broken_line_of_a_derivation_is_asked_about(name: str) -> None:
 def test_change_of_a_line_is_said_at_the_third_hint() -> None:
     check("05.3", [KL(q, post), E(post, log_q - log_post), GOAL])
     assert ["One change" in str(hint("05.3")) for _ in range(3)] == [False, False, True]
+
+
+def test_what_is_less_plausible_counts_only_where_nothing_better_fits() -> None:
+    every = edits("def f(a, b):\n    c = a * b\n    return c + 2 * a\n")
+
+    def one(kind: str, line: int = 0) -> Edit:
+        return next(edit for edit in every if edit.kind == kind and line in (0, edit.line))
+
+    sign, number, term, factor, swapped = (
+        one("sign", 2),
+        one("number", 3),
+        one("missing term", 2),
+        one("missing factor", 3),
+        one("swapped throughout"),
+    )
+    for better, worse in ((sign, number), (number, term), (number, factor), (term, swapped), (factor, swapped)):
+        found = place([worse, better])
+        assert found is not None and found.edit is better
+    assert place([term, factor]) is None  # equally plausible, at two places
+    assert place([swapped]) is not None and place([]) is None
+
+
+def test_variable_in_an_index_is_an_index_and_not_a_name() -> None:
+    found = edits("def f(x, i, j):\n    return x[i] + j\n")
+    kinds = {edit.old: edit.kind for edit in found if edit.kind in ("axis", "name")}
+    assert kinds == {"i": "axis", "x": "name", "j": "name"}

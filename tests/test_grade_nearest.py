@@ -6,7 +6,7 @@ import pytest
 from grading import IMPORTS, RIGHT_1, RIGHT_2, SHORT, handed_in, submission
 
 from vaelib import almost
-from vaelib.grade import pool
+from vaelib.grade import bench, pool
 from vaelib.grade.bench import Bench
 from vaelib.grade.collect import Found
 from vaelib.grade.gradebook import Gradebook, Row, Scored
@@ -14,9 +14,10 @@ from vaelib.grade.marks import Marks
 from vaelib.grade.names import Person
 from vaelib.grade.pages import class_page, student_page, teacher_page
 from vaelib.grade.submission import Asked, Submission
-from vaelib.judge import NOT_YET, Feedback
+from vaelib.judge import NOT_YET, RIGHT, UNDECIDED, Feedback
 from vaelib.reply import NoReply
-from vaelib.tasks import task
+from vaelib.task import Task
+from vaelib.tasks import task, tasks_of
 
 NEARLY_2 = RIGHT_2.replace("- 1 -", "+ 1 -").replace("    return", "    print('hello')\n    return")
 ENDS = """import os, sys
@@ -40,6 +41,34 @@ def graded(
             about: dict[str, object] = message["feedback"]  # type: ignore[assignment]
             found.setdefault(str(message["task"]), []).append(Feedback(**about))  # type: ignore[arg-type]
     return found, said
+
+
+@pytest.mark.parametrize(("state", "times"), [(RIGHT, 1), (NOT_YET, 2)])
+def test_only_what_is_not_right_is_judged_again_where_less_is_forbidden(
+    state: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def judged(task: Task, answer: Asked, seed: int) -> Feedback:
+        asked.append(task.id)
+        return Feedback(state, (), mistake="a known one", task=task.id)
+
+    monkeypatch.setattr(bench, "judge", judged)
+    Bench(handed_in([IMPORTS], notebook="00"), 5, SHORT, pool.conditions(SHORT).kind, lambda said: None).judge_all()
+    assert asked == [id for id in tasks_of("00") for _ in range(times)]
+
+
+def test_check_that_fails_costs_its_exercise_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judged(task: Task, answer: Asked, seed: int) -> Feedback:
+        if task.id == "04.1":
+            raise ZeroDivisionError("odd")
+        return Feedback(RIGHT, (), task=task.id)
+
+    monkeypatch.setattr(bench, "judge", judged)
+    found, said = graded([IMPORTS, RIGHT_1, RIGHT_2], monkeypatch)
+    assert [found["04.1"][0].state, found["04.2"][0].state] == [UNDECIDED, RIGHT]
+    assert "The check itself failed on this answer: ZeroDivisionError: odd" in str(found["04.1"][0].lines)
+    assert "The check of 04.1 failed on the answer" in str(said[-1])
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from vaelib.formula.tree import Node
 from vaelib.ledger import E1, F2
 from vaelib.nearest import Repairs, Vocabulary, edits, repairs
 from vaelib.nearest.edits import KINDS, is_odd, places, put
-from vaelib.witnesses import CurvedWitness, NormalPair
+from vaelib.witnesses import CurvedWitness, MultivariatePair, NormalPair
 
 CLOSED = r"\log\frac{\sigma_p}{\sigma_q} + \frac{\sigma_q^2 + (\mu_q - \mu_p)^2}{2\sigma_p^2} - \tfrac12"
 BOUND = r"\mathbb{E}_q[\log p(x \mid z)] - \mathrm{KL}(q \,\Vert\, p(z))"
@@ -182,3 +182,26 @@ def test_a_swap_keeps_the_places_of_a_formula() -> None:
     for edit in edits(tex(CLOSED), words):
         for part in edit.formula.walk():
             assert part.where is None or part.where.caret()
+
+
+def changed(formula: str, kind: str) -> set[str]:
+    """What edits of one kind make of it, as it reads."""
+    node = tex(formula)
+    return {edit.formula.plain for edit in edits(node, Vocabulary.of([node])) if edit.kind == kind}
+
+
+def test_neighbors_in_a_product_of_matrices_change_places() -> None:
+    orders = {r"A v^\top B w", r"v^\top B A w", r"v^\top A w B"}
+    assert {tex(order).plain for order in orders} <= changed(r"v^\top A B w", "transposed")
+
+
+def test_brackets_come_where_they_are_needed() -> None:
+    """A sum over i goes as far as it can: in front of a factor it is put in brackets, at the end it is not."""
+    product, running = tex("a b c"), tex(r"\sum_i a_i")
+    for i, right in enumerate((r"(\sum_i a_i) b c", r"a\, (\sum_i a_i) c", r"a b \sum_i a_i")):
+        assert put(product, (("factors", i),), running) == tex(right)
+
+
+def test_line_of_vectors_is_mended_too() -> None:
+    only = found(r"\mu_q - \mu_p", r"\mu_q + \mu_p", MultivariatePair).only
+    assert only is not None and (only.kind, only.formula) == ("sign", tex(r"\mu_q + \mu_p"))

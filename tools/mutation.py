@@ -61,7 +61,10 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "agreement": ("judge", "variant"),
     "sampling": ("sampling", "judge"),
     "almost": ("almost",),
-    "grade": ("grade", "grade_cells", "grade_wire", "grade_limits", "grade_forbidden", "gradebook", "collect"),
+    "grade": (
+        *("grade", "grade_cells", "grade_wire", "grade_limits", "grade_forbidden", "grade_nearest", "gradebook"),
+        "collect",
+    ),
 }
 # the same of modules of a package whose tests are many
 NARROWER: dict[str, tuple[str, ...]] = {
@@ -76,6 +79,8 @@ NARROWER: dict[str, tuple[str, ...]] = {
         ("grade_cells", "grade_wire", "grade_forbidden", "grade_limits", "grade"),
     ),
     "grade.audit": ("grade_honest", "grade_cells"),
+    # of a function in Python, not of a formula
+    **dict.fromkeys(["nearest.habits", "nearest.python", "nearest.rewriting"], ("nearest", "almost", "variant")),
     "formula.rows": ("check_magic", "check_page"),  # of a page that somebody typed
     # what is written down
     **dict.fromkeys(

@@ -131,7 +131,7 @@ class Bench:
         except Overtime:
             self._open[kinds].restart()
             return Feedback(NOT_YET, ("Not yet.", *too_long(self.limits)), task=task.id)
-        except (Exception, RecursionError) as error:
+        except Exception as error:
             why = wire.text(f"{type(error).__name__}: {_words(error)}")
             self.story.note(f"The check of {task.id} failed on the answer: {why}")
             return Feedback(UNDECIDED, ("Undecided.", f"The check itself failed on this answer: {why}"), task=task.id)
