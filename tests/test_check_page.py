@@ -120,6 +120,20 @@ def test_nothing_of_a_document_is_markup(text: str) -> None:
     assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f]", page([check_text(text)]))
 
 
+@pytest.mark.parametrize("above", range(12))
+def test_rows_of_a_formula_are_set_and_not_shown_as_typed_too(above: int) -> None:
+    formula = [
+        "$$",
+        r"\begin{aligned}",
+        r"\log p(x)",
+        r"&= \log \int p(x, z)\,dz \\",
+        r"&= \log \int p(z) p(x|z)\,dz \\",
+    ]
+    formula += [r"&= \log E_{p(z)}[p(x|z)]", r"\end{aligned}", "$$"]
+    words = shown("\n".join([*["word"] * above, *formula, "the end"]), "markdown").words
+    assert "the end" in words and not any(row in words for row in formula[1:-1])
+
+
 def test_what_a_document_hides_is_not_shown() -> None:
     shown = page([check_text(TEXT + "\n<!-- $$\np(x) = 7\n$$ -->\n\nthe end")])
     assert "p(x) = 7" not in shown and "the end" in shown
@@ -137,6 +151,13 @@ def test_what_cannot_be_set_is_shown_as_its_source(latex: str) -> None:
     assert read.names & {"code", "math"}
     if "code" in read.names:
         assert latex[:100] in read.words
+
+
+@pytest.mark.parametrize("dropped", [r"\label{eq:a}", r"\tag {1}", r"\footnote{a {b} c}", r"\cite{"])
+def test_what_a_page_does_not_show_goes_with_its_argument(dropped: str) -> None:
+    places = [rf"a = b {dropped}", rf"a {dropped} = b"][: 2 if dropped.endswith("}") else 1]  # or all that follows
+    for latex in places:
+        assert Reader(as_mathml(latex)).words == Reader(as_mathml("a = b")).words
 
 
 def test_letters_in_script_and_bold_are_letters() -> None:

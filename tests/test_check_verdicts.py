@@ -205,6 +205,23 @@ def test_false_lines_do_not_follow(name):
     assert verdicts(FALSE[name])[-1] == "does not follow"
 
 
+@pytest.mark.parametrize(
+    "law",
+    [r"\mathcal{N}(0, I)", r"\mathcal{N}(z; 0, I)", r"\mathcal{N}(\mu_\phi(x), \text{diag}(\sigma^2_\phi(x)))"],
+)
+def test_law_that_is_named_where_a_value_is_drawn_is_a_statement(law):
+    found = check_text(rf"$$z \sim p(z) = {law}$$").lines
+    assert [judged.says for judged in found] == ["", *["A statement about a law."] * 2]
+    assert verdicts(r"$$z \sim p(z|x) = \frac{p(x|z)}{p(x)}$$") == ["definition", "does not follow"]
+
+
+def test_mean_of_what_is_seen_is_not_that_of_a_standard_law():
+    """The witnesses are generic: nothing is 0 by chance."""
+    laws = "$$p(z) = \\mathcal{N}(0, 1)$$\n\n$$q(z|x) = \\mathcal{N}(\\mu, \\sigma^2)$$\n\n"
+    claim = r"$$\mathbb{E}_{p(x)}[x] = \mu - \mu$$"
+    assert verdicts(laws + claim) == ["definition", "definition", "does not follow"]
+
+
 @pytest.mark.parametrize("i", range(1, len(BOUND)))
 def test_a_wrong_line_is_blamed_once(i):
     """A line with 1 added is blamed, and the one below it is not, for it follows from the line above both."""

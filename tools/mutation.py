@@ -81,7 +81,8 @@ NARROWER: dict[str, tuple[str, ...]] = {
     "grade.audit": ("grade_honest", "grade_cells"),
     # of a function in Python, not of a formula
     **dict.fromkeys(["nearest.habits", "nearest.python", "nearest.rewriting"], ("nearest", "almost", "variant")),
-    "formula.rows": ("check_magic", "check_page"),  # of a page that somebody typed
+    # of a page that somebody typed, or reads
+    **dict.fromkeys(["check.mathml", "check.page", "check.report", "formula.rows"], ("check_page", "check_magic")),
     # what is written down
     **dict.fromkeys(
         [f"grade.{name}" for name in ("gradebook", "journal", "pages", "sheet", "shelf", "tables")], ("gradebook",)
@@ -90,6 +91,7 @@ NARROWER: dict[str, tuple[str, ...]] = {
 # (module, what is changed, what it becomes): why nothing can notice
 EQUIVALENT = {
     ("_latex", 'self.at] == "."', 'self.at] is "."'): "Python keeps one object for each character of ASCII",
+    ("check.comparing", 'word == "-"', 'word >= "-"'): "a sign is + or -, and + comes before - in ASCII",
     ("formula.crowd", "self.groups, strict=True", "self.groups, strict=False"): "both are made from the same groups",
     ("formula.laws", "np.eye(of.event[0])", "np.eye(of.event[ -1])"): "of a vector's only axis",
     ("formula.logs", "np.exp(data[0])", "np.exp(data[ -1])"): "one logarithm is lifted, which is first and last",

@@ -13,6 +13,7 @@ import numpy as np
 
 from vaelib.check.blaming import Blaming
 from vaelib.check.chains import Chain, Line
+from vaelib.check.defining import names_a_law
 from vaelib.check.latex import CannotRead
 from vaelib.check.options import Options
 from vaelib.check.terms import BEST_PLACES
@@ -56,7 +57,8 @@ class Judge(Blaming):
             return Judged(line, "cannot be read", line.fault)
         if line.relation == "":
             return self._start(line, lines)
-        if line.relation in ("~", "in") or (at and lines[at - 1].relation == "~" and self._label(line.items)):
+        after_a_draw = at and lines[at - 1].relation == "~"  # z ~ q(z) = N(m, S)
+        if line.relation in ("~", "in") or (after_a_draw and (self._label(line.items) or names_a_law(line.items[:2]))):
             return Judged(line, "definition", "A statement about a law.")
         if at == 1 and (drawn := self._drawn(lines[0], line)):
             return drawn

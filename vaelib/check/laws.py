@@ -119,10 +119,10 @@ class Laws(Densities):
         return len(law) > 2 and law[0].startswith(MODEL) and law[1] == "(" and law[2] != LATENT
 
     def one_law(self, part: Items, bound: Bound, marks: Marks) -> list[str]:
-        if part[:1] and part[0] in self.roles.variables and len(part) == 1:
+        if part and part[0] in self.roles.variables and len(part) == 1:
             self.facts.mended.append(f"{part[0]} for its law")
             return ["p", "(", self.roles.variables[str(part[0])], ")"]
-        if part[:1] and part[0] in self.roles.densities and call_at(part, 0) is None:
+        if part and part[0] in self.roles.densities and call_at(part, 0) is None:
             return self.bare(self.roles.densities[str(part[0])], part[1:], marks)
         return self.walk_law(part, bound, marks)
 
