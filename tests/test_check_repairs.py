@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vaelib.check import as_dict, check_text, lines
+from vaelib.check.roles import letter_of
 from vaelib.check.verdicts import Judged
 
 
@@ -136,3 +137,25 @@ def test_looking_for_repairs_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("vaelib.check.repairing.TOTAL", 0.0)
     wrong = broken(SLIPS["a logarithm"][0])
     assert wrong.verdict == "does not follow" and wrong.repair == ""
+
+
+def test_each_of_several_wrong_lines_is_mended():
+    found = check_text(
+        r"$$\log p(x) = E_q[\log p(x,z) - \log q(z)] - KL(q(z) \| p(z|x))$$"
+        "\n\n"
+        r"$$\log p(x) \ge E_q[\log p(x|z)] + KL(q(z) \| p(z))$$"
+    ).lines
+    assert [bool(judged.repair) for judged in found if judged.verdict == "does not follow"] == [True, True]
+
+
+def test_long_line_is_cut_in_the_table_and_a_short_one_is_not():
+    short, long = r"\log p(x) = \log p(x)", r"\log p(x) = " + " + ".join(["0"] * 60) + r" + \log p(x)"
+    shown = lines(check_text(f"$${short}$$\n\n$${long}$$"))
+    assert any(row.endswith(f" {short}") for row in shown)
+    assert any(row.endswith("...") and long[:30] in row for row in shown) and max(map(len, shown)) <= 120
+
+
+@pytest.mark.parametrize("mark", [r"\hat", r"\bar", ""])
+def test_index_belongs_to_a_letter_under_a_mark_too(mark):
+    entry = [mark, ["x"]] if mark else ["x"]
+    assert letter_of([*entry, "_", ["t", "-", "1"]]) == ("x", "t-1")

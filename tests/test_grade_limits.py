@@ -72,6 +72,12 @@ def test_limits_are_in_force_where_they_can_be_set() -> None:
         assert reply(running, "after") == 7.0 and "MemoryError" in running.story.errors[2]
 
 
+def test_limits_of_a_class_leave_room_for_honest_work() -> None:
+    half_a_gigabyte = "def large():\n    return float(np.ones(2**26).sum())"
+    with submission([*HONEST, half_a_gigabyte], limits=Limits()) as of:
+        assert reply(of, "large") == 2.0**26
+
+
 def test_process_that_does_not_start_is_nobodys_mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("raise ImportError('numpy is broken here')")
     own = isolation.library_path()

@@ -92,6 +92,8 @@ NARROWER: dict[str, tuple[str, ...]] = {
 EQUIVALENT = {
     ("_latex", 'self.at] == "."', 'self.at] is "."'): "Python keeps one object for each character of ASCII",
     ("check.comparing", 'word == "-"', 'word >= "-"'): "a sign is + or -, and + comes before - in ASCII",
+    ("check.options", "frozen=True", "frozen=False"): "nobody changes one",
+    ("check.repairing", "wrong.options)[0]", "wrong.options)[ -1]"): "of one side, which is first and last",
     ("formula.crowd", "self.groups, strict=True", "self.groups, strict=False"): "both are made from the same groups",
     ("formula.laws", "np.eye(of.event[0])", "np.eye(of.event[ -1])"): "of a vector's only axis",
     ("formula.logs", "np.exp(data[0])", "np.exp(data[ -1])"): "one logarithm is lifted, which is first and last",
