@@ -93,6 +93,7 @@ EQUIVALENT = {
     ("_latex", 'self.at] == "."', 'self.at] is "."'): "Python keeps one object for each character of ASCII",
     ("check.comparing", 'word == "-"', 'word >= "-"'): "a sign is + or -, and + comes before - in ASCII",
     ("check.options", "frozen=True", "frozen=False"): "nobody changes one",
+    ("check.reading", "close = closing(items, at + 1)", "close = closing(items, at // 1)"): "a logarithm opens nothing",
     ("check.repairing", "wrong.options)[0]", "wrong.options)[ -1]"): "of one side, which is first and last",
     ("formula.crowd", "self.groups, strict=True", "self.groups, strict=False"): "both are made from the same groups",
     ("formula.laws", "np.eye(of.event[0])", "np.eye(of.event[ -1])"): "of a vector's only axis",

@@ -201,9 +201,9 @@ class _Cleaner:
             inner, end = self.argument(items, at + 1)
             return [item, inner], end
         if item in (r"\frac", r"\dfrac", r"\tfrac"):
-            _, end = self.argument(items, at + 1)
-            _, end = self.argument(items, end)
-            return items[at:end], end
+            above, end = self.argument(items, at + 1)
+            below, end = self.argument(items, end)
+            return [item, above, below], end
         if len(item) > 1 and item.isdigit():  # \frac12
             items[at] = item[1:]
             return [item[0]], at
