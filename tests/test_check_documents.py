@@ -8,7 +8,7 @@ import time
 import pytest
 
 from vaelib.check import NotADocument, check, check_text
-from vaelib.check.documents import document, kind_of, read
+from vaelib.check.documents import cells, document, kind_of, read
 
 MARKDOWN = r"""Words, and $p(x) = \int p(x, z)\,dz$ in line.
 $$
@@ -158,3 +158,9 @@ def test_a_text_is_known_by_its_content_and_an_environment_may_stay_open(tmp_pat
     (tmp_path / "notes.txt").write_text(text)
     checked = check(str(tmp_path / "notes.txt"))
     assert [judged.verdict for judged in checked.lines] == ["start", "follows"]
+
+
+def test_of_a_script_with_cells_the_words_are_read_and_not_their_marks():
+    ((number, text),) = cells(document("a.py", "# %% [markdown]\n# hello $p(x)$\n# %%\nx = 1\n", "percent"))
+    assert number == 0 and text.split() == ["hello", "$p(x)$"]
+    assert cells(document("a.md", "# hello", "markdown")) == [(0, "# hello")]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from vaelib.check import as_dict, check_text
+from vaelib.check.verdicts import composed_with
 from vaelib.check.worlds import Plan, Setting, scope
 from vaelib.cli import app
 from vaelib.formula import tex
@@ -203,6 +204,30 @@ FALSE["no logarithm of samples by noise"] = (
 @pytest.mark.parametrize("name", FALSE)
 def test_false_lines_do_not_follow(name):
     assert verdicts(FALSE[name])[-1] == "does not follow"
+
+
+EXACT = r"$$\log p(x) = \mathbb{E}_q[\log p(x,z) - \log q(z)]$$"  # if q is the posterior
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (EXACT + "\n\nwith $q(z) = p(z|x)$.", "follows"),
+        ("$$q(z) = p(z|x)$$\n\n" + EXACT, "follows"),
+        (EXACT + "\n\nwhich is an equality if $q(z) = p(z|x)$.", "does not follow"),
+        (EXACT + "\n\n$$p(x) = \\int p(x,z) dz$$\n\nwith $q(z) = p(z|x)$.", "does not follow"),
+        ("$$q(z) p(x) = p(x|z) p(z)$$\n\n" + EXACT, "does not follow"),  # a claim about two laws chooses neither
+    ],
+)
+def test_what_is_said_to_be_the_posterior_is_it_from_there_on(text, expected):
+    found = check_text(text).lines
+    assert [judged.verdict for judged in found if judged.line.source in EXACT and judged.line.relation] == [expected]
+
+
+def test_relations_in_a_row():
+    rows = {("=", "approx"): "approx", ("approx", "approx"): "approx", ("<=", "approx"): "?", ("=", "~"): "?"}
+    rows |= {(":=", "<="): "<=", ("<=", ":="): "<=", ("<=", ">="): "?", ("?", "="): "?"}
+    assert {pair: composed_with(*pair) for pair in rows} == rows
 
 
 @pytest.mark.parametrize(
