@@ -106,7 +106,7 @@ def test_some_lines_are_shown_on_request() -> None:
 @pytest.mark.parametrize("lines", [(2, 0), (0, 2, 2), slice(None, None, -1)])
 def test_lines_are_shown_from_top_to_bottom(lines: Any) -> None:
     """C1 says 0 <= KL; read upwards, its signs would say that KL is 0."""
-    with pytest.raises(ValueError, match="Expected lines of C1 from top to bottom, but got"):
+    with pytest.raises(ValueError, match="Expected lines of C1 from top to bottom, each once, but got"):
         LEDGER["C1"].chain(lines=lines)
 
 

@@ -91,6 +91,8 @@ def test_a_brace_with_a_name_defines_it():
         (r"{a \over b}", r"\frac { a } { b }"),
         (r"\dfrac12", r"\frac { 1 } { 2 }"),
         (r"a b^\frac12 c", r"a b ^ { \frac { 1 } { 2 } } c"),
+        (r"a b^\cfrac12 c", r"a b ^ { \frac { 1 } { 2 } } c"),
+        (r"a \sqrt\nicefrac{b}{c} d", r"a \sqrt { \frac { b } { c } } d"),
         (r"a \sqrt\frac{b}{c} d", r"a \sqrt { \frac { b } { c } } d"),
         (r"a b \frac\frac{a}{b}c d", r"a b \frac { \frac { a } { b } } { c } d"),
         (r"p(x\vertz)", "p ( x | z )"),

@@ -237,7 +237,21 @@ def test_relations_in_a_row():
 def test_law_that_is_named_where_a_value_is_drawn_is_a_statement(law):
     found = check_text(rf"$$z \sim p(z) = {law}$$").lines
     assert [judged.says for judged in found] == ["", *["A statement about a law."] * 2]
-    assert verdicts(r"$$z \sim p(z|x) = \frac{p(x|z)}{p(x)}$$") == ["definition", "does not follow"]
+
+
+@pytest.mark.parametrize(
+    "chain, verdict",
+    [
+        (r"p(z|x) = \frac{p(x|z)}{p(x)}", "does not follow"),
+        (r"p(z|x) = \frac{\mathcal{N}(z; 0, 1)}{p(x|z)}", "does not follow"),
+        (r"q(z) = \sqrt{\mathcal{N}(z; 0, 1)} + 3", "does not follow"),
+        (r"q(z) = \mathcal{N}(z; 0, 1) + 5", "does not follow"),
+        (r"q(z) = \mathcal{N}(0, 1) \cdot 3 + 1", "cannot be read"),
+        (r"\mathcal{N}(0, 1) = \mathcal{N}(5, 2)", "cannot be read"),
+    ],
+)
+def test_claim_about_what_is_drawn_is_judged(chain, verdict):
+    assert verdicts(rf"$$z \sim {chain}$$") == ["definition", verdict]
 
 
 def test_mean_of_what_is_seen_is_not_that_of_a_standard_law():

@@ -437,6 +437,6 @@ def test_entries_are_refused_of_what_has_too_few_axes_or_no_size() -> None:
 
 
 def test_index_that_is_not_whole_is_named() -> None:
-    for latex, wrong in {"(v)_y": "0.9", r"\sum_i (v)_{(i + 1) / 2}": "1.5"}.items():
+    for latex, wrong in {"(v)_y": "0.9", r"(v)_{1/0}": "inf", r"\sum_i (v)_{(i + 1) / 2}": "1.5"}.items():
         with pytest.raises(IllTyped, match=f"a whole number as an index of .*, but got {wrong}"):
             tex(latex).value(SCOPE)

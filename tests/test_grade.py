@@ -101,7 +101,11 @@ SUBMISSIONS: dict[str, tuple[list[str] | str, str, str]] = {
     "looks-up": ([IMPORTS, LOOKS_UP, RIGHT_2], "not yet", "right"),
     "forks": ([IMPORTS, RIGHT_1, "import subprocess\nsubprocess.Popen(['sleep', '600'])", RIGHT_2], "right", "right"),
     "help": ([IMPORTS, RIGHT_1 + "\nkl_normal?\n?check", CHECK_1, "%%bash\nls (", RIGHT_2], "right", "right"),
-    "forgot-the-answer": ([IMPORTS, RIGHT_1, 'check("04.1")', RIGHT_2, 'check("04.2", ...)'], "right", "right"),
+    "forgot-the-answer": (
+        [IMPORTS, RIGHT_1, 'check("04.1")', 'check("04.1", None)', RIGHT_2, 'check("04.2", ...)'],
+        "right",
+        "right",
+    ),
     "another-name": (
         [IMPORTS, "check(4.1, abs)", RIGHT_1.replace("kl_normal", "mine"), "check(4.1, mine)", RIGHT_2],
         "right",

@@ -32,7 +32,11 @@ IDIOMS: dict[str, list[str]] = {
     "after_installing": ["!pip install seaborn\n%pip install seaborn\nafter_installing = 7.0"],
     "installing_quoted": [
         "said = !pip install 'seaborn>=0.13'",
-        "installing_quoted = 7.0 * (said[0] == '(not run while the notebook is graded)')",
+        "more = !python -m pip install seaborn && echo done",
+        "also = !cd /tmp; 'pip3.11' install x",
+        "other = !echo pipeline install",
+        "left_out = ['(not run while the notebook is graded)']",
+        "installing_quoted = 7.0 * (said == more == also == left_out and other == ['pipeline install'])",
     ],
     "installing_alone": ["pip install seaborn", "installing_alone = 7.0"],
     "pictures": ["%matplotlib inline\n%config InlineBackend.figure_format = 'retina'\npictures = 7.0"],

@@ -183,7 +183,7 @@ def test_table_counts_what_was_seen_and_what_nothing_can_notice(monkeypatch: pyt
 def test_what_nothing_can_notice_is_still_in_the_source() -> None:
     for (module, before, after), reason in mutation.EQUIVALENT.items():
         source = (ROOT / "vaelib" / Path(*module.split(".")).with_suffix(".py")).read_text(encoding="utf-8")
-        line = next(line.strip() for line in source.splitlines() if before in line)
+        (line,) = (line.strip() for line in source.splitlines() if before in line)
         assert Outcome(module, line, line.replace(before, after), 1, False).reason == reason
         assert Outcome(module, line, line + " + 1", 1, False).reason is None
 

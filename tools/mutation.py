@@ -92,7 +92,6 @@ NARROWER: dict[str, tuple[str, ...]] = {
 EQUIVALENT = {
     ("_latex", 'self.at] == "."', 'self.at] is "."'): "Python keeps one object for each character of ASCII",
     ("check.comparing", 'word == "-"', 'word >= "-"'): "a sign is + or -, and + comes before - in ASCII",
-    ("check.options", "frozen=True", "frozen=False"): "nobody changes one",
     ("check.reading", "close = closing(items, at + 1)", "close = closing(items, at // 1)"): "a logarithm opens nothing",
     ("check.repairing", "wrong.options)[0]", "wrong.options)[ -1]"): "of one side, which is first and last",
     ("check.verdicts", 'if second == ":="', 'if second is ":="'): "Python keeps one object for each text of its source",

@@ -13,7 +13,7 @@ from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import GAUSSIAN, name_at
 from vaelib.check.options import ALONE, USUAL, Definition, Formula, Options
 from vaelib.check.reading import read
-from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Roles, call_at, letter_of
+from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Roles, call_at, closing, letter_of
 from vaelib.check.values import letters_in, moments, number_of
 from vaelib.check.verdicts import Judged, Unfit, sentence
 from vaelib.check.written import in_letters, key, typed
@@ -226,6 +226,12 @@ class Defining(Comparing):
             return ""
         noise = {key(LATENT): next((letter for letter in NOISE if letter in formula.facts.letters), r"\epsilon")}
         return f"= {in_letters(only.formula, {**formula.facts.written, **noise}, self.roles)}"
+
+
+def is_a_law(items: Items) -> bool:
+    """Whether this is N(...) or Bernoulli(...), from its first sign to its last."""
+    named = bool(items) and not isinstance(items[0], list) and names_a_law(items[:2])
+    return named and closing(items, 1) == len(items) - 1
 
 
 def names_a_law(items: Items) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from vaelib.check.blaming import Blaming
 from vaelib.check.chains import Chain, Line
-from vaelib.check.defining import names_a_law
+from vaelib.check.defining import is_a_law
 from vaelib.check.latex import CannotRead
 from vaelib.check.options import Options
 from vaelib.check.terms import BEST_PLACES
@@ -57,20 +57,21 @@ class Judge(Blaming):
             return Judged(line, "cannot be read", line.fault)
         if line.relation == "":
             return self._start(line, lines)
-        after_a_draw = at and lines[at - 1].relation == "~"  # z ~ q(z) = N(m, S)
-        if line.relation in ("~", "in") or (after_a_draw and (self._label(line.items) or names_a_law(line.items[:2]))):
+        if line.relation in ("~", "in") or (self._names_what_is_drawn(line, lines, at) and self._label(line.items)):
             return Judged(line, "definition", "A statement about a law.")
         if at == 1 and (drawn := self._drawn(lines[0], line)):
             return drawn
         if at == 1 and (defined := self._defines(lines[0], line)):
             return defined
-        if at and self._label(line.items):
+        if at and line.relation in ("=", ":=") and is_a_law(line.items) and self._label(line.items):
             return Judged(line, "definition", "A law is assumed here.", lines[at - 1].source)
         if line.relation == ":=" and self._names(line.items):
             self.define(line.items, lines[at - 1].items, always=True)
             return Judged(line, "definition", compared_with=lines[at - 1].source)
         line = replace(line, relation="=") if line.relation == ":=" else line
         result = self.compared(line, good)
+        if result.verdict in ("cannot be read", "no meaning") and self._names_what_is_drawn(line, lines, at):
+            return Judged(line, "definition", "A statement about a law.")
         if result.verdict == "does not follow" and line.premise:
             says = "A condition, or one of two statements that are said to be equivalent: it claims nothing by itself."
             return replace(result, verdict="no meaning", says=says, values=None)
@@ -79,6 +80,12 @@ class Judge(Blaming):
             says = f"The integral is over {result.measure}, which is not a variable of what is integrated."
             return replace(result, verdict="does not follow", says=says)
         return result
+
+    def _names_what_is_drawn(self, line: Line, lines: Sequence[Line], at: int) -> bool:
+        """Whether z ~ q(z) goes on with the name of a law, = N(m, S), and with nothing more."""
+        if not at or line.relation != "=" or lines[at - 1].relation != "~":
+            return False
+        return lines[at - 1].items[0] in self.roles.densities and is_a_law(line.items)
 
     def _about_something(self, result: Judged) -> Judged:
         r"""\argmax_q f where f does not depend on q says nothing."""

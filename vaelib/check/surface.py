@@ -200,7 +200,7 @@ class _Cleaner:
         if item in FONTS or item in WORDS or item in (r"\sqrt",):
             inner, end = self.argument(items, at + 1)
             return [item, inner], end
-        if item in (r"\frac", r"\dfrac", r"\tfrac"):
+        if SAME.get(item, item) in (r"\frac", r"\binom"):
             above, end = self.argument(items, at + 1)
             below, end = self.argument(items, end)
             return [item, above, below], end

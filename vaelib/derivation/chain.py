@@ -34,8 +34,8 @@ class Chain:
             raise IndexError(f"Expected lines of {derivation.id} from 0 to {number - 1}, but got {bad[0]!r}.")
         if back := [pair for pair in pairwise(chosen) if pair[0] >= pair[1]]:
             raise ValueError(
-                f"Expected lines of {derivation.id} from top to bottom, but got {back[0][1]} after {back[0][0]}. "
-                "A relation such as <= is another one when it is read upwards."
+                f"Expected lines of {derivation.id} from top to bottom, each once, but got {back[0][1]} after"
+                f" {back[0][0]}. A line is shown with its relation to the one above, which another order may break."
             )
         return cls(derivation, chosen)
 

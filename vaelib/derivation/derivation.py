@@ -88,7 +88,8 @@ class Derivation(Board):
             lines: which of them, from top to bottom, such as `range(3)` or `(0, 2, 3)`; all of them unless given.
 
         Raises:
-            IndexError, TypeError, ValueError: no such line, no lines at all, or not from top to bottom.
+            IndexError, ValueError: there is no such line; they do not go from top to bottom, each once.
+            TypeError: this is a number, and no collection of them.
         """
         return Chain.of(self, lines)
 

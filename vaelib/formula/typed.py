@@ -264,7 +264,7 @@ def entry(a: Typed, indices: list[Typed], what: str) -> Typed:
     a = a.lift(depth)
     positions = [np.asarray(i.lift(depth).data) for i in indices]
     for position, size in zip(positions, a.event, strict=False):
-        if (broken := position[position != np.round(position)]).size:
+        if (broken := position[~np.isfinite(position) | (position != np.round(position))]).size:
             raise IllTyped(f"Expected a whole number as an index of {what}, but got {broken[0]}.")
         last = a.first + size - 1
         if position.size and (position.min() < a.first or position.max() > last):

@@ -51,8 +51,8 @@ def _copied(chosen: list[tuple[File, tuple[str, ...]]], copies: Path) -> tuple[P
             continue
         if count >= FILES or file.size > room:
             notes.append(
-                f"{'/'.join(parts)} lay beside the notebook and was not copied: of one student, {FILES} files are, and"
-                f" {BYTES >> 20} MiB together."
+                f"{'/'.join(parts)} lay beside the notebook and was not copied: at most {FILES} files and"
+                f" {BYTES >> 20} MiB are copied for one notebook."
             )
             continue
         try:

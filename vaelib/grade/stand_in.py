@@ -30,7 +30,7 @@ class Recorded:
 
 
 def check(id: Any, answer: Any = ..., seed: int = 0) -> Recorded:
-    if answer is not ...:  # the answer was left out, or is still to be written
+    if answer is not ... and answer is not None:  # it was left out, or is still to be written
         checked.setdefault(exercise_id(id), []).append(answer)
     return Recorded()
 
