@@ -440,3 +440,14 @@ def test_index_that_is_not_whole_is_named() -> None:
     for latex, wrong in {"(v)_y": "0.9", r"(v)_{1/0}": "inf", r"\sum_i (v)_{(i + 1) / 2}": "1.5"}.items():
         with pytest.raises(IllTyped, match=f"a whole number as an index of .*, but got {wrong}"):
             tex(latex).value(SCOPE)
+
+
+def test_factorial_of_what_has_none_is_refused_by_name() -> None:
+    for latex, why in {
+        "y!": "whole numbers from 0 before !, but got 0.9",
+        r"\sum_i (2 - i)!": "whole numbers from 0 before !, but got -1",
+        r"\sum_i (1 - i)!!": "whole numbers from -1 before !!, but got -2",
+        "v!": "a number before !, but got a vector",
+    }.items():
+        with pytest.raises(IllTyped, match=why):
+            tex(latex).value(SCOPE)

@@ -10,6 +10,7 @@ import pytest
 from grading import reply, submission
 
 from vaelib.grade import isolation
+from vaelib.grade.cells import Failure
 from vaelib.grade.submission import Submission
 
 KINDS = [kind for kind in isolation.available() if kind != isolation.OTHER_USER]
@@ -125,3 +126,10 @@ def test_output_is_kept_from_the_beginning_and_bounded(tmp_path: Path) -> None:
     with submission(["print('first')\nimport os\nos.system('echo second')", "print('x' * 10**6)"]) as running:
         assert reply(running, "nothing") == "not attempted: There is no answer yet."
     assert running.story.output.startswith(b"first\nsecond\n") and len(running.story.output) == 64 << 10
+
+
+def test_cells_are_counted_from_one() -> None:
+    assert str(Failure(2, "", "odd")) == "Cell 3 could not be read: odd"
+    assert str(Failure(2, "x = 1 / 0", "odd.", rest=True)) == (
+        "`x = 1 / 0` failed in cell 3: odd. The rest of the cell was run."
+    )

@@ -201,9 +201,11 @@ def apply(f: Callable[..., Any], name: str, a: Typed) -> Typed:
 
 def factorial(a: Typed, step: int) -> Typed:
     """n!, or n!! if `step` is 2; (-1)!! is 1."""
+    if a.rank:
+        raise IllTyped(f"Expected a number before {'!' * step}, but got {a.kind}.")
     n = np.asarray(a.data, dtype=float)
-    if a.rank or np.any(n != np.round(n)) or np.any(n < 1 - step):
-        raise IllTyped(f"Expected whole numbers from {1 - step} before {'!' * step}, but got {n.reshape(-1)[0]:g}.")
+    if (wrong := n[(n != np.round(n)) | (n < 1 - step)]).size:
+        raise IllTyped(f"Expected whole numbers from {1 - step} before {'!' * step}, but got {wrong[0]:g}.")
     if step == 1:
         return Typed(gamma(n + 1))
     odd = np.where(n % 2 == 1, np.sqrt(2 / np.pi), 1.0)
