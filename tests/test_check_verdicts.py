@@ -206,6 +206,36 @@ def test_false_lines_do_not_follow(name):
     assert verdicts(FALSE[name])[-1] == "does not follow"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        r"\mu = \mu + 1",
+        r"\sigma^{1/2} = \sigma",
+        r"\sigma^\frac12 = \sqrt{\sigma}",
+        "a^2 = 3a",
+        r"\mathcal{L} = \mathcal{L} + \log p(x)",
+    ],
+)
+def test_name_on_both_sides_is_not_defined(line):
+    (found,) = [judged for judged in check_text(f"$${line}$$").lines if judged.line.relation]
+    assert found.verdict == "no meaning" and "is on both sides: this defines nothing" in found.says
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r"\mu_1 = \mu_0 + 1",
+        r"\theta' = \theta - \eta",
+        r"\mathcal{L}_\beta = \mathcal{L} - 1",
+        r"\mu := \mu + 1",
+        r"\theta^{(t+1)} = \theta^{(t)} + 1",
+        r"\sigma^2 = \frac1n \sum_i (x_i - \mu)^2",
+    ],
+)
+def test_name_that_only_looks_like_another_may_be_defined_by_it(line):
+    assert verdicts(f"$${line}$$") == ["definition"]
+
+
 EXACT = r"$$\log p(x) = \mathbb{E}_q[\log p(x,z) - \log q(z)]$$"  # if q is the posterior
 
 

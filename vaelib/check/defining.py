@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +14,7 @@ from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import GAUSSIAN, name_at
 from vaelib.check.options import ALONE, USUAL, Definition, Formula, Options
 from vaelib.check.reading import read
-from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Roles, call_at, closing, letter_of
+from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Roles, call_at, closing, letter_of, text_of
 from vaelib.check.values import letters_in, moments, number_of
 from vaelib.check.verdicts import Judged, Unfit, sentence
 from vaelib.check.written import in_letters, key, typed
@@ -75,6 +76,10 @@ class Defining(Comparing):
             if result.verdict == "does not follow" and meaning.relation == "=" and self._same_kind(key, before, name):
                 return None if not self._negated(name, meaning) else self._redefined(name, meaning)
             return self._redefined(name, meaning)
+        if meaning.relation == "=" and _holds(meaning.items, _base(name.items)):
+            twice = typed(_base(name.items))
+            says = f"{twice} is on both sides: this defines nothing, and an update or an equation is not judged."
+            return Judged(meaning, "no meaning", says, name.source)
         return self._redefined(name, meaning)
 
     def _redefined(self, name: Line, meaning: Line) -> Judged:
@@ -226,6 +231,25 @@ class Defining(Comparing):
             return ""
         noise = {key(LATENT): next((letter for letter in NOISE if letter in formula.facts.letters), r"\epsilon")}
         return f"= {in_letters(only.formula, {**formula.facts.written, **noise}, self.roles)}"
+
+
+def _base(items: Items) -> Items:
+    r"""A name without a power of it: \sigma of \sigma^2."""
+    power = items[-1] if items[-2:-1] == ["^"] else None
+    return items[:-2] if power is not None and re.fullmatch(r"(\\frac)?[\d./]+", text_of([power])) else items
+
+
+def _holds(items: Items, name: Items) -> bool:
+    """Whether a name is among the items, or a power of it; another one, that only begins like it, is not."""
+    after = ("_", "'", "(", "*")
+    for i in range(len(items)):
+        item, end = items[i], i + len(name)
+        if isinstance(item, list) and _holds(item, name):
+            return True
+        if items[i:end] == name and items[end : end + 1] not in [[sign] for sign in after]:
+            if items[end : end + 1] != ["^"] or _base(items[i : end + 2]) == name:
+                return True
+    return False
 
 
 def is_a_law(items: Items) -> bool:
