@@ -114,6 +114,8 @@ def test_what_is_no_document_is_refused_in_a_sentence(tmp_path):
     file.write_bytes(b"a" * 2_000_001)
     with pytest.raises(NotADocument, match="at most 2 MB"):
         read(str(file))
+    with pytest.raises(NotADocument, match=r"there is none\. Is the path right, seen from"):
+        check(str(tmp_path / "nowhere.md"))
     with pytest.raises(NotADocument, match="folder"):
         read(str(tmp_path))
     with pytest.raises(NotADocument, match="JSON"):

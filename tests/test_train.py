@@ -340,6 +340,25 @@ def test_interrupt_saves_between_two_steps_and_resumes_bit_for_bit(
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_compiler_that_was_ended_with_the_run_is_not_to_blame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    """`timeout`, and whoever closes a terminal, ends all processes of a run, the compiler's among them."""
+
+    def compiling(state: TrainState, indices: torch.Tensor, gradient: Any = None) -> Any:
+        if asked:
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise RunError("Expected the step to compile")
+
+    monkeypatch.setattr(engine, "step", compiling)
+    with pytest.raises(loop.Stopped if asked else RunError):
+        fit(config(), tiny(), out=tmp_path / "run")
+    monkeypatch.undo()
+    if asked:
+        assert len(fit(config(), tiny(), out=tmp_path / "run", resume=True).history) == config().epochs
+
+
 def test_second_interrupt_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def twice(state: TrainState, indices: torch.Tensor, gradient: Any = None) -> Any:
         os.kill(os.getpid(), signal.SIGINT)

@@ -88,12 +88,16 @@ def _beginning(state: TrainState) -> str:
     where = f"{threads} CPU thread{'s' * (threads > 1)}" if state.device.type == "cpu" else _gpu(state)
     where = where if count == 1 else f"{count} processes with {where} each"
     streamed = "" if state.window is None else " (from disk, a part at a time)"
+    epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
+    compiling = (
+        "\nBefore the first step, it is compiled: half a minute, and more beside other work." if config.compile else ""
+    )
     return (
         f"{Path(config.data).name}: {state.examples:,} examples to train on{streamed}, {sizes};"
         f" {pixels_in_words(config.binarization)}.\n"
         f"{config.network.capitalize()} encoder {widths}, {config.decoder} decoder, {parameters:,} parameters, on"
-        f" {where}; {config.epochs} epochs of {state.batches} steps of {len(state.offsets)} at learning rate"
-        f" {config.learning_rate:g} ({config.schedule})."
+        f" {where}; {epochs} of {state.batches} steps of {len(state.offsets)} at learning rate"
+        f" {config.learning_rate:g} ({config.schedule}).{compiling}"
     )
 
 

@@ -63,12 +63,17 @@ class Document:
 def read(path: str) -> Document:
     """The document in this file; `-` is standard input.
 
-    Raises NotADocument for a folder, a binary file or one that is too large, and OSError where it cannot be opened.
+    Raises NotADocument where there is no file, for a folder, a binary file or one that is too large, and OSError where
+    it cannot be opened.
     """
     if path == "-":
         raw = sys.stdin.buffer.read(LARGEST + 1)
         return document("-", _decoded(raw, "standard input"))
     file = Path(path)
+    if not file.exists():
+        raise NotADocument(
+            f"Expected a document at {path}, but there is none. Is the path right, seen from {Path.cwd()}?"
+        )
     if file.is_dir():
         raise NotADocument(f"Expected a file, but {path} is a folder.")
     with file.open("rb") as opened:

@@ -16,6 +16,7 @@ TRAIN_KEYS = ("train", "x_train", "train_images", "imgs", "images")
 TEST_KEYS = ("test", "x_test", "test_images")
 TRAIN_LABEL_KEYS = ("train_labels", "y_train", "labels", "y")
 TEST_LABEL_KEYS = ("test_labels", "y_test")
+ALONE = "the array"  # the key of one that came without
 OTHER_KEYS = ("val", "x_val", "val_images", "validation", "y_val", "val_labels")  # of a third part, that is left out
 KNOWN_KEYS = (*TRAIN_KEYS, *TEST_KEYS, *TRAIN_LABEL_KEYS, *TEST_LABEL_KEYS, *OTHER_KEYS)
 
@@ -56,7 +57,8 @@ def from_file(path: Path) -> Data:
                 f"Expected {path} to hold nothing beside `{train_key}` but a test set and labels, but it also holds"
                 f" {key!r} {arrays[key].shape}.{hint} Rename it, or save the file without it."
             )
-    train = checked(arrays[train_key], f"`{train_key}` in {path}")
+    called = train_key if train_key == ALONE else f"`{train_key}`"
+    train = checked(arrays[train_key], f"{called} in {path}")
     labels = _labels(arrays, label_key, len(train), path)
     if test_key is None:
         order = np.random.RandomState(0).permutation(len(train))
@@ -93,7 +95,7 @@ def _read(path: Path) -> tuple[dict[str, Array], list[str]]:
             if isinstance(loaded, np.ndarray):
                 if file.read(1):  # NumPy would read a part in silence
                     raise ValueError(f"more bytes follow than shape {loaded.shape} needs")
-                return {"the array": loaded}, []
+                return {ALONE: loaded}, []
             arrays: dict[str, Array] = {}
             objects = []
             for key in loaded.files:
@@ -173,7 +175,7 @@ def checked(array: Array, where: str) -> Array:
             if integers and distinct < max(3, len(values))
             else "One number an example leaves nothing to encode: add an axis of pixels or features."
         )
-        raise DataError(f"Expected {where} to have shape (examples, ...), but got {array.shape}. {looks}")
+        raise DataError(f"Expected {where} to hold examples of more than one number, but got {array.shape}. {looks}")
     if array.ndim == 2 and bool(((array == 0) | (array == 1)).all() and (array.sum(1) == 1).all()):
         raise DataError(
             f"Expected {where} to hold images, but each of its rows has a single 1: these look like one-hot labels. If"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,11 @@ class Folder:
         if self.resume:
             checkpoint.read_config(self.path)  # there is a run
         else:
-            checkpoint.make(self.path)
+            try:
+                checkpoint.make(self.path)
+            except RunError:
+                with lock.held(self.path) if self.path.is_dir() else nullcontext():  # that a run goes on is said first
+                    raise
         with lock.held(self.path):
             yield
 

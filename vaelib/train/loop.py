@@ -136,9 +136,13 @@ def train(
     run: Run | None = None
     while not finished(state):
         run = run or start(state, processes)
-        record = run_epoch(
-            state, run, stop if processes.count == 1 else asked, save=None if folder is None else folder.save_in_time
-        )
+        try:
+            save = None if folder is None else folder.save_in_time
+            record = run_epoch(state, run, stop if processes.count == 1 else asked, save=save)
+        except RunError:
+            if processes.count > 1 or not stop():
+                raise
+            record = None  # what was asked to stop ended the compiler, too
         if record is None:
             if folder is not None:
                 folder.save(state)
