@@ -46,6 +46,9 @@ TRUE = {
     "a condition on two": r"$$\log p(y|x) \ge E_{q(z|x,y)}[\log p(y|x,z)] - KL(q(z|x,y) \| p(z|x))$$",
     "a bound used before it is named": r"$$\log p(x) = \mathcal{L} + KL(q(z) \| p(z|x))$$",
     "data": r"$$\frac1N \sum_{i=1}^N \log p(x^{(i)}) = \mathbb{E}_{x \sim p_{\text{data}}}[\log p(x)]$$",
+    "an index in front of a fraction": (
+        r"$$\frac1N \sum_{i=1}^N x_i \frac{1}{2} = \frac12 \mathbb{E}_{p_{data}(x)}[x]$$"
+    ),
     "Monte Carlo": r"$$\mathbb{E}_{q(z|x)}[\log p(x|z)] \approx \frac{1}{L}\sum_{l=1}^L \log p(x | z^{(l)})$$",
     "two numbers": (
         r"$$D_{KL}(p \| q) = \log\frac{\sigma_q}{\sigma_p} + \frac{\sigma_p^2 + (\mu_p - \mu_q)^2}{2\sigma_q^2}"
