@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import tracemalloc
 
 import mpmath
@@ -728,3 +729,33 @@ def test_what_may_hold_arrays_is_itself_and_nothing_more() -> None:
     ):
         one = made()
         assert one == one and one != made() and len({one, made()}) == 2
+
+
+@pytest.mark.parametrize(("name", "seed"), [("A3", 5), ("A3", 7), ("B5", 18), ("C8", 10), ("C8", 15)])
+def test_integral_that_is_better_than_its_coarse_one_says_so(name: str, seed: int) -> None:
+    """On one of these witnesses the coarse rule is off by 1e-4, and the value by 1e-7."""
+    assert LEDGER[name].check(5, seed).holds
+
+
+@pytest.mark.parametrize("rule", [TRAPEZOID, GAUSS], ids=["trapezoid", "gauss"])
+def test_error_of_a_smooth_integrand_is_not_less_than_it_is(rule: rules_module.Rule) -> None:
+    """Also where a range is prescribed, and the rule resolves a density worse and worse."""
+    for scale in np.geomspace(1.0, 0.018, 25):
+        worlds = {"q": Law("z", Normal(-0.2, 2.0)), "d": Law("z", Normal(0.37, float(scale)))}
+        right = stats.norm(-0.2, np.hypot(2.0, scale)).pdf(0.37)
+        for spaces in ({}, {"z": Interval(-25.0, 25.0)}):
+            scope = Scope(worlds=worlds, spaces=spaces)
+            for latex in (r"\int q(z)\,d(z)\,dz", r"\mathbb{E}_q[d(z)]"):
+                found = tex(latex).value(scope, rule)
+                value, error = getattr(found, "value", found), getattr(found, "error", 0.0)
+                assert abs(value - right) <= error + 1e-12, (latex, scale)
+
+
+def test_error_at_a_kink_is_that_of_the_coarse_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There more nodes change the value by about as much as fewer, which says little of how good it is."""
+    worlds = {"q": Law("z", Normal(-0.2, 2.0))}
+    kink, module = tex(r"\mathbb{E}_q[|z - c|]"), sys.modules["vaelib.formula.evaluate"]
+    error = kink.value(Scope({"c": 0.37}, worlds=worlds), TRAPEZOID).error
+    assert error > module.DECIDES
+    monkeypatch.setattr(module, "SMOOTH", 0.0)
+    assert kink.value(Scope({"c": 0.37}, worlds=worlds), TRAPEZOID).error == error

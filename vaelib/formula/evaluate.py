@@ -26,6 +26,8 @@ from vaelib.formula.typed import Typed
 Array = np.ndarray
 DIVERGES = 1e-4  # a larger range that changes the value by more (relative to it) shows an integral that diverges
 CLEAR = 1e-9  # another resolution over a larger range changes the value by less (relative to it): no more is asked
+DECIDES = 1e-6  # a larger error (relative to the value) decides nothing: more nodes may state a smaller one
+SMOOTH = 0.02  # so much less does the value change with more nodes than with fewer, where the integrand is smooth
 AGREE = 1e-6  # two sides of one line
 MOST_SCENES = 64
 MOST_HELD = 2e8  # bytes of values that are remembered
@@ -108,6 +110,9 @@ def error_of(node: Node, value: Array, run: Callable[[Rule], Run], rule: Rule, a
                 f"{_first(value, beyond):.6g} to {_first(wide, beyond):.6g}.\nin {node.plain}"
             )
         error = np.where(where, _apart(value, coarse) + beyond, error)
+        if np.any(error > DECIDES * np.maximum(1, np.abs(value))):  # of the coarse one, it may be: is the value better?
+            dense = 4 * _apart(value, line_value(node, run(rule.denser()))) + beyond
+            error = np.where(where & (dense < SMOOTH * error), dense, error)
     return np.asarray(error + of_differences(node) * size_of(value))
 
 

@@ -27,11 +27,13 @@ class Rule:
         family: "trapezoid" or "gauss".
         fine: the resolution of the value; the coarse one is there to state an error.
         wide: over a range larger by this factor, at the same spacing: an integral that then changes does not converge.
+        dense: with so many times as many nodes in each direction.
     """
 
     family: str
     fine: bool = True
     wide: float = 1.0
+    dense: float = 1.0
 
     def coarser(self) -> Rule:
         return replace(self, fine=False)
@@ -39,24 +41,27 @@ class Rule:
     def wider(self) -> Rule:
         return replace(self, wide=1.3)
 
+    def denser(self) -> Rule:
+        return replace(self, dense=1.5)
+
     def finest(self) -> Rule:
         return Rule(self.family)
 
     def unit(self, light: bool = False) -> tuple[Array, Array]:
         """Nodes and log-weights on [0, 1]."""
-        return _unit(self.family, self.fine, self.wide, 0.45 if light else 1.0)
+        return _unit(self.family, self.fine, self.wide * self.dense, 0.45 if light else 1.0)
 
     def ended(self) -> tuple[Array, Array]:
         """Nodes and log-weights on [0, 1] for an integrand that does not decay at the ends; the trapezoid is bent."""
-        return _bent(self.fine, self.wide) if self.family == "trapezoid" else self.unit()
+        return _bent(self.fine, self.wide, self.dense) if self.family == "trapezoid" else self.unit()
 
     def normal(self, dimension: int) -> tuple[Array, Array]:
         """Nodes of shape (n, dimension) and log-weights for an integral over R^dimension of what lies under N(0, I)."""
-        return _normal(self.family, self.fine, self.wide, dimension)
+        return _normal(self.family, self.fine, self.wide, self.dense, dimension)
 
     def box(self, dimension: int) -> tuple[Array, Array]:
         """Nodes and log-weights for an integral of what lies near N(0, I), but may be narrower or wider."""
-        return _box(self.family, self.fine, self.wide, dimension)
+        return _box(self.family, self.fine, self.wide, self.dense, dimension)
 
 
 TRAPEZOID, GAUSS = Rule("trapezoid"), Rule("gauss")
@@ -76,9 +81,9 @@ def _unit(family: str, fine: bool, wide: float, share: float) -> tuple[Array, Ar
 
 
 @lru_cache(maxsize=32)
-def _bent(fine: bool, wide: float) -> tuple[Array, Array]:
+def _bent(fine: bool, wide: float, dense: float) -> tuple[Array, Array]:
     """Tanh-sinh: Takahasi and Mori 1974. Ends need not be smooth."""
-    step = 0.02 if fine else 0.03
+    step = (0.02 if fine else 0.03) / dense
     t = step * np.arange(-round(3.4 * wide / step), round(3.4 * wide / step) + 1)
     u = np.pi / 2 * np.sinh(t)
     weights = step * np.pi / 4 * np.cosh(t) / np.cosh(u) ** 2
@@ -87,23 +92,25 @@ def _bent(fine: bool, wide: float) -> tuple[Array, Array]:
 
 
 @lru_cache(maxsize=32)
-def _normal(family: str, fine: bool, wide: float, dimension: int) -> tuple[Array, Array]:
+def _normal(family: str, fine: bool, wide: float, dense: float, dimension: int) -> tuple[Array, Array]:
     if family == "trapezoid":
         reach, step = {1: (9.0, 0.2), 2: (8.5, 0.4), 3: (8.0, 0.6)}.get(dimension, (7.2, 0.9))
         coarser = 1.25 if dimension < 4 else 1.1
-        nodes = step * (1.0 if fine else coarser) * np.arange(-60, 61)
+        nodes = step * (1.0 if fine else coarser) / dense * np.arange(-90, 91)
         nodes = nodes[np.abs(nodes) <= reach * wide]
         return _ball(*_product(nodes, np.full(nodes.size, np.log(nodes[1] - nodes[0])), dimension))
-    n = round({1: 64, 2: 30, 3: 14}.get(dimension, 8) * (wide if fine else 0.75))  # its range grows with its number
+    n = round(
+        {1: 64, 2: 30, 3: 14}.get(dimension, 8) * dense * (wide if fine else 0.75)
+    )  # its range grows with its number
     nodes, weights = roots_hermitenorm(n)
     return _product(nodes, np.log(weights / weights.sum()) + nodes**2 / 2 + HALF_LOG_2PI, dimension)
 
 
 @lru_cache(maxsize=32)
-def _box(family: str, fine: bool, wide: float, dimension: int) -> tuple[Array, Array]:
+def _box(family: str, fine: bool, wide: float, dense: float, dimension: int) -> tuple[Array, Array]:
     reach = 9.0 * wide
     share = {1: 1.0, 2: 0.24}.get(dimension, 0.08)
-    unit, log_weights = _unit(family, fine, wide, share)
+    unit, log_weights = _unit(family, fine, wide * dense, share)
     return _product(reach * (2 * unit - 1), np.log(2 * reach) + log_weights, dimension)
 
 
