@@ -241,14 +241,14 @@ def _base(items: Items) -> Items:
 
 def _holds(items: Items, name: Items) -> bool:
     """Whether a name is among the items, or a power of it; another one, that only begins like it, is not."""
-    after = ("_", "'", "(", "*")
-    for i in range(len(items)):
-        item, end = items[i], i + len(name)
+    for i, item in enumerate(items):
+        end = i + len(name)
         if isinstance(item, list) and _holds(item, name):
             return True
-        if items[i:end] == name and items[end : end + 1] not in [[sign] for sign in after]:
-            if items[end : end + 1] != ["^"] or _base(items[i : end + 2]) == name:
-                return True
+        following = items[end] if end < len(items) else ""
+        same = items[i:end] == name and following not in ("_", "'", "(", "*")
+        if same and (following != "^" or _base(items[i : end + 2]) == name):
+            return True
     return False
 
 

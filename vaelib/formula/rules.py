@@ -99,9 +99,8 @@ def _normal(family: str, fine: bool, wide: float, dense: float, dimension: int) 
         nodes = step * (1.0 if fine else coarser) / dense * np.arange(-90, 91)
         nodes = nodes[np.abs(nodes) <= reach * wide]
         return _ball(*_product(nodes, np.full(nodes.size, np.log(nodes[1] - nodes[0])), dimension))
-    n = round(
-        {1: 64, 2: 30, 3: 14}.get(dimension, 8) * dense * (wide if fine else 0.75)
-    )  # its range grows with its number
+    count = {1: 64, 2: 30, 3: 14}.get(dimension, 8)  # its range grows with its number
+    n = round(count * dense * (wide if fine else 0.75))
     nodes, weights = roots_hermitenorm(n)
     return _product(nodes, np.log(weights / weights.sum()) + nodes**2 / 2 + HALF_LOG_2PI, dimension)
 

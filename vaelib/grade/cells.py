@@ -27,9 +27,8 @@ NO_EFFECT = (  # magics that install, show or measure something, and bind no nam
     "mprun memit check history bash sh script html HTML javascript js latex markdown svg SVG perl ruby system sx"
 ).split()
 INSTALLER = r"(?:pip[\d.]*|conda|mamba|micromamba|uv|apt|apt-get|brew)\b"
-INSTALLS = re.compile(
-    rf"\s*[\"']?{INSTALLER}|.*\b{INSTALLER}.*\binstall\b", re.DOTALL
-)  # pip list; python -m pip install
+# pip list; python -m pip install x
+INSTALLS = re.compile(rf"\s*[\"']?{INSTALLER}|.*\b{INSTALLER}.*\binstall\b", re.DOTALL)
 SHELL_SECONDS = 10.0
 
 

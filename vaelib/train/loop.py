@@ -134,10 +134,10 @@ def train(
         return state.position % ASK_EVERY == 0 and processes.any(stop())
 
     run: Run | None = None
+    save = None if folder is None else folder.save_in_time
     while not finished(state):
         run = run or start(state, processes)
         try:
-            save = None if folder is None else folder.save_in_time
             record = run_epoch(state, run, stop if processes.count == 1 else asked, save=save)
         except RunError:
             if processes.count > 1 or not stop():
