@@ -388,7 +388,8 @@ def not_a_number(rng: Rng, folder: Path) -> None:
     by_hand = bool(rng.integers(2))
     array = array.reshape(20, 12) if by_hand else array
     first = ", ".join(str(int(i)) for i in np.unravel_index(places[0], array.shape))
-    with refused(DataError, rf"finite everywhere, but got (nan|-?inf) at index \({first}\), and {count} such"):
+    more = f", and {count - 1} more that are not finite" if count > 1 else ""
+    with refused(DataError, rf"finite everywhere, but got (nan|-?inf) at index \({first}\){more}\. Remove"):
         if by_hand:
             Data("own", *[(array, np.zeros_like(array)), (np.zeros_like(array), array)][rng.integers(2)], (4, 3), 1.0)
         else:

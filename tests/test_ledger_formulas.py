@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -34,6 +35,13 @@ def test_at_most_a_fifth_of_the_lines_is_given_by_a_function() -> None:
 def test_every_slip_shows_its_own_formula() -> None:
     assert [entry.place for entry in SLIPS if entry.latex == entry.instead_of or not entry.latex.strip()] == []
     assert [entry.place for entry in ENTRIES if "TODO" in entry.latex] == []
+
+
+def test_every_step_of_a_numerical_derivative_is_a_power_of_two() -> None:
+    """Otherwise z + h is wrong by the same amount for all z nearby, and copies of a witness do not show it (A12)."""
+    steps = {f"{name} line {j}": line.step for name in LEDGER for j, line in enumerate(LEDGER[name].lines)}
+    assert [place for place, step in steps.items() if step is not None and math.frexp(step)[0] != 0.5] == []
+    assert sum(step is not None for step in steps.values()) > 20
 
 
 @pytest.mark.parametrize("identity", LEDGER)

@@ -321,7 +321,7 @@ def test_numbers_that_are_not_right_are_named_with_file_and_row_while_training(t
         spoiled[row, 1, 2] = value
         folder_of(parts, spoiled)
         with pytest.raises(
-            DataError, match=rf"{what} .*part03\.npy, but row {row - 300}, .* its number 6, counted from 0"
+            DataError, match=rf"{what} .*part03\.npy, but row {row - 300} holds .* its number 6, both counted from 0"
         ):
             fit(config(data, decoder=decoder, binarization=treated), data, out=tmp_path / f"{decoder}{value}")
 
@@ -333,7 +333,7 @@ def test_grey_pixel_among_binary_ones_is_named(tmp_path: Path) -> None:
     images[:, 3] = 7
     np.save(tmp_path / "x.npy", images)
     with pytest.raises(
-        DataError, match=r"Expected 0 or 1 in .*x.npy, but row .* holds 7 as its number 3, counted from 0"
+        DataError, match=r"Expected 0 or 1 in .*x.npy, but row .* holds 7 as its number 3, both counted from 0"
     ):
         fit(config(data, binarization="auto"), data)
 

@@ -304,10 +304,10 @@ class CurvedWitness:
 
 @dataclass(frozen=True)
 class CurvedFamily:
-    """One curved model and observation with eleven q: a line has one entry for each, as a search over q would see it.
+    """One curved model and observation with twelve q: a line has one entry for each, as a search over q would see it.
 
-    Among them are a narrow, a wide and a far one, and those nearest to the posteriors for five noise variances, so that
-    two objectives with different optima have different best entries.
+    Among them are a narrow, a wide and a far one, and those nearest to the posteriors for five noise variances and for
+    a prior four times as wide, so that two objectives with different optima have different best entries.
     """
 
     model: CurvedGaussian
@@ -320,6 +320,7 @@ class CurvedFamily:
         model, x = generic[0].model, generic[0].x
         noises = model.noise_variance * np.array([0.25, 0.5, 1.0, 2.0, 4.0])
         near = [_near(rng, nearest_normal(replace(model, noise_variance=float(c)), x)) for c in noises]
+        near.append(_near(rng, _nearest_for_wide_prior(model, x, 4.0)))
         special = [_scalar_q(rng, kind) for kind in ("narrow", "wide", "far")]
         return cls(model, x, (*(w.q for w in generic), *near, *special))
 
@@ -367,6 +368,13 @@ def nearest_normal(model: CurvedGaussian | ScalarBernoulli, x: Array) -> Normal:
 
     mean = moment(lambda z: z)
     return Normal(mean, np.sqrt(moment(lambda z: (z - mean) ** 2)))
+
+
+def _nearest_for_wide_prior(model: CurvedGaussian, x: Array, width: float) -> Normal:
+    """The Gaussian nearest to the posterior for the prior N(0, width^2): with z = width * u, that of u is N(0, 1)."""
+    of_u = replace(model, loading=width * model.loading, curvature=width**2 * model.curvature)
+    q = nearest_normal(of_u, x)
+    return Normal(width * q.loc, width * q.scale)
 
 
 def _near(rng: Rng, q: Normal) -> Normal:

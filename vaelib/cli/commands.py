@@ -200,7 +200,7 @@ def train(
         bool | None,
         typer.Option(
             "--compile/--no-compile",
-            help="The step: about a minute at first, then up to 1.6 times as fast; convolutions gain little",
+            help="The step: half a minute or more at first, then up to 1.6 times as fast; convolutions gain little",
         ),
     ] = None,
     tf32: Annotated[bool | None, typer.Option("--tf32", help="GPU: faster, less precise products")] = None,

@@ -187,9 +187,11 @@ def require_finite(array: Array, where: str) -> None:
     finite = np.isfinite(array)
     if not finite.all():
         index = tuple(int(i) for i in np.unravel_index(int(finite.argmin()), array.shape))
+        others = array.size - int(finite.sum()) - 1
+        more = f", and {others:,} more that are not finite" if others else ""
         raise DataError(
-            f"Expected {where} to be finite everywhere, but got {array[index]} at index {index}, and"
-            f" {array.size - int(finite.sum()):,} such values in all. Remove these examples or fill the gaps."
+            f"Expected {where} to be finite everywhere, but got {array[index]} at index {index}{more}."
+            " Remove such examples or fill the gaps."
         )
 
 

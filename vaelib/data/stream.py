@@ -163,9 +163,9 @@ class Stream:
         if not good.all():
             row, column = divmod(int(good.argmin()), self.pixels)
             raise DataError(
-                f"Expected {WANTED[self.values].format(f'{self.white:g}')} in {shard.path}, but row {first + row:,},"
-                f" counted from 0, holds {block[row, column]} as its number {column:,}, counted from 0, too. Is that"
-                f" example damaged? Mend it or remove it.{SAMPLED[self.values]}"
+                f"Expected {WANTED[self.values].format(f'{self.white:g}')} in {shard.path}, but row {first + row:,}"
+                f" holds {block[row, column]} as its number {column:,}, both counted from 0. Is that example damaged?"
+                f" Mend it or remove it.{SAMPLED[self.values]}"
             )
 
 

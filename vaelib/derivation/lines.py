@@ -56,7 +56,8 @@ class Line:
             retry at 4 n.
         num_samples: n of `samples`, fixed beforehand so that each slip is rejected with 99 % power.
         step, order: for a numerical derivative, a limit or a rate. The difference to the neighbor must shrink like
-            step^order when the step is halved.
+            step^order when the step is halved. A power of two is best: adding it to a number near one rounds
+            nothing away.
         resolution: an allowance beyond this (relative to max(1, |value|)) makes the line inconclusive; of two lines
             that are compared, the larger counts. 1e-6 unless given; 1e-3 for a line in single precision, and 0.1 for
             the 4.5 standard errors of a sample mean.

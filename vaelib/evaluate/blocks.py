@@ -16,7 +16,7 @@ from torch import Tensor
 from vaelib._cores import cores
 from vaelib.train.surroundings import threads
 
-PIXELS_IN_A_BLOCK = 2**19  # about: 2 MB of float32
+PIXELS_IN_A_BLOCK = 2**18  # about: 1 MB of float32; twice as many cost page faults
 BLOCKS = 16  # at least, so that there is one for each core; with fewer samples of z, nothing is cut
 
 

@@ -131,7 +131,7 @@ A12 = (
     .start(
         given(r"\log p_y(y),\quad y = g(z)", log_density_of_y),
         why="the slope of P(Y ≤ y), by differences; in three dimensions a Gaussian",
-        step=1e-4,
+        step=1 / 8192,
         order=2,
     )
     .eq(
@@ -170,7 +170,7 @@ A12 = (
     .eq(
         given(r"\log p_z(z) - \log|\det \tfrac{1}{2h}(g(z + h e_j) - g(z - h e_j))_j|", small_cubes),
         "the Jacobian says how g stretches a small cube",
-        step=1e-4,
+        step=1 / 8192,
         order=2,
     )
 )

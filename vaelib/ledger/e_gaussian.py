@@ -511,7 +511,7 @@ E8 = (
     .start(
         given(r"\nabla_{\mu_j,\,\log\sigma_j^2}\,\mathrm{KL}(q \,\Vert\, N(0, I))", by_differences),
         why="by differences of the package's kl_divergence",
-        step=1e-3,
+        step=1 / 1024,
         order=2,
     )
     .eq(

@@ -350,8 +350,8 @@ F18 = (
 class Candidates:
     """Counts of the values of x in a data set, and seven models that might have made it.
 
-    Of the last two, one starves the rarest value and is otherwise right, one makes all values more alike: KL(p || D)
-    likes the first, KL(D || p) the second.
+    Of the last two, one starves the rarest value, one makes it six times as frequent, and both are otherwise right:
+    KL(p || D) likes the first, KL(D || p) the second.
     """
 
     counts: Array  # whole numbers, shape (M,)
@@ -362,9 +362,9 @@ class Candidates:
         models = (
             DiscreteLatent(generic_probabilities(rng, (3,)), generic_probabilities(rng, (3, 4))) for _ in range(5)
         )
-        counts = rng.permutation([2, 5, 9, 14]) + rng.integers(0, 3, 4)
-        starved = np.where(counts == counts.min(), 0.001, counts)
-        return cls(counts, (*models, around(rng, starved), around(rng, counts**0.25)))
+        counts = rng.permutation([1, 14 + rng.integers(3), 20 + rng.integers(3), 26 + rng.integers(3)])
+        starved, spoiled = (np.where(counts == 1, weight, counts) for weight in (0.001, 6))
+        return cls(counts, (*models, around(rng, starved), around(rng, spoiled)))
 
     @property
     def share(self) -> Array:

@@ -584,7 +584,7 @@ G12 = (
         exact=True,
         why="the E step of a mixture whose clusters have the variance v",
         needs="no ties",
-        step=0.01,
+        step=1 / 128,
     )
     .slip(
         "variance one",
@@ -615,7 +615,7 @@ G12 = (
         "the same in the package",
         exact=True,
         needs="logarithms, since densities become 0/0",
-        step=0.01,
+        step=1 / 128,
     )
     .slip(
         "densities instead of logarithms",

@@ -1209,7 +1209,7 @@ H18 = (
         "Taylor: the even powers of h cancel",
         why="half the step, a quarter of the error",
         needs="f''' continuous",
-        step=0.02,
+        step=1 / 64,
         resolution=1e-3,
     )
     .slip(
@@ -1301,7 +1301,7 @@ H19 = (
         exact=True,
         why="pathwise again, with a bias",
         needs="tau > 0",
-        step=0.02,
+        step=1 / 64,
         resolution=1e-2,
     )
     .slip(

@@ -353,7 +353,7 @@ class NearPosterior:
 
 
 # Each line is of the order of eps, and is judged by how it shrinks.
-SMALL: Any = {"step": 0.02, "order": 1, "resolution": 0.05}
+SMALL: Any = {"step": 1 / 64, "order": 1, "resolution": 0.05}
 
 F20 = (
     derive(

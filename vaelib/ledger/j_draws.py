@@ -341,7 +341,7 @@ J9 = (
         given(r"\nabla_a \mathcal{L}_K \text{ by differences of the package's bound}", by_differences),
         "as the package computes the bound",
         exact=True,
-        step=4e-3,
+        step=1 / 256,
         resolution=1e-3,
     )
 )

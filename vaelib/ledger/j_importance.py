@@ -869,7 +869,7 @@ J10 = (
     .start(
         given(r"\nabla_{\mu, \log\sigma}\,\mathcal{L}_K", gradient_of_bound),
         why="what trains the encoder; here by differences of the package's bound",
-        step=4e-3,
+        step=1 / 256,
         resolution=1e-3,
     )
     .eq(

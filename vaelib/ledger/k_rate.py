@@ -675,9 +675,10 @@ K6 = (
 
 @dataclass(frozen=True)
 class Tempered:
-    """A linear-Gaussian model, an observation, a weight beta of the KL, and ten Gaussian codes to compare.
+    """A linear-Gaussian model, an observation, a weight beta of the KL, and eleven Gaussian codes to compare.
 
-    Four of them are nearly best for the noise variances c / beta, c, beta c and beta^2 c.
+    Four of them are nearly best for the noise variances c / beta, c, beta c and beta^2 c, and one has the mean of the
+    third with the covariance of the second.
     """
 
     model: LinearGaussian
@@ -694,6 +695,7 @@ class Tempered:
         beta = float(np.exp(away_from_zero(rng, 0.3, 1.2)))
         noises = [w.model.noise_variance * beta**power for power in (-1, 0, 1, 2)]
         best = [LinearGaussian(w.model.loading, w.model.offset, c).posterior(w.x) for c in noises]
+        best.append(MultivariateNormal(best[2].loc, best[1].covariance))
         near = [MultivariateNormal(q.loc, q.covariance * rng.uniform(1.02, 1.06)) for q in best]
         return cls(w.model, w.x, beta, (*codes, *near))
 

@@ -409,7 +409,7 @@ L1 = (
             gradient_by_differences,
         ),
         why="by differences of the package's evidence",
-        step=5e-4,
+        step=1 / 2048,
         order=4,
         resolution=1e-4,
     )
@@ -930,7 +930,7 @@ L5 = (
         "the encoder follows: maximize the bound over v",
         exact=True,
         why="at w = v = 0, by differences of the package's bound",
-        step=4e-3,
+        step=1 / 256,
         order=4,
         resolution=1e-4,
     )

@@ -231,7 +231,7 @@ def compiled_whole(state: TrainState) -> Run:
     """`advance` of this state in one compiled function: the same pixels, loss, gradient and Adam, nothing between them.
 
     It reads and writes the tensors of `state` and the optimizer's own, so that a run can go on with or without it.
-    Random numbers are drawn before each call, by the generator of `state`. The first call takes about a minute.
+    Random numbers are drawn before each call, by the generator of `state`. The first call takes half a minute or more.
 
     Source: Kingma and Ba 2015, algorithm 1.
     """
