@@ -362,7 +362,7 @@ class Candidates:
         models = (
             DiscreteLatent(generic_probabilities(rng, (3,)), generic_probabilities(rng, (3, 4))) for _ in range(5)
         )
-        counts = rng.permutation([1, 14 + rng.integers(3), 20 + rng.integers(3), 26 + rng.integers(3)])
+        counts = rng.permutation(np.array([1, 14, 20, 26]) + np.array([0, 1, 1, 1]) * rng.integers(3, size=4))
         starved, spoiled = (np.where(counts == 1, weight, counts) for weight in (0.001, 6))
         return cls(counts, (*models, around(rng, starved), around(rng, spoiled)))
 
