@@ -519,7 +519,8 @@ def test_bad_options_are_refused_before_anything_runs(kind: str, three: Path, ju
     build, options, why = REFUSED[kind]
     build(three)
     before = {path: path.read_bytes() for path in three.rglob("*") if path.is_file()}
-    assert why in graded(three, *options, code=1)
+    said = graded(three, *options, code=1)
+    assert why in said and "Submissions run" not in said
     assert judge.asked == []
     assert {path: path.read_bytes() for path in three.rglob("*") if path.is_file()} == before
 
@@ -564,7 +565,8 @@ def test_lock_of_windows_is_behind_all_that_is_written(tmp_path: Path, monkeypat
 
 def test_nothing_to_grade_leaves_no_folder(tmp_path: Path, judge: Judge) -> None:
     (tmp_path / "in").mkdir()
-    assert "but found none" in graded(tmp_path, out="a/b", code=1)
+    said = graded(tmp_path, out="a/b", code=1)
+    assert "but found none" in said and "Submissions run" not in said
     assert not (tmp_path / "a").exists()
     done = CliRunner().invoke(app, ["grade", str(tmp_path / "none"), "--out", str(tmp_path / "out")])
     assert done.exit_code == 1 and "does not exist" in " ".join(done.output.split())
@@ -577,7 +579,7 @@ def test_single_notebook_and_single_zip_are_graded(tmp_path: Path, judge: Judge)
     for given, expected in (("ada.ipynb", ["ada"]), ("class.zip", ["bob", "eve"]), ("carl.zip", ["carl"])):
         out = tmp_path / f"out {given}"
         done = CliRunner().invoke(app, ["grade", str(tmp_path / given), "--out", str(out)])
-        assert done.exit_code == 0, done.output
+        assert done.exit_code == 0 and "Submissions run" in done.output, done.output
         assert list(rows(out / "grades.csv")) == expected
 
 

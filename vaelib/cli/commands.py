@@ -436,7 +436,6 @@ def grade(
     from vaelib.grade.grading import grade as run
     from vaelib.grade.isolation import CannotGrade
     from vaelib.grade.limits import Limits
-    from vaelib.grade.pool import conditions
     from vaelib.grade.shelf import GradingError
 
     if keep not in ("best", "last"):
@@ -453,7 +452,6 @@ def grade(
             at_once=at_once,
             limits=Limits(cells=seconds, memory=int(memory * 2**30)),
         )
-        say(str(conditions(options.limits)))
         with progress_bar("grading", 100) as advance:
             outcome = run(
                 submissions,

@@ -18,6 +18,7 @@ from vaelib.grade.journal import Earlier, Journal
 from vaelib.grade.limits import Limits
 from vaelib.grade.marks import Marks, grade_all
 from vaelib.grade.pages import prepare
+from vaelib.grade.pool import conditions
 from vaelib.grade.roster import Listed, Roster, match, read_roster
 from vaelib.grade.shelf import GradingError, claimed, require_out, require_own, write
 from vaelib.tasks import FILES
@@ -103,6 +104,7 @@ def grade(
         if not collected.people and not collected.unread:
             raise GradingError(f"Expected notebooks, scripts or zips in {submissions}, but found none.")
         order, who, remarks = _on_the_roster(roster, collected)
+        say(str(conditions(options.limits)))
         seed = _seed(options, journal.earlier, seed_before, fresh_seed)
         kept = _kept(options, journal.earlier, collected, seed, version, say)
         journal.begin(seed, version, kept)
