@@ -73,6 +73,13 @@ ONE_DIMENSION = Compute(
             lambda loc_q, scale_q, loc_p, scale_p: _kl(loc_q, np.sqrt(scale_q), loc_p, np.sqrt(scale_p)),
         ),
         Mistake(
+            "scales not squared",
+            "the scales in the fraction were not squared: above and below it are variances, scale^2.",
+            lambda loc_q, scale_q, loc_p, scale_p: (
+                np.log(scale_p / scale_q) + (scale_q + (loc_q - loc_p) ** 2) / (2 * scale_p) - 0.5
+            ),
+        ),
+        Mistake(
             "minus the square of the means",
             "the squared distance of the means is subtracted: it makes the two differ more, so it adds.",
             lambda loc_q, scale_q, loc_p, scale_p: (
