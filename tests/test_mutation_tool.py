@@ -29,6 +29,13 @@ def test_everything_below_the_ledger_has_tests_that_guard_it() -> None:
     assert below | {"judge", "reply", "grade"} <= set(mutation.GUARDS)
 
 
+def test_every_module_is_guarded_by_what_holds_everywhere() -> None:
+    assert mutation.EVERYWHERE and all((TESTS / f"test_{name}.py").is_file() for name in mutation.EVERYWHERE)
+    for module in ("kl", "check.options", "grade.tables"):
+        tests = mutation.test_commands(module)[0]
+        assert {f"tests/test_{name}.py" for name in mutation.EVERYWHERE} < set(tests)
+
+
 @pytest.mark.parametrize("module", [*mutation.GUARDS, *mutation.NARROWER])
 def test_guards_are_files_of_tests(module: str) -> None:
     assert all((TESTS / f"test_{name}.py").is_file() for name in mutation.guards(module))
@@ -97,8 +104,9 @@ def test_after_it(): assert CAME == [0] and half(0) == 0
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with one module and its tests."""
+    monkeypatch.setattr(mutation, "EVERYWHERE", ())
     for name, content in (("vaelib/__init__.py", ""), ("vaelib/em.py", MODULE), ("tests/test_em.py", TESTED)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content, encoding="utf-8")

@@ -88,6 +88,7 @@ NARROWER: dict[str, tuple[str, ...]] = {
         [f"grade.{name}" for name in ("gradebook", "journal", "pages", "sheet", "shelf", "tables")], ("gradebook",)
     ),
 }
+EVERYWHERE = ("frozen",)  # of all modules
 # (module, what is changed, what it becomes): why nothing can notice
 EQUIVALENT = {
     ("_latex", 'self.at] == "."', 'self.at] is "."'): "Python keeps one object for each character of ASCII",
@@ -177,7 +178,8 @@ def sample(module: str, count: int, seed: int, copy: Path) -> list[Any]:
 
 def test_commands(module: str) -> list[list[str]]:
     """What must succeed: the tests of the module, and `vaelib verify` where it guards it."""
-    files = [f"tests/test_{name}.py" for name in guards(module) if name != "verify" or module == "verify"]
+    names = [*guards(module), *EVERYWHERE]
+    files = [f"tests/test_{name}.py" for name in names if name != "verify" or module == "verify"]
     commands = [[*PYTEST, *files]]
     if "verify" in guards(module) and module != "verify":
         commands.append([sys.executable, "-m", "vaelib", "verify"])
