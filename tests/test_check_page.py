@@ -229,3 +229,10 @@ def test_line_below_or_above_is_as_wide_as_what_it_marks() -> None:
         assert ("mrow", {"class": side}) in read.elements and "―" not in read.words
         assert f"math .{side} {{ border-" in page([check_text(TEXT)])
     assert "mover" in Reader(as_mathml(r"\bar{x}")).names
+
+
+@pytest.mark.parametrize("command", ["sqrt", "overline"])
+def test_source_is_shown_where_a_formula_is_nested_too_deeply(command: str) -> None:
+    """So deeply that a browser, or this program, might fail on it. Each level is two elements of the 150."""
+    whole, source = (as_mathml(rf"\{command}{{" * depth + "x" + "}" * depth) for depth in (74, 75))
+    assert whole.startswith("<math") and source.startswith(rf"<code>\{command}{{\{command}{{")
