@@ -8,7 +8,7 @@ import time
 import pytest
 
 from vaelib.check import NotADocument, check, check_text
-from vaelib.check.documents import cells, document, kind_of, read
+from vaelib.check.documents import LONGEST, cells, document, kind_of, read
 
 MARKDOWN = r"""Words, and $p(x) = \int p(x, z)\,dz$ in line.
 $$
@@ -46,6 +46,13 @@ def test_markdown_blocks_and_their_rows_are_found():
         (13, True, "q(z) = 2"),
         (16, True, r"\begin{align}" + "\np("),
     ]
+
+
+def test_line_of_markdown_that_is_far_too_long_is_passed_over():
+    formula = " $p(x) = 1$"
+    lines = ["a" * (LONGEST + more - len(formula)) + formula for more in (-1, 0, 1, 2)]
+    assert [len(document("-", line).blocks) for line in lines] == [1, 1, 0, 0]
+    assert len(document("-", "$$" + " " * LONGEST + "p(x) = 1$$").blocks) == 1  # a display is refused in words, later
 
 
 def test_latex_blocks_leave_out_comments_and_verbatim():

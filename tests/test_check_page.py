@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from vaelib._files import write
-from vaelib.check import check_text
+from vaelib.check import check_text, report
 from vaelib.check.mathml import as_mathml
 from vaelib.check.page import page
 from vaelib.cli import app
@@ -229,6 +229,14 @@ def test_line_below_or_above_is_as_wide_as_what_it_marks() -> None:
         assert ("mrow", {"class": side}) in read.elements and "―" not in read.words
         assert f"math .{side} {{ border-" in page([check_text(TEXT)])
     assert "mover" in Reader(as_mathml(r"\bar{x}")).names
+
+
+def test_table_of_a_terminal_shows_the_beginning_of_a_long_line() -> None:
+    evidence = r"\log p(x) = \log \int p(x, z)\,dz"
+    for zeros, ends in ((0, "dz"), (11, "+ 0"), (12, "...")):
+        _, row, _ = report.lines(check_text(f"$${evidence}{'+ 0' * zeros}$$"))
+        source = row.removeprefix("      1   ok  ")
+        assert source.startswith(evidence) and source.endswith(ends) and len(source) <= report.WIDE
 
 
 @pytest.mark.parametrize("command", ["sqrt", "overline"])
