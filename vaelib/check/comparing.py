@@ -99,9 +99,8 @@ class Comparing(Bench):
             guide = next((label for label in ("q", "", "x") if label in pool), pool[0] if pool else STANDARD)
             if len(pool) < 2 or guide != pool[0] or guide in ("", "x"):
                 pairs = [(STANDARD, guide)] + ([] if self.roles.observed else [(guide, STANDARD)])
-            others = pool if len(pool) > 1 else [*pool, *(label for label in labels if label not in pool)]
-            if len(others) > 1:
-                pairs += [(others[0], others[1]), (others[1], others[0])]
+            if len(pool) > 1:
+                pairs += [(pool[0], pool[1]), (pool[1], pool[0])]
             known = [
                 pair for pair in pairs if all(k is None or k == label for k, label in zip(said, pair, strict=True))
             ]
