@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from vaelib.derivation.compare import Comparison, Value, Verdict, compose, measure, minus, worst_verdict
 from vaelib.derivation.judging import judge
-from vaelib.derivation.rounding import Copies, perturbed
+from vaelib.derivation.rounding import Copies, jumps, perturbed
 from vaelib.distributions import MultivariateNormal, Normal
 from vaelib.estimate import Estimate
 from vaelib.witnesses import (
@@ -659,6 +660,17 @@ def test_difference_carries_all_that_may_be_wrong() -> None:
     assert (difference.value, difference.allowance, difference.standard_error) == (2.0, pytest.approx(0.3), 5.0)
     assert (difference.coarse, difference.order) == (2.5, 2)
     assert minus(exact(np.inf), exact(np.inf)).value == 0
+
+
+@pytest.mark.parametrize("often", [300.0, 1e3, 1e4])
+def test_jumps_that_are_far_apart_grow_with_the_line(often: float) -> None:
+    """They show on long walks only, where the line itself goes far: that alone does not call them a curve."""
+
+    def line(w: float) -> float:
+        return w + 2e-4 * math.floor(w * often)
+
+    once, larger = (float(jumps(lambda w, times=times: times * line(w), 1.2345)) for times in (1.0, 1000.0))
+    assert 4e-5 < once < 2e-4 and larger == pytest.approx(1000 * once, rel=1e-6)
 
 
 def test_ratio_of_a_comparison() -> None:
