@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from grading import reply, submission
 
-from vaelib.grade import isolation
+from vaelib.grade import cells, isolation
 from vaelib.grade.cells import Failure
 from vaelib.grade.submission import Submission
 
@@ -130,6 +130,7 @@ def test_output_is_kept_from_the_beginning_and_bounded(tmp_path: Path) -> None:
 
 def test_cells_are_counted_from_one() -> None:
     assert str(Failure(2, "", "odd")) == "Cell 3 could not be read: odd"
+    assert cells._file(2) == "<cell 3>"  # which a traceback shows
     assert str(Failure(2, "x = 1 / 0", "odd.", rest=True)) == (
         "`x = 1 / 0` failed in cell 3: odd. The rest of the cell was run."
     )
