@@ -287,6 +287,14 @@ def test_claim_about_what_is_drawn_is_judged(chain, verdict):
     assert verdicts(rf"$$z \sim {chain}$$") == ["definition", verdict]
 
 
+@pytest.mark.parametrize("p, q", [("p", "q"), ("1", "2")])
+def test_one_of_two_laws_that_are_named_may_be_the_standard_law_in_a_line(p, q):
+    laws = rf"Let $p(z) = N(\mu_{p}, \sigma_{p}^2)$ and $q(z) = N(\mu_{q}, \sigma_{q}^2)$." + "\n\n"
+    standard = rf"\mathrm{{KL}}(q \Vert p) &= -\log \sigma_{q} + \tfrac12 (\sigma_{q}^2 + \mu_{q}^2 - 1)"
+    assert verdicts(laws + display(standard))[-1] == "follows"
+    assert verdicts(laws + display(standard.replace("- 1", "+ 1")))[-1] == "does not follow"
+
+
 def test_mean_of_what_is_seen_is_not_that_of_a_standard_law():
     """The witnesses are generic: nothing is 0 by chance."""
     laws = "$$p(z) = \\mathcal{N}(0, 1)$$\n\n$$q(z|x) = \\mathcal{N}(\\mu, \\sigma^2)$$\n\n"
