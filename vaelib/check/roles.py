@@ -185,7 +185,7 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
     """The roles of a document, from how its densities are called.
 
     A letter is latent if a guide is a law of it; without a guide, if it is summed or integrated over, or is one of the
-    usual letters. The others are observed.
+    usual letters; or if it is the only one, and means are taken over it. The others are observed.
     """
     densities = dict(DENSITIES)
     parameters = set(PARAMETERS)
@@ -223,6 +223,7 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
                         given.add(letter)
             together |= {letter for letter, found in in_call.items() if len(found) > 1 and "" not in found}
     summed = set(_bound(formulas))
+    averaged = list(_averaged(formulas, densities))
     letters = list(dict.fromkeys(letter for letter in seen if letter not in NOISE))
     latent = {letter for letter, kind in lets.items() if kind == "latent"}
     if not latent:
@@ -233,7 +234,9 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
         known = [letter for letter in LATENTS if letter in letters and len({a.lower() for a in letters}) > 1]
         bound = [letter for letter in letters if letter in summed]
         alone = len({letter.lower() for letter in letters}) == 1 and letters[0] in "xXyYoO"
-        latent = set(bound[:1] or known[:1] or ([] if alone else letters[:1]))
+        latent = set(bound[:1] or known[:1] or ([] if alone and not averaged else letters[:1]))
+    if not latent and not letters:
+        latent = set(averaged[:1])
     lower = {letter.lower() for letter in latent}
     data = {letter for letter, kind in lets.items() if kind == "data"}
     variables: dict[str, str] = {}
@@ -285,6 +288,31 @@ def _leaves(items: Items) -> Iterator[str]:
             yield from _leaves(item)
         else:
             yield item
+
+
+def _averaged(formulas: Iterable[Items], densities: Mapping[str, str]) -> Iterator[str]:
+    r"""What means are over: the x of x \sim N(m, S), of x \sim p and of p(x), but not where p is the law of the data.
+
+    A mean that does not say it is over the only letter that there is, of which it says nothing.
+    """
+    for items in formulas:
+        letters = [letter for call in calls(items, densities) for letter in {letter_of(each)[0] for each in call.targets}]
+        for i, item in enumerate(items):
+            if isinstance(item, list):
+                yield from _averaged([item], densities)
+            elif item == r"\E" and items[i + 1 : i + 2] in (["["], ["("]):
+                yield from letters[:1]
+            elif item == r"\E" and items[i + 1 : i + 2] == ["_"] and items[i + 2 :] and isinstance(items[i + 2], list):
+                yield from _drawn_below(items[i + 2], densities)
+
+
+def _drawn_below(items: Items, densities: Mapping[str, str]) -> Iterator[str]:
+    if items[1:2] == [r"\sim"] and isinstance(items[0], str):
+        law = items[2:]
+        if law[:1] in (["N"], [r"\cal.N"]) or (law and law[0] in densities and (len(law) == 1 or law[1] in ("(", "["))):
+            yield items[0]
+    elif items and items[0] in densities and (call := call_at(items, 0)) and not call.scripts and not call.givens:
+        yield from (letter_of(each)[0] for each in call.targets)
 
 
 def _bound(formulas: Iterable[Items]) -> Iterator[str]:
