@@ -295,6 +295,52 @@ def test_one_of_two_laws_that_are_named_may_be_the_standard_law_in_a_line(p, q):
     assert verdicts(laws + display(standard.replace("- 1", "+ 1")))[-1] == "does not follow"
 
 
+LAW = r"\mathcal{N}(z; \mu, \sigma^2)"
+DENSITIES = {
+    r"\log q(z) = -\tfrac12 \log(2\pi\sigma^2) - \frac{(z - \mu)^2}{2\sigma^2}": (r"q(z) = " + LAW, "follows"),
+    r"\log q(z) = -\tfrac12 \log(2\pi\sigma^2) - \frac{(z - \mu)^2}{2\sigma}": (r"q(z) = " + LAW, "does not follow"),
+    r"\log q(z | x) = -\tfrac12 \log(2\pi\sigma^2) - \frac{(z - \mu)^2}{\sigma^2}": (
+        r"q(z | x) = \mathcal{N}(\mu, \sigma^2)",
+        "does not follow",
+    ),
+    r"q(z) = \frac{1}{\sqrt{2\pi\sigma}} e^{-(z - \mu)^2 / (2\sigma^2)}": (r"q(z) = " + LAW, "does not follow"),
+    r"\log p(z) = -\tfrac12 \log 2\pi - \tfrac12 z^2": (r"p(z) = \mathcal{N}(0, 1)", "follows"),
+    r"\log p(z) = -\log 2\pi - \tfrac12 z^2": (r"p(z) = \mathcal{N}(0, 1)", "does not follow"),
+    r"\log q(z) = -\tfrac12 \log(2\pi\sigma) - \frac{(z - \mu)^2}{2\sigma}": (
+        r"q(z) = \mathcal{N}(\mu, \sigma)",  # is it the variance?
+        "definition",
+    ),
+    r"\log q(z) = -\tfrac12 \log(2\pi s) - \frac{(z - m)^2}{2s}": (r"q(z) = " + LAW, "definition"),
+}
+
+
+@pytest.mark.parametrize("formula", DENSITIES)
+def test_density_of_a_law_that_was_named_is_a_claim(formula):
+    law, verdict = DENSITIES[formula]
+    assert verdicts(f"Let ${law}$. Then\n\n$${formula}$$\n")[-1] == verdict
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"$$\mathbb{E}_{x \sim \mathcal{N}(\mu, \sigma^2)}[(x - \mu)^2] = \sigma^2$$",
+        r"Let $p(x) = \mathcal{N}(x; \mu, \sigma^2)$. Then $\mathbb{E}_{p(x)}[(x - \mu)^2] = \sigma^2$.",
+        display(
+            r"h(X) &= -\mathbb{E}[\log p(x)]",
+            r"&= \mathbb{E}[\tfrac12 \log(2\pi\sigma^2) + \tfrac{(x - \mu)^2}{2\sigma^2}]",
+            r"&= \tfrac12 \log(2\pi e\sigma^2)",
+        ),
+    ],
+)
+def test_variable_of_a_mean_may_be_called_x_where_there_is_no_other(text):
+    assert verdicts(text)[-1] == "follows"
+    assert verdicts(text.replace(r"= \sigma^2", r"= \sigma").replace("e\\sigma^2", "e\\sigma"))[-1] == "does not follow"
+
+
+def test_mean_under_the_law_of_the_data_leaves_x_observed():
+    assert "observed: x" in check_text(r"$$\mathbb{E}_{p_d(x)}[\log p(x)] = \mathbb{E}_{p_d(x)}[\log p(x)]$$").reading
+
+
 def test_mean_of_what_is_seen_is_not_that_of_a_standard_law():
     """The witnesses are generic: nothing is 0 by chance."""
     laws = "$$p(z) = \\mathcal{N}(0, 1)$$\n\n$$q(z|x) = \\mathcal{N}(\\mu, \\sigma^2)$$\n\n"

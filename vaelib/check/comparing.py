@@ -79,6 +79,8 @@ class Comparing(Bench):
         drawn = ["q", "p"] if "samples" in facts.used else ["q"]
         logs = [False, True] if any(exponentiates(line.items) for line in (above, below)) else [False]
         families = self._families(facts) if "gauss" in facts.used else [None]
+        if families == [None] and STANDARD in self.assigned.values():  # log p(z) of p(z) = N(0, 1) names no mean
+            families += self._families(facts)
         for law, bare, there, braced, family, log, by, usual, power in itertools.product(
             laws, bares, reached, braces, families, logs, drawn, meant, powers
         ):

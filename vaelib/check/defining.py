@@ -14,7 +14,7 @@ from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import GAUSSIAN, name_at
 from vaelib.check.options import ALONE, USUAL, Definition, Formula, Options
 from vaelib.check.reading import read
-from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Roles, call_at, closing, letter_of, text_of
+from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Called, Roles, call_at, closing, letter_of, text_of
 from vaelib.check.values import letters_in, moments, number_of
 from vaelib.check.verdicts import Judged, Unfit, sentence
 from vaelib.check.written import in_letters, key, typed
@@ -121,11 +121,19 @@ class Defining(Comparing):
         if label := self._label(meaning.items):
             self.assigned.setdefault(kind, label)
         result = self.pair(name, "=", meaning)
+        known = text_of(items) in self.laws
+        if is_a_law(meaning.items) and call is not None and self._is_the_law(name, call, meaning):
+            self.laws.add(text_of(items))
+            if not letters_in(meaning.items) & set(GAUSSIAN):
+                self.assigned.setdefault(kind, STANDARD)
         if result.verdict in ("follows", "sloppy"):
             return result
         if meaning.relation == ":=":
             return Judged(meaning, "definition", "A law is defined here.", name.source)
         other = letters_in(meaning.items)
+        written_out = not names_a_law(meaning.items) and not other & set(self.roles.densities)
+        if result.verdict == "does not follow" and known and written_out:
+            return None  # which law it is was said: this claims what its density is
         if kind == GUIDE:
             if MODEL in {self.roles.densities.get(sign) for sign in other}:
                 self.reached = min(self.reached, name.block)
@@ -133,6 +141,15 @@ class Defining(Comparing):
         if other & set(GAUSSIAN) or names_a_law(meaning.items):
             return Judged(meaning, "definition", "A law is assumed here.", name.source)
         return result if result.verdict != "does not follow" else None
+
+    def _is_the_law(self, name: Line, call: Called, law: Line) -> bool:
+        """Whether q(z) is N(m, S) in the settings of this document, so that what is said of it later can be judged."""
+        if r"\sigma" in law.items and "^" not in law.items:
+            return False  # N(m, s): whether s is the variance is not said
+        start = 1 + law.items.index("(")
+        variable = [] if ";" in law.items else [*(sign for entry in call.targets for sign in entry), ";"]
+        of_it = replace(law, items=[*law.items[:start], *variable, *law.items[start:]])
+        return self.pair(name, "=", of_it).verdict in ("follows", "sloppy")
 
     def _label(self, items: Items) -> str:
         """The label of the law N(m, S) that a side is, or nothing."""

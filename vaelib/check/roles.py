@@ -296,7 +296,7 @@ def _averaged(formulas: Iterable[Items], densities: Mapping[str, str]) -> Iterat
     A mean that does not say it is over the only letter that there is, of which it says nothing.
     """
     for items in formulas:
-        letters = [letter for call in calls(items, densities) for letter in {letter_of(each)[0] for each in call.targets}]
+        letters = [letter_of(each)[0] for call in calls(items, densities) for each in call.targets]
         for i, item in enumerate(items):
             if isinstance(item, list):
                 yield from _averaged([item], densities)
