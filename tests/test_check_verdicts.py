@@ -337,6 +337,20 @@ def test_variable_of_a_mean_may_be_called_x_where_there_is_no_other(text):
     assert verdicts(text.replace(r"= \sigma^2", r"= \sigma").replace("e\\sigma^2", "e\\sigma"))[-1] == "does not follow"
 
 
+@pytest.mark.parametrize("law", ["", "_q", r"_{z \sim q}"])
+def test_variance_may_say_its_law_or_not(law):
+    assert verdicts(rf"$$\mathbb{{E}}_q[z^2] = \mathbb{{E}}_q[z]^2 + \mathrm{{Var}}{law}[z]$$") == ["follows"]
+    assert verdicts(rf"$$\mathbb{{E}}_q[z^2] = \mathbb{{E}}_q[z]^2 - \mathrm{{Var}}{law}[z]$$") == ["does not follow"]
+
+
+def test_macros_may_call_each_other_forty_times():
+    def chain(length):
+        macros = [rf"\newcommand{{\m{'a' * i}}}{{\m{'a' * (i + 1)}}}" for i in range(1, length)]
+        return "\n".join([*macros, rf"\newcommand{{\m{'a' * length}}}{{\log p(x)}}", r"$$\log p(x) = \ma$$"])
+
+    assert verdicts(chain(40)) == ["follows"] and verdicts(chain(41)) == []
+
+
 def test_mean_under_the_law_of_the_data_leaves_x_observed():
     assert "observed: x" in check_text(r"$$\mathbb{E}_{p_d(x)}[\log p(x)] = \mathbb{E}_{p_d(x)}[\log p(x)]$$").reading
 

@@ -668,6 +668,9 @@ def test_own_term_is_shown_as_it_is_evaluated() -> None:
 def test_published_chain_breaks_exactly_where_it_is_known_to() -> None:
     lines = (START, WRONG, RIGHT, Line("(ab)^2", lambda w: (w.a * w.b) ** 2))
     assert chain(*lines, breaks_at=(1, 3)).check(2).as_expected
+    for outside in (-1, len(lines), len(lines) + 1):
+        with pytest.raises(ValueError, match=f"to be among 0 to {len(lines) - 1}, but got \\({outside},"):
+            chain(*lines, breaks_at=(outside,))
     assert chain(*lines, breaks_at=[3, 1]).check(2).as_expected
     for other in ((), (1,), (3,), (1, 2), (1, 2, 3)):
         assert not chain(*lines, breaks_at=other).check(2).as_expected

@@ -6,13 +6,14 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from vaelib.check.chains import Line
 from vaelib.check.gaussians import STANDARD, Family
 from vaelib.check.latex import CannotRead
 from vaelib.check.options import Facts, Formula, Options
-from vaelib.check.roles import GUIDE, LATENT, MODEL, text_of
+from vaelib.check.roles import GUIDE, LATENT, MODEL, closing, text_of
 from vaelib.check.spellings import UNSEEN_OPEN
 from vaelib.check.terms import BEST_PLACES
 from vaelib.check.values import Bench, Side, as_value, exponentiates, letters_in, text_of_side, typed, used_in
@@ -67,7 +68,9 @@ class Comparing(Bench):
             laws = [f"q ( {LATENT} )", *(["p_{d} ( x )"] if self.roles.observed else [f"p ( {LATENT} )"])]
             if self.roles.observed:
                 laws.append(f"p ( {LATENT} {given} )")
-        bares = ["p(z | x)", "p(z)", *self.roles.observed[:1]] if "bare" in facts.used else ["p(z | x)"]
+        bares = ["p(z | x)", "p(z)"] if "bare" in facts.used else ["p(z | x)"]
+        if "bare" in facts.used:
+            bares += [name for name in self.roles.observed[:1] if not self._misses_the_latent((above, below), name)]
         reached = [""]
         if relation == "=" and self.reached < math.inf and self._speaks_of_it_once(above, below):
             reached += ["p", "o"] if below.block >= self.reached else ["o"]
@@ -85,6 +88,21 @@ class Comparing(Bench):
             laws, bares, reached, braces, families, logs, drawn, meant, powers
         ):
             yield Options(law, bare, usual, there, family, braced, log, by, power)
+
+    def _misses_the_latent(self, lines: Sequence[Line], name: str) -> bool:
+        """Whether E_q[z] would be a mean over x, of a z that it leaves as it is, if q were a law of this name."""
+        law = re.compile(rf"(?:\\mathbb{{E}}|\\mathrm{{(?:Var|Cov)}}) _ {{ [pq]\S* \( {name} \) }} (?=[\[(])")
+        texts: list[str] = []
+        for line in lines:
+            with suppress(CannotRead, Unreadable):
+                texts += [formula.latex for formula in self._formulas(line.items, Options(bare=name))]
+        bodies = [text[found.end() :].split(" ") for text in texts for found in law.finditer(text)]
+        for body in bodies:
+            inside = body[1 : max(closing(list(body), 0), 1)]
+            drawn = any(inside[i : i + 2] == ["(", LATENT] for i in range(len(inside)))
+            if LATENT in inside and not drawn and not {r"\int", r"\sum"} & set(inside):
+                return True
+        return False
 
     def _families(self, facts: Facts) -> list[Family | None]:
         """How the Gaussians of two lines may be meant: which label is that of p and of q, numbers or vectors."""
