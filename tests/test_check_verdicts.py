@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from vaelib.check import as_dict, check_text
+from vaelib.check.report import coverage
 from vaelib.check.verdicts import composed_with
 from vaelib.check.worlds import Plan, Setting, scope
 from vaelib.cli import app
@@ -349,6 +350,27 @@ def test_macros_may_call_each_other_forty_times():
         return "\n".join([*macros, rf"\newcommand{{\m{'a' * length}}}{{\log p(x)}}", r"$$\log p(x) = \ma$$"])
 
     assert verdicts(chain(40)) == ["follows"] and verdicts(chain(41)) == []
+
+
+@pytest.mark.parametrize("mean", [r"\mathbb{E}_{p_d(x)}[q(z | x)]", r"\int p_d(x)\, q(z | x)\,dx"])
+def test_mean_of_encoders_is_not_put_in_and_nothing_is_claimed_wrong(mean):
+    surgery = (
+        r"&\mathbb{E}_{p_d(x)}[\mathrm{KL}(q(z | x) \Vert p(z))]",
+        (r"&= \mathbb{E}_{p_d(x)}[\mathrm{KL}(q(z | x) \Vert q(z))] + \mathrm{KL}(q(z) \Vert p(z))"),
+    )
+    wrong = display(r"\log p(x) &= \mathbb{E}_{q(z | x)}[\log p(x | z)] + \mathrm{KL}(q(z | x) \Vert p(z))")
+    found = verdicts(rf"Let $q(z) = {mean}$. Then" + "\n\n" + display(*surgery) + "\n" + wrong)
+    assert found == ["definition", "no meaning", "does not follow"]
+
+
+def test_last_line_says_how_much_claims_nothing():
+    for text, said in {
+        "$$p(x) = p(x)$$": "1 of 1 lines judged; all that was read follows.",
+        r"$$p(x) = \bar{h}_3 + \text{const}$$": "0 of 1 lines judged: see above why.",
+        "words": "No line to judge: no formula with a relation was found.",
+        "Let $r(x) = p(x)^2$.\n\n$$\\log r(x) = 2 \\log p(x)$$": "2 of 2 lines judged (1 is a definition",
+    }.items():
+        assert coverage(check_text(text)).startswith(said), coverage(check_text(text))
 
 
 def test_mean_under_the_law_of_the_data_leaves_x_observed():

@@ -14,7 +14,7 @@ from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import GAUSSIAN, name_at
 from vaelib.check.options import ALONE, USUAL, Definition, Formula, Options
 from vaelib.check.reading import read
-from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Called, Roles, call_at, closing, letter_of, text_of
+from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Called, Roles, call_at, calls, closing, letter_of, text_of
 from vaelib.check.values import letters_in, moments, number_of
 from vaelib.check.verdicts import Judged, Unfit, sentence
 from vaelib.check.written import in_letters, key, typed
@@ -135,12 +135,19 @@ class Defining(Comparing):
         if result.verdict == "does not follow" and known and written_out:
             return None  # which law it is was said: this claims what its density is
         if kind == GUIDE:
+            if call is not None and not call.givens and self._guides(meaning.items, given=True):
+                self.averaged = True
             if MODEL in {self.roles.densities.get(sign) for sign in other}:
                 self.reached = min(self.reached, name.block)
             return Judged(meaning, "definition", "A law is chosen here.", name.source)
         if other & set(GAUSSIAN) or names_a_law(meaning.items):
             return Judged(meaning, "definition", "A law is assumed here.", name.source)
         return result if result.verdict != "does not follow" else None
+
+    def _guides(self, items: Items, given: bool) -> bool:
+        """Whether there is a q(z | x), or a q(z)."""
+        guides = [letter for letter, kind in self.roles.densities.items() if kind == GUIDE]
+        return any(bool(call.givens) == given for call in calls(items, guides))
 
     def _is_the_law(self, name: Line, call: Called, law: Line) -> bool:
         """Whether q(z) is N(m, S) in the settings of this document, so that what is said of it later can be judged."""

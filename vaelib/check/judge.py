@@ -75,6 +75,10 @@ class Judge(Blaming):
         if result.verdict == "does not follow" and line.premise:
             says = "A condition, or one of two statements that are said to be equivalent: it claims nothing by itself."
             return replace(result, verdict="no meaning", says=says, values=None)
+        above = [] if result.above is None else result.above.items
+        if result.verdict == "does not follow" and self.averaged and self._guides([*above, *line.items], given=False):
+            says = "q(z) was said to be a mean of q(z | x), and that is not put in: with it, this may hold."
+            return replace(result, verdict="no meaning", says=says, values=None)
         if result.measure and result.measure not in self.measured:
             self.measured.add(result.measure)
             says = f"The integral is over {result.measure}, which is not a variable of what is integrated."

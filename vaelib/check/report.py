@@ -81,9 +81,15 @@ def coverage(checked: Checked) -> str:
     """How much was judged, and what came of it, in one sentence."""
     if not checked.total:
         return "No line to judge: no formula with a relation was found."
+    if not checked.judged:
+        return f"0 of {checked.total} lines judged: see above why."
     wrong = sum(judged.verdict == "does not follow" for judged in checked.lines)
+    stated = sum(judged.verdict == "definition" for judged in checked.lines)
+    one = "is a definition or an assumption, which claims nothing"
+    several = "are definitions or assumptions, which claim nothing"
+    of_these = f" ({stated} {one if stated == 1 else several})" if stated else ""
     outcome = f"{wrong} of them {'does' if wrong == 1 else 'do'} not follow" if wrong else "all that was read follows"
-    return f"{checked.judged} of {checked.total} lines judged; {outcome}."
+    return f"{checked.judged} of {checked.total} lines judged{of_these}; {outcome}."
 
 
 def _short(source: str) -> str:
