@@ -363,6 +363,17 @@ def test_mean_of_encoders_is_not_put_in_and_nothing_is_claimed_wrong(mean):
     assert found == ["definition", "no meaning", "does not follow"]
 
 
+def test_model_with_two_latents_is_assumed_and_not_put_in():
+    model = "Let $p(x, z_1, z_2) = p(x | z_1)\\, p(z_1 | z_2)\\, p(z_2)$. Then\n\n"
+    chain = display(
+        r"\log p(x) &\ge \mathbb{E}_{q(z_1, z_2 | x)}\left[\log\tfrac{p(x, z_1, z_2)}{q(z_1, z_2 | x)}\right]",
+        r"&= \mathbb{E}_{q(z_1, z_2 | x)}\left[\log\tfrac{p(x | z_1)\, p(z_1 | z_2)\, p(z_2)}{q(z_1, z_2 | x)}\right]",
+    )
+    assert verdicts(model + chain) == ["definition", "follows", "no meaning"]
+    assert verdicts(model + r"$$p(x) = \int p(z_1)\,dz_1$$")[-1] == "does not follow"
+    assert verdicts("Let $p(x, z) = p(x)\\, p(z)$.") == ["does not follow"]
+
+
 def test_last_line_says_how_much_claims_nothing():
     for text, said in {
         "$$p(x) = p(x)$$": "1 of 1 lines judged; all that was read follows.",

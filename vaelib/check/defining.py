@@ -140,6 +140,9 @@ class Defining(Comparing):
             if MODEL in {self.roles.densities.get(sign) for sign in other}:
                 self.reached = min(self.reached, name.block)
             return Judged(meaning, "definition", "A law is chosen here.", name.source)
+        if call is not None and len(call.targets) > 2 and self._is_a_product(meaning.items):
+            self.model = True
+            return Judged(meaning, "definition", "A model is assumed here.", name.source)
         if other & set(GAUSSIAN) or names_a_law(meaning.items):
             return Judged(meaning, "definition", "A law is assumed here.", name.source)
         return result if result.verdict != "does not follow" else None
@@ -148,6 +151,21 @@ class Defining(Comparing):
         """Whether there is a q(z | x), or a q(z)."""
         guides = [letter for letter, kind in self.roles.densities.items() if kind == GUIDE]
         return any(bool(call.givens) == given for call in calls(items, guides))
+
+    def _is_a_product(self, items: Items) -> bool:
+        """Whether this is p(x | z) p(z): densities of the model, one behind the other."""
+        at = 0
+        while at < len(items):
+            call = call_at(items, at) if self.roles.densities.get(str(items[at])) == MODEL else None
+            if call is None:
+                return False
+            at = call.end
+        return True
+
+    def _of_three(self, items: Items) -> bool:
+        """Whether its densities are of three variables or more."""
+        found = calls(items, self.roles.densities)
+        return len({letter_of(entry) for call in found for entry in (*call.targets, *call.givens)}) > 2
 
     def _is_the_law(self, name: Line, call: Called, law: Line) -> bool:
         """Whether q(z) is N(m, S) in the settings of this document, so that what is said of it later can be judged."""
