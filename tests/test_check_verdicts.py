@@ -363,6 +363,22 @@ def test_mean_of_encoders_is_not_put_in_and_nothing_is_claimed_wrong(mean):
     assert found == ["definition", "no meaning", "does not follow"]
 
 
+FISHER = [
+    r"\nabla_\theta \log p_\theta(x) &= \mathbb{E}_{p_\theta(z | x)}[\nabla_\theta \log p_\theta(x, z)]",
+    r"&= \mathbb{E}_{p_\theta(z | x)}[\nabla_\theta \log p_\theta(x | z)]",
+]
+
+
+@pytest.mark.parametrize(
+    "prior, verdict", [("p(z)", "follows"), (r"p_\theta(z)", "does not follow"), (r"p(z; \theta)", "does not follow")]
+)
+def test_prior_that_is_written_without_parameters_has_none(prior, verdict):
+    joint = rf"$p_\theta(x, z) = p_\theta(x | z)\, {prior}$" + "\n\n"
+    assert verdicts(joint + display(*FISHER)) == ["follows", "follows", verdict]
+    wrong = display(FISHER[0].replace("p_\\theta(z | x)", prior))
+    assert verdicts(joint + wrong)[-1] == "does not follow"
+
+
 def test_model_with_two_latents_is_assumed_and_not_put_in():
     model = "Let $p(x, z_1, z_2) = p(x | z_1)\\, p(z_1 | z_2)\\, p(z_2)$. Then\n\n"
     chain = display(

@@ -36,6 +36,7 @@ class Roles:
         latents: the canonical latent variables.
         parameters: letters that are parameters.
         guiding: those of them that only q has.
+        fixed_prior: whether the prior is written without parameters, p(z), beside p_\\theta(x | z).
     """
 
     densities: Mapping[str, str] = field(default_factory=lambda: dict(DENSITIES))
@@ -44,6 +45,7 @@ class Roles:
     parameters: frozenset[str] = PARAMETERS
     has_guide: bool = True
     guiding: frozenset[str] = frozenset()
+    fixed_prior: bool = False
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -255,9 +257,8 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
                 variables[swapped] = variables[letter]
     if not variables:
         variables = {LATENT: LATENT, CANONICAL[0]: CANONICAL[0]}
-    return Roles(
-        densities, variables, frozenset(together), frozenset(parameters), has_guide, _guiding(formulas, densities)
-    )
+    guiding, fixed = _guiding(formulas, densities), _prior_is_fixed(formulas, densities, variables, parameters)
+    return Roles(densities, variables, frozenset(together), frozenset(parameters), has_guide, guiding, fixed)
 
 
 def _guiding(formulas: list[Items], densities: Mapping[str, str]) -> frozenset[str]:
@@ -268,6 +269,19 @@ def _guiding(formulas: list[Items], densities: Mapping[str, str]) -> frozenset[s
             parts = [call.scripts, *call.targets, *call.givens, *call.parameters]
             signs[densities[call.letter]] |= {sign for part in parts for sign in _leaves(part)}
     return frozenset(signs[GUIDE] - signs[MODEL])
+
+
+def _prior_is_fixed(
+    formulas: list[Items], densities: Mapping[str, str], variables: Mapping[str, str], parameters: set[str]
+) -> bool:
+    """Whether p(z) has no parameter wherever it is written, while another density of the model has one."""
+    found = [call for items in formulas for call in calls(items, densities) if densities[call.letter] == MODEL]
+    has = [bool(parameters & set(_leaves([*call.scripts, *call.parameters, *call.givens]))) for call in found]
+    prior = [
+        not call.givens and [variables.get(letter_of(each)[0]) for each in call.targets] == [LATENT] for call in found
+    ]
+    of_prior = [one for one, is_prior in zip(has, prior, strict=True) if is_prior]
+    return bool(of_prior) and not any(of_prior) and any(has)
 
 
 def _random_parameters(formulas: list[Items], densities: Mapping[str, str], parameters: set[str]) -> set[str]:

@@ -113,7 +113,8 @@ class Bench:
         names |= set(self.roles.observed[:1])
         if len(names) > MOST_VARIABLES:
             raise Unfit(f"Expected at most {MOST_VARIABLES} variables in a line, but got {len(names)}.")
-        return Plan(tuple(sorted(names)), any("joint" in used_in(side) for side in sides))
+        joint_guide = any("joint" in used_in(side) for side in sides)
+        return Plan(tuple(sorted(names)), joint_guide, self.roles.fixed_prior)
 
     @staticmethod
     def _speaks(side: Side) -> bool:

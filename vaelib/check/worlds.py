@@ -121,10 +121,11 @@ class Guide:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which variables a document has, and whether its guides are laws of several of them."""
+    """Which variables a document has, whether its guides are laws of several of them, and its prior has parameters."""
 
     names: tuple[str, ...]
     joint_guide: bool = False
+    fixed_prior: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,8 @@ def _scope(plan: Plan, setting: Setting, model: float, guide: float) -> Scope:
         return cells if plan.joint_guide or LATENT not in names else Guide(cells, seen)
 
     p, old = drawn(1, setting.model, moved=model), drawn(2)
+    if plan.fixed_prior and model and LATENT in names:
+        p = _with_prior_of(drawn(1, setting.model), p)
     posterior = {"p": p, "o": old}.get(setting.reached)
     q = as_guide(posterior or (p if setting.guide == FAMILY - 1 else drawn(3, setting.guide, moved=guide)))
     worlds: dict[str, Any] = {
@@ -223,14 +226,25 @@ def _updated(old: Cells, observed: Mapping[str, int]) -> Cells:
     """What one step of EM makes of the prior of a model: the posterior of what was observed."""
     if LATENT not in old.names:
         return old
-    axis = old.names.index(LATENT)
-    others = tuple(name for name in old.names if name != LATENT)
-    prior = old._without(others)
     index = tuple(slice(None) if name == LATENT else observed[name] for name in old.names)
     posterior = old.log[index] - logsumexp(old.log[index] + np.log(old.volumes[LATENT]))
-    shape = [1] * old.log.ndim
-    shape[axis] = -1
-    return Cells(old.names, old.log + (posterior - prior).reshape(shape), old.volumes)
+    return _with_prior(old, posterior)
+
+
+def _with_prior_of(other: Cells, cells: Cells) -> Cells:
+    """The same decoder with the prior of another model."""
+    return _with_prior(cells, other._without(_others(other)))
+
+
+def _with_prior(cells: Cells, log_prior: Array) -> Cells:
+    shape = [1] * cells.log.ndim
+    shape[cells.names.index(LATENT)] = -1
+    change = log_prior - cells._without(_others(cells))
+    return Cells(cells.names, cells.log + change.reshape(shape), cells.volumes)
+
+
+def _others(cells: Cells) -> tuple[str, ...]:
+    return tuple(name for name in cells.names if name != LATENT)
 
 
 def _empirical(data: Mapping[str, Array], volumes: Mapping[str, Array]) -> Cells:
