@@ -363,6 +363,14 @@ def test_mean_of_encoders_is_not_put_in_and_nothing_is_claimed_wrong(mean):
     assert found == ["definition", "no meaning", "does not follow"]
 
 
+@pytest.mark.parametrize("samples", [r"z_{1:K}", r"z_1, \ldots, z_K", r"z_1, \dots, z_K", r"z^{(1)},\dots,z^{(K)}"])
+def test_law_of_several_samples_may_be_written_with_dots(samples):
+    weights = r"\left[\tfrac1K \sum_{k=1}^K \tfrac{p(x, z_k)}{q(z_k | x)}\right]"
+    mean = rf"\mathbb{{E}}_{{{samples} \sim q(z | x)}}{weights}"
+    assert verdicts(f"$${mean} = p(x)$$") == ["follows"]
+    assert verdicts(f"$${mean} = p(x)^2$$") == ["does not follow"]
+
+
 FISHER = [
     r"\nabla_\theta \log p_\theta(x) &= \mathbb{E}_{p_\theta(z | x)}[\nabla_\theta \log p_\theta(x, z)]",
     r"&= \mathbb{E}_{p_\theta(z | x)}[\nabla_\theta \log p_\theta(x | z)]",

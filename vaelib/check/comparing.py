@@ -192,7 +192,7 @@ class Comparing(Bench):
         if verdict == "open":
             if relation == "approx":
                 raise Unfit("An approximation: how close it is meant to be is not said.")
-            raise Unfit("The values on the settings do not decide it.")
+            raise Unfit("On the random models that were tried, the values do not decide it.")
         usual = [u.partition(":")[2] for u in used if u.startswith("usual:")]
         if verdict == "holds":
             found = Judged(below, "sloppy" if mended else "follows", f"Mended: {mended[0]}." if mended else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vaelib.check.densities import Densities
 from vaelib.check.latex import CannotRead, Items
-from vaelib.check.names import OPEN, SCRIPTS, leaves, parameters_of, split_at
+from vaelib.check.names import DOTS, OPEN, SCRIPTS, leaves, parameters_of, split_at
 from vaelib.check.options import DATA, Bound, Marks
 from vaelib.check.roles import LATENT, MODEL, NOISE, call_at, closing, letter_of
 
@@ -15,6 +15,8 @@ class Laws(Densities):
     def law(self, items: Items, bound: Bound, marks: Marks) -> list[str]:
         r"""What hangs on an expectation: q, q(z|x), z \sim q, z|x,\theta."""
         laws: list[str] = []
+        if r"\sim" in items and DOTS & set(items[: items.index(r"\sim")]):  # z_1, \dots, z_K \sim q
+            items = items[items.index(r"\sim") :]
         for part in split_at(items, (",",)) if r"\sim" in items or "~" in items else [items]:
             noise = NOISE & set(leaves(part))
             if r"\sim" in part:

@@ -69,8 +69,9 @@ def name_at(items: Items, at: int, roles: Roles) -> tuple[str, list[tuple[str, s
     return key, arguments, end
 
 
+DOTS = frozenset({r"\dots", r"\ldots", r"\cdots", r"\vdots"})
 NO_NAMES = {r"\frac", r"\sqrt", r"\cdot", r"\times", r"\top", r"\infty", r"\pi", r"\pm", r"\nabla", r"\partial"}
-NO_NAMES |= {r"\langle", r"\rangle", r"\dots", r"\ldots", r"\cdots", r"\le", r"\ge", r"\approx", r"\int", r"\const"}
+NO_NAMES |= {*DOTS, r"\langle", r"\rangle", r"\le", r"\ge", r"\approx", r"\int", r"\const"}
 
 
 def _is_argument(entry: Items, roles: Roles) -> bool:

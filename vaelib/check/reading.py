@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vaelib.check.latex import CannotRead, Items
-from vaelib.check.names import CLOSE, GAUSSIAN, OPEN, SCRIPTS
+from vaelib.check.names import CLOSE, DOTS, GAUSSIAN, OPEN, SCRIPTS
 from vaelib.check.options import Bound, Definition, Facts, Formula, Marks, Options
 from vaelib.check.roles import LATENT, NOISE, Roles, closing
 from vaelib.check.symbols import Symbols
@@ -100,7 +100,7 @@ class _Reader(Symbols):
             return at + 1
         if item in (r"\max", r"\min", r"\argmax", r"\argmin"):
             raise CannotRead(f"Expected {item} in front of a term, but got it inside one.")
-        if item in (r"\dots", r"\ldots", r"\cdots", r"\vdots"):
+        if item in DOTS:
             raise CannotRead("Expected a formula, but got dots, which have no value.")
         if item == "d" and self.waiting and at + 1 < len(items) and isinstance(items[at + 1], str):
             if items[at + 1] in self.roles.variables:
