@@ -356,7 +356,7 @@ def test_macros_may_call_each_other_forty_times():
 def test_mean_of_encoders_is_not_put_in_and_nothing_is_claimed_wrong(mean):
     surgery = (
         r"&\mathbb{E}_{p_d(x)}[\mathrm{KL}(q(z | x) \Vert p(z))]",
-        (r"&= \mathbb{E}_{p_d(x)}[\mathrm{KL}(q(z | x) \Vert q(z))] + \mathrm{KL}(q(z) \Vert p(z))"),
+        r"&= \mathbb{E}_{p_d(x)}[\mathrm{KL}(q(z | x) \Vert q(z))] + \mathrm{KL}(q(z) \Vert p(z))",
     )
     wrong = display(r"\log p(x) &= \mathbb{E}_{q(z | x)}[\log p(x | z)] + \mathrm{KL}(q(z | x) \Vert p(z))")
     found = verdicts(rf"Let $q(z) = {mean}$. Then" + "\n\n" + display(*surgery) + "\n" + wrong)

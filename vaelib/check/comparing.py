@@ -68,9 +68,10 @@ class Comparing(Bench):
             laws = [f"q ( {LATENT} )", *(["p_{d} ( x )"] if self.roles.observed else [f"p ( {LATENT} )"])]
             if self.roles.observed:
                 laws.append(f"p ( {LATENT} {given} )")
-        bares = ["p(z | x)", "p(z)"] if "bare" in facts.used else ["p(z | x)"]
+        bares = ["p(z | x)"]
         if "bare" in facts.used:
-            bares += [name for name in self.roles.observed[:1] if not self._misses_the_latent((above, below), name)]
+            observed = [name for name in self.roles.observed[:1] if not self._misses_the_latent((above, below), name)]
+            bares += ["p(z)", *observed]
         reached = [""]
         if relation == "=" and self.reached < math.inf and self._speaks_of_it_once(above, below):
             reached += ["p", "o"] if below.block >= self.reached else ["o"]
@@ -98,7 +99,7 @@ class Comparing(Bench):
                 texts += [formula.latex for formula in self._formulas(line.items, Options(bare=name))]
         bodies = [text[found.end() :].split(" ") for text in texts for found in law.finditer(text)]
         for body in bodies:
-            inside = body[1 : max(closing(list(body), 0), 1)]
+            inside = body[1 : max(closing(body, 0), 1)]
             drawn = any(inside[i : i + 2] == ["(", LATENT] for i in range(len(inside)))
             if LATENT in inside and not drawn and not {r"\int", r"\sum"} & set(inside):
                 return True

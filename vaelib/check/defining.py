@@ -147,6 +147,14 @@ class Defining(Comparing):
             return Judged(meaning, "definition", "A law is assumed here.", name.source)
         return result if result.verdict != "does not follow" else None
 
+    def _not_put_in(self, items: Items) -> str:
+        """What was assumed of the laws here, though no setting has it; empty if nothing was."""
+        if self.model and self._of_three(items):
+            return "The model was said to be a product"
+        if self.averaged and self._guides(items, given=False):
+            return "q(z) was said to be a mean of q(z | x)"
+        return ""
+
     def _guides(self, items: Items, given: bool) -> bool:
         """Whether there is a q(z | x), or a q(z)."""
         guides = [letter for letter, kind in self.roles.densities.items() if kind == GUIDE]

@@ -76,11 +76,8 @@ class Judge(Blaming):
             says = "A condition, or one of two statements that are said to be equivalent: it claims nothing by itself."
             return replace(result, verdict="no meaning", says=says, values=None)
         above = [] if result.above is None else result.above.items
-        if result.verdict == "does not follow" and self.model and self._of_three([*above, *line.items]):
-            says = "The model was said to be a product, and that is not put in: with it, this may hold."
-            return replace(result, verdict="no meaning", says=says, values=None)
-        if result.verdict == "does not follow" and self.averaged and self._guides([*above, *line.items], given=False):
-            says = "q(z) was said to be a mean of q(z | x), and that is not put in: with it, this may hold."
+        if result.verdict == "does not follow" and (assumed := self._not_put_in([*above, *line.items])):
+            says = f"{assumed}, and that is not put in: with it, this may hold."
             return replace(result, verdict="no meaning", says=says, values=None)
         if result.measure and result.measure not in self.measured:
             self.measured.add(result.measure)
