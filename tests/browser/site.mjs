@@ -7,6 +7,8 @@ import { chromium } from "playwright-core";
 const [, , browserPath, root, ...pages] = process.argv;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox"] });
+// The theme fades its colours when a page comes up dark; what is measured is the page that has come to rest.
+const atRest = () => Promise.allSettled(document.getAnimations().map((one) => one.finished));
 const result = { pages: 0, faults: [], asked: [], missing: [], found: [] };
 for (const [width, colorScheme] of [[1280, "light"], [390, "light"], [1280, "dark"], [390, "dark"]]) {
   const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
@@ -19,6 +21,7 @@ for (const [width, colorScheme] of [[1280, "light"], [390, "light"], [1280, "dar
   });
   for (const name of pages) {
     await page.goto(`${root}/${name}`, { waitUntil: "load" });
+    await page.evaluate(atRest);
     await page.evaluate(axe);
     const violations = await page.evaluate(async () => (await globalThis.axe.run(document)).violations);
     for (const one of violations) {
