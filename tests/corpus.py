@@ -3,8 +3,8 @@ r"""Small documents, and what the checker says of each of their lines: tests/doc
     python tests/corpus.py tests/documents/bounds.md            # what it says now
     python tests/corpus.py --write tests/documents/bounds.md    # and keep that: read the difference before you do
 
-A file holds cases. Below "=== a title" is a document, and below "---" a verdict for each of its lines. What belongs to a
-line is below its verdict: what is said, the nearest right line, and how the line was read, in the names of the
+A file holds cases. Below "=== a title" is a document, and below "---" a verdict for each of its lines. What belongs to
+a line is below its verdict: what is said, the nearest right line, and how the line was read, in the names of the
 witnesses.
 """
 
