@@ -5,7 +5,7 @@ r"""People's derivations, checked: a document goes in, and for each of its lines
 
 `documents` finds the mathematics, `latex` takes it apart, `surface` takes off what only sets type, `chains` says what
 follows from what, `roles` who is who, `reading` what a formula says in the names of `worlds` and `gaussians`, and
-`judge` compares; `blaming` asks whether a line or a definition is to blame. `repairing` looks for the nearest right
+`judge` compares, `constants` up to a constant; `blaming` asks whether a line or a definition is to blame. `repairing` looks for the nearest right
 line, `written` puts it into the letters of the document, and `page` shows all of it, typeset by `mathml`. Nothing of a
 document is executed.
 """

@@ -15,12 +15,11 @@ from vaelib.check.chains import Line
 from vaelib.check.latex import CannotRead
 from vaelib.check.options import USUAL, Options
 from vaelib.check.repairing import Repairing, Wrong
-from vaelib.check.verdicts import Judged, composed_with, sentence
+from vaelib.check.verdicts import GOOD, Judged, composed_with, sentence
 from vaelib.formula import Unreadable
 
 FIXED = r"\word.ELBO"  # a name that means one thing only, up to its sign
 SLIPS = ("sign", "KL swapped", "logarithm", "upside down")  # a bound with one of them is none
-GOOD = ("follows", "sloppy")
 
 
 class Blaming(Repairing):

@@ -16,8 +16,8 @@ from vaelib.check.options import Facts, Formula, Options
 from vaelib.check.roles import GUIDE, LATENT, MODEL, closing, text_of
 from vaelib.check.spellings import UNSEEN_OPEN
 from vaelib.check.terms import BEST_PLACES
-from vaelib.check.values import Bench, Side, as_value, exponentiates, letters_in, text_of_side, typed, used_in
-from vaelib.check.verdicts import Judged, Unfit, Unsaid, sentence, severity, symbol_of
+from vaelib.check.values import LOOSE, Bench, Side, as_value, exponentiates, letters_in, text_of_side, typed, used_in
+from vaelib.check.verdicts import GOOD, Idle, Judged, Unfit, Unsaid, sentence, severity, symbol_of
 from vaelib.check.written import in_letters
 from vaelib.derivation import IllTyped
 from vaelib.derivation.compare import Verdict
@@ -34,22 +34,32 @@ class Comparing(Bench):
 
     def pair(self, above: Line, relation: str, below: Line) -> Judged:
         """Whether `above relation below` holds on every setting, under some reading."""
+        result = self.read_in_all_ways(above, relation, below)
+        assert result is not None
+        return result
+
+    def read_in_all_ways(self, above: Line, relation: str, below: Line, along: str = "") -> Judged | None:
+        """The same; `along` is what a constant may not depend on. None where no side depends on that."""
         worst: Judged | None = None
+        idle = False
         for options in self._options(above, below, relation):
+            options = replace(options, along=along)
             try:
                 result = self._under(above, relation, below, options)
+            except Idle:
+                idle = True
+                continue
             except (CannotRead, Unreadable) as error:
                 result = Judged(below, "cannot be read", sentence(error))
             except (IllTyped, Unfit) as error:
                 result = Judged(below, "no meaning", sentence(error), unsaid=getattr(error, "key", ""))
             result.compared_with, result.above, result.options = above.source, above, options
             result.relation = relation
-            if result.verdict in ("follows", "sloppy"):
+            if result.verdict in GOOD:
                 return result
             if worst is None or severity(result) < severity(worst):
                 worst = result
-        assert worst is not None
-        return worst
+        return None if idle and worst is not None and worst.verdict != "does not follow" else worst
 
     def _options(self, above: Line, below: Line, relation: str = "=") -> Iterator[Options]:
         """The readings that differ for these lines, the likeliest first."""
@@ -211,9 +221,20 @@ class Comparing(Bench):
         if usual:
             raise Unsaid(usual[0])
         says = f"{symbol_of(relation)} does not hold: see the values."
+        if relation in LOOSE and pair is not None:
+            says, pair = self._apart(relation, options.along, pair), None
         if arg & BEST_PLACES:
             says, pair = f"{symbol_of(relation)} does not hold: the two are largest or least in different places.", None
         return Judged(below, "does not follow", says, values=pair)
+
+    def _apart(self, relation: str, along: str, apart: tuple[float, float]) -> str:
+        """By how much two sides differ, here and there, which should have been the same."""
+        least, most = (f"{number:.3g}".replace("-", "−") for number in apart)
+        letters = {name: letter for letter, name in reversed(list(self.roles.variables.items()))}
+        what = {GUIDE: "q", MODEL: "model"}.get(along) or f"value of {letters.get(along, along)}"
+        if relation == "proportional":
+            return f"The ratio of the two sides is {least} for one {what} and {most} for another: it is not constant."
+        return f"The two sides differ by {least} for one {what} and by {most} for another, so not by a constant."
 
     def _sampled(self, line: Line, sides: Sequence[Side], options: Options) -> Judged | None:
         """An approximation by one sample: its mean is what it approximates; a term of the wrong sign is seen."""

@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import replace
 
 from vaelib.check.chains import Chain, Line
-from vaelib.check.comparing import Comparing
+from vaelib.check.constants import UpToConstants
 from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import GAUSSIAN, name_at
 from vaelib.check.options import ALONE, USUAL, Definition, Formula, Options
 from vaelib.check.reading import read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Called, Roles, call_at, calls, closing, letter_of, text_of
-from vaelib.check.values import letters_in, moments, number_of
+from vaelib.check.values import LOOSE, letters_in, moments, number_of
 from vaelib.check.verdicts import Judged, Unfit, sentence
 from vaelib.check.written import in_letters, key, typed
 from vaelib.derivation import IllTyped
@@ -25,7 +25,7 @@ from vaelib.nearest import sifted
 LAWS = {rf"\word.{name}" for name in ("Bernoulli", "Bern", "Categorical", "Cat", "Gaussian", "Normal", "Multinomial")}
 
 
-class Defining(Comparing):
+class Defining(UpToConstants):
     """Definitions, assumptions and draws."""
 
     def _names(self, items: Items) -> str:
@@ -44,6 +44,8 @@ class Defining(Comparing):
 
     def _defines(self, name: Line, meaning: Line) -> Judged | None:
         """Whether the first relation of a chain says what a name means."""
+        if meaning.relation in LOOSE:
+            return self._assumes(name, meaning)
         if meaning.relation not in ("=", ":=") or not name.items or not meaning.items:
             return None
         operators = (r"\max", r"\min")
@@ -120,7 +122,7 @@ class Defining(Comparing):
         kind = self.roles.densities[str(items[0])]
         if label := self._label(meaning.items):
             self.assigned.setdefault(kind, label)
-        result = self.pair(name, "=", meaning)
+        result = self.pair(name, meaning.relation if meaning.relation in LOOSE else "=", meaning)
         known = text_of(items) in self.laws
         if is_a_law(meaning.items) and call is not None and self._is_the_law(name, call, meaning):
             self.laws.add(text_of(items))
@@ -143,7 +145,9 @@ class Defining(Comparing):
         if call is not None and len(call.targets) > 2 and self._is_a_product(meaning.items):
             self.model = True
             return Judged(meaning, "definition", "A model is assumed here.", name.source)
-        if other & set(GAUSSIAN) or names_a_law(meaning.items):
+        loose = meaning.relation in LOOSE and result.verdict == "does not follow"
+        shaped = loose and not other & set(self.roles.densities)  # p(z) \propto \exp(-z^2 / 2)
+        if shaped or other & set(GAUSSIAN) or names_a_law(meaning.items):
             return Judged(meaning, "definition", "A law is assumed here.", name.source)
         return result if result.verdict != "does not follow" else None
 

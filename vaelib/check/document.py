@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vaelib.check.chains import Chain, chains
+from vaelib.check.constants import loosened
 from vaelib.check.documents import Document, document
 from vaelib.check.documents import read as read_document
 from vaelib.check.judge import Judge
@@ -75,7 +76,7 @@ def checked(read: Document, lets: Iterable[str] = ()) -> Checked:
 
 def prepared(read: Document, lets: Iterable[str] = ()) -> tuple[Judge, list[Chain]]:
     """The chains of a document, and a judge who has looked through all of it."""
-    found = chains(read)
+    found = loosened(chains(read))
     formulas = [line.items for chain in found for line in chain.lines]
     roles = roles_of(formulas, told([*_stated(read.text), *lets]))
     judge = Judge(roles)

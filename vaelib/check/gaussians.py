@@ -7,7 +7,7 @@ them, or the standard one. The observed variables depend on the latent one linea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -64,6 +64,21 @@ class Fixed:
         return self.law.space(LATENT, {})
 
 
+@dataclass(frozen=True, eq=False)
+class Anywhere:
+    """N(m, S) as a law of any one variable: N(z; m, S), N(x; m, S)."""
+
+    law: JointGaussian
+    variables: tuple[str, ...]
+
+    def log_prob(self, targets: Values, givens: Values, rule: Rule) -> Array:
+        (value,) = targets.values()
+        return self.law.log_prob({LATENT: value}, {}, rule)
+
+    def space(self, target: str, givens: Values) -> Space | None:
+        return self.law.space(LATENT, {})
+
+
 @lru_cache(maxsize=128)
 def gaussian_scope(family: Family, seed: int) -> Scope:
     """The names of a document's Gaussians on random values."""
@@ -100,7 +115,7 @@ def gaussian_scope(family: Family, seed: int) -> Scope:
     centre = np.concatenate([mean, slopes @ mean + rng.normal(size=len(others))])
     sizes = {LATENT: family.size, **dict.fromkeys(others, 0)}
     worlds: dict[str, Any] = {"p": JointGaussian(sizes, centre, whole), "q": Fixed(law(family.guide), others)}
-    worlds |= {f"g_{{{_name(label)}}}": Fixed(law(label), ()) for label in moments}
+    worlds |= {f"g_{{{_name(label)}}}": Anywhere(law(label), (LATENT, *others)) for label in moments}
     point = rng.normal(0, 0.8, k)
     observed: dict[str, Any] = {LATENT: float(point[0]) if family.size == 0 else point}
     observed |= {name: float(rng.normal()) for name in others}
@@ -114,3 +129,10 @@ def _name(label: str) -> str:
 def law_name(label: str) -> str:
     """How a formula calls the law with a label."""
     return f"g_{{{_name(label)}}}"
+
+
+def moved(where: Scope, name: str, places: int) -> list[Scope]:
+    """The same names at several values of a variable, drawn at random."""
+    rng = np.random.default_rng(29)
+    shape = np.shape(where.observed[name])
+    return [replace(where, observed={**where.observed, name: rng.normal(0, 0.8, shape)[()]}) for _ in range(places)]

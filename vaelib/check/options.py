@@ -28,6 +28,7 @@ class Options:
         drawn: the law that samples are from, q or p.
         inside: whether the 2 of \log(a)^2 belongs to a.
         brackets: whether braces around a sum, which are not seen, are meant as brackets.
+        along: what the constant in "= ... + const" may not depend on: a variable, q (the guide) or p (the model).
     """
 
     law: str = "q(z)"
@@ -39,6 +40,7 @@ class Options:
     logs: bool = False
     drawn: str = "q"
     inside: bool = True
+    along: str = ""
 
 
 @dataclass(frozen=True)

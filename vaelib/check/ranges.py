@@ -64,6 +64,14 @@ class Ranges(Laws):
         out.append(r"\int")
         return end
 
+    @staticmethod
+    def negated(items: Items, at: int, out: list[str]) -> int:
+        r"""\sum_x -f: the sign belongs to what the sum is taken of."""
+        if items[at : at + 1] != ["-"]:
+            return at
+        out += ["(", "-", "1", ")"]
+        return at + 1
+
     def sum(self, items: Items, at: int, out: list[str], bound: dict[str, str], marks: Marks) -> int:
         operator, end = str(items[at]), at + 1
         below: Items = []

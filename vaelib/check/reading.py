@@ -70,9 +70,9 @@ class _Reader(Symbols):
             if end:
                 return end
         if item == r"\int":
-            return self.integral(items, at, out, bound, marks)
+            return self.negated(items, self.integral(items, at, out, bound, marks), out)
         if item in (r"\sum", r"\prod"):
-            return self.sum(items, at, out, bound, marks)
+            return self.negated(items, self.sum(items, at, out, bound, marks), out)
         if item in self.roles.densities:
             end = self.density(items, at, out, bound, marks)
             if end:

@@ -140,13 +140,14 @@ class Repairing(Defining):
 
     def _says(self, relation: str, side: Side, wrong: Wrong) -> str:
         """A line in the letters of the document."""
-        words = [relation]
+        words = ["=" if relation == "up_to_constant" else relation]
         for i, (term, formula, node) in enumerate(side):
             written = {**self.written, **formula.facts.written}
             if "sum" in formula.facts.used and "integral" not in formula.facts.used:
                 written[r"\int"] = r"\sum"
             sign = "-" if term.sign < 0 else "+" if i else ""
             words += [sign, typed(term.head), in_letters(node, written, self.roles)]
+        words += [r"+ \text{const}"] if relation == "up_to_constant" else []
         return " ".join(word for word in words if word)
 
     def _placed(self, wrong: Wrong) -> Side | None:
@@ -180,13 +181,15 @@ class Repairing(Defining):
     def _tests(self, wrong: Wrong, until: float) -> Iterator[Callable[[Node], bool]]:
         if not any(term.over for term, _, _ in wrong.other) and not self._varies(wrong):
             yield lambda node: False
+        if wrong.turned:  # f = f would say nothing
+            yield lambda node: _nodes_of(wrong.changed(node)) != _nodes_of(wrong.other)
         for count in (1, 0, FURTHER):
 
             def passes(node: Node, count: int = count) -> bool:
                 return time.process_time() < until and self._holds(wrong, wrong.relation, wrong.changed(node), count)
 
             yield passes
-        if wrong.relation != "=":
+        if wrong.relation in TURNED:
             yield lambda node: self._is_met(wrong, wrong.changed(node))
             yield lambda node: not self._holds(wrong, "=", wrong.changed(node), 0)  # a bound that is none
 
@@ -212,3 +215,7 @@ class Repairing(Defining):
                 return self._judged(relation, values, 0.0, over, [wrong.other, side])[0] == "holds"
         except NO_VALUE:
             return False
+
+
+def _nodes_of(side: Side) -> list[Node]:
+    return [node for _, _, node in side]

@@ -203,6 +203,7 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
     given: set[str] = set()
     subs: dict[str, set[str]] = {}
     together: set[str] = set()
+    data = {letter for letter, kind in lets.items() if kind == "data"}
     has_guide = False
     for items in formulas:
         has_guide = has_guide or any(item in densities and densities[item] == GUIDE for item in _leaves(items))
@@ -217,6 +218,8 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
                     if letter.startswith("\\") and not named:
                         continue
                     seen.append(letter)
+                    if place == 0 and {r"\word.data", r"\cal.D"} & set(_leaves(call.scripts)):
+                        data.add(letter)  # p_{data}(x)
                     subs.setdefault(letter, set()).add(sub)
                     in_call.setdefault(letter, set()).add(sub)
                     if densities[call.letter] == GUIDE and place == 0:
@@ -234,13 +237,12 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
         latent = {letter for letter in targets if letter.lower() not in below} or set(targets[:1])
     if not latent and letters:
         known = [letter for letter in LATENTS if letter in letters and len({a.lower() for a in letters}) > 1]
-        bound = [letter for letter in letters if letter in summed]
+        bound = [letter for letter in letters if letter in summed and letter not in data]
         alone = len({letter.lower() for letter in letters}) == 1 and letters[0] in "xXyYoO"
         latent = set(bound[:1] or known[:1] or ([] if alone and not averaged else letters[:1]))
     if not latent and not letters:
         latent = set(averaged[:1])
     lower = {letter.lower() for letter in latent}
-    data = {letter for letter, kind in lets.items() if kind == "data"}
     variables: dict[str, str] = {}
     free = list(CANONICAL)
     for letter in [*letters, *sorted(latent | data)]:

@@ -9,7 +9,7 @@ from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import leaves, moment_at, name_at, scripted, shown
 from vaelib.check.options import ALONE, USUAL, Bound, Definition, Marks
 from vaelib.check.ranges import Ranges
-from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, call_at, text_of
+from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, call_at, letter_of, text_of
 from vaelib.check.written import key, spelled
 
 
@@ -65,7 +65,9 @@ class Symbols(Ranges):
         else:
             raise CannotRead(f"Expected N(m, S) with a mean that has a name, but got {shown(mean)}.")
         self.facts.used |= {"gauss", "normal"}
-        out += [law_name(label), "(", LATENT, ")"]
+        variable = self.roles.variables.get(letter_of(parts[0])[0], LATENT) if len(parts) == 3 else LATENT
+        self.facts.variables.add(variable)
+        out += [law_name(label), "(", variable, ")"]
         self.facts.written.setdefault(key("".join(out[-4:])), spelled(call))
         return call.end
 

@@ -11,21 +11,23 @@ from typing import Any
 import numpy as np
 
 from vaelib.check.chains import Line
-from vaelib.check.gaussians import gaussian_scope
+from vaelib.check.gaussians import gaussian_scope, moved
 from vaelib.check.latex import Items
 from vaelib.check.options import Definition, Formula, Options
 from vaelib.check.reading import read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, Roles
 from vaelib.check.surface import resolved
 from vaelib.check.terms import Term, terms
-from vaelib.check.verdicts import Judged, Unfit
-from vaelib.check.worlds import FAMILY, Plan, Setting, scope, settings
+from vaelib.check.verdicts import Idle, Judged, Unfit
+from vaelib.check.worlds import FAMILY, FEWER, STATES, Plan, Setting, scope, settings
 from vaelib.derivation.compare import Value, Verdict
 from vaelib.derivation.judging import judge
 from vaelib.formula import Node, Scope, tex
 
 MOST_VARIABLES = 7
+LOOSE = ("up_to_constant", "proportional")
 Side = list[tuple[Term, Formula, Node]]
+Outcome = tuple[str, tuple[float, float] | None]  # holds, broken, open, ..., and two values that tell
 
 
 @dataclass
@@ -72,7 +74,8 @@ class Bench:
     def _values(
         self, sides: Sequence[Side], options: Options, count: int = 0, plan: Plan | None = None
     ) -> list[np.ndarray]:
-        """The values of both sides: one row for each setting, one column for each member of a family, if there is one.
+        """The values of both sides: one row for each setting, one column for each member of a family, if there is one,
+        or for each place along which a constant may not change.
 
         With a count, on so many settings only: most readings that do not fit are gone then.
         """
@@ -85,14 +88,17 @@ class Bench:
             if extremes and any(len(side) != 1 or side[0][0].over != sides[0][0][0].over for side in sides):
                 raise Unfit("Largest and least values of Gaussians are not judged yet.")
             for seed in range(count or 3):
+                where = gaussian_scope(options.family, seed)
+                places = moved(where, options.along, FAMILY) if options.along in where.observed else [where]
                 for side, kept in zip(sides, rows, strict=True):
-                    where = gaussian_scope(options.family, seed)
-                    kept.append(np.array([sum(term.sign * number_of(node, where) for term, _, node in side)]))
+                    kept.append(np.array([sum(t.sign * number_of(node, at) for t, _, node in side) for at in places]))
             return [np.array(side) for side in rows]
         for setting in chosen[: count or None]:
             setting = replace(setting, reached=options.reached, drawn=options.drawn)
             members = [setting]
-            if extremes:
+            if options.along:
+                members = _along(setting, options.along)
+            elif extremes:
                 members = [
                     replace(setting, model=k if MODEL in by else 0, guide=k if GUIDE in by else 0)
                     for k in range(FAMILY)
@@ -106,6 +112,21 @@ class Bench:
                     total = total + term.sign * column
                 kept.append(total)
         return [np.array(side) for side in rows]
+
+    def _differ_by_constants(self, relation: str, above: np.ndarray, below: np.ndarray) -> Outcome:
+        """Whether the difference of two sides, or their ratio, is the same in each row."""
+        if max(_spread(above), _spread(below)) < 1e-9:
+            raise Idle("Neither side depends on what the constant may not depend on.")
+        if relation == "proportional" and not (np.all(above > 0) and np.all(below > 0)):
+            return "open", None
+        found = [judge(relation, as_value(a), as_value(b)).verdict for a, b in zip(above, below, strict=True)]
+        if all(verdict is Verdict.HOLDS for verdict in found):
+            return "holds", None
+        if Verdict.BROKEN not in found:
+            return "open", None
+        row = found.index(Verdict.BROKEN)
+        apart = above[row] / below[row] if relation == "proportional" else above[row] - below[row]
+        return "broken", (float(apart.min()), float(apart.max()))
 
     def _plan(self, sides: Sequence[Side]) -> Plan:
         """The variables of two lines."""
@@ -123,7 +144,7 @@ class Bench:
 
     def _judged(
         self, relation: str, values: list[np.ndarray], tolerance: float, over: set[str], sides: list
-    ) -> tuple[str, tuple[float, float] | None]:
+    ) -> Outcome:
         above, below = values
         best = over & {"argmax", "argmin"}
         if best:
@@ -146,10 +167,10 @@ class Bench:
                 i = next(i for i, v in enumerate(verdicts) if v is Verdict.BROKEN)
                 return "broken", (float(np.argmax(flip[0] * above[i])), float(np.argmax(flip[1] * below[i])))
             return "open", None
-        if relation == "proportional":
-            return "open", None
         if not np.all(np.isfinite(above)) or not np.all(np.isfinite(below)):
             return "open", None
+        if relation in LOOSE:
+            return self._differ_by_constants(relation, above, below)
         if relation == "approx" or (tolerance and relation == "="):
             size = np.maximum(1.0, np.maximum(np.abs(above), np.abs(below)))
             near = np.abs(above - below) <= (tolerance or 1e-9) * size
@@ -170,6 +191,20 @@ def moments(where: Scope, end: str) -> tuple[float, float]:
     known = {key.replace("{", "").replace("}", ""): value for key, value in where.values.items()}
     end = end.replace("{", "").replace("}", "")
     return float(known[rf"\mu{end}"]), float(known[rf"\Sigma{end}"])
+
+
+def _along(setting: Setting, name: str) -> list[Setting]:
+    """Settings that differ in one thing: the value of a variable, the guide or the model."""
+    if name == GUIDE:
+        return [replace(setting, guide=k) for k in range(FAMILY)]
+    if name == MODEL:
+        return [replace(setting, model=k) for k in range(FAMILY)]
+    return [replace(setting, moved=(name, k)) for k in range(STATES.get(name, FEWER))]
+
+
+def _spread(values: np.ndarray) -> float:
+    """By how much a side changes along a row, relative to its size."""
+    return float(np.max(np.ptp(values, axis=1) / np.maximum(1.0, np.abs(values).max(axis=1))))
 
 
 def exponentiates(items: Items) -> bool:

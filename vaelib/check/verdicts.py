@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from vaelib.check.chains import Line
 from vaelib.check.options import Options
 from vaelib.derivation.compare import compose
 
+GOOD = ("follows", "sloppy")
 VERDICTS = ("start", "definition", "follows", "does not follow", "cannot be read", "no meaning", "sloppy")
 
 
@@ -50,6 +52,10 @@ class Unfit(ValueError):
     """Two lines that cannot be compared; the message says why."""
 
 
+class Idle(Unfit):
+    """Two lines up to a constant, neither of which depends on what the constant may not depend on."""
+
+
 class Unsaid(Unfit):
     """A line that does not hold with the usual meaning of a name that the document does not define."""
 
@@ -76,7 +82,10 @@ def severity(result: Judged) -> int:
 
 
 def sentence(error: Exception) -> str:
-    return str(error).split("\n")[0]
+    """What an error says, in the words of a document: its names are in no scope, but are said to mean something."""
+    said = str(error).split("\n")[0]
+    unknown = re.match(r"Expected a (?:name|law|density)\b.* that the scope knows.*?, but got ([^ ]+?)\.(?: |$)", said)
+    return f"Nothing says what {unknown[1]} means." if unknown else said
 
 
 def symbol_of(relation: str) -> str:

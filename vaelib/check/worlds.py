@@ -138,6 +138,7 @@ class Setting:
         model, guide: 0 is the model or the guide itself.
         drawn: the law that the samples of the latent variable are from, q or p.
         reached: of which model q is the posterior, p or o; of none if empty.
+        moved: a variable that has another value than the observed one, and by how many states; nothing if empty.
     """
 
     seed: int
@@ -146,6 +147,7 @@ class Setting:
     guide: int = 0
     reached: str = ""
     drawn: str = "q"
+    moved: tuple[str, int] = ("", 0)
 
 
 @lru_cache(maxsize=128)
@@ -163,6 +165,8 @@ def _scope(plan: Plan, setting: Setting, model: float, guide: float) -> Scope:
         name: rng.uniform(0.05, 0.3, n) if setting.fine else np.ones(n) for name, n in zip(names, sizes, strict=True)
     }
     observed = {name: int(rng.integers(n)) for name, n in zip(names, sizes, strict=True)}
+    if (name := setting.moved[0]) in observed:
+        observed[name] = (observed[name] + setting.moved[1]) % len(volumes[name])
 
     def drawn(*key: int, moved: float = 0.0) -> Cells:
         chance = np.random.default_rng([setting.seed, *key])

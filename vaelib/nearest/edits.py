@@ -128,7 +128,7 @@ def edits(formula: Node, vocabulary: Vocabulary) -> list[Edit]:
     for a, b in _pairs(vocabulary.names):
         for path, node in places(formula):
             new = _swapped(node, a, b)
-            whole = put(formula, path, new) if new != node and not isinstance(node, Name) else formula
+            whole = put(formula, path, new) if new != node else formula
             if whole != formula and whole not in found:
                 found[whole] = Edit("swapped throughout" if not path else "swapped here", node, new, whole, path)
     whole = _laws_swapped(formula)
