@@ -14,7 +14,22 @@ from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import GAUSSIAN, name_at
 from vaelib.check.options import ALONE, USUAL, Definition, Formula, Options
 from vaelib.check.reading import read
-from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Called, Roles, call_at, calls, closing, letter_of, text_of
+from vaelib.check.roles import (
+    ENTROPY,
+    GUIDE,
+    INFORMATION,
+    LATENT,
+    MODEL,
+    NOISE,
+    Called,
+    Roles,
+    call_at,
+    calls,
+    closing,
+    letter_of,
+    of_variables,
+    text_of,
+)
 from vaelib.check.values import LOOSE, letters_in, moments, number_of
 from vaelib.check.verdicts import Judged, Unfit, sentence
 from vaelib.check.written import in_letters, key, typed
@@ -37,10 +52,18 @@ class Defining(UpToConstants):
             entries = [*call.targets, *call.givens, *call.parameters] if call is not None else []
             if not entries or not all(letter_of(entry)[0] in self.roles.parameters for entry in entries):
                 return ""
-        if items[0] in self.roles.variables:
+        if items[0] in self.roles.variables or self._is_information(items):
             return ""
         named = name_at(items, 0, self.roles)
         return named[0] if named is not None and named[2] == len(items) else ""
+
+    def _is_information(self, items: Items) -> bool:
+        """Whether this is H(q), H(X | Z) or I(X; Z), whose meaning is known."""
+        call = call_at(items, 0) if items[0] in INFORMATION else None
+        if call is None or call.end != len(items):
+            return False
+        of_laws = items[0] in ENTROPY and all(entry[0] in self.roles.densities for entry in call.targets)
+        return of_laws or (of_variables(call) and not self.roles.has_guide)
 
     def _defines(self, name: Line, meaning: Line) -> Judged | None:
         """Whether the first relation of a chain says what a name means."""

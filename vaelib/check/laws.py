@@ -6,7 +6,7 @@ from vaelib.check.densities import Densities
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import DOTS, OPEN, SCRIPTS, leaves, parameters_of, split_at
 from vaelib.check.options import DATA, Bound, Marks
-from vaelib.check.roles import LATENT, MODEL, NOISE, call_at, closing, letter_of
+from vaelib.check.roles import ENTROPY, LATENT, MODEL, NOISE, Called, call_at, closing, letter_of, of_variables
 
 
 class Laws(Densities):
@@ -132,11 +132,37 @@ class Laws(Densities):
         close = closing(items, at + 1)
         if close < 0:
             return 0
+        call = call_at(items, at)
+        if call is not None and of_variables(call) and all(e[0] in self.roles.variables for e in call.targets):
+            out += self.information(call)
+            return call.end
         parts = split_at(items[at + 2 : close], (",",))
-        if any(parameters_of(part, self.roles) is not None for part in parts):
+        if items[at] not in ENTROPY or any(parameters_of(part, self.roles) is not None for part in parts):
             return 0
         if not all(part and part[0] in self.roles.densities for part in parts):
             return 0
         laws = [" ".join(self.one_law(part, bound, marks)) for part in parts]
         out += [r"\mathrm{H}", "(", ", ".join(laws), ")"]
         return close + 1
+
+    def information(self, call: Called) -> list[str]:
+        """H(X | Z) and I(X; Z), means under the joint law of all that they speak of."""
+        if self.roles.has_guide:
+            what = call.letter[-1]
+            raise CannotRead(f"Expected {what} of a law, such as H(q), but got one of variables: under p or q?")
+        first, second, given = (
+            [self.roles.variables[str(entry[0])] for entry in part]
+            for part in (call.targets, call.parameters, call.givens)
+        )
+        if call.letter[-1] == "I" and not second:
+            first, second = first[:1], first[1:]
+        self.facts.variables |= {*first, *second, *given}
+
+        def density(names: list[str]) -> list[str]:
+            return [r"\log", "p", "(", ",".join(names), *([r"\mid", ",".join(given)] if given else []), ")"]
+
+        body = density([*first, *second])
+        if call.letter[-1] == "I":
+            body += ["-", *density(first), "-", *density(second)]
+        mean = [r"\mathbb{E}", "_", "{", "p", "(", ",".join([*first, *second, *given]), ")", "}", "[", *body, "]"]
+        return ["(", *([] if call.letter[-1] == "I" else ["-"]), *mean, ")"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import CLOSE, DOTS, GAUSSIAN, OPEN, SCRIPTS
 from vaelib.check.options import Bound, Definition, Facts, Formula, Marks, Options
-from vaelib.check.roles import LATENT, NOISE, Roles, closing
+from vaelib.check.roles import INFORMATION, LATENT, NOISE, Roles, closing
 from vaelib.check.symbols import Symbols
 
 
@@ -65,7 +65,7 @@ class _Reader(Symbols):
             return self.angle(items, at, out, bound, marks)
         if item == r"\KL" and at + 1 < len(items) and items[at + 1] in OPEN:
             return self.divergence(items, at, out, bound, marks)
-        if item in (r"\H", r"\cal.H", r"\bb.H", "H") and at + 1 < len(items) and items[at + 1] in OPEN:
+        if item in INFORMATION and at + 1 < len(items) and items[at + 1] in OPEN:
             end = self.entropy(items, at, out, bound, marks)
             if end:
                 return end

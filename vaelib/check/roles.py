@@ -21,6 +21,8 @@ NOISE = frozenset({r"\epsilon", r"\varepsilon"})
 LATENTS = ("z", "Z", "h", "H", "t", "T", "s", "S", "u", "w", "y", "Y")
 CANONICAL = ("x", "y", "u", "v", "w", "a", "b", "c")  # observed variables, in order
 LATENT = "z"
+ENTROPY = frozenset({"H", r"\H", r"\cal.H", r"\bb.H"})
+INFORMATION = ENTROPY | {"I", r"\cal.I", r"\bb.I"}  # H(X | Z), I(X; Z)
 _OPEN, _CLOSE = ("(", "[", r"\{"), (")", "]", r"\}")
 KINDS = ("latent", "data", "model", "guide", "parameter")
 
@@ -183,6 +185,12 @@ def text_of(items: Items) -> str:
     return "".join(text_of(item) if isinstance(item, list) else item for item in items)
 
 
+def of_variables(call: Called) -> bool:
+    """Whether H or I is of random variables, as in H(X | Z): single letters that no law and no parameter is called."""
+    entries = [*call.targets, *call.givens, *call.parameters]
+    return bool(call.targets) and all(len(entry) == 1 and str(entry[0]) in "xXyYzZuUvVoO" for entry in entries)
+
+
 def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
     """The roles of a document, from how its densities are called.
 
@@ -207,7 +215,9 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
     has_guide = False
     for items in formulas:
         has_guide = has_guide or any(item in densities and densities[item] == GUIDE for item in _leaves(items))
-        for call in calls(items, densities):
+        of_information = [call for call in calls(items, INFORMATION) if of_variables(call)]
+        for call in [*calls(items, densities), *of_information]:
+            kind = densities.get(call.letter, MODEL)
             in_call: dict[str, set[str]] = {}
             for place, entries in enumerate((call.targets, call.givens, call.parameters)):
                 for entry in entries:
@@ -222,9 +232,9 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
                         data.add(letter)  # p_{data}(x)
                     subs.setdefault(letter, set()).add(sub)
                     in_call.setdefault(letter, set()).add(sub)
-                    if densities[call.letter] == GUIDE and place == 0:
+                    if kind == GUIDE and place == 0:
                         of_guide.append(letter)
-                    if densities[call.letter] == GUIDE and place == 1:
+                    if kind == GUIDE and place == 1:
                         given.add(letter)
             together |= {letter for letter, found in in_call.items() if len(found) > 1 and "" not in found}
     summed = set(_bound(formulas))
