@@ -15,6 +15,7 @@ from vaelib.check.latex import CannotRead
 from vaelib.check.options import Facts, Formula, Options
 from vaelib.check.roles import GUIDE, LATENT, MODEL, closing, text_of
 from vaelib.check.spellings import UNSEEN_OPEN
+from vaelib.check.stated import MATRICES, letters_of
 from vaelib.check.terms import BEST_PLACES
 from vaelib.check.values import LOOSE, Bench, Side, as_value, exponentiates, letters_in, text_of_side, typed, used_in
 from vaelib.check.verdicts import GOOD, Idle, Judged, Unfit, Unsaid, sentence, severity, symbol_of
@@ -57,6 +58,8 @@ class Comparing(Bench):
             result.relation = relation
             if result.verdict in GOOD:
                 return result
+            if worst is not None and self.stated and options.family is None:
+                continue  # random models are not the one that is stated
             if worst is None or severity(result) < severity(worst):
                 worst = result
         return None if idle and worst is not None and worst.verdict != "does not follow" else worst
@@ -69,6 +72,7 @@ class Comparing(Bench):
                 for formula in self._formulas(line.items, Options()):
                     facts.used |= formula.facts.used
                     facts.labels |= formula.facts.labels
+                    facts.letters |= formula.facts.letters
                     facts.unknown += formula.facts.unknown
             except (CannotRead, Unreadable):
                 continue
@@ -93,6 +97,8 @@ class Comparing(Bench):
         drawn = ["q", "p"] if "samples" in facts.used else ["q"]
         logs = [False, True] if any(exponentiates(line.items) for line in (above, below)) else [False]
         families = self._families(facts) if "gauss" in facts.used else [None]
+        if self.stated and families == [None]:
+            families = [*self._families(facts), None]
         if families == [None] and STANDARD in self.assigned.values():  # log p(z) of p(z) = N(0, 1) names no mean
             families += self._families(facts)
         for law, bare, there, braced, family, log, by, usual, power in itertools.product(
@@ -141,10 +147,18 @@ class Comparing(Bench):
             pairs += [(model, STANDARD) for model, guide in pairs if model == mine[0]]
         diagonal = r"\sigma" in self.scales
         names = tuple(sorted({LATENT, *self.roles.observed}))
+        if not (self.stated or "shaped" in facts.used):
+            return [
+                Family(labels, model, guide, size, diagonal, names)
+                for model, guide in dict.fromkeys(pairs)
+                for size in (2, 0)
+            ]
+        shapes = tuple(self.shapes.values())
+        letters = letters_of(facts.letters, shapes)
+        matrices = bool(MATRICES & set(letters))
         return [
-            Family(labels, model, guide, size, diagonal, names)
+            Family(labels, model, guide, 0, diagonal, names, letters, shapes, matrices)
             for model, guide in dict.fromkeys(pairs)
-            for size in (2, 0)
         ]
 
     def _speaks_of_it_once(self, above: Line, below: Line) -> bool:

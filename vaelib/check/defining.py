@@ -30,6 +30,7 @@ from vaelib.check.roles import (
     of_variables,
     text_of,
 )
+from vaelib.check.stated import DECODER, PRIOR, Shape
 from vaelib.check.values import LOOSE, letters_in, moments, number_of
 from vaelib.check.verdicts import Judged, Unfit, sentence
 from vaelib.check.written import in_letters, key, typed
@@ -38,6 +39,8 @@ from vaelib.formula import Node, Scope, Unreadable, tex
 from vaelib.nearest import sifted
 
 LAWS = {rf"\word.{name}" for name in ("Bernoulli", "Bern", "Categorical", "Cat", "Gaussian", "Normal", "Multinomial")}
+
+IN_FORMULAS = Options(family=Family((), STANDARD, STANDARD, 0, False, (), matrices=True))  # \sigma^2 I stays a product
 
 
 class Defining(UpToConstants):
@@ -145,6 +148,8 @@ class Defining(UpToConstants):
         kind = self.roles.densities[str(items[0])]
         if label := self._label(meaning.items):
             self.assigned.setdefault(kind, label)
+        if call is not None and is_a_law(meaning.items) and (claimed := self._states(kind, call, name, meaning)):
+            return claimed
         result = self.pair(name, meaning.relation if meaning.relation in LOOSE else "=", meaning)
         known = text_of(items) in self.laws
         if is_a_law(meaning.items) and call is not None and self._is_the_law(name, call, meaning):
@@ -169,7 +174,9 @@ class Defining(UpToConstants):
             self.model = True
             return Judged(meaning, "definition", "A model is assumed here.", name.source)
         loose = meaning.relation in LOOSE and result.verdict == "does not follow"
-        shaped = loose and not other & set(self.roles.densities)  # p(z) \propto \exp(-z^2 / 2)
+        shaped = (
+            loose and not other & set(self.roles.densities) and not self._is_a_claim(kind, call)
+        )  # p(z) \propto \exp(-z^2 / 2)
         if shaped or other & set(GAUSSIAN) or names_a_law(meaning.items):
             return Judged(meaning, "definition", "A law is assumed here.", name.source)
         return result if result.verdict != "does not follow" else None
@@ -206,10 +213,52 @@ class Defining(UpToConstants):
         """Whether q(z) is N(m, S) in the settings of this document, so that what is said of it later can be judged."""
         if r"\sigma" in law.items and "^" not in law.items:
             return False  # N(m, s): whether s is the variance is not said
-        start = 1 + law.items.index("(")
-        variable = [] if ";" in law.items else [*(sign for entry in call.targets for sign in entry), ";"]
-        of_it = replace(law, items=[*law.items[:start], *variable, *law.items[start:]])
-        return self.pair(name, "=", of_it).verdict in ("follows", "sloppy")
+        return self.pair(name, "=", _of_variable(call, law)).verdict in ("follows", "sloppy")
+
+    def _states(self, kind: str, call: Called, name: Line, law: Line) -> Judged | None:
+        """What p(z) = N(m, S) and p(x | z) = N(a z, s^2) state is kept; with both, p(x) = N(...) is a claim."""
+        of_it = _of_variable(call, law)
+        shape = self._shape(of_it.items)
+        if shape is None:
+            return None
+        if self._is_a_claim(kind, call):
+            return self.pair(name, "=", of_it)
+        if place := self._place(kind, call):
+            shaped = "shaped" in self._read_used(of_it.items)
+            if shaped or place == PRIOR:
+                self.shapes[place] = Shape(place, *shape)
+            else:
+                self.shapes.pop(place, None)  # \mu_\theta(z) may be any function of z
+            if shaped:
+                self.laws.add(text_of(name.items))
+                says = "A law is chosen here." if kind == GUIDE else "A law is assumed here."
+                return Judged(law, "definition", says, name.source)
+        return None
+
+    def _is_a_claim(self, kind: str, call: Called | None) -> bool:
+        """Whether this law follows from what was stated: p(x) and p(z | x), where p(z) and p(x | z) are N(m, S)."""
+        return self.stated and kind == MODEL and call is not None and not self._place(kind, call)
+
+    def _place(self, kind: str, call: Called) -> str:
+        """Which law of a model with a latent and an observed variable this is."""
+        targets, givens = (
+            [self.roles.variables.get(letter_of(entry)[0]) for entry in entries]
+            for entries in (call.targets, call.givens)
+        )
+        if targets == [LATENT] and (kind == GUIDE or not givens):
+            return GUIDE if kind == GUIDE else PRIOR
+        return DECODER if kind == MODEL and targets == [*self.roles.observed] and givens == [LATENT] else ""
+
+    def _shape(self, items: Items) -> tuple[str, str] | None:
+        """The mean and the covariance of N(x; m, S) as formulas; None where it is not a normal law, or not read."""
+        call = call_at(items, 0) if items[0] in ("N", r"\cal.N") else None
+        if call is None or len(parts := [*call.targets, *call.givens, *call.parameters]) != 3:
+            return None
+        try:
+            mean, covariance = (read(part, self.roles, self.definitions, IN_FORMULAS).latex for part in parts[1:])
+        except CannotRead:
+            return None
+        return mean, covariance
 
     def _label(self, items: Items) -> str:
         """The label of the law N(m, S) that a side is, or nothing."""
@@ -219,7 +268,7 @@ class Defining(UpToConstants):
             facts = read(items, self.roles, self.definitions, Options()).facts
         except CannotRead:
             return ""
-        return next(iter(facts.labels), STANDARD)
+        return "" if "shaped" in facts.used else next(iter(facts.labels), STANDARD)
 
     def foresee(self, found: Sequence[Chain]) -> None:
         """What names will mean that are used before they are defined."""
@@ -310,6 +359,13 @@ class Defining(UpToConstants):
         return f"= {in_letters(only.formula, {**formula.facts.written, **noise}, self.roles)}"
 
 
+def _of_variable(call: Called, law: Line) -> Line:
+    """N(z; m, S) where a density of z is said to be N(m, S)."""
+    start = 1 + law.items.index("(")
+    variable = [] if ";" in law.items else [*(sign for entry in call.targets for sign in entry), ";"]
+    return replace(law, items=[*law.items[:start], *variable, *law.items[start:]])
+
+
 def _base(items: Items) -> Items:
     r"""A name without a power of it: \sigma of \sigma^2."""
     power = items[-1] if items[-2:-1] == ["^"] else None
@@ -331,19 +387,20 @@ def _holds(items: Items, name: Items) -> bool:
 
 def is_a_law(items: Items) -> bool:
     """Whether this is N(...) or Bernoulli(...), from its first sign to its last."""
-    named = bool(items) and not isinstance(items[0], list) and names_a_law(items[:2])
-    return named and closing(items, 1) == len(items) - 1
+    return bool(items) and _is_named(items, 0) and closing(items, items.index("(")) == len(items) - 1
 
 
 def names_a_law(items: Items) -> bool:
     """Whether N(...) or Bernoulli(...) begins here."""
-    for i, item in enumerate(items):
-        if isinstance(item, list):
-            if names_a_law(item):
-                return True
-        elif items[i + 1 : i + 2] == ["("] and (item in ("N", r"\cal.N") or item in LAWS):
-            return True
-    return False
+    return any(names_a_law(item) if isinstance(item, list) else _is_named(items, i) for i, item in enumerate(items))
+
+
+def _is_named(items: Items, at: int) -> bool:
+    """Whether N(...), N_x(...) or Bernoulli(...) begins at this place."""
+    if isinstance(items[at], list) or items[at] not in {"N", r"\cal.N", *LAWS}:
+        return False
+    below = 2 if items[at + 1 : at + 2] == ["_"] else 0
+    return items[at + 1 + below : at + 2 + below] == ["("]
 
 
 def names_in(items: Items, roles: Roles) -> list[tuple[str, list[tuple[str, str]], int]]:

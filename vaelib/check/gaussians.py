@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vaelib.check.roles import LATENT
+from vaelib.check.stated import Fixed, Shape, of_vectors, stated, value_of
 from vaelib.formula import Scope
 from vaelib.formula.rules import Rule
 from vaelib.formula.spaces import Space
@@ -36,6 +37,9 @@ class Family:
         size: of the latent variable, 0 for a number.
         diagonal: whether covariances are diagonal, as they are where \\sigma is beside \\Sigma.
         names: the variables.
+        letters: other letters, a in N(x; a z, s^2), which get values.
+        shapes: laws that the document states in formulas of these letters.
+        matrices: whether x and z are vectors of different sizes, and W is a matrix; otherwise all are numbers.
     """
 
     labels: tuple[str, ...]
@@ -44,24 +48,9 @@ class Family:
     size: int
     diagonal: bool
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Fixed:
-    """One law of the latent variable, whatever is given with it."""
-
-    law: JointGaussian
-    others: tuple[str, ...]
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        return (LATENT, *self.others)
-
-    def log_prob(self, targets: Values, givens: Values, rule: Rule) -> Array:
-        return self.law.log_prob({LATENT: targets[LATENT]}, {}, rule)
-
-    def space(self, target: str, givens: Values) -> Space | None:
-        return self.law.space(LATENT, {})
+    letters: tuple[str, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    matrices: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +71,8 @@ class Anywhere:
 @lru_cache(maxsize=128)
 def gaussian_scope(family: Family, seed: int) -> Scope:
     """The names of a document's Gaussians on random values."""
+    if family.matrices:
+        return of_vectors(family.shapes, family.labels, family.letters, family.names, seed)
     rng = np.random.default_rng([seed, 23])
     k = max(1, family.size)
     values: dict[str, Any] = {}
@@ -114,11 +105,13 @@ def gaussian_scope(family: Family, seed: int) -> Scope:
     )
     centre = np.concatenate([mean, slopes @ mean + rng.normal(size=len(others))])
     sizes = {LATENT: family.size, **dict.fromkeys(others, 0)}
+    values |= {letter: value_of(letter, seed) for letter in family.letters}
     worlds: dict[str, Any] = {"p": JointGaussian(sizes, centre, whole), "q": Fixed(law(family.guide), others)}
     worlds |= {f"g_{{{_name(label)}}}": Anywhere(law(label), (LATENT, *others)) for label in moments}
     point = rng.normal(0, 0.8, k)
     observed: dict[str, Any] = {LATENT: float(point[0]) if family.size == 0 else point}
     observed |= {name: float(rng.normal()) for name in others}
+    worlds |= stated(family.shapes, values, sizes, observed)
     return Scope(worlds=worlds, values=values, observed=observed, ranges={"j": k, "l": 1, "i": 1})
 
 

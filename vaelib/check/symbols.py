@@ -10,6 +10,7 @@ from vaelib.check.names import leaves, moment_at, name_at, scripted, shown
 from vaelib.check.options import ALONE, USUAL, Bound, Definition, Marks
 from vaelib.check.ranges import Ranges
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, call_at, letter_of, text_of
+from vaelib.check.stated import LETTERS
 from vaelib.check.written import key, spelled
 
 
@@ -22,7 +23,14 @@ class Symbols(Ranges):
         self.facts.used.add("gauss")
         self.facts.used.add(f"letter:{base}")
         self.facts.labels.add(label)
-        if base == r"\sigma" and exponents == [["2"]] and not index and items[end : end + 1] in (["I"], [r"\bb.I"]):
+        matrices = self.options.family is not None and self.options.family.matrices
+        if (
+            base == r"\sigma"
+            and exponents == [["2"]]
+            and not index
+            and not matrices
+            and items[end : end + 1] in (["I"], [r"\bb.I"])
+        ):
             out += [r"\Sigma", *(["_", "{", label, "}"] if label else [])]
             return end + 1
         name = [base, *(["_", "{", label, "}"] if label else [])]
@@ -38,7 +46,7 @@ class Symbols(Ranges):
         return end
 
     def normal(self, items: Items, at: int, out: list[str]) -> int:
-        """N(z; m, S) and N(m, S) as the law with the label of m; 0 if it is not a normal law."""
+        """N(z; m, S) and N(m, S): the law with the label of m, or one of a formula; 0 if it is not a normal law."""
         call = call_at(items, at)
         if call is None:
             return 0
@@ -49,27 +57,49 @@ class Symbols(Ranges):
             raise CannotRead(
                 "Expected a density N(x; m, S) or a law of a mean, but got a law N(m, S) as if it were a number."
             )
+        variable = self.roles.variables.get(letter_of(parts[0])[0], LATENT) if len(parts) == 3 else LATENT
+        self.facts.variables.add(variable)
+        self.facts.used |= {"gauss", "normal"}
         mean, variance = parts[-2:]
         if mean == ["0"] and variance in (["1"], ["I"], ["I", "_", [r"\ell"]], ["I", "_", ["d"]], ["I", "_", ["k"]]):
             label = STANDARD
-        elif mean[0] in (r"\mu", "m"):
-            label = moment_at(mean, 0, self.roles, {})[1]
-            if any(item in (r"\sigma", r"\Sigma") for item in variance):
-                i = next(i for i, item in enumerate(variance) if item in (r"\sigma", r"\Sigma"))
-                if moment_at(variance, i, self.roles, {})[1] != label:
-                    raise CannotRead("Expected the mean and the variance of one law, but got those of two.")
-                power = variance[i] == r"\Sigma" or ["2"] in variance or any("2" in text_of([v]) for v in variance)
-                if not power:
-                    self.facts.mended.append("a standard deviation where the variance belongs")
+        elif self.are_moments(mean, variance):
+            label = self.label_of(mean, variance)
             self.facts.labels.add(label)
         else:
-            raise CannotRead(f"Expected N(m, S) with a mean that has a name, but got {shown(mean)}.")
-        self.facts.used |= {"gauss", "normal"}
-        variable = self.roles.variables.get(letter_of(parts[0])[0], LATENT) if len(parts) == 3 else LATENT
-        self.facts.variables.add(variable)
+            self.facts.used.add("shaped")
+            means, variances = self.shape(mean, variance)
+            out += [r"\mathcal{N}", "(", variable, ";", *means, ",", *variances, ")"]
+            return call.end
         out += [law_name(label), "(", variable, ")"]
         self.facts.written.setdefault(key("".join(out[-4:])), spelled(call))
         return call.end
+
+    def are_moments(self, mean: Items, variance: Items) -> bool:
+        r"""Whether N(m, S) is a law with a label: \mu_q, \sigma_q^2 I, but neither a z + b nor W W^T + \sigma^2 I."""
+        scales = {r"\sigma", r"\Sigma"} & set(leaves(variance))
+        if mean[0] not in (r"\mu", "m") or (mean[0] == "m" and not scales):
+            return False
+        letters = LETTERS & {sign for sign in variance if isinstance(sign, str)}
+        return moment_at(mean, 0, self.roles, {})[4] == len(mean) and not letters
+
+    def label_of(self, mean: Items, variance: Items) -> str:
+        r"""What hangs on the \mu and the \sigma of one law."""
+        label = moment_at(mean, 0, self.roles, {})[1]
+        if any(item in (r"\sigma", r"\Sigma") for item in variance):
+            i = next(i for i, item in enumerate(variance) if item in (r"\sigma", r"\Sigma"))
+            if moment_at(variance, i, self.roles, {})[1] != label:
+                raise CannotRead("Expected the mean and the variance of one law, but got those of two.")
+            power = variance[i] == r"\Sigma" or ["2"] in variance or any("2" in text_of([v]) for v in variance)
+            if not power:
+                self.facts.mended.append("a standard deviation where the variance belongs")
+        return label
+
+    def shape(self, mean: Items, variance: Items) -> tuple[list[str], list[str]]:
+        """A mean and a variance that are formulas; the identity is 1 where all are numbers."""
+        numbers = self.options.family is None or not self.options.family.matrices
+        means, variances = (self.walk(part, {}, {}) for part in (mean, variance))
+        return tuple([("1" if word == "I" and numbers else word) for word in part] for part in (means, variances))  # type: ignore[return-value]
 
     def map_of(self, items: Items, at: int, out: list[str], bound: Bound, marks: Marks) -> int:
         r"""f(z), of a function that nothing is said of; g(\epsilon, x), a draw of the latent variable. 0 if neither."""
@@ -102,6 +132,8 @@ class Symbols(Ranges):
         if named is None:
             return 0
         key, arguments, end = named
+        if key not in self.definitions and items[at] in self.definitions and items[at + 1 : at + 2] == ["^"]:
+            key, arguments, end = str(items[at]), [], at + 1  # M^{-1}, of an M that was defined
         if bound.get(str(items[at])) == "states":
             raise CannotRead(f"Expected {items[at]} as the state of a variable, but got it as a number.")
         if str(items[at]) in bound:

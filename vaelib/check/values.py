@@ -16,6 +16,7 @@ from vaelib.check.latex import Items
 from vaelib.check.options import Definition, Formula, Options
 from vaelib.check.reading import read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, Roles
+from vaelib.check.stated import DECODER, PRIOR, Shape
 from vaelib.check.surface import resolved
 from vaelib.check.terms import Term, terms
 from vaelib.check.verdicts import Idle, Judged, Unfit
@@ -42,6 +43,7 @@ class Bench:
     labels: set[str] = field(default_factory=set)  # of the document's Gaussians
     scales: set[str] = field(default_factory=set)  # \\sigma, \\Sigma
     assigned: dict[str, str] = field(default_factory=dict)  # the label of p and of q, where it is said
+    shapes: dict[str, Shape] = field(default_factory=dict)  # laws N(m, S) that it states, by their place
     laws: set[str] = field(default_factory=set)  # densities of which it is said that they are N(m, S)
     model: bool = False  # whether a joint of three variables or more was said to be a product, which no setting has
     averaged: bool = False  # whether q(z) was said to be a mean of q(z | x), which no setting has
@@ -55,6 +57,11 @@ class Bench:
     spent: float = 0.0  # seconds, on looking for repairs
     sound: list[Line] = field(default_factory=list)  # lines that follow, and starts
     written: dict[str, str] = field(default_factory=dict)  # how the document spells the names of the witnesses
+
+    @property
+    def stated(self) -> bool:
+        """Whether the document states a model of which every density follows: p(z) and p(x | z) are N(m, S)."""
+        return {PRIOR, DECODER} <= set(self.shapes)
 
     def _formulas(self, items: Items, options: Options) -> list[Formula]:
         return [formula for _, formula, _ in self._terms(items, options)]

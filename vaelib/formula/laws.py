@@ -69,6 +69,12 @@ class Gaussian:
         if self.variance.identity:
             scale = np.sqrt(self.variance.lift(of.depth).data)
             return np.asarray(scale[..., None, None] * np.eye(of.event[0]))
+        if self.variance.event != (*of.event, *of.event):
+            rows, columns = self.variance.event
+            raise IllTyped(
+                f"Expected N(x; m, S) with a variance as large as the vector, {of.event[0]} by {of.event[0]}, but got "
+                f"{rows} by {columns}. Is a product the wrong way round, as in W^T W for W W^T?"
+            )
         return np.asarray(np.linalg.cholesky(self.variance.lift(of.depth).data))
 
     def space(self, target: str, givens: Values) -> Space | None:

@@ -1,0 +1,156 @@
+r"""Models that a document states in letters of its own: p(z) = N(0, I), p(x | z) = N(W z + b, \sigma^2 I).
+
+The letters get values at random, and with a prior and a decoder that is linear in z every density follows, also the
+posterior. Where there is a matrix, x and z are vectors of different sizes, so that W^T W is not taken for W W^T.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vaelib.check.roles import GUIDE, LATENT
+from vaelib.derivation import IllTyped
+from vaelib.formula import Scope, tex
+from vaelib.formula.rules import Rule
+from vaelib.formula.spaces import Space
+from vaelib.formula.typed import Typed
+from vaelib.formula.worlds import JointGaussian
+
+Array = np.ndarray
+PRIOR, DECODER = "prior", "decoder"
+HEIGHT, WIDTH = 3, 2  # of W, where x = W z + b
+MATRICES = frozenset({"W", "A", "B", "C", "F", "H", r"\Lambda", r"\Phi"})
+SQUARES = frozenset({r"\Psi", r"\Gamma", "R", "S"})
+VECTORS = frozenset("bcm")
+LETTERS = MATRICES | SQUARES | VECTORS | set("afghrstuvw") | set(r"\alpha \beta \gamma \delta \kappa \lambda".split())
+LETTERS |= set(r"\nu \rho \tau \omega".split())
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A law N(m, S) that a document states.
+
+    Args:
+        place: which law: PRIOR, DECODER or GUIDE.
+        mean, covariance: formulas in the names of the witnesses.
+    """
+
+    place: str
+    mean: str
+    covariance: str
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """One law of the latent variable, whatever is given with it."""
+
+    law: JointGaussian
+    others: tuple[str, ...]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        return (LATENT, *self.others)
+
+    def log_prob(self, targets: Mapping[str, Typed], givens: Mapping[str, Typed], rule: Rule) -> Array:
+        return self.law.log_prob({LATENT: targets[LATENT]}, {}, rule)
+
+    def space(self, target: str, givens: Mapping[str, Typed]) -> Space | None:
+        return self.law.space(LATENT, {})
+
+
+def letters_of(words: Iterable[str], shapes: Iterable[Shape]) -> tuple[str, ...]:
+    """Those that stand for numbers, vectors or matrices of which a document does not give the values."""
+    stated = {word for shape in shapes for word in f"{shape.mean} {shape.covariance}".split()}
+    return tuple(sorted(LETTERS & {*words, *stated}))
+
+
+def value_of(letter: str, seed: int, matrices: bool = False) -> Any:
+    """A positive number; where there are matrices one of them, or a vector, as the letter is used."""
+    rng = np.random.default_rng([seed, 31, *letter.encode()])
+    if matrices and letter in SQUARES:
+        return _covariance(rng, HEIGHT)
+    if matrices and letter in MATRICES | VECTORS:
+        return rng.normal(0, 0.8, (HEIGHT, WIDTH) if letter in MATRICES else HEIGHT)
+    return float(rng.uniform(0.5, 1.7))
+
+
+def of_vectors(
+    shapes: Sequence[Shape], labels: Iterable[str], letters: Iterable[str], names: Iterable[str], seed: int
+) -> Scope:
+    """The names of a document in which x = W z + b + noise is spoken of."""
+    prior = " ".join(f"{shape.mean} {shape.covariance} " for shape in shapes if shape.place == PRIOR)
+    values: dict[str, Any] = {letter: value_of(letter, seed, matrices=True) for letter in letters}
+    for label in labels:
+        end, below = (f"_{{{label}}}", f" _ {{ {label} }}") if label else ("", "")
+        rng = np.random.default_rng([seed, 41, *label.encode()])
+        size = WIDTH if rf"\mu{below} " in prior or rf"\Sigma{below} " in prior else HEIGHT
+        values |= {rf"\mu{end}": rng.normal(0, 0.8, size), rf"\Sigma{end}": _covariance(rng, size)}
+        values[rf"\sigma{end}"] = float(rng.uniform(0.5, 1.7))
+    sizes = {name: WIDTH if name == LATENT else HEIGHT for name in names}
+    rng = np.random.default_rng([seed, 37])
+    observed = {name: rng.normal(0, 0.8, size) for name, size in sizes.items()}
+    return Scope(worlds=stated(shapes, values, sizes, observed), values=values, observed=observed)
+
+
+def stated(
+    shapes: Sequence[Shape], values: Mapping[str, Any], sizes: Mapping[str, int], observed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The model and the guide, as far as a document states them.
+
+    Args:
+        values: of the letters.
+        sizes: of the variables, 0 for a number.
+        observed: their values, of which the law of a guide may speak.
+
+    Raises IllTyped for a decoder that is not linear in z.
+    """
+    known = {**values, **observed}
+    laws = {shape.place: shape for shape in shapes}
+    zero = np.zeros(max(1, sizes[LATENT]))
+    found: dict[str, Any] = {}
+    if {PRIOR, DECODER} <= set(laws):
+        x, *more = (name for name in sizes if name != LATENT)
+        if more:
+            raise IllTyped(f"Expected one observed variable beside N(m, S) in letters, but got {x}, {', '.join(more)}.")
+        both = {LATENT: sizes[LATENT], x: sizes[x]}
+        loc, covariance = _moments(laws[PRIOR], known, sizes, LATENT, zero)
+        offset, noise = _moments(laws[DECODER], known, sizes, x, zero)
+        units = [_moments(laws[DECODER], known, sizes, x, unit)[0] for unit in np.eye(len(zero))]
+        slope = np.stack([mean - offset for mean in units], axis=-1)
+        there = _moments(laws[DECODER], known, sizes, x, zero + 1.7)
+        if not (np.allclose(there[0], offset + slope @ (zero + 1.7)) and np.allclose(there[1], noise)):
+            raise IllTyped("Expected a decoder whose mean is linear in z, and whose variance does not depend on it.")
+        spread = slope @ covariance
+        whole = np.block([[covariance, spread.T], [spread, spread @ slope.T + noise]])
+        found["p"] = JointGaussian(both, np.concatenate([loc, slope @ loc + offset]), whole)
+    if GUIDE in laws:
+        loc, covariance = _moments(laws[GUIDE], known, sizes, LATENT, zero)
+        others = tuple(name for name in sizes if name != LATENT)
+        found["q"] = Fixed(JointGaussian({LATENT: sizes[LATENT]}, loc, covariance), others)
+    return found
+
+
+def _moments(
+    shape: Shape, known: Mapping[str, Any], sizes: Mapping[str, int], of: str, z: Array
+) -> tuple[Array, Array]:
+    """The mean and the covariance of a law of one variable, at a value of the latent one."""
+    size = max(1, sizes[of])
+    where = {**known, LATENT: z if sizes[LATENT] else float(z[0])}
+
+    def computed(latex: str, expected: tuple[int, ...]) -> Array:
+        found = tex(latex).value(Scope(values={**where, "O": np.zeros(expected)}))
+        return np.broadcast_to(np.asarray(getattr(found, "value", found), dtype=float), expected)
+
+    if sizes[of]:  # the zero matrix says how large an identity is
+        return computed(shape.mean, (size,)), computed(f"O + ({shape.covariance})", (size, size))
+    return computed(shape.mean, (size,)), computed(re.sub(r"\bI\b", "1", shape.covariance), (size, size))
+
+
+def _covariance(rng: np.random.Generator, size: int) -> Array:
+    root = np.eye(size) + 0.3 * rng.normal(size=(size, size))
+    return root @ root.T
