@@ -96,6 +96,8 @@ EQUIVALENT = {
     ("check.reading", "close = closing(items, at + 1)", "close = closing(items, at // 1)"): "a logarithm opens nothing",
     ("check.repairing", "wrong.options)[0]", "wrong.options)[ -1]"): "of one side, which is first and last",
     ("check.verdicts", 'if second == ":="', 'if second is ":="'): "Python keeps one object for each text of its source",
+    ("derivation.changes", "rest, strict=True", "rest, strict=False"): "they are as long as one another, as is asked",
+    ("derivation.reveal", "self.button == AGAIN", "self.button is AGAIN"): "the button is one of two names",
     ("formula.crowd", "self.groups, strict=True", "self.groups, strict=False"): "both are made from the same groups",
     ("formula.laws", "np.eye(of.event[0])", "np.eye(of.event[ -1])"): "of a vector's only axis",
     ("formula.logs", "np.exp(data[0])", "np.exp(data[ -1])"): "one logarithm is lifted, which is first and last",

@@ -1,4 +1,4 @@
-r"""Models that a document states in letters of its own: p(z) = N(0, I), p(x | z) = N(W z + b, \sigma^2 I).
+r"""Models that a document states in letters: p(z) = N(0, I), p(x | z) = N(W z + b, \sigma^2 I).
 
 The letters get values at random, and with a prior and a decoder that is linear in z every density follows, also the
 posterior. Where there is a matrix, x and z are vectors of different sizes, so that W^T W is not taken for W W^T.
