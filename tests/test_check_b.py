@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -12,10 +13,10 @@ import pytest
 
 from vaelib.check import as_dict, check_text, report
 from vaelib.check.latex import CannotRead, grouped, macros_of, signs
-from vaelib.check.mathml import DROPPED, LONGEST, as_mathml
+from vaelib.check.mathml import DROPPED, as_mathml
 from vaelib.check.mathml import prepared as to_be_set
 from vaelib.check.options import Definition, Options
-from vaelib.check.page import page
+from vaelib.check.page import UNSEEN, page
 from vaelib.check.reading import read
 from vaelib.check.roles import Roles, call_at, closing, letter_of, told
 from vaelib.check.surface import plain_word, resolved, surface
@@ -96,13 +97,13 @@ def test_formulas_are_set_on_lines_by_themselves_or_among_words() -> None:
 
 
 def test_formulas_of_the_greatest_length_are_set_and_longer_ones_are_shown_up_to_it() -> None:
-    assert as_mathml("a" * LONGEST).startswith("<math")
-    assert as_mathml("a" * (LONGEST + 1)) == f"<code>{'a' * LONGEST}</code>"
-    assert as_mathml("<" * (LONGEST + 1)) == f"<code>{'&lt;' * LONGEST}</code>"
+    assert as_mathml("a" * 4000).startswith("<math")
+    assert as_mathml("a" * 4001) == f"<code>{'a' * 4000}</code>"
+    assert as_mathml("<" * 4001) == f"<code>{'&lt;' * 4000}</code>"
 
 
 def test_control_characters_are_not_set_and_blanks_are() -> None:
-    assert as_mathml("\x07" + "a\n\tb" * LONGEST).startswith("<code>\N{REPLACEMENT CHARACTER}a\n\tb")
+    assert as_mathml("\x07" + "a\n\tb" * 4000).startswith("<code>\N{REPLACEMENT CHARACTER}a\n\tb")
 
 
 LETTERS = {
@@ -255,7 +256,27 @@ def test_sentences_are_shown_below_what_is_not_judged(text: str, says: list[str]
     assert shown(text).texts("p", "says") == says
 
 
+def test_characters_that_are_not_seen_or_turn_a_line_round_are_replaced() -> None:
+    turning = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
+    unseen = {c for c in map(chr, range(0x3000)) if unicodedata.category(c) == "Cc" and c not in "\t\n\r"}
+    unseen |= {c for c in map(chr, range(0x3000)) if unicodedata.bidirectional(c) in turning}
+    assert {chr(c) for c in UNSEEN} == unseen and set(UNSEEN.values()) == {"\N{REPLACEMENT CHARACTER}"}
+
+
 # --------------------------------------------------------------------------------------------------------------- tables
+
+
+@pytest.mark.parametrize("length", [68, 69])
+def test_sources_of_at_most_68_characters_are_shown_whole(length: int) -> None:
+    source = r"\log p(x) = \log p(x) + ".ljust(length, "0")
+    assert report.lines(check_text(f"$${source}$$"))[1][14:] == (source if length == 68 else f"{source[:65]}...")
+
+
+def test_repairs_are_in_the_json_where_there_are_any() -> None:
+    assert [line["repair"] for line in as_dict(check_text(GOOD + "\n\nand\n\n" + BAD))["lines"]] == [
+        *(None, None, None),
+        r"\ge \mathbb{E}_{q(z)}[\log p(x, z) - \log q(z)]",
+    ]
 
 
 def test_tables_have_a_row_for_each_line_and_what_is_said_below() -> None:
