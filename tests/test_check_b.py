@@ -147,7 +147,9 @@ def test_functions_are_followed_by_a_space_unless_a_bracket_opens(latex: str, sp
 
 
 def test_elements_and_attributes_that_a_page_may_not_hold_are_left_out() -> None:
-    found = Outline(as_mathml(r"\href{javascript:a}{x} \text{a} \frac{a}{b} \left( c \right) \bar{x} \underline{y}")).found
+    found = Outline(
+        as_mathml(r"\href{javascript:a}{x} \text{a} \frac{a}{b} \left( c \right) \bar{x} \underline{y}")
+    ).found
     names = {name for name, _, _ in found}
     assert {"mfrac", "mtext", "mover", "mrow"} <= names and not names & {"a", "maction", "semantics", "munder"}
     assert {key for _, attributes, _ in found for key in attributes} <= {
@@ -218,7 +220,7 @@ def test_formulas_in_a_line_of_words_are_set_there_and_shown_below_if_they_claim
 
 
 def test_rows_with_three_sides_are_cut_in_front_of_each_relation() -> None:
-    found = shown(GOOD.replace("$$", "") .join(["$$", r" = \log \int p(x|z) p(z)\,dz$$"]))
+    found = shown(GOOD.replace("$$", "").join(["$$", r" = \log \int p(x|z) p(z)\,dz$$"]))
     assert len(found.texts("div", "row")) == 3
     assert len(shown(GOOD).texts("div", "row")) == 1
 
@@ -226,13 +228,12 @@ def test_rows_with_three_sides_are_cut_in_front_of_each_relation() -> None:
 def test_one_of_several_relations_in_a_row_that_cannot_be_cut_is_named() -> None:
     text = r"$$(\log p(x) = \log \int p(x, z)\,dz \le \mathbb{E}_{q(z)}[\log p(x, z) - \log q(z)]$$"
     found = shown(text)
-    assert [words for words in found.texts("dt") if words == "this part"] == ["this part"]
     assert found.texts("dt") == ["this part", "values", "nearest right line"]
-    assert [words[0] for words in found.texts("dd")] != []
 
 
 def test_accusations_say_what_was_compared_and_both_values() -> None:
-    rows = r"$$\begin{aligned}\log p(x) &= \log \int p(x, z)\,dz \\ &\le \int q(z) \log \frac{p(x, z)}{q(z)}\,dz\end{aligned}$$"
+    rows = r"$$\begin{aligned}\log p(x) &= \log \int p(x, z)\,dz \\ &\le "
+    rows += r"\int q(z) \log \frac{p(x, z)}{q(z)}\,dz\end{aligned}$$"
     found = shown(rows)
     assert found.texts("dt") == ["compared with", "values", "nearest right line"]
     (wrong,) = (judged for judged in check_text(rows).lines if judged.verdict == "does not follow")
@@ -409,7 +410,7 @@ def test_marks_of_definitions_say_what_they_are_of() -> None:
 
 
 def test_rows_keep_the_words_of_a_group_apart() -> None:
-    assert plain_word(grouped(list("a{b c}  d") + [r"\quad", r"\x", "e"])) == "ab c d e"
+    assert plain_word(grouped([*"a{b c}  d", r"\quad", r"\x", "e"])) == "ab c d e"
     hidden = [r"\open", "a", [r"\open", "b", r"\close"], r"\close"]
     assert resolved(hidden, True) == ["(", "a", ["(", "b", ")"], ")"]
     assert resolved(hidden, False) == ["a", ["b"]]

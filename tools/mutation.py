@@ -82,7 +82,9 @@ NARROWER: dict[str, tuple[str, ...]] = {
     # of a function in Python, not of a formula
     **dict.fromkeys(["nearest.habits", "nearest.python", "nearest.rewriting"], ("nearest", "almost", "variant")),
     # of a page that somebody typed, or reads
-    **dict.fromkeys(["check.mathml", "check.page", "check.report", "formula.rows"], ("check_page", "check_magic", "check_b")),
+    **dict.fromkeys(
+        ["check.mathml", "check.page", "check.report", "formula.rows"], ("check_page", "check_magic", "check_b")
+    ),
     # what is written down
     **dict.fromkeys(
         [f"grade.{name}" for name in ("gradebook", "journal", "pages", "sheet", "shelf", "tables")], ("gradebook",)
