@@ -54,7 +54,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "derivation": ("compare", "derivation", "chain", "report", "fair", "reveal", "verify"),
     "witnesses": ("witnesses", "verify"),
     "nearest": ("nearest", "check_repairs"),
-    "check": ("check_verdicts", "check_chains", "check_documents", "check_repairs", "check_corpus"),
+    "check": ("check_verdicts", "check_chains", "check_documents", "check_repairs", "check_corpus", "check_b"),
     "verify": ("verify", "cli"),
     "judge": ("judge", "variant", "answers"),
     "reply": ("judge", "notes", "answers"),
@@ -82,7 +82,9 @@ NARROWER: dict[str, tuple[str, ...]] = {
     # of a function in Python, not of a formula
     **dict.fromkeys(["nearest.habits", "nearest.python", "nearest.rewriting"], ("nearest", "almost", "variant")),
     # of a page that somebody typed, or reads
-    **dict.fromkeys(["check.mathml", "check.page", "check.report", "formula.rows"], ("check_page", "check_magic")),
+    **dict.fromkeys(
+        ["check.mathml", "check.page", "check.report", "formula.rows"], ("check_page", "check_magic", "check_b")
+    ),
     # what is written down
     **dict.fromkeys(
         [f"grade.{name}" for name in ("gradebook", "journal", "pages", "sheet", "shelf", "tables")], ("gradebook",)
