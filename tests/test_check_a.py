@@ -1,4 +1,4 @@
-r"""What no document in tests/documents can show: kinds of files, limits, macros by themselves, and who is blamed later."""
+r"""What no document in tests/documents can show: kinds of files, limits, macros alone, and who is blamed later."""
 
 from __future__ import annotations
 
@@ -440,12 +440,11 @@ def test_definition_that_no_one_change_puts_right_is_not_blamed():
     assert [verdict for verdict, _ in said(f"{defined}\n\n{USED}")] == ["definition", "does not follow"]
 
 
-@pytest.mark.parametrize(
-    ("defined", "verdict"), [(r"\log p(x) - 2", "does not follow"), (r"3 \log p(z|x)", "does not follow")]
-)
-def test_usual_name_that_is_defined_further_down_is_taken_as_it_is_defined(defined, verdict):
+@pytest.mark.parametrize("defined", [r"\log p(x) - 2", r"3 \log p(z|x)"])
+def test_usual_name_that_is_defined_further_down_is_taken_as_it_is_defined(defined):
     used = r"$$\log p(x) = \mathcal{L} + KL(q(z) \| p(z))$$"
-    assert [each for each, _ in said(f"{used}\n\n$$\\mathcal{{L}} = {defined}$$")] == [verdict, "definition"]
+    found = [each for each, _ in said(f"{used}\n\n$$\\mathcal{{L}} = {defined}$$")]
+    assert found == ["does not follow", "definition"]
 
 
 def test_bound_that_holds_by_accident_blames_nobody():
