@@ -543,3 +543,34 @@ def test_chains_of_a_document_know_their_block_and_whether_it_is_a_display():
     assert [(chain.display, [line.block for line in chain.lines]) for chain in found] == [
         *[(False, [0, 0]), (True, [1, 1])]
     ]
+
+
+ROWS = {
+    "a name": (r"\log p(x) &= \log p(x,z) - \log p(z|x)", r"&=: V"),
+    "a law": (r"p(z) &= p(z) + 0", r"&= \mathcal{N}(z; \mu_1, \sigma_1^2)"),
+    "a law that is chosen": (r"q(z)", r"&= p(z) + 1"),
+    "a law that is defined": (r"q(z)", r"&:= p(z) + 1"),
+    "a law that is assumed": (r"p(z)", r"&= \mathcal{N}(\mu_1, 1)"),
+    "a model": (r"p(x, y, z)", r"&= p(x|z) p(y|z) p(z)"),
+    "a meaning": (r"\mathcal{A}", r"&= \log p(x)"),
+    "a draw": (r"z", r"&= \mu + \sigma \epsilon"),
+    "a draw with the variance": (r"z", r"&= \mu + \sigma^2 \epsilon"),
+    "a draw of another mean": (r"z", r"&= 2 \mu + \sigma \epsilon"),
+    "both sides": (r"a", r"&= a + 1"),
+    "a claim": (r"p(x)", r"&= \int p(x, z)\,dz"),
+    "a claim that is wrong": (r"p(x)", r"&= p(x, z)"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_line_says_with_which_it_was_compared(name):
+    lines = check_text("\\begin{align}\n" + " \\\\\n".join(ROWS[name]) + "\n\\end{align}").lines
+    assert (lines[-1].compared_with, lines[-1].line.row) == (lines[0].line.source, 3)
+    assert lines[-1].line.source != lines[0].line.source
+
+
+def test_values_are_of_the_line_above_and_of_this_one():
+    (_, line) = check_text(r"$$\log 2 = 0.71$$").lines
+    assert line.values == pytest.approx((np.log(2), 0.71))
+    (_, drawn) = check_text(r"$$z = \mu + \sigma^2 \epsilon$$").lines
+    assert drawn.values is not None and drawn.values[1] == pytest.approx(drawn.values[0] ** 2)

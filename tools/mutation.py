@@ -54,7 +54,7 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "derivation": ("compare", "derivation", "chain", "report", "fair", "reveal", "verify"),
     "witnesses": ("witnesses", "verify"),
     "nearest": ("nearest", "check_repairs"),
-    "check": ("check_verdicts", "check_chains", "check_documents", "check_repairs", "check_corpus"),
+    "check": ("check_verdicts", "check_chains", "check_documents", "check_repairs", "check_corpus", "check_a"),
     "verify": ("verify", "cli"),
     "judge": ("judge", "variant", "answers"),
     "reply": ("judge", "notes", "answers"),
