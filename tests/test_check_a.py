@@ -467,6 +467,7 @@ EXACT = r"$$\log p(x) = \mathbb{E}_{q(z)}[\log p(x,z)] + H(q(z))$$"
         (f"{EXACT}\n\nEquality\nfor $q(z) = p(z | x)$.", "follows"),
         (f"{EXACT}\n\nwith equality\nfor $q(z) = p(z | x)$.", "does not follow"),
         (f"Let $q(z) \\ge p(z | x)$.\n\n{EXACT}", "does not follow"),
+        (f"Let $\\hat{{t}} = p(z | x)$ and $p(z | x) = \\hat{{t}}$.\n\n{EXACT}", "does not follow"),
         (EXACT, "does not follow"),
     ],
 )
