@@ -54,7 +54,10 @@ GUARDS: dict[str, tuple[str, ...]] = {
     "derivation": ("compare", "derivation", "chain", "report", "fair", "reveal", "verify"),
     "witnesses": ("witnesses", "verify"),
     "nearest": ("nearest", "check_repairs"),
-    "check": ("check_verdicts", "check_chains", "check_documents", "check_repairs", "check_corpus", "check_b"),
+    "check": (
+        *("check_verdicts", "check_chains", "check_documents", "check_repairs", "check_corpus"),
+        *("check_inside", "check_shown"),
+    ),
     "verify": ("verify", "cli"),
     "judge": ("judge", "variant", "answers"),
     "reply": ("judge", "notes", "answers"),
@@ -83,7 +86,7 @@ NARROWER: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(["nearest.habits", "nearest.python", "nearest.rewriting"], ("nearest", "almost", "variant")),
     # of a page that somebody typed, or reads
     **dict.fromkeys(
-        ["check.mathml", "check.page", "check.report", "formula.rows"], ("check_page", "check_magic", "check_b")
+        ["check.mathml", "check.page", "check.report", "formula.rows"], ("check_page", "check_magic", "check_shown")
     ),
     # what is written down
     **dict.fromkeys(
