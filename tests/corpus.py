@@ -20,8 +20,10 @@ from unittest import mock
 from vaelib.check import repairing
 from vaelib.check.document import prepared
 from vaelib.check.documents import document
+from vaelib.check.judge import Judge
 from vaelib.check.latex import CannotRead
 from vaelib.check.options import Options
+from vaelib.check.verdicts import Judged
 from vaelib.formula import Unreadable
 
 FOLDER = Path(__file__).parent / "documents"
@@ -50,22 +52,25 @@ def cases(path: Path) -> list[Case]:
 def said(text: str) -> str:
     """What the checker says of a document: the verdict of each line, and below it what belongs to the line."""
     judge, found = prepared(document("-", text, "markdown"))
-    blocks: list[tuple[int, str]] = []
-    for chain in found:
-        for judged in judge.chain(chain):
-            words = [judged.verdict]
-            words += [f"    says    {judged.says}"] if judged.says else []
-            words += [f"    repair  {judged.repair}"] if judged.repair else []
-            try:
-                side = judge._terms(judged.line.items, judged.options or Options())
-            except (CannotRead, Unreadable):
-                side = []
-            reading = " ".join(f"{_sign(term.sign)} {term.over} {formula.latex}" for term, formula, _ in side)
-            relation = f"{judged.line.relation} " if judged.line.relation else ""
-            words += [f"    reads   {relation}{' '.join(reading.split())}"] if side else []
-            blocks.append((judged.line.block, "\n".join(words)))
-    blocks.sort(key=lambda each: each[0])
-    return "\n".join(words for _, words in blocks)
+    lines = [(judged, _read(judge, judged)) for chain in found for judged in judge.chain(chain)]
+    lines.sort(key=lambda each: each[0].line.block)
+    words: list[str] = []
+    for judged, reading in lines:  # now, since a later line may have blamed a definition
+        words.append(judged.verdict)
+        words += [f"    says    {judged.says}"] if judged.says else []
+        words += [f"    repair  {judged.repair}"] if judged.repair else []
+        words += [f"    reads   {reading}"] if reading else []
+    return "\n".join(words)
+
+
+def _read(judge: Judge, judged: Judged) -> str:
+    """The formula of a line in the names of the witnesses, as it is read where it is; nothing if it is not."""
+    try:
+        side = judge._terms(judged.line.items, judged.options or Options())
+    except (CannotRead, Unreadable):
+        return ""
+    formula = " ".join(f"{_sign(term.sign)} {term.over} {formula.latex}" for term, formula, _ in side)
+    return " ".join(f"{judged.line.relation} {formula}".split())
 
 
 def _sign(sign: float) -> str:
