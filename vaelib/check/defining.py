@@ -284,7 +284,8 @@ class Defining(UpToConstants):
         sign = name[:1] == ["-"]
         name = name[1:] if sign else name
         key = self._names(name)
-        if name and (name[0] in self.roles.parameters or name[0] in GAUSSIAN):
+        weight = name[:1] == ["w"] and len(name) > 1  # w_k, w(x, z): an importance weight, and no parameter
+        if name and ((name[0] in self.roles.parameters and not weight) or name[0] in GAUSSIAN):
             return
         if not key or (key in self.definitions and not always) or key == r"\cal.N":
             return

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import SCRIPTS, leaves, mark_of, parameters_of, scripted, shown
-from vaelib.check.options import DATA, Bound, Definition, Facts, Marks, Options
+from vaelib.check.options import DATA, DRAWS, NEW, OLD, Bound, Definition, Facts, Marks, Options
 from vaelib.check.roles import GUIDE, LATENT, MODEL, NOISE, Called, Roles, call_at, letter_of, text_of
 from vaelib.check.written import key, spelled, typed
 
@@ -54,7 +54,7 @@ class Densities:
         mark = self.marked(kind, scripts, marks)
         inside = [i for s in scripts if isinstance(s, list) for i in s]
         if "|" in inside:
-            return self.given_as_law(inside, mark, marks)
+            return self.given_as_law(inside, mark, marks, kind)
         if mark == DATA:
             return [f"{kind}_{{{DATA}}}", "(", self.first_observed(), ")"]
         name = kind + (f"_{{{mark}}}" if mark else "")
@@ -78,17 +78,20 @@ class Densities:
     def first_observed(self) -> str:
         return self.roles.observed[0] if self.roles.observed else LATENT
 
-    def given_as_law(self, inside: Items, mark: str, marks: Marks) -> list[str]:
+    def given_as_law(self, inside: Items, mark: str, marks: Marks, kind: str = MODEL) -> list[str]:
         """Z|X,\\theta^t, the law of an expectation."""
         call = call_at(["p", "(", *inside, ")"], 0)
         if call is None:
             raise CannotRead(
                 f"Expected a law such as z | x, but got {shown(inside)}, with a bracket that is never closed."
             )
-        return self.called(call, MODEL, {}, marks, mark)
+        return self.called(call, kind, {}, marks, mark)
 
     def marked(self, kind: str, scripts: Items, marks: Marks) -> str:
         mark = ""
+        text = text_of(scripts).replace(r"\word.", "").strip("_^()")
+        if kind == MODEL and text in ("old", "new"):
+            return OLD if text == "old" else NEW
         text = text_of(scripts)
         if r"\word.data" in text or r"\word.true" in text or r"\cal.D" in text or text in ("_D", "_d"):
             return DATA if kind == MODEL else ""
@@ -127,9 +130,14 @@ class Densities:
         self.facts.used.add(name)
         targets, givens = list(dict.fromkeys(targets)), list(dict.fromkeys(givens))
         givens = [g for g in givens if g not in targets]
-        self.facts.variables |= {v for v in (*targets, *givens) if not v.startswith(r"\tilde")}
+        drawn = {f"{LATENT}_{number}" for number in DRAWS}
+        self.facts.variables |= {v for v in (*targets, *givens) if not v.startswith(r"\tilde") and v not in drawn}
         self.facts.variables |= {v[7] for v in (*targets, *givens) if v.startswith(r"\tilde")}
-        if kind == GUIDE and targets != [LATENT] and not targets[0].startswith(r"\tilde{z"):
+        if (
+            kind == GUIDE
+            and targets not in [[name] for name in (LATENT, *drawn)]
+            and not targets[0].startswith(r"\tilde{z")
+        ):
             self.facts.used.add("joint")
         words = [name, "(", ",".join(targets), *([r"\mid", ",".join(givens)] if givens else []), ")"]
         if not marks and not NOISE & {sign for part in (call.targets, call.givens) for sign in leaves(part)}:
@@ -163,6 +171,8 @@ class Densities:
             return rf"{name}_{{\mathrm{{v{digits}}}}}" if digits else name
         scripts = text_of([s for s in entry[1:] if isinstance(s, list)]).strip("()[]")
         kind = bound.get(scripts, "") or bound.get(letter, "")
+        if kind.isdigit() and name == LATENT:  # one of several draws
+            return f"{LATENT}_{kind}"
         if kind == "data":
             return rf"\tilde{{{name}}}_{{i}}"
         if kind == "samples" and name != LATENT and scripts in self.noisy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vaelib.check.densities import Densities
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import DOTS, OPEN, SCRIPTS, leaves, parameters_of, split_at
-from vaelib.check.options import DATA, Bound, Marks
+from vaelib.check.options import DATA, DRAWS, Bound, Marks
 from vaelib.check.roles import ENTROPY, LATENT, MODEL, NOISE, Called, call_at, closing, letter_of, of_variables
 
 
@@ -15,8 +15,11 @@ class Laws(Densities):
     def law(self, items: Items, bound: Bound, marks: Marks) -> list[str]:
         r"""What hangs on an expectation: q, q(z|x), z \sim q, z|x,\theta."""
         laws: list[str] = []
-        if r"\sim" in items and DOTS & set(items[: items.index(r"\sim")]):  # z_1, \dots, z_K \sim q
-            items = items[items.index(r"\sim") :]
+        if letter := self.number_of_draws(items):
+            self.counts[letter] = "draws"
+            self.facts.used.add("draws")
+            law = self.law(items[items.index(r"\sim") :], bound, marks)
+            return [",".join(" ".join(law).replace(f"( {LATENT}", f"( {LATENT}_{n}") for n in DRAWS)]
         for part in split_at(items, (",",)) if r"\sim" in items or "~" in items else [items]:
             noise = NOISE & set(leaves(part))
             if r"\sim" in part:
@@ -26,7 +29,9 @@ class Laws(Densities):
             if noise:
                 self.facts.used.add("noise")
                 self.facts.variables.add(LATENT)
-                laws += [",", "q", "(", LATENT, ")"] if laws[-1:] not in ([","], []) else ["q", "(", LATENT, ")"]
+                of_data = self.roles.amortized and f"p_{{{DATA}}}" in laws  # z is made from the noise and x
+                law = ["q", "(", LATENT, *([r"\mid", ",".join(self.roles.observed)] if of_data else []), ")"]
+                laws += [",", *law] if laws[-1:] not in ([","], []) else law
                 continue
             if laws:
                 laws.append(",")
@@ -50,6 +55,13 @@ class Laws(Densities):
             laws += self.walk_law(part, {}, marks)
         return laws
 
+    def number_of_draws(self, items: Items) -> str:
+        r"""The letter K of z_1, \dots, z_K \sim q and z_{1:K} \sim q, which are K draws together; "" if it is one."""
+        drawn = items[: items.index(r"\sim")] if r"\sim" in items else []
+        last = [sign for sign in leaves(drawn) if sign not in ("(", ")")][-1:]
+        together = bool(DOTS & set(drawn)) or ":" in leaves(drawn)
+        return last[0] if together and last and last[0].isalpha() else ""
+
     def walk_law(self, part: Items, bound: Bound, marks: Marks) -> list[str]:
         before, self.in_law = self.in_law, True
         words = self.walk(part, bound, marks)
@@ -57,7 +69,7 @@ class Laws(Densities):
         return words
 
     def expectation(self, items: Items, at: int, out: list[str], bound: Bound, marks: Marks) -> int:
-        end, law = at + 1, None
+        end, law, counts = at + 1, None, dict(self.counts)
         while end + 1 < len(items) and items[end] in SCRIPTS:
             if items[end] == "_":
                 law = self.law(items[end + 1], bound, marks)
@@ -72,6 +84,7 @@ class Laws(Densities):
             close = closing(items, end)
             if close > 0:
                 out += ["[", *self.walk(items[end + 1 : close], bound, marks), "]"]
+                self.counts = counts
                 return close + 1
         return end
 

@@ -10,7 +10,10 @@ from vaelib.check.latex import Items
 
 ALONE = "|"  # behind the key of a name that is of the model's parameters alone, where another is not
 OLD, NEW, STAR, DATA = "o", "n", "s", "d"
-Bound = Mapping[str, str]  # index of a sum -> its kind: data, samples, parts; a letter that is random -> random
+DRAWS = ("1", "2")  # of z_1, ..., z_K, taken together: what holds for all K holds for two
+Bound = Mapping[
+    str, str
+]  # index of a sum -> its kind: data, samples, parts, the number of a draw; a letter that is random -> random
 Marks = Mapping[tuple[str, str], str]  # (p or q, mark of a parameter) -> how it is marked where a name is used
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.laws import Laws
-from vaelib.check.names import SCRIPTS, calls_below, leaves, measure_of, scripted
-from vaelib.check.options import Marks
+from vaelib.check.names import CLOSE, OPEN, SCRIPTS, calls_below, leaves, measure_of, scripted
+from vaelib.check.options import DRAWS, Bound, Marks
 from vaelib.check.roles import LATENT, NOISE, letter_of, text_of
 
 OF_SAMPLES = ("L", "K", "S", "M")  # how people call the number of samples, where data are N
@@ -103,6 +103,8 @@ class Ranges(Laws):
             raise CannotRead(r"Sums over the elements of a data set, \sum_{x \in D}, are not judged yet.")
         if not name:
             raise CannotRead("Expected below the sum what it runs over, but got nothing there.")
+        if self.counts.get(text_of(above)) == "draws":
+            return self.over_draws(name, items, end, out, (bound, marks))
         kind = self.index_kind(name, items[end:], text_of(above))
         bound[name] = kind
         index = {"data": "i", "samples": "l", "parts": "j"}[kind]
@@ -111,6 +113,19 @@ class Ranges(Laws):
         if above:
             self.facts.used.add(f"{kind}:{text_of(above)}")
         out += [operator, "_", "{", index, "}"]
+        return end
+
+    def over_draws(self, name: str, items: Items, at: int, out: list[str], where: tuple[Bound, Marks]) -> int:
+        r"""\sum_{k=1}^K f(z_k), of K draws that are taken together: f(z_1) + f(z_2)."""
+        bound, marks = where
+        end, depth = at, 0
+        while end < len(items):
+            depth += (items[end] in OPEN) - (items[end] in CLOSE)
+            if depth < 0 or (depth == 0 and end > at and items[end] in ("+", "-")):
+                break
+            end += 1
+        terms = [self.walk(items[at:end], {**bound, name: number}, marks) for number in DRAWS]
+        out += ["(", *(word for term in terms for word in ("+", "(", *term, ")")), ")"]
         return end
 
     def state_of(self, name: str, body: Items) -> str:
@@ -140,4 +155,6 @@ class Ranges(Laws):
             if letter in self.roles.variables and name == scripts.strip("()[]"):
                 if self.roles.variables[letter] != LATENT:
                     return "data"
+                if upper in OF_SAMPLES[:1] or scripts == f"({name})":  # f(z^{(k)})
+                    return "samples"
         return "parts"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import CLOSE, DOTS, GAUSSIAN, OPEN, SCRIPTS
-from vaelib.check.options import Bound, Definition, Facts, Formula, Marks, Options
+from vaelib.check.options import DRAWS, Bound, Definition, Facts, Formula, Marks, Options
 from vaelib.check.roles import INFORMATION, LATENT, NOISE, Roles, closing
 from vaelib.check.symbols import Symbols
 
@@ -89,7 +89,7 @@ class _Reader(Symbols):
                     out += ["(", r"\log", *body, ")", *power]
                 return close + 3
         if item in self.counts and self.counts[item] != "parts" and items[at + 1 : at + 2] != ["("]:
-            out.append({"data": "N", "samples": "L"}[self.counts[item]])
+            out.append({"data": "N", "samples": "L", "draws": str(len(DRAWS))}[self.counts[item]])
             self.facts.written[out[-1]] = item
             return at + 1
         if item in (r"\log", r"\exp") and at + 1 < len(items) and items[at + 1] == "_":

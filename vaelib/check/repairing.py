@@ -103,7 +103,7 @@ class Repairing(Defining):
         assert result.above is not None
         above, below = (self._terms(line.items, options) for line in (result.above, result.line))
         used = {word for _, formula, _ in [*above, *below] for word in formula.facts.used}
-        if any(formula.facts.unknown for _, formula, _ in [*above, *below]) or "samples" in used:
+        if any(formula.facts.unknown for _, formula, _ in [*above, *below]) or {"samples", "draws"} & used:
             return
         if turned:
             line, other, side = result.above, below, above

@@ -38,6 +38,7 @@ class Roles:
         latents: the canonical latent variables.
         parameters: letters that are parameters.
         guiding: those of them that only q has.
+        amortized: whether q is given what was observed, q(z | x), somewhere.
         fixed_prior: whether the prior is written without parameters, p(z), beside p_\\theta(x | z).
     """
 
@@ -48,6 +49,7 @@ class Roles:
     has_guide: bool = True
     guiding: frozenset[str] = frozenset()
     fixed_prior: bool = False
+    amortized: bool = False
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -270,7 +272,9 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
     if not variables:
         variables = {LATENT: LATENT, CANONICAL[0]: CANONICAL[0]}
     guiding, fixed = _guiding(formulas, densities), _prior_is_fixed(formulas, densities, variables, parameters)
-    return Roles(densities, variables, frozenset(together), frozenset(parameters), has_guide, guiding, fixed)
+    return Roles(
+        densities, variables, frozenset(together), frozenset(parameters), has_guide, guiding, fixed, bool(given)
+    )
 
 
 def _guiding(formulas: list[Items], densities: Mapping[str, str]) -> frozenset[str]:

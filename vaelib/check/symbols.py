@@ -40,9 +40,9 @@ class Symbols(Ranges):
             squared = any(text_of(exponent) == "2" for exponent in exponents)
             out += ["(", r"\log", *name, *(["^", "{", "2", "}"] if squared else []), ")"]
             return end
-        out += name
         for exponent in exponents:
-            out += ["^", r"\top"] if exponent == [r"\top"] else ["^", "{", *self.walk(exponent, bound, {}), "}"]
+            name += ["^", r"\top"] if exponent == [r"\top"] else ["^", "{", *self.walk(exponent, bound, {}), "}"]
+        out += ["{", *name, "}"] if label and index and out[-1:] == [r"\log"] else name  # \log {{\sigma_q}_j^2}
         return end
 
     def normal(self, items: Items, at: int, out: list[str]) -> int:
@@ -137,7 +137,8 @@ class Symbols(Ranges):
         if bound.get(str(items[at])) == "states":
             raise CannotRead(f"Expected {items[at]} as the state of a variable, but got it as a number.")
         if str(items[at]) in bound:
-            out.append({"data": "i", "samples": "l", "parts": "j"}[bound[str(items[at])]])
+            kind = bound[str(items[at])]
+            out.append({"data": "i", "samples": "l", "parts": "j"}.get(kind, kind))
             return at + 1
         definition = self.definitions.get(key)
         if Definition([], tuple(arguments)).of_the_model:
