@@ -311,7 +311,7 @@ DENSITIES = {
         r"q(z) = \mathcal{N}(\mu, \sigma)",  # is it the variance?
         "definition",
     ),
-    r"\log q(z) = -\tfrac12 \log(2\pi s) - \frac{(z - m)^2}{2s}": (r"q(z) = " + LAW, "definition"),
+    r"\log q(z) = -\tfrac12 \log(2\pi s) - \frac{(z - m)^2}{2s}": (r"q(z) = " + LAW, "no meaning"),
 }
 
 

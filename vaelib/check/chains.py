@@ -101,6 +101,8 @@ def _says_something(parts: Sequence[Line]) -> bool:
     """Whether mathematics in line is a statement, and not a name in passing."""
     if any(part.fault for part in parts):
         return any("=" in part.source for part in parts)
+    if any(part.relation == "~" and part.items[:1] in (["N"], [r"\cal.N"]) for part in parts):
+        return True  # z \sim N(0, 1)
     judged = [part for part in parts if part.relation not in ("", "~", "in")]
     signs_ = sum(len(_flat(part.items)) for part in parts)
     return bool(judged) and signs_ >= 8

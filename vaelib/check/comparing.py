@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from numpy.linalg import LinAlgError
+
 from vaelib.check.chains import Line
 from vaelib.check.gaussians import STANDARD, Family
 from vaelib.check.latex import CannotRead
@@ -54,11 +56,13 @@ class Comparing(Bench):
                 result = Judged(below, "cannot be read", sentence(error))
             except (IllTyped, Unfit) as error:
                 result = Judged(below, "no meaning", sentence(error), unsaid=getattr(error, "key", ""))
+            except LinAlgError:
+                result = Judged(below, "no meaning", "For some values of its letters a covariance is not positive.")
             result.compared_with, result.above, result.options = above.source, above, options
             result.relation = relation
             if result.verdict in GOOD:
                 return result
-            if worst is not None and self.stated and options.family is None:
+            if worst is not None and self.in_letters and options.family is None:
                 continue  # random models are not the one that is stated
             if worst is None or severity(result) < severity(worst):
                 worst = result
@@ -97,7 +101,7 @@ class Comparing(Bench):
         drawn = ["q", "p"] if "samples" in facts.used else ["q"]
         logs = [False, True] if any(exponentiates(line.items) for line in (above, below)) else [False]
         families = self._families(facts) if "gauss" in facts.used else [None]
-        if self.stated and families == [None]:
+        if self.in_letters and families == [None]:
             families = [*self._families(facts), None]
         if families == [None] and STANDARD in self.assigned.values():  # log p(z) of p(z) = N(0, 1) names no mean
             families += self._families(facts)
@@ -147,14 +151,14 @@ class Comparing(Bench):
             pairs += [(model, STANDARD) for model, guide in pairs if model == mine[0]]
         diagonal = r"\sigma" in self.scales
         names = tuple(sorted({LATENT, *self.roles.observed}))
-        if not (self.stated or "shaped" in facts.used):
+        if not (self.in_letters or "shaped" in facts.used):
             return [
                 Family(labels, model, guide, size, diagonal, names)
                 for model, guide in dict.fromkeys(pairs)
                 for size in (2, 0)
             ]
         shapes = tuple(self.shapes.values())
-        letters = letters_of(facts.letters, shapes)
+        letters = letters_of(facts.letters if "shaped" in facts.used else (), shapes)
         matrices = bool(MATRICES & set(letters))
         return [
             Family(labels, model, guide, 0, diagonal, names, letters, shapes, matrices)

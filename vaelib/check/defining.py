@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from vaelib.check.chains import Chain, Line
-from vaelib.check.constants import UpToConstants
 from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import GAUSSIAN, name_at
@@ -21,29 +20,23 @@ from vaelib.check.roles import (
     LATENT,
     MODEL,
     NOISE,
-    Called,
     Roles,
     call_at,
     calls,
-    closing,
     letter_of,
     of_variables,
     text_of,
 )
-from vaelib.check.stated import DECODER, PRIOR, Shape
+from vaelib.check.stating import Stating, is_a_law, names_a_law
 from vaelib.check.values import LOOSE, letters_in, moments, number_of
-from vaelib.check.verdicts import Judged, Unfit, sentence
+from vaelib.check.verdicts import GOOD, Judged, Unfit, sentence
 from vaelib.check.written import in_letters, key, typed
 from vaelib.derivation import IllTyped
 from vaelib.formula import Node, Scope, Unreadable, tex
 from vaelib.nearest import sifted
 
-LAWS = {rf"\word.{name}" for name in ("Bernoulli", "Bern", "Categorical", "Cat", "Gaussian", "Normal", "Multinomial")}
 
-IN_FORMULAS = Options(family=Family((), STANDARD, STANDARD, 0, False, (), matrices=True))  # \sigma^2 I stays a product
-
-
-class Defining(UpToConstants):
+class Defining(Stating):
     """Definitions, assumptions and draws."""
 
     def _names(self, items: Items) -> str:
@@ -146,24 +139,25 @@ class Defining(UpToConstants):
         if call is None and len(items) > 3:
             return None
         kind = self.roles.densities[str(items[0])]
-        if label := self._label(meaning.items):
+        decodes = call is not None and bool(call.givens) and kind == MODEL
+        if (label := self.label_of(meaning.items)) is not None and not decodes:
             self.assigned.setdefault(kind, label)
-        if call is not None and is_a_law(meaning.items) and (claimed := self._states(kind, call, name, meaning)):
-            return claimed
+        if call is not None and is_a_law(meaning.items) and (stated := self.states(kind, call, name, meaning)):
+            return stated
         result = self.pair(name, meaning.relation if meaning.relation in LOOSE else "=", meaning)
         known = text_of(items) in self.laws
-        if is_a_law(meaning.items) and call is not None and self._is_the_law(name, call, meaning):
+        if is_a_law(meaning.items) and call is not None and self.is_the_law(name, call, meaning):
             self.laws.add(text_of(items))
             if not letters_in(meaning.items) & set(GAUSSIAN):
                 self.assigned.setdefault(kind, STANDARD)
-        if result.verdict in ("follows", "sloppy"):
-            return result
         if meaning.relation == ":=":
             return Judged(meaning, "definition", "A law is defined here.", name.source)
+        if result.verdict in GOOD:
+            return result
         other = letters_in(meaning.items)
         written_out = not names_a_law(meaning.items) and not other & set(self.roles.densities)
-        if result.verdict == "does not follow" and known and written_out:
-            return None  # which law it is was said: this claims what its density is
+        if known and written_out:  # which law it is was said: this claims what its density is
+            return None if result.verdict == "does not follow" else result
         if kind == GUIDE:
             if call is not None and not call.givens and self._guides(meaning.items, given=True):
                 self.averaged = True
@@ -175,7 +169,7 @@ class Defining(UpToConstants):
             return Judged(meaning, "definition", "A model is assumed here.", name.source)
         loose = meaning.relation in LOOSE and result.verdict == "does not follow"
         shaped = (
-            loose and not other & set(self.roles.densities) and not self._is_a_claim(kind, call)
+            loose and not other & set(self.roles.densities) and not self.claims(kind, call)
         )  # p(z) \propto \exp(-z^2 / 2)
         if shaped or other & set(GAUSSIAN) or names_a_law(meaning.items):
             return Judged(meaning, "definition", "A law is assumed here.", name.source)
@@ -208,67 +202,6 @@ class Defining(UpToConstants):
         """Whether its densities are of three variables or more."""
         found = calls(items, self.roles.densities)
         return len({letter_of(entry) for call in found for entry in (*call.targets, *call.givens)}) > 2
-
-    def _is_the_law(self, name: Line, call: Called, law: Line) -> bool:
-        """Whether q(z) is N(m, S) in the settings of this document, so that what is said of it later can be judged."""
-        if r"\sigma" in law.items and "^" not in law.items:
-            return False  # N(m, s): whether s is the variance is not said
-        return self.pair(name, "=", _of_variable(call, law)).verdict in ("follows", "sloppy")
-
-    def _states(self, kind: str, call: Called, name: Line, law: Line) -> Judged | None:
-        """What p(z) = N(m, S) and p(x | z) = N(a z, s^2) state is kept; with both, p(x) = N(...) is a claim."""
-        of_it = _of_variable(call, law)
-        shape = self._shape(of_it.items)
-        if shape is None:
-            return None
-        if self._is_a_claim(kind, call):
-            return self.pair(name, "=", of_it)
-        if place := self._place(kind, call):
-            shaped = "shaped" in self._read_used(of_it.items)
-            if shaped or place == PRIOR:
-                self.shapes[place] = Shape(place, *shape)
-            else:
-                self.shapes.pop(place, None)  # \mu_\theta(z) may be any function of z
-            if shaped:
-                self.laws.add(text_of(name.items))
-                says = "A law is chosen here." if kind == GUIDE else "A law is assumed here."
-                return Judged(law, "definition", says, name.source)
-        return None
-
-    def _is_a_claim(self, kind: str, call: Called | None) -> bool:
-        """Whether this law follows from what was stated: p(x) and p(z | x), where p(z) and p(x | z) are N(m, S)."""
-        return self.stated and kind == MODEL and call is not None and not self._place(kind, call)
-
-    def _place(self, kind: str, call: Called) -> str:
-        """Which law of a model with a latent and an observed variable this is."""
-        targets, givens = (
-            [self.roles.variables.get(letter_of(entry)[0]) for entry in entries]
-            for entries in (call.targets, call.givens)
-        )
-        if targets == [LATENT] and (kind == GUIDE or not givens):
-            return GUIDE if kind == GUIDE else PRIOR
-        return DECODER if kind == MODEL and targets == [*self.roles.observed] and givens == [LATENT] else ""
-
-    def _shape(self, items: Items) -> tuple[str, str] | None:
-        """The mean and the covariance of N(x; m, S) as formulas; None where it is not a normal law, or not read."""
-        call = call_at(items, 0) if items[0] in ("N", r"\cal.N") else None
-        if call is None or len(parts := [*call.targets, *call.givens, *call.parameters]) != 3:
-            return None
-        try:
-            mean, covariance = (read(part, self.roles, self.definitions, IN_FORMULAS).latex for part in parts[1:])
-        except CannotRead:
-            return None
-        return mean, covariance
-
-    def _label(self, items: Items) -> str:
-        """The label of the law N(m, S) that a side is, or nothing."""
-        if not items or items[0] not in ("N", r"\cal.N"):
-            return ""
-        try:
-            facts = read(items, self.roles, self.definitions, Options()).facts
-        except CannotRead:
-            return ""
-        return "" if "shaped" in facts.used else next(iter(facts.labels), STANDARD)
 
     def foresee(self, found: Sequence[Chain]) -> None:
         """What names will mean that are used before they are defined."""
@@ -360,13 +293,6 @@ class Defining(UpToConstants):
         return f"= {in_letters(only.formula, {**formula.facts.written, **noise}, self.roles)}"
 
 
-def _of_variable(call: Called, law: Line) -> Line:
-    """N(z; m, S) where a density of z is said to be N(m, S)."""
-    start = 1 + law.items.index("(")
-    variable = [] if ";" in law.items else [*(sign for entry in call.targets for sign in entry), ";"]
-    return replace(law, items=[*law.items[:start], *variable, *law.items[start:]])
-
-
 def _base(items: Items) -> Items:
     r"""A name without a power of it: \sigma of \sigma^2."""
     power = items[-1] if items[-2:-1] == ["^"] else None
@@ -384,24 +310,6 @@ def _holds(items: Items, name: Items) -> bool:
         if same and (following != "^" or _base(items[i : end + 2]) == name):
             return True
     return False
-
-
-def is_a_law(items: Items) -> bool:
-    """Whether this is N(...) or Bernoulli(...), from its first sign to its last."""
-    return bool(items) and _is_named(items, 0) and closing(items, items.index("(")) == len(items) - 1
-
-
-def names_a_law(items: Items) -> bool:
-    """Whether N(...) or Bernoulli(...) begins here."""
-    return any(names_a_law(item) if isinstance(item, list) else _is_named(items, i) for i, item in enumerate(items))
-
-
-def _is_named(items: Items, at: int) -> bool:
-    """Whether N(...), N_x(...) or Bernoulli(...) begins at this place."""
-    if isinstance(items[at], list) or items[at] not in {"N", r"\cal.N", *LAWS}:
-        return False
-    below = 2 if items[at + 1 : at + 2] == ["_"] else 0
-    return items[at + 1 + below : at + 2 + below] == ["("]
 
 
 def names_in(items: Items, roles: Roles) -> list[tuple[str, list[tuple[str, str]], int]]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from vaelib.check.blaming import Blaming
 from vaelib.check.chains import Chain, Line
-from vaelib.check.defining import is_a_law
 from vaelib.check.latex import CannotRead
 from vaelib.check.options import Options
+from vaelib.check.stating import is_a_law
 from vaelib.check.terms import BEST_PLACES
 from vaelib.check.values import letters_in
 from vaelib.check.verdicts import Judged, Unfit, composed_with, sentence
@@ -57,13 +57,16 @@ class Judge(Blaming):
             return Judged(line, "cannot be read", line.fault)
         if line.relation == "":
             return self._start(line, lines)
-        if line.relation in ("~", "in") or (self._names_what_is_drawn(line, lines, at) and self._label(line.items)):
+        if line.relation == "~" and at == 1 and (drawn := self.drawn_from(lines[0], line)):
+            return drawn
+        named = self.label_of(line.items) is not None
+        if line.relation in ("~", "in") or (self._names_what_is_drawn(line, lines, at) and named):
             return Judged(line, "definition", "A statement about a law.")
         if at == 1 and (drawn := self._drawn(lines[0], line)):
             return drawn
         if at == 1 and (defined := self._defines(lines[0], line)):
             return defined
-        if at and line.relation in ("=", ":=") and is_a_law(line.items) and self._label(line.items):
+        if at and line.relation in ("=", ":=") and is_a_law(line.items) and named:
             return Judged(line, "definition", "A law is assumed here.", lines[at - 1].source)
         if line.relation == ":=" and self._names(line.items):
             self.define(line.items, lines[at - 1].items, always=True)
@@ -107,6 +110,8 @@ class Judge(Blaming):
         return replace(result, verdict="does not follow", says=says)
 
     def _start(self, line: Line, lines: Sequence[Line]) -> Judged:
+        if [each.relation for each in lines[1:2]] == ["~"]:
+            return Judged(line, "start")  # x | z, which is drawn from a law
         try:
             self._formulas(line.items, Options())
         except (CannotRead, Unreadable) as error:

@@ -74,6 +74,10 @@ class Laws(Densities):
             if items[end] == "_":
                 law = self.law(items[end + 1], bound, marks)
             end += 2
+        if not law and (call := self.conditional(items, end)) is not None:
+            law = self.called(call, MODEL, bound, marks)
+            out += [r"\mathbb{E}", "_", "{", *law, "}", "[", *self.walk(call.targets[0], bound, marks), "]"]
+            return call.end + end - 1
         if not law:
             self.facts.used.add("law")
             law = self.options.law.replace("|", r"\mid").split()
@@ -87,6 +91,14 @@ class Laws(Densities):
                 self.counts = counts
                 return close + 1
         return end
+
+    def conditional(self, items: Items, at: int) -> Called | None:
+        """p(z | x) of E[z | x] and Var[z | x]; None where no variable is given."""
+        call = call_at(["p", *items[at:]], 0) if at < len(items) and items[at] in OPEN else None
+        if call is None or len(call.targets) != 1 or not call.givens or call.parameters:
+            return None
+        known = all(letter_of(entry)[0] in self.roles.variables for entry in (*call.targets, *call.givens))
+        return call if known else None
 
     def random(self, items: Items) -> dict[str, str]:
         r"""The letter of E[y] and E[\log y], of which nothing is known: a positive random number."""

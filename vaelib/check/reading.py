@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import CLOSE, DOTS, GAUSSIAN, OPEN, SCRIPTS
 from vaelib.check.options import DRAWS, Bound, Definition, Facts, Formula, Marks, Options
-from vaelib.check.roles import INFORMATION, LATENT, NOISE, Roles, closing
+from vaelib.check.roles import INFORMATION, LATENT, MODEL, NOISE, Roles, closing
 from vaelib.check.symbols import Symbols
 
 
@@ -130,6 +130,10 @@ class _Reader(Symbols):
             return end
         if item in (r"\Var", r"\Cov"):
             out.append(r"\mathrm{Var}" if item == r"\Var" else r"\mathrm{Cov}")
+            if (call := self.conditional(items, at + 1)) is not None:
+                law = self.called(call, MODEL, bound, marks)
+                out += ["_", "{", *law, "}", "[", *self.walk(call.targets[0], bound, marks), "]"]
+                return call.end + at
             if items[at + 1 : at + 2] != ["_"]:
                 out += ["_", "{", *self.options.law.replace("|", r"\mid").split(), "}"]
                 self.facts.used.add("law")

@@ -218,6 +218,8 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
     for items in formulas:
         has_guide = has_guide or any(item in densities and densities[item] == GUIDE for item in _leaves(items))
         of_information = [call for call in calls(items, INFORMATION) if of_variables(call)]
+        drawn = call_at(["p", "(", *items, ")"], 0) if "|" in items and len(items) <= 5 else None  # x | z \sim N(...)
+        of_information += [drawn] if drawn is not None and of_variables(drawn) else []
         for call in [*calls(items, densities), *of_information]:
             kind = densities.get(call.letter, MODEL)
             in_call: dict[str, set[str]] = {}

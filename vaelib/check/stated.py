@@ -22,10 +22,10 @@ from vaelib.formula.typed import Typed
 from vaelib.formula.worlds import JointGaussian
 
 Array = np.ndarray
-PRIOR, DECODER = "prior", "decoder"
+PRIOR, DECODER, MARGINAL = "prior", "decoder", "marginal"
 HEIGHT, WIDTH = 3, 2  # of W, where x = W z + b
 MATRICES = frozenset({"W", "A", "B", "C", "F", "H", r"\Lambda", r"\Phi"})
-SQUARES = frozenset({r"\Psi", r"\Gamma", "R", "S"})
+SQUARES = frozenset({r"\Psi", r"\Gamma", "P", "R", "S"})
 VECTORS = frozenset("bcm")
 LETTERS = MATRICES | SQUARES | VECTORS | set("afghrstuvw") | set(r"\alpha \beta \gamma \delta \kappa \lambda".split())
 LETTERS |= set(r"\nu \rho \tau \omega".split())
@@ -36,13 +36,15 @@ class Shape:
     """A law N(m, S) that a document states.
 
     Args:
-        place: which law: PRIOR, DECODER or GUIDE.
+        place: which law: PRIOR, DECODER or GUIDE; MARGINAL for that of an observed variable which has no latent one.
         mean, covariance: formulas in the names of the witnesses.
+        of_formula: whether they are more than names, as in N(a z, s^2).
     """
 
     place: str
     mean: str
     covariance: str
+    of_formula: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +71,13 @@ def letters_of(words: Iterable[str], shapes: Iterable[Shape]) -> tuple[str, ...]
     return tuple(sorted(LETTERS & {*words, *stated}))
 
 
-def value_of(letter: str, seed: int, matrices: bool = False) -> Any:
-    """A positive number; where there are matrices one of them, or a vector, as the letter is used."""
+def value_of(letter: str, seed: int, size: int = 0) -> Any:
+    """A positive number; with a size, a vector or a covariance of that size where the letter stands for one, or W."""
     rng = np.random.default_rng([seed, 31, *letter.encode()])
-    if matrices and letter in SQUARES:
-        return _covariance(rng, HEIGHT)
-    if matrices and letter in MATRICES | VECTORS:
-        return rng.normal(0, 0.8, (HEIGHT, WIDTH) if letter in MATRICES else HEIGHT)
+    if size and letter in SQUARES:
+        return _covariance(rng, size)
+    if size and letter in MATRICES | VECTORS:
+        return rng.normal(0, 0.8, (HEIGHT, WIDTH) if letter in MATRICES else size)
     return float(rng.uniform(0.5, 1.7))
 
 
@@ -83,8 +85,9 @@ def of_vectors(
     shapes: Sequence[Shape], labels: Iterable[str], letters: Iterable[str], names: Iterable[str], seed: int
 ) -> Scope:
     """The names of a document in which x = W z + b + noise is spoken of."""
-    prior = " ".join(f"{shape.mean} {shape.covariance} " for shape in shapes if shape.place == PRIOR)
-    values: dict[str, Any] = {letter: value_of(letter, seed, matrices=True) for letter in letters}
+    prior = " ".join(f"{shape.mean} {shape.covariance} " for shape in shapes if shape.place in (PRIOR, GUIDE))
+    values: dict[str, Any] = {"D": HEIGHT, "d": WIDTH, "k": WIDTH, "K": WIDTH}
+    values |= {letter: value_of(letter, seed, WIDTH if letter in prior.split() else HEIGHT) for letter in letters}
     for label in labels:
         end, below = (f"_{{{label}}}", f" _ {{ {label} }}") if label else ("", "")
         rng = np.random.default_rng([seed, 41, *label.encode()])
@@ -111,28 +114,42 @@ def stated(
     """
     known = {**values, **observed}
     laws = {shape.place: shape for shape in shapes}
-    zero = np.zeros(max(1, sizes[LATENT]))
+    others = {name: size for name, size in sizes.items() if name != LATENT}
     found: dict[str, Any] = {}
-    if {PRIOR, DECODER} <= set(laws):
-        x, *more = (name for name in sizes if name != LATENT)
-        if more:
-            raise IllTyped(f"Expected one observed variable beside N(m, S) in letters, but got {x}, {', '.join(more)}.")
-        both = {LATENT: sizes[LATENT], x: sizes[x]}
-        loc, covariance = _moments(laws[PRIOR], known, sizes, LATENT, zero)
-        offset, noise = _moments(laws[DECODER], known, sizes, x, zero)
-        units = [_moments(laws[DECODER], known, sizes, x, unit)[0] for unit in np.eye(len(zero))]
-        slope = np.stack([mean - offset for mean in units], axis=-1)
-        there = _moments(laws[DECODER], known, sizes, x, zero + 1.7)
-        if not (np.allclose(there[0], offset + slope @ (zero + 1.7)) and np.allclose(there[1], noise)):
-            raise IllTyped("Expected a decoder whose mean is linear in z, and whose variance does not depend on it.")
+    if PRIOR in laws:
+        loc, covariance = _moments(laws[PRIOR], known, sizes, LATENT, np.zeros(max(1, sizes[LATENT])))
+        offset, slope, noise = _decoder(laws.get(DECODER), known, sizes, others)
         spread = slope @ covariance
         whole = np.block([[covariance, spread.T], [spread, spread @ slope.T + noise]])
-        found["p"] = JointGaussian(both, np.concatenate([loc, slope @ loc + offset]), whole)
+        names = {LATENT: sizes[LATENT], **others}
+        found["p"] = JointGaussian(names, np.concatenate([loc, slope @ loc + offset]), whole)
+    elif MARGINAL in laws:
+        loc, covariance = _moments(laws[MARGINAL], known, sizes, next(iter(others)), np.zeros(1))
+        found["p"] = JointGaussian(others, loc, covariance)
     if GUIDE in laws:
-        loc, covariance = _moments(laws[GUIDE], known, sizes, LATENT, zero)
-        others = tuple(name for name in sizes if name != LATENT)
-        found["q"] = Fixed(JointGaussian({LATENT: sizes[LATENT]}, loc, covariance), others)
+        loc, covariance = _moments(laws[GUIDE], known, sizes, LATENT, np.zeros(max(1, sizes[LATENT])))
+        found["q"] = Fixed(JointGaussian({LATENT: sizes[LATENT]}, loc, covariance), tuple(others))
     return found
+
+
+def _decoder(
+    shape: Shape | None, known: Mapping[str, Any], sizes: Mapping[str, int], others: Mapping[str, int]
+) -> tuple[Array, Array, Array]:
+    """The offset, the slope and the noise of x = W z + b + noise: those that are stated, or any."""
+    size, width = sum(max(1, n) for n in others.values()), max(1, sizes[LATENT])
+    if shape is None:
+        rng = np.random.default_rng([size, width, 43])
+        return rng.normal(size=size), rng.normal(0, 0.7, (size, width)), np.diag(rng.uniform(0.3, 1.2, size))
+    x, *more = others
+    if more:
+        raise IllTyped(f"Expected one observed variable beside N(m, S) in letters, but got {x}, {', '.join(more)}.")
+    zero = np.zeros(width)
+    offset, noise = _moments(shape, known, sizes, x, zero)
+    slope = np.stack([_moments(shape, known, sizes, x, unit)[0] - offset for unit in np.eye(width)], axis=-1)
+    there = _moments(shape, known, sizes, x, zero + 1.7)
+    if not (np.allclose(there[0], offset + slope @ (zero + 1.7)) and np.allclose(there[1], noise)):
+        raise IllTyped("Expected a decoder whose mean is linear in z, and whose variance does not depend on it.")
+    return offset, slope, noise
 
 
 def _moments(

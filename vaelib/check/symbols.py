@@ -78,7 +78,7 @@ class Symbols(Ranges):
     def are_moments(self, mean: Items, variance: Items) -> bool:
         r"""Whether N(m, S) is a law with a label: \mu_q, \sigma_q^2 I, but neither a z + b nor W W^T + \sigma^2 I."""
         scales = {r"\sigma", r"\Sigma"} & set(leaves(variance))
-        if mean[0] not in (r"\mu", "m") or (mean[0] == "m" and not scales):
+        if mean[0] not in (r"\mu", "m") or not scales:
             return False
         letters = LETTERS & {sign for sign in variance if isinstance(sign, str)}
         return moment_at(mean, 0, self.roles, {})[4] == len(mean) and not letters

@@ -63,6 +63,11 @@ class Bench:
         """Whether the document states a model of which every density follows: p(z) and p(x | z) are N(m, S)."""
         return {PRIOR, DECODER} <= set(self.shapes)
 
+    @property
+    def in_letters(self) -> bool:
+        """Whether it states a law of a formula: then others are no random ones."""
+        return any(shape.of_formula for shape in self.shapes.values())
+
     def _formulas(self, items: Items, options: Options) -> list[Formula]:
         return [formula for _, formula, _ in self._terms(items, options)]
 
