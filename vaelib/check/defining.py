@@ -150,7 +150,7 @@ class Defining(Stating):
             self.laws.add(text_of(items))
             if not letters_in(meaning.items) & set(GAUSSIAN):
                 self.assigned.setdefault(kind, STANDARD)
-        if meaning.relation == ":=":
+        if meaning.relation == ":=" and not (name.items[0] == r"\log" and result.verdict in GOOD):
             return Judged(meaning, "definition", "A law is defined here.", name.source)
         if result.verdict in GOOD:
             return result

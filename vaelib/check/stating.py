@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from numpy.linalg import LinAlgError
+
 from vaelib.check.chains import Line
 from vaelib.check.constants import UpToConstants
-from vaelib.check.gaussians import STANDARD, Family
+from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import moment_at
 from vaelib.check.options import Facts, Options
 from vaelib.check.reading import read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, Called, call_at, closing, letter_of, text_of
-from vaelib.check.stated import DECODER, MARGINAL, PRIOR, Shape
+from vaelib.check.stated import DECODER, MARGINAL, MATRICES, PRIOR, Shape, letters_of
 from vaelib.check.verdicts import GOOD, Judged
+from vaelib.derivation import IllTyped
+from vaelib.formula import Unreadable
 
 NORMAL = ("N", r"\cal.N", r"\word.Normal", r"\word.Gaussian")
 LAWS = {rf"\word.{name}" for name in ("Bernoulli", "Bern", "Categorical", "Cat", "Gaussian", "Normal", "Multinomial")}
@@ -43,10 +47,10 @@ class Stating(UpToConstants):
         if not place:
             return None
         of_formula, labels = "shaped" in facts.used, facts.labels - {STANDARD}
-        if of_formula or place == PRIOR or (place != DECODER and not labels):
-            self.shapes[place] = Shape(place, *shape, of_formula)
-        else:
-            self.shapes.pop(place, None)  # \mu_\theta(z) may be any function of z
+        self.shapes.pop(place, None)
+        kept = Shape(place, *shape, of_formula)
+        if (of_formula or place == PRIOR or (place != DECODER and not labels)) and self._has_values(kept):
+            self.shapes[place] = kept  # but not N(\mu_\theta(z), ...), of any function of z
         if not of_formula:
             return None
         self.laws.add(text_of(name.items))
@@ -106,6 +110,20 @@ class Stating(UpToConstants):
         except CannotRead:
             return None
         return mean, covariance
+
+    def _has_values(self, shape: Shape) -> bool:
+        """Whether a law can be evaluated, and is linear in z if it is a decoder."""
+        shapes = [shape, Shape(PRIOR, "0", "I", False)] if shape.place == DECODER else [shape]
+        letters = letters_of((), shapes)
+        names = tuple(sorted({LATENT, *self.roles.observed}))
+        labels = tuple(sorted(self.labels))
+        matrices = bool(MATRICES & set(letters))
+        family = Family(labels, STANDARD, STANDARD, 0, False, names, letters, tuple(shapes), matrices)
+        try:
+            gaussian_scope(family, 0)
+        except (Unreadable, IllTyped, LinAlgError, ValueError, ArithmeticError, LookupError):
+            return False
+        return True
 
     def _facts_of(self, items: Items) -> Facts:
         try:
