@@ -29,8 +29,10 @@ from vaelib.check.surface import Surface, surface
 RELATIONS = {
     **{"=": "=", r"\equiv": ":=", ":=": ":=", r"\le": "<=", r"\ge": ">=", "<": "<", ">": ">", r"\ne": "!="},
     **{r"\neq": "!=", r"\approx": "approx", r"\propto": "proportional", r"\sim": "~", r"\in": "in"},
+    r"\eqc": "up_to_constant",  # \overset{c}{=}
 }
 ARROWS = {r"\Rightarrow", r"\Leftrightarrow", r"\Leftarrow", r"\rightarrow", r"\leftarrow", r"\because", r"\leadsto"}
+SHORT = frozenset(r"\alpha \beta \gamma \kappa \lambda \rho \tau \sigma".split())
 _OPEN, _CLOSE = {"(", "[", r"\{", r"\langle"}, {")", "]", r"\}", r"\rangle"}
 _ENVIRONMENTS_WITH_ARGUMENT = {"array", "alignat", "alignat*", "alignedat", "tabular"}
 _SKIPPED = {"cases", "array", "matrix", "pmatrix", "bmatrix", "vmatrix", "tabular", "dcases", "rcases", "algorithm"}
@@ -105,7 +107,16 @@ def _says_something(parts: Sequence[Line]) -> bool:
         return True  # z \sim N(0, 1)
     judged = [part for part in parts if part.relation not in ("", "~", "in")]
     signs_ = sum(len(_flat(part.items)) for part in parts)
-    return bool(judged) and signs_ >= 8
+    return bool(judged) and (signs_ >= 8 or _is_a_short_name(parts))
+
+
+def _is_a_short_name(parts: Sequence[Line]) -> bool:
+    r"""k = v / (v + r), \rho = 1 / \sigma^2: what a letter stands for, in other letters."""
+    if [part.relation for part in parts] != ["", "="] or len(parts[0].items) != 1:
+        return False
+    letter = parts[0].items[0]
+    others = {sign for sign in _flat(parts[1].items) if (sign.isalpha() and len(sign) == 1) or sign in SHORT}
+    return (letter in SHORT or letter in "abckmrsvwKMCGA") and bool(others) and len(_flat(parts[1].items)) > 2
 
 
 # ------------------------------------------------------------------------------------------------------------- rows
@@ -257,6 +268,8 @@ def _is_value(items: Items, at: int) -> bool:
         return True
     before = items[at - 1] if at else "="
     after = items[at + 1] if at + 1 < len(items) else "="
+    if before in (")", "]") or word.startswith("(") or (before == "(" and at > 1 and items[at - 2] in (")", "]")):
+        return False  # a remark behind a formula: (Bayes)
     return " " not in word and before in _NEIGHBOURS and (after in _NEIGHBOURS or after == "_") and len(items) > 1
 
 

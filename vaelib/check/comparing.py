@@ -89,7 +89,7 @@ class Comparing(Bench):
         bares = ["p(z | x)"]
         if "bare" in facts.used:
             observed = [name for name in self.roles.observed[:1] if not self._misses_the_latent((above, below), name)]
-            bares += ["p(z)", *observed]
+            bares += ["p(z)", *(observed if relation not in LOOSE else [])]
         reached = [""]
         if relation == "=" and self.reached < math.inf and self._speaks_of_it_once(above, below):
             reached += ["p", "o"] if below.block >= self.reached else ["o"]
@@ -197,6 +197,8 @@ class Comparing(Bench):
         verdict, pair = self._judged(relation, self._values(sides, options, 1), tolerance, arg, sides)
         if verdict in ("holds", "open"):
             verdict, pair = self._judged(relation, self._values(sides, options), tolerance, arg, sides)
+        if verdict == "broken" and "information" in used and self._holds_for_states(relation, sides, options, arg):
+            return Judged(below, "sloppy", "It holds for variables with states, and not for all densities.")
         if verdict == "broken" and options.family is not None and any(term[0].over for side in sides for term in side):
             raise Unfit("Largest and least values of Gaussians are compared at each place alone.")
         if "map" in used and relation != "=" and not (relation == "approx" and "samples" in used):
@@ -244,6 +246,13 @@ class Comparing(Bench):
         if arg & BEST_PLACES:
             says, pair = f"{symbol_of(relation)} does not hold: the two are largest or least in different places.", None
         return Judged(below, "does not follow", says, values=pair)
+
+    def _holds_for_states(self, relation: str, sides: list[Side], options: Options, over: set[str]) -> bool:
+        """Whether it holds where probabilities are those of states, as entropies often are meant."""
+        if options.family is not None:
+            return False
+        discrete = replace(self, settings=[setting for setting in self.settings if not setting.fine])
+        return self._judged(relation, discrete._values(sides, options), 0.0, over, sides)[0] == "holds"
 
     def _apart(self, relation: str, along: str, apart: tuple[float, float]) -> str:
         """By how much two sides differ, here and there, which should have been the same."""

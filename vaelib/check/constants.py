@@ -14,9 +14,9 @@ from vaelib.check.chains import Chain, Line
 from vaelib.check.comparing import Comparing
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.options import Options
-from vaelib.check.roles import GUIDE, LATENT, MODEL, call_at
+from vaelib.check.roles import ENTROPY, GUIDE, LATENT, MODEL, call_at
 from vaelib.check.terms import BEST_PLACES
-from vaelib.check.values import LOOSE
+from vaelib.check.values import LOOSE, letters_in
 from vaelib.check.verdicts import GOOD, Judged
 from vaelib.formula import Unreadable
 
@@ -83,7 +83,7 @@ class UpToConstants(Comparing):
         if self._are_places(above, below):
             return replace(super().pair(above, "=", below), relation=relation)
         first: Judged | None = None
-        for names in self._along(above):
+        for names in self._along(above, below):
             results = [self.read_in_all_ways(above, relation, below, name) for name in names]
             if results[0] is None:
                 continue
@@ -97,18 +97,21 @@ class UpToConstants(Comparing):
                 return replace(first, verdict="no meaning", says=says, values=None)
         return first or Judged(below, "no meaning", "Neither side depends on anything: two numbers always differ so.")
 
-    def _along(self, above: Line) -> Iterator[list[str]]:
+    def _along(self, above: Line, below: Line) -> Iterator[list[str]]:
         """What a constant may be meant not to depend on, the likeliest first."""
         items = above.items[1:] if above.items[:1] == [r"\log"] else above.items
         call = call_at(items, 0) if items and items[0] in self.roles.densities else None
-        letters = [str(entry[0]) for entry in call.targets if entry] if call and call.end == len(items) else []
-        if targets := [self.roles.variables[letter] for letter in letters if letter in self.roles.variables]:
-            yield targets
-        else:
-            yield [LATENT, *self.roles.observed]
-            yield [GUIDE]
-            yield from ([name] for name in self.roles.observed)
-            yield [MODEL]
+        if call is not None and call.end == len(items):
+            entries = [str(entry[0]) for entry in (*call.targets, *call.givens) if entry]
+            if named := [self.roles.variables[letter] for letter in entries if letter in self.roles.variables]:
+                yield named
+                return
+        yield [LATENT, *self.roles.observed]
+        observed = [[name] for name in self.roles.observed]
+        guides = {letter for letter, kind in self.roles.densities.items() if kind == GUIDE}
+        averaged = {r"\E", r"\KL", *ENTROPY, *guides} & letters_in([*above.items, *below.items])
+        yield from [[GUIDE], *observed] if averaged else [*observed, [GUIDE]]
+        yield [MODEL]
 
     def _are_places(self, *lines: Line) -> bool:
         """Whether both sides are where something is largest or least, which no constant changes."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from vaelib.check.chains import Chain, Line
 from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
-from vaelib.check.names import GAUSSIAN, name_at
+from vaelib.check.names import GAUSSIAN, leaves, moment_at, name_at
 from vaelib.check.options import ALONE, USUAL, Definition, Formula, Options
 from vaelib.check.reading import read
 from vaelib.check.roles import (
@@ -27,13 +27,16 @@ from vaelib.check.roles import (
     of_variables,
     text_of,
 )
-from vaelib.check.stating import Stating, is_a_law, names_a_law
+from vaelib.check.stated import LETTERS
+from vaelib.check.stating import Stating, is_a_law, moments_alone, names_a_law
 from vaelib.check.values import LOOSE, letters_in, moments, number_of
 from vaelib.check.verdicts import GOOD, Judged, Unfit, sentence
 from vaelib.check.written import in_letters, key, typed
 from vaelib.derivation import IllTyped
 from vaelib.formula import Node, Scope, Unreadable, tex
 from vaelib.nearest import sifted
+
+BEST = {r"\argmax", r"\argmin", r"\max", r"\min"}
 
 
 class Defining(Stating):
@@ -78,6 +81,8 @@ class Defining(Stating):
             if not self._names(name.items) or self._names(name.items) in known:
                 return None
         key = self._names(name.items)
+        if not key and self._is_information(name.items) and _is_a_number(name.items[2:3], meaning.items):
+            return Judged(meaning, "definition", compared_with=name.source)
         if not key:
             return self._assumes(name, meaning)
         if key in self.used and meaning.relation == "=":
@@ -104,6 +109,8 @@ class Defining(Stating):
         return self._redefined(name, meaning)
 
     def _redefined(self, name: Line, meaning: Line) -> Judged:
+        if name.items[0] in GAUSSIAN:
+            self.tied.add(moment_at(name.items, 0, self.roles, {})[1])
         self.define(name.items, meaning.items, always=True)
         try:
             self._formulas(meaning.items, Options())
@@ -175,8 +182,22 @@ class Defining(Stating):
             return Judged(meaning, "definition", "A law is assumed here.", name.source)
         return result if result.verdict != "does not follow" else None
 
+    def _ties(self, name: Line, meaning: Line) -> Judged | None:
+        r"""1 / \sigma_n^2 = 1 / \sigma_0^2 + n / \sigma^2: an equation that says what a scale is."""
+        if meaning.relation != "=" or not moments_alone(name.items):
+            return None
+        result = self.pair(name, "=", meaning)
+        if result.verdict in GOOD:
+            return result
+        self.tied |= self._facts_of(name.items).labels
+        return Judged(meaning, "definition", compared_with=name.source)
+
     def _not_put_in(self, items: Items) -> str:
         """What was assumed of the laws here, though no setting has it; empty if nothing was."""
+        if self.tied & self._facts_of(items).labels:
+            return "More was said of a mean or a scale that is spoken of here"
+        if self.particular and self.in_letters:
+            return "Numbers were given to letters"
         if self.model and self._of_three(items):
             return "The model was said to be a product"
         if self.averaged and self._guides(items, given=False):
@@ -218,7 +239,8 @@ class Defining(Stating):
         name = name[1:] if sign else name
         key = self._names(name)
         weight = name[:1] == ["w"] and len(name) > 1  # w_k, w(x, z): an importance weight, and no parameter
-        if name and ((name[0] in self.roles.parameters and not weight) or name[0] in GAUSSIAN):
+        short = len(name) == 1 and name[0] in LETTERS and self.in_letters and not BEST & letters_in(meaning)
+        if name and ((name[0] in self.roles.parameters and not weight and not short) or name[0] in GAUSSIAN):
             return
         if not key or (key in self.definitions and not always) or key == r"\cal.N":
             return
@@ -291,6 +313,12 @@ class Defining(Stating):
             return ""
         noise = {key(LATENT): next((letter for letter in NOISE if letter in formula.facts.letters), r"\epsilon")}
         return f"= {in_letters(only.formula, {**formula.facts.written, **noise}, self.roles)}"
+
+
+def _is_a_number(letter: Items, items: Items) -> bool:
+    """Whether 1 - p occurs, of a p that is no density then."""
+    flat = leaves(items)
+    return any(flat[i : i + 2] == ["1", "-"] and flat[i + 2 : i + 3] == letter for i in range(len(flat)))
 
 
 def _base(items: Items) -> Items:

@@ -17,6 +17,8 @@ from vaelib.check.names import GAUSSIAN, moment_at
 from vaelib.check.roles import GUIDE, MODEL, Roles, call_at, roles_of, told
 from vaelib.check.verdicts import Judged
 
+_DISCRETE = re.compile(r"\bdiscrete\b", re.IGNORECASE)
+_PARTICULAR = re.compile(r"\$\s*(?:\\sigma|[abcmrsvwxy])(?:\^2)?\s*=\s*-?[\d./]+\s*\$")  # $w = 2$
 _EQUALITY = re.compile(r"\biff\b|only if|equality|tight")
 
 
@@ -83,9 +85,24 @@ def prepared(read: Document, lets: Iterable[str] = ()) -> tuple[Judge, list[Chai
     judge.foresee(found)
     judge.labels, judge.scales = _labels(formulas, roles)
     judge.reached = _reaches(found, roles, read.text)
+    judge.particular = bool(_PARTICULAR.search(read.text))
     signs = {sign for items in formulas for sign in _leaves(items)}
-    judge.summed_only = r"\int" not in signs and r"\sum" in signs
+    summed = any(_sums_over_states(items, roles) for items in formulas)
+    judge.summed_only = r"\int" not in signs and (summed or bool(_DISCRETE.search(read.text)))
     return judge, found
+
+
+def _sums_over_states(items: Items, roles: Roles) -> bool:
+    r"""Whether a sum goes over the values of a variable, \sum_z or \sum_{z = 1}^K, and not over data."""
+    for i, item in enumerate(items):
+        if isinstance(item, list):
+            if _sums_over_states(item, roles):
+                return True
+        elif item == r"\sum" and items[i + 1 : i + 2] == ["_"]:
+            below = list(_leaves([items[i + 2]]))
+            if (below[:1] and below[0] in roles.variables) or not set(below) & set("ijnl"):
+                return True
+    return False
 
 
 def _stated(text: str) -> list[str]:

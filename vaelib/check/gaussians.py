@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.check.roles import LATENT
-from vaelib.check.stated import Fixed, Shape, of_vectors, stated, value_of
+from vaelib.check.roles import GUIDE, LATENT
+from vaelib.check.stated import Fixed, Shape, of_vectors, stated, values_of
 from vaelib.formula import Scope
 from vaelib.formula.rules import Rule
 from vaelib.formula.spaces import Space
@@ -39,6 +39,7 @@ class Family:
         names: the variables.
         letters: other letters, a in N(x; a z, s^2), which get values.
         shapes: laws that the document states in formulas of these letters.
+        turn: 0, or which other guide of the same kind is taken.
         matrices: whether x and z are vectors of different sizes, and W is a matrix; otherwise all are numbers.
     """
 
@@ -51,6 +52,7 @@ class Family:
     letters: tuple[str, ...] = ()
     shapes: tuple[Shape, ...] = ()
     matrices: bool = False
+    turn: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,7 @@ class Anywhere:
 def gaussian_scope(family: Family, seed: int) -> Scope:
     """The names of a document's Gaussians on random values."""
     if family.matrices:
-        return of_vectors(family.shapes, family.labels, family.letters, family.names, seed)
+        return of_vectors(family.shapes, family.labels, family.letters, family.names, seed, family.turn)
     rng = np.random.default_rng([seed, 23])
     k = max(1, family.size)
     values: dict[str, Any] = {}
@@ -80,6 +82,9 @@ def gaussian_scope(family: Family, seed: int) -> Scope:
     for label in family.labels:
         mean = rng.normal(0, 0.8, k)
         scale = rng.uniform(0.6, 1.6, k)
+        if family.turn and label == family.guide and not any(shape.place == GUIDE for shape in family.shapes):
+            other = np.random.default_rng([seed, family.turn, 47])
+            mean, scale = mean + other.normal(0, 0.5, k), scale * other.uniform(0.7, 1.4, k)
         root = np.diag(scale) if family.diagonal else np.diag(scale) + 0.3 * np.tril(rng.normal(size=(k, k)), -1)
         moments[label] = mean, root @ root.T
         end = f"_{{{label}}}" if label else ""
@@ -105,7 +110,7 @@ def gaussian_scope(family: Family, seed: int) -> Scope:
     )
     centre = np.concatenate([mean, slopes @ mean + rng.normal(size=len(others))])
     sizes = {LATENT: family.size, **dict.fromkeys(others, 0)}
-    values |= {letter: value_of(letter, seed) for letter in family.letters}
+    values |= values_of(family.letters, family.shapes, seed, family.turn)
     worlds: dict[str, Any] = {"p": JointGaussian(sizes, centre, whole), "q": Fixed(law(family.guide), others)}
     worlds |= {f"g_{{{_name(label)}}}": Anywhere(law(label), (LATENT, *others)) for label in moments}
     point = rng.normal(0, 0.8, k)
@@ -124,8 +129,13 @@ def law_name(label: str) -> str:
     return f"g_{{{_name(label)}}}"
 
 
-def moved(where: Scope, name: str, places: int) -> list[Scope]:
-    """The same names at several values of a variable, drawn at random."""
+def moved(family: Family, seed: int, name: str, places: int) -> list[Scope]:
+    """The same names at several values of a variable, drawn at random, or with several guides."""
+    where = gaussian_scope(family, seed)
+    if name == GUIDE:
+        return [gaussian_scope(replace(family, turn=turn), seed) for turn in range(places)]
+    if name not in where.observed:
+        return [where]
     rng = np.random.default_rng(29)
     shape = np.shape(where.observed[name])
     return [replace(where, observed={**where.observed, name: rng.normal(0, 0.8, shape)[()]}) for _ in range(places)]

@@ -22,6 +22,8 @@ from vaelib.check.verdicts import Judged, Unfit, composed_with, sentence
 from vaelib.derivation import IllTyped
 from vaelib.formula import Unreadable
 
+GRADIENT = {r"\nabla", r"\partial"}
+
 
 class Judge(Blaming):
     """The lines of a document, one after the other."""
@@ -64,8 +66,8 @@ class Judge(Blaming):
             return Judged(line, "definition", "A statement about a law.")
         if at == 1 and (drawn := self._drawn(lines[0], line)):
             return drawn
-        if at == 1 and (defined := self._defines(lines[0], line)):
-            return defined
+        if at == 1 and (defined := self._defines(lines[0], line) or self._ties(lines[0], line)):
+            return self._with_its_measure(self._excused(defined))
         if at and line.relation in ("=", ":=") and is_a_law(line.items) and named:
             return Judged(line, "definition", "A law is assumed here.", lines[at - 1].source)
         if line.relation == ":=" and self._names(line.items):
@@ -78,15 +80,30 @@ class Judge(Blaming):
         if result.verdict == "does not follow" and line.premise:
             says = "A condition, or one of two statements that are said to be equivalent: it claims nothing by itself."
             return replace(result, verdict="no meaning", says=says, values=None)
-        above = [] if result.above is None else result.above.items
-        if result.verdict == "does not follow" and (assumed := self._not_put_in([*above, *line.items])):
-            says = f"{assumed}, and that is not put in: with it, this may hold."
+        if (
+            result.verdict == "does not follow"
+            and line.items == ["0"]
+            and any(GRADIENT & letters_in(each.items) for each in lines[:at])
+        ):
+            says = "A condition: where it is met is the place that is looked for."
             return replace(result, verdict="no meaning", says=says, values=None)
-        if result.measure and result.measure not in self.measured:
-            self.measured.add(result.measure)
-            says = f"The integral is over {result.measure}, which is not a variable of what is integrated."
-            return replace(result, verdict="does not follow", says=says)
-        return result
+        return self._with_its_measure(self._excused(result))
+
+    def _with_its_measure(self, result: Judged) -> Judged:
+        r"""The same; but an integral over \phi of a density of z is told of once."""
+        if not result.measure or result.measure in self.measured:
+            return result
+        self.measured.add(result.measure)
+        says = f"The integral is over {result.measure}, which is not a variable of what is integrated."
+        return replace(result, verdict="does not follow", says=says)
+
+    def _excused(self, result: Judged) -> Judged:
+        """The same; but where something was assumed that is not put in, a line may hold with that."""
+        above = [] if result.above is None else result.above.items
+        if result.verdict != "does not follow" or not (assumed := self._not_put_in([*above, *result.line.items])):
+            return result
+        says = f"{assumed}, and that is not put in: with it, this may hold."
+        return replace(result, verdict="no meaning", says=says, values=None)
 
     def _names_what_is_drawn(self, line: Line, lines: Sequence[Line], at: int) -> bool:
         """Whether z ~ q(z) goes on with the name of a law, = N(m, S), and with nothing more."""

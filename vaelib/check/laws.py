@@ -182,6 +182,7 @@ class Laws(Densities):
         if call.letter[-1] == "I" and not second:
             first, second = first[:1], first[1:]
         self.facts.variables |= {*first, *second, *given}
+        self.facts.used.add("information")
 
         def density(names: list[str]) -> list[str]:
             return [r"\log", "p", "(", ",".join(names), *([r"\mid", ",".join(given)] if given else []), ")"]

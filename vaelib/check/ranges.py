@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.laws import Laws
-from vaelib.check.names import CLOSE, OPEN, SCRIPTS, calls_below, leaves, measure_of, scripted
+from vaelib.check.names import CLOSE, OPEN, SCRIPTS, calls_below, leaves, measure_of, scripted, split_at
 from vaelib.check.options import DRAWS, Bound, Marks
 from vaelib.check.roles import LATENT, NOISE, letter_of, text_of
 
@@ -40,6 +40,9 @@ class Ranges(Laws):
             end += 2
         self.facts.used.add("integral")
         measure = measure_of(items, end, self.roles)
+        ends = [leaves(part or []) for part in (below, above)]
+        if sum(r"\infty" in end for end in ends) == 1 and all(ends):
+            raise CannotRead("Integrals over a part of the line, from or to infinity, are not judged yet.")
         limits = below is not None and above is not None and letter_of(below)[0] not in self.roles.variables
         if limits and measure is not None and r"\infty" not in [*leaves(below or []), *leaves(above or [])]:
             self.waiting += 1
@@ -88,6 +91,13 @@ class Ranges(Laws):
         if operator == r"\sum" and "=" in below and (state := self.state_of(name, items[end:])):
             bound[name] = "states"  # \sum_k q(z = k), \sum_{z=1}^K q(z)
             below, letter = [state], state
+        several = [part[0] for part in split_at(below, (",",)) if len(part) == 1]
+        if operator == r"\sum" and len(several) > 1 and all(name in self.roles.variables for name in several):
+            self.facts.used.add("sum")
+            self.facts.variables |= {self.roles.variables[str(name)] for name in several}
+            for name in several:  # \sum_{x, z}
+                out += [r"\int", "_", "{", self.spelled(str(name), "", [name], bound), "}"]
+            return end
         if letter in self.roles.variables and r"\in" not in below and operator == r"\sum" and "=" not in below:
             self.facts.used.add("sum")
             self.facts.variables.add(self.roles.variables[letter])

@@ -207,7 +207,9 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
         elif kind == "parameter":
             parameters.add(letter)
     formulas = list(formulas)
-    parameters -= _random_parameters(formulas, densities, parameters)
+    parameters -= _random_parameters(formulas, densities, parameters) | {
+        letter for letter, kind in lets.items() if kind in ("latent", "data")
+    }
     seen: list[str] = []
     of_guide: list[str] = []
     given: set[str] = set()
@@ -269,7 +271,8 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
     for letter in list(variables):  # X for x and the other way round
         swapped = letter.swapcase()
         if len(letter) == 1 and swapped not in variables and swapped not in densities and swapped not in parameters:
-            if any(swapped in _leaves(items) for items in formulas) and swapped in "xXzZ":
+            divides = swapped == "Z" and any(_divides(items, swapped) for items in formulas)
+            if swapped in "xXzZ" and not divides and any(swapped in _leaves(items) for items in formulas):
                 variables[swapped] = variables[letter]
     if not variables:
         variables = {LATENT: LATENT, CANONICAL[0]: CANONICAL[0]}
@@ -277,6 +280,17 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
     return Roles(
         densities, variables, frozenset(together), frozenset(parameters), has_guide, guiding, fixed, bool(given)
     )
+
+
+def _divides(items: Items, letter: str) -> bool:
+    """Whether a letter is a normalizing constant: 1 / Z, or the logarithm of it."""
+    for i, item in enumerate(items):
+        if isinstance(item, list):
+            if _divides(item, letter) or (item == [letter] and i > 1 and items[i - 2] == r"\frac"):
+                return True
+        elif item == letter and i and items[i - 1] in ("/", r"\log"):
+            return True
+    return False
 
 
 def _guiding(formulas: list[Items], densities: Mapping[str, str]) -> frozenset[str]:

@@ -39,7 +39,6 @@ SAME = {
         "·": r"\cdot",
         "×": r"\times",
         r"\varnothing": r"\emptyset",
-        r"\iint": r"\int",
         r"\implies": r"\Rightarrow",
     },
     **{r"\iff": r"\Leftrightarrow", r"\Longrightarrow": r"\Rightarrow", r"\Longleftrightarrow": r"\Leftrightarrow"},
@@ -96,6 +95,7 @@ KNOWN = set(r"\vert \vee \bot \bar \int \in \ni \ne \nu \mu \xi \pi \bb \le \ge 
 
 HOUSE: dict[str, Macro] = {
     r"\half": Macro(0, (r"\frac", "1", "2")),
+    r"\iint": Macro(0, (r"\int", r"\int")),
     r"\dz": Macro(0, ("d", "z")),
     r"\dx": Macro(0, ("d", "x")),
     r"\norm": Macro(1, (r"\|", "#1", r"\|")),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.check.roles import GUIDE, LATENT
+from vaelib.check.roles import GUIDE, LATENT, MODEL
 from vaelib.derivation import IllTyped
 from vaelib.formula import Scope, tex
 from vaelib.formula.rules import Rule
@@ -46,6 +46,11 @@ class Shape:
     covariance: str
     of_formula: bool
 
+    @property
+    def words(self) -> list[str]:
+        """What its formulas are made of."""
+        return f"{self.mean} {self.covariance}".split()
+
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
@@ -67,7 +72,7 @@ class Fixed:
 
 def letters_of(words: Iterable[str], shapes: Iterable[Shape]) -> tuple[str, ...]:
     """Those that stand for numbers, vectors or matrices of which a document does not give the values."""
-    stated = {word for shape in shapes for word in f"{shape.mean} {shape.covariance}".split()}
+    stated = {word for shape in shapes for word in shape.words}
     return tuple(sorted(LETTERS & {*words, *stated}))
 
 
@@ -81,13 +86,41 @@ def value_of(letter: str, seed: int, size: int = 0) -> Any:
     return float(rng.uniform(0.5, 1.7))
 
 
+def values_of(
+    letters: Iterable[str], shapes: Sequence[Shape], seed: int, turn: int = 0, sizes: tuple[int, int] = (0, 0)
+) -> dict[str, Any]:
+    """Values of letters. With another turn, those that the model does not speak of have other ones.
+
+    Args:
+        sizes: of the latent variable, and of the observed one.
+    """
+    words = {
+        place: {word for shape in shapes if (shape.place == GUIDE) == (place == GUIDE) for word in shape.words}
+        for place in (GUIDE, MODEL)
+    }
+    prior = {word for shape in shapes if shape.place in (PRIOR, GUIDE) for word in shape.words}
+    return {
+        letter: value_of(
+            letter,
+            seed + (0 if letter in words[MODEL] else 1000 * turn),
+            sizes[0] if letter in prior else sizes[1],
+        )
+        for letter in letters
+    }
+
+
 def of_vectors(
-    shapes: Sequence[Shape], labels: Iterable[str], letters: Iterable[str], names: Iterable[str], seed: int
+    shapes: Sequence[Shape],
+    labels: Iterable[str],
+    letters: Iterable[str],
+    names: Iterable[str],
+    seed: int,
+    turn: int,
 ) -> Scope:
     """The names of a document in which x = W z + b + noise is spoken of."""
     prior = " ".join(f"{shape.mean} {shape.covariance} " for shape in shapes if shape.place in (PRIOR, GUIDE))
     values: dict[str, Any] = {"D": HEIGHT, "d": WIDTH, "k": WIDTH, "K": WIDTH}
-    values |= {letter: value_of(letter, seed, WIDTH if letter in prior.split() else HEIGHT) for letter in letters}
+    values |= values_of(letters, shapes, seed, turn, (WIDTH, HEIGHT))
     for label in labels:
         end, below = (f"_{{{label}}}", f" _ {{ {label} }}") if label else ("", "")
         rng = np.random.default_rng([seed, 41, *label.encode()])

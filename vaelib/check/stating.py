@@ -5,7 +5,6 @@ A law of a formula is kept, and its letters get values. A law with a label, N(\m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from numpy.linalg import LinAlgError
@@ -14,7 +13,7 @@ from vaelib.check.chains import Line
 from vaelib.check.constants import UpToConstants
 from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
-from vaelib.check.names import moment_at
+from vaelib.check.names import GAUSSIAN, leaves
 from vaelib.check.options import Facts, Options
 from vaelib.check.reading import read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, Called, call_at, closing, letter_of, text_of
@@ -40,9 +39,8 @@ class Stating(UpToConstants):
         place, facts = self._place(kind, call), self._facts_of(of_it.items)
         if self.claims(kind, call):
             known = " ".join(f"{each.mean} {each.covariance} " for each in self.shapes.values())
-            named = any(
-                (rf"\mu _ {{ {label} }} " if label else r"\mu ") not in known for label in facts.labels - {STANDARD}
-            )
+            ends = [rf" _ {{ {label} }} " if label else " " for label in facts.labels - {STANDARD}]
+            named = any(not any(rf"{letter}{end}" in known for letter in GAUSSIAN) for end in ends)
             return None if named else self.pair(name, "=", of_it)  # p(z | x) = N(\mu, S) may name its moments
         if not place:
             return None
@@ -163,13 +161,7 @@ def _is_named(items: Items, at: int) -> bool:
     return items[at] != "N" or call is None or len([*call.targets, *call.givens, *call.parameters]) > 1
 
 
-def moments_alone(items: Sequence[object]) -> bool:
+def moments_alone(items: Items) -> bool:
     r"""Whether a side is of means and scales alone, as 1 / \sigma_n^2 is: then it may say what they are."""
-    flat = [sign for item in items for sign in (item if isinstance(item, list) else [item])]
-    signs = {sign for sign in flat if isinstance(sign, str) and (sign.isalpha() or sign[:1] == "\\")}
+    signs = {sign for sign in leaves(items) if sign.isalpha() or sign[:1] == "\\"}
     return bool(signs & {r"\mu", r"\sigma", r"\Sigma"}) and signs <= {r"\mu", r"\sigma", r"\Sigma", r"\frac", "n", "N"}
-
-
-def label_at(items: Items, roles: object) -> str:
-    r"""What hangs on the mean or scale at the beginning: q of \mu_q."""
-    return moment_at(items, 0, roles, {})[1]  # type: ignore[arg-type]

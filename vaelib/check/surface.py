@@ -7,6 +7,7 @@ each followed by a group, `\cal.L` for a letter in script and `\word.ELBO` for a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -241,7 +242,8 @@ class _Cleaner:
         elif bare in (["="], [r"\equiv"], [r"\sim"]):
             said = plain_word(first).lower()
             definition = any(word in said for word in ("def", "!", "set", "△", "let")) or mark == [r"\triangle"]
-            out.append(":=" if definition and bare == ["="] else bare[0])
+            loose = bare == ["="] and said.strip(". ") in ("c", "+", "const")
+            out.append(":=" if definition and bare == ["="] else r"\eqc" if loose else bare[0])
         else:
             out += base
         return at
@@ -340,7 +342,12 @@ class _Cleaner:
             if run.startswith(word) and (word.lower() not in ("tr", "ln", "min", "max") or run == word):
                 out.append(SAID.get(word.lower(), rf"\word.{word}"))
                 return at + len(word)
-        if run in STOPS or (len(run) >= 4 and run[1:].islower() and run != "softplus") or run in ("Left", "Right"):
+        measures = re.fullmatch("(?:d[a-z]){2,}", run)  # dxdz
+        if (
+            run in STOPS
+            or (not measures and len(run) >= 4 and run[1:].islower() and run != "softplus")
+            or run in ("Left", "Right")
+        ):
             out.append(rf"\word.{run}")
             return end
         if run[0] == "E":
@@ -466,7 +473,7 @@ def _operator_before(out: Items) -> str:
     at = len(out) - 1
     while at >= 1 and (out[at] == " " or isinstance(out[at], list)):
         at -= 2 if isinstance(out[at], list) and out[at - 1] in ("_", "^") else 1
-        if at >= 0 and isinstance(out[at], list):
+        if at >= 0 and isinstance(out[at], list) and (at == 0 or out[at - 1] not in ("_", "^")):
             return ""
     return out[at] if at >= 0 and isinstance(out[at], str) and out[at] in FUNCTIONS else ""
 

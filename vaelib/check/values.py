@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vaelib.check.chains import Line
-from vaelib.check.gaussians import gaussian_scope, moved
+from vaelib.check.gaussians import moved
 from vaelib.check.latex import Items
 from vaelib.check.options import Definition, Formula, Options
 from vaelib.check.reading import read
@@ -44,6 +44,8 @@ class Bench:
     scales: set[str] = field(default_factory=set)  # \\sigma, \\Sigma
     assigned: dict[str, str] = field(default_factory=dict)  # the label of p and of q, where it is said
     shapes: dict[str, Shape] = field(default_factory=dict)  # laws N(m, S) that it states, by their place
+    tied: set[str] = field(default_factory=set)  # labels of means and scales that it says more of
+    particular: bool = False  # whether it gives numbers to letters
     laws: set[str] = field(default_factory=set)  # densities of which it is said that they are N(m, S)
     model: bool = False  # whether a joint of three variables or more was said to be a product, which no setting has
     averaged: bool = False  # whether q(z) was said to be a mean of q(z | x), which no setting has
@@ -100,8 +102,7 @@ class Bench:
             if extremes and any(len(side) != 1 or side[0][0].over != sides[0][0][0].over for side in sides):
                 raise Unfit("Largest and least values of Gaussians are not judged yet.")
             for seed in range(count or 3):
-                where = gaussian_scope(options.family, seed)
-                places = moved(where, options.along, FAMILY) if options.along in where.observed else [where]
+                places = moved(options.family, seed, options.along, FAMILY)
                 for side, kept in zip(sides, rows, strict=True):
                     kept.append(np.array([sum(t.sign * number_of(node, at) for t, _, node in side) for at in places]))
             return [np.array(side) for side in rows]
