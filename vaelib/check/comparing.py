@@ -194,9 +194,10 @@ class Comparing(Bench):
         if any(numbers) and (self._speaks(sides[0]) or self._speaks(sides[1])):
             raise Unfit("The numbers are those of a particular case, which the formula above does not name.")
         arg = {term[0].over for side in sides for term in side}
-        verdict, pair = self._judged(relation, self._values(sides, options, 1), tolerance, arg, sides)
+        relative = not any(numbers)  # the last digit that was typed is what it is
+        verdict, pair = self._judged(relation, self._values(sides, options, 1), tolerance, arg, sides, relative)
         if verdict in ("holds", "open"):
-            verdict, pair = self._judged(relation, self._values(sides, options), tolerance, arg, sides)
+            verdict, pair = self._judged(relation, self._values(sides, options), tolerance, arg, sides, relative)
         if verdict == "broken" and "information" in used and self._holds_for_states(relation, sides, options, arg):
             return Judged(below, "sloppy", "It holds for variables with states, and not for all densities.")
         if verdict == "broken" and options.family is not None and any(term[0].over for side in sides for term in side):

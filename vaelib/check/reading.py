@@ -112,6 +112,7 @@ class _Reader(Symbols):
             return at + 1
         if item in NOISE:
             self.facts.used.add("noise")
+            self.facts.letters.add(item)
             out.append(LATENT)
             return at + 1
         if item in self.roles.variables and not self.is_symbol(items, at) and not self.is_partition(items, at):

@@ -207,9 +207,8 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
         elif kind == "parameter":
             parameters.add(letter)
     formulas = list(formulas)
-    parameters -= _random_parameters(formulas, densities, parameters) | {
-        letter for letter, kind in lets.items() if kind in ("latent", "data")
-    }
+    random = _random_parameters(formulas, densities, parameters)
+    parameters -= random | {letter for letter, kind in lets.items() if kind in ("latent", "data")}
     seen: list[str] = []
     of_guide: list[str] = []
     given: set[str] = set()
@@ -251,6 +250,8 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
         below = {letter.lower() for letter in given}
         targets = [letter for letter in of_guide if letter not in NOISE]
         latent = {letter for letter in targets if letter.lower() not in below} or set(targets[:1])
+    if not latent and not has_guide:
+        latent = random
     if not latent and letters:
         known = [letter for letter in LATENTS if letter in letters and len({a.lower() for a in letters}) > 1]
         bound = [letter for letter in letters if letter in summed and letter not in data]
@@ -320,6 +321,12 @@ def _random_parameters(formulas: list[Items], densities: Mapping[str, str], para
     """The parameter that is the latent variable itself, q(\\theta) and p(\\theta | D): q is a law of nothing else."""
     found = [call for items in formulas for call in calls(items, densities)]
     of_guide = [call for call in found if densities[call.letter] == GUIDE]
+    if not of_guide:  # p(\\theta) beside p(x | \\theta), and no latent variable
+        alone = [letter_of(call.targets[0])[0] for call in found if len(call.targets) == 1]
+        prior = {letter_of(call.targets[0])[0] for call in found if len(call.targets) == 1 and not call.givens}
+        given = {letter_of(entry)[0] for call in found for entry in call.givens}
+        random = prior & given & parameters
+        return random if len(random) == 1 and not {"z", "Z", "h"} & {*alone, *given} else set()
     letters = {letter_of(entry)[0] for call in of_guide for entry in call.targets}
     modelled = {letter_of(call.targets[0])[0] for call in found if densities[call.letter] == MODEL and call.targets}
     if len(letters) != 1 or not letters <= parameters & modelled or any(len(call.targets) != 1 for call in of_guide):

@@ -156,7 +156,13 @@ class Bench:
         return any(re.search("[a-zA-Z]", re.sub(r"\\[a-zA-Z]+", "", f.latex)) for _, f, _ in side)
 
     def _judged(
-        self, relation: str, values: list[np.ndarray], tolerance: float, over: set[str], sides: list
+        self,
+        relation: str,
+        values: list[np.ndarray],
+        tolerance: float,
+        over: set[str],
+        sides: list,
+        relative: bool = True,
     ) -> Outcome:
         above, below = values
         best = over & {"argmax", "argmin"}
@@ -186,7 +192,7 @@ class Bench:
             return self._differ_by_constants(relation, above, below)
         if relation == "approx" or (tolerance and relation == "="):
             size = np.maximum(1.0, np.maximum(np.abs(above), np.abs(below)))
-            near = np.abs(above - below) <= (tolerance or 1e-9) * size
+            near = np.abs(above - below) <= ((tolerance or 1e-9) * size if relative else tolerance)
             if near.all():
                 return "holds", None
             return ("open" if relation == "approx" and tolerance == 0 else "broken"), _first(above, below, ~near)

@@ -89,4 +89,4 @@ def sentence(error: Exception) -> str:
 
 
 def symbol_of(relation: str) -> str:
-    return {"<=": "≤", ">=": "≥", "approx": "≈"}.get(relation, relation)
+    return {"<=": "≤", ">=": "≥", "!=": "≠", "approx": "≈"}.get(relation, relation)
