@@ -316,7 +316,7 @@ class Defining(Stating):
 
 
 def _is_a_number(letter: Items, items: Items) -> bool:
-    """Whether 1 - p occurs, of a p that is no density then."""
+    """Whether 1 - p occurs, so that p is a number."""
     flat = leaves(items)
     return any(flat[i : i + 2] == ["1", "-"] and flat[i + 2 : i + 3] == letter for i in range(len(flat)))
 

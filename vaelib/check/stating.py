@@ -78,7 +78,7 @@ class Stating(UpToConstants):
         return self.pair(name, "=", of_variable(call, law)).verdict in GOOD
 
     def label_of(self, items: Items) -> str | None:
-        r"""The label, which may be empty, of the law N(\mu_q, \sigma_q^2) that a side is; None if it is no such law."""
+        r"""The label, which may be empty, of the law N(\mu_q, \sigma_q^2) that a side is; None if it is another law."""
         facts = self._facts_of(of_variable(None, Line("", 0, "", items)).items) if is_a_law(items) else Facts()
         if "normal" not in facts.used or "shaped" in facts.used:
             return None

@@ -67,7 +67,7 @@ class Bench:
 
     @property
     def in_letters(self) -> bool:
-        """Whether it states a law of a formula: then others are no random ones."""
+        """Whether it states a law of a formula: then no law is a random one."""
         return any(shape.of_formula for shape in self.shapes.values())
 
     def _formulas(self, items: Items, options: Options) -> list[Formula]:
