@@ -56,6 +56,8 @@ class Comparing(Bench):
                 result = Judged(below, "cannot be read", sentence(error))
             except (IllTyped, Unfit) as error:
                 result = Judged(below, "no meaning", sentence(error), unsaid=getattr(error, "key", ""))
+            except TypeError:
+                result = Judged(below, "no meaning", "Expected numbers and vectors that fit, but the values do not.")
             except LinAlgError:
                 result = Judged(below, "no meaning", "For some values of its letters a covariance is not positive.")
             result.compared_with, result.above, result.options = above.source, above, options
@@ -193,12 +195,19 @@ class Comparing(Bench):
             raise Unfit("One side speaks of one observation, and the other of all of them.")
         if any(numbers) and (self._speaks(sides[0]) or self._speaks(sides[1])):
             raise Unfit("The numbers are those of a particular case, which the formula above does not name.")
+        if {"base", "information"} <= used:
+            raise Unfit("H and I are in nats here, and a logarithm on the other side has another base.")
+        logs = [line.items[line.items[:1] == ["-"] :][:1] == [r"\log"] for line in (above, below)]
+        if relation == "proportional" and any(logs):
+            raise Unfit("A logarithm is said to be proportional: up to which factor and which summand is not said.")
         arg = {term[0].over for side in sides for term in side}
         relative = not any(numbers)  # the last digit that was typed is what it is
         verdict, pair = self._judged(relation, self._values(sides, options, 1), tolerance, arg, sides, relative)
         if verdict in ("holds", "open"):
             verdict, pair = self._judged(relation, self._values(sides, options), tolerance, arg, sides, relative)
-        if verdict == "broken" and "information" in used and self._holds_for_states(relation, sides, options, arg):
+        of_law = any(r"\mathrm{H}" in text_of_side(side).replace(r"\mathrmH", r"\mathrm{H}") for side in sides)
+        entropy = "information" in used or (below.items == ["0"] and of_law)
+        if verdict == "broken" and entropy and self._holds_for_states(relation, sides, options, arg):
             return Judged(below, "sloppy", "It holds for variables with states, and not for all densities.")
         if verdict == "broken" and options.family is not None and any(term[0].over for side in sides for term in side):
             raise Unfit("Largest and least values of Gaussians are compared at each place alone.")

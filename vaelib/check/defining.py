@@ -81,7 +81,7 @@ class Defining(Stating):
             if not self._names(name.items) or self._names(name.items) in known:
                 return None
         key = self._names(name.items)
-        if not key and self._is_information(name.items) and _is_a_number(name.items[2:3], meaning.items):
+        if not key and self._is_information(name.items) and _are_numbers(self.roles, meaning.items):
             return Judged(meaning, "definition", compared_with=name.source)
         if not key:
             return self._assumes(name, meaning)
@@ -109,8 +109,7 @@ class Defining(Stating):
         return self._redefined(name, meaning)
 
     def _redefined(self, name: Line, meaning: Line) -> Judged:
-        if name.items[0] in GAUSSIAN:
-            self.tied.add(moment_at(name.items, 0, self.roles, {})[1])
+        self._tie(name, meaning)
         self.define(name.items, meaning.items, always=True)
         try:
             self._formulas(meaning.items, Options())
@@ -182,6 +181,14 @@ class Defining(Stating):
             return Judged(meaning, "definition", "A law is assumed here.", name.source)
         return result if result.verdict != "does not follow" else None
 
+    def _tie(self, name: Line, meaning: Line) -> None:
+        """Notes of which mean or scale a line says what it is, in other means, scales and letters."""
+        signs = {sign for sign in leaves(meaning.items) if sign.isalpha() or sign[:1] == "\\"}
+        plain = signs <= {*GAUSSIAN, *LETTERS, *self.roles.variables, r"\frac", r"\sqrt", r"\top", "I", "n", "N"}
+        if name.items[0] in GAUSSIAN and signs and plain:
+            with suppress(CannotRead):
+                self.tied.add(moment_at(name.items, 0, self.roles, {})[1])
+
     def _ties(self, name: Line, meaning: Line) -> Judged | None:
         r"""1 / \sigma_n^2 = 1 / \sigma_0^2 + n / \sigma^2: an equation that says what a scale is."""
         if meaning.relation != "=" or not moments_alone(name.items):
@@ -194,7 +201,8 @@ class Defining(Stating):
 
     def _not_put_in(self, items: Items) -> str:
         """What was assumed of the laws here, though no setting has it; empty if nothing was."""
-        if self.tied & self._facts_of(items).labels:
+        known = {label for shape in self.shapes.values() for label in shape.labels} if self.in_letters else set()
+        if self.tied & (self._facts_of(items).labels | known):
             return "More was said of a mean or a scale that is spoken of here"
         if self.particular and self.in_letters:
             return "Numbers were given to letters"
@@ -315,10 +323,11 @@ class Defining(Stating):
         return f"= {in_letters(only.formula, {**formula.facts.written, **noise}, self.roles)}"
 
 
-def _is_a_number(letter: Items, items: Items) -> bool:
-    """Whether 1 - p occurs, so that p is a number."""
-    flat = leaves(items)
-    return any(flat[i : i + 2] == ["1", "-"] and flat[i + 2 : i + 3] == letter for i in range(len(flat)))
+def _are_numbers(roles: Roles, items: Items) -> bool:
+    """Whether 1 - p occurs, where p is not called, so that it is a number."""
+    flat = [*leaves(items), "", ""]
+    places = [i for i in range(2, len(flat)) if flat[i - 2 : i] == ["1", "-"] and flat[i] in roles.densities]
+    return any(flat[i + 1] not in ("(", "[", "_") for i in places)
 
 
 def _base(items: Items) -> Items:

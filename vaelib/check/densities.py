@@ -210,6 +210,8 @@ class Densities:
     def lost_letter(self, items: Items, at: int, out: list[str], bound: Bound, marks: Marks) -> int:
         r"""\log _\theta(x): the letter of the density was lost."""
         parameter = text_of(items[at + 2]) if at + 2 < len(items) else ""
+        if parameter.isdigit():
+            self.facts.used.add("base")
         out.append(str(items[at]))
         if parameter in (r"\theta", r"\phi", r"\varphi") and at + 3 < len(items) and items[at + 3] in ("(", "["):
             self.facts.mended.append("a density whose letter was lost")

@@ -233,7 +233,8 @@ def roles_of(formulas: Iterable[Items], lets: Mapping[str, str]) -> Roles:
                     if letter.startswith("\\") and not named:
                         continue
                     seen.append(letter)
-                    if place == 0 and {r"\word.data", r"\cal.D"} & set(_leaves(call.scripts)):
+                    of_data = any(mark in call.scripts for mark in ([r"\word.data"], [r"\cal.D"], ["d"], ["D"]))
+                    if place == 0 and of_data:
                         data.add(letter)  # p_{data}(x)
                     subs.setdefault(letter, set()).add(sub)
                     in_call.setdefault(letter, set()).add(sub)

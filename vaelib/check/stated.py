@@ -51,6 +51,12 @@ class Shape:
         """What its formulas are made of."""
         return f"{self.mean} {self.covariance}".split()
 
+    @property
+    def labels(self) -> set[str]:
+        r"""What hangs on the means and scales in it: 0 of \mu_0."""
+        found = re.findall(r"\\(?:mu|sigma|Sigma)(?: _ \{ (\S+) \})?", f"{self.mean} {self.covariance}")
+        return set(found)
+
 
 @dataclass(frozen=True, eq=False)
 class Fixed:

@@ -13,7 +13,7 @@ from vaelib.check.chains import Line
 from vaelib.check.constants import UpToConstants
 from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import CannotRead, Items
-from vaelib.check.names import GAUSSIAN, leaves
+from vaelib.check.names import leaves
 from vaelib.check.options import Facts, Options
 from vaelib.check.reading import read
 from vaelib.check.roles import GUIDE, LATENT, MODEL, Called, call_at, closing, letter_of, text_of
@@ -38,10 +38,11 @@ class Stating(UpToConstants):
             return None
         place, facts = self._place(kind, call), self._facts_of(of_it.items)
         if self.claims(kind, call):
-            known = " ".join(f"{each.mean} {each.covariance} " for each in self.shapes.values())
-            ends = [rf" _ {{ {label} }} " if label else " " for label in facts.labels - {STANDARD}]
-            named = any(not any(rf"{letter}{end}" in known for letter in GAUSSIAN) for end in ends)
-            return None if named else self.pair(name, "=", of_it)  # p(z | x) = N(\mu, S) may name its moments
+            shapes = self.shapes.values()
+            labels = facts.labels - {STANDARD} - {label for each in shapes for label in each.labels}
+            letters = set(letters_of(facts.letters, ())) - set(letters_of((), shapes)) - set(self.definitions)
+            hats = {r"\hat", r"\tilde", r"\bar"} & set(leaves(of_it.items))
+            return None if labels or letters or hats else self.pair(name, "=", of_it)  # N(\mu, S) may name its moments
         if not place:
             return None
         of_formula, labels = "shaped" in facts.used, facts.labels - {STANDARD}

@@ -81,7 +81,8 @@ class Symbols(Ranges):
         if mean[0] not in (r"\mu", "m") or not scales:
             return False
         letters = LETTERS & {sign for sign in variance if isinstance(sign, str)}
-        return moment_at(mean, 0, self.roles, {})[4] == len(mean) and not letters
+        sums = {"+", "-", "/", r"\frac"} & {sign for sign in variance if isinstance(sign, str)}
+        return moment_at(mean, 0, self.roles, {})[4] == len(mean) and not letters and not sums
 
     def label_of(self, mean: Items, variance: Items) -> str:
         r"""What hangs on the \mu and the \sigma of one law."""
