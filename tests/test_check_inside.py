@@ -12,7 +12,7 @@ import pytest
 
 from vaelib.check import NotADocument, check, check_text
 from vaelib.check.chains import chains, rows_of
-from vaelib.check.documents import LARGEST, LONGEST, MOST, Block, cells, document, kind_of, read
+from vaelib.check.documents import LARGEST, LONGEST, MOST, Block, cells, document, kind_of, latex_blocks, read
 from vaelib.check.gaussians import STANDARD, Family, gaussian_scope
 from vaelib.check.latex import (
     DEEPEST,
@@ -30,6 +30,7 @@ from vaelib.check.latex import (
     signs,
 )
 from vaelib.check.latex import MOST as MOST_SIGNS
+from vaelib.check.surface import surface
 
 
 def blocks(text: str, kind: str) -> list[tuple[int, str, bool]]:
@@ -575,3 +576,13 @@ def test_values_are_of_the_line_above_and_of_this_one():
     assert line.values == pytest.approx((np.log(2), 0.71))
     (_, drawn) = check_text(r"$$z = \mu + \sigma^2 \epsilon$$").lines
     assert drawn.values is not None and drawn.values[1] == pytest.approx(drawn.values[0] ** 2)
+
+
+def test_end_of_nothing_opens_nothing():
+    (block,) = latex_blocks(r"\end{align} Text $p(x) = p(x) + 1$ and more")
+    assert block.source == "p(x) = p(x) + 1"
+
+
+@pytest.mark.parametrize("latex", [r"a\hat\mathbf x", r"aa\hat\mathbf x"])  # at an even and at an odd place
+def test_argument_of_a_font_is_what_follows_it(latex):
+    assert " ".join(flat(surface(grouped([sign.text for sign in signs(latex)])).items)).endswith(r"\hat { x }")

@@ -575,3 +575,16 @@ def test_guides_are_laws_of_the_latent_variable_unless_they_are_joint() -> None:
     assert r"\tilde{z}" not in joint.values
     with pytest.raises(NoValue, match="law of the latent variable, but got one of x"):
         value("q(x)", scope(Plan(("x", "z")), Setting(1, True)))
+
+
+@pytest.mark.parametrize(
+    "latex, letters",
+    [
+        (r"\mathbb{ABCD}", "𝔸𝔹ℂ𝔻"),
+        (r"\mathcal{LAB}", "ℒ𝒜ℬ"),
+        (r"\mathbf{a\mu}", "𝐚𝛍"),
+    ],
+)
+def test_letters_in_other_fonts_are_found_wherever_unicode_has_them(latex, letters):
+    shown = re.sub(r"<[^>]+>", "", as_mathml(latex))
+    assert [letter in shown for letter in letters] == [True] * len(letters)

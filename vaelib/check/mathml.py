@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from html import escape, unescape
 from xml.etree.ElementTree import Element, tostring
@@ -164,10 +165,9 @@ def _lettered(text: str, variant: str) -> str:
 
 
 def _letter(c: str, kind: str) -> str:
-    try:
-        name = unicodedata.name(c)
-        greek = name.replace("GREEK ", "").replace("LETTER ", "").replace("LATIN ", "")
-        return unicodedata.lookup(f"MATHEMATICAL {kind} {greek}")
-    except (KeyError, ValueError):
-        with_hole = {"L": "ℒ", "H": "ℋ", "E": "ℰ", "F": "ℱ", "B": "ℬ", "I": "ℐ", "M": "ℳ", "R": "ℛ"}
-        return with_hole.get(c, c) if kind == "SCRIPT" else c
+    """A letter in script, in bold and so on; the signs that Unicode had before, such as ℒ and ℂ, have shorter names."""
+    name = unicodedata.name(c, "").replace("GREEK ", "").replace("LETTER ", "").replace("LATIN ", "")
+    for full in (f"MATHEMATICAL {kind} {name}", f"{kind} {name}"):
+        with suppress(KeyError):
+            return unicodedata.lookup(full)
+    return c
