@@ -209,6 +209,8 @@ class Comparing(Bench):
         entropy = "information" in used or (below.items == ["0"] and of_law)
         if verdict == "broken" and entropy and self._holds_for_states(relation, sides, options, arg):
             return Judged(below, "sloppy", "It holds for variables with states, and not for all densities.")
+        if verdict == "broken" and "information" in used and self.roles.has_guide:
+            raise Unfit("Whether H and I are those of p or of q is not said: with those of p it does not hold.")
         if verdict == "broken" and options.family is not None and any(term[0].over for side in sides for term in side):
             raise Unfit("Largest and least values of Gaussians are compared at each place alone.")
         if "map" in used and relation != "=" and not (relation == "approx" and "samples" in used):

@@ -85,6 +85,10 @@ class Defining(Stating):
             return Judged(meaning, "definition", compared_with=name.source)
         if not key:
             return self._assumes(name, meaning)
+        if key in INFORMATION and key not in self.definitions and meaning.relation == "=":
+            result = self.pair(name, "=", meaning)
+            if result.verdict in GOOD:
+                return result
         if key in self.used and meaning.relation == "=":
             return None  # it was used before, in its usual meaning
         if key in self.definitions:
@@ -239,7 +243,7 @@ class Defining(Stating):
                 self.define(chain.lines[0].items, chain.lines[1].items)
         self.later, self.definitions = self.definitions, {}
         self.foreseen = {key: meaning for key, meaning in self.later.items() if key in USUAL}
-        self.later = {key: meaning for key, meaning in self.later.items() if key not in USUAL}
+        self.later = {key: meaning for key, meaning in self.later.items() if key not in {*USUAL, "H", "I"}}
 
     def define(self, name: Items, meaning: Items, always: bool = False) -> None:
         """Notes what a name means; what was noted first stays, unless it is said again."""

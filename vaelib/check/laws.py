@@ -158,7 +158,9 @@ class Laws(Densities):
         if close < 0:
             return 0
         call = call_at(items, at)
-        if call is not None and of_variables(call) and all(e[0] in self.roles.variables for e in call.targets):
+        defined = self.roles.has_guide and str(items[at]) in self.definitions
+        known = call is not None and all(entry[0] in self.roles.variables for entry in call.targets)
+        if call is not None and of_variables(call) and known and not defined:
             out += self.information(call)
             return call.end
         parts = split_at(items[at + 2 : close], (",",))
@@ -172,9 +174,6 @@ class Laws(Densities):
 
     def information(self, call: Called) -> list[str]:
         """H(X | Z) and I(X; Z), means under the joint law of all that they speak of."""
-        if self.roles.has_guide:
-            what = call.letter[-1]
-            raise CannotRead(f"Expected {what} of a law, such as H(q), but got one of variables: under p or q?")
         first, second, given = (
             [self.roles.variables[str(entry[0])] for entry in part]
             for part in (call.targets, call.parameters, call.givens)

@@ -141,7 +141,7 @@ class Symbols(Ranges):
             kind = bound[str(items[at])]
             out.append({"data": "i", "samples": "l", "parts": "j"}.get(kind, kind))
             return at + 1
-        definition = self.definitions.get(key)
+        definition = self.definitions.get(key) if arguments or key != "I" else None  # the identity
         if Definition([], tuple(arguments)).of_the_model:
             definition = self.definitions.get(key + ALONE, definition)
         indexed = self.indexed(items[at:end], bound)
