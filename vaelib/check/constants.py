@@ -57,7 +57,7 @@ def _without(items: Items, signs: Sequence[str]) -> Items | None:
             continue
         if i and items[i - 1] in ("+", "-") and i > 1:
             return [*items[: i - 1], *items[i + 1 :]]
-        if not i and len(items) > 2:
+        if not i and len(items) > 1:
             return items[2:] if items[1] == "+" else items[1:]
     return None
 
