@@ -177,87 +177,101 @@ class Comparing(Bench):
         return speaks[0] != speaks[1] and not any("KL" in text for text in texts)
 
     def _under(self, above: Line, relation: str, below: Line, options: Options) -> Judged:
+        """Whether it holds under one reading."""
         sides = [self._terms(line.items, options) for line in (above, below)]
-        facts = [term[1].facts for side in sides for term in side]
-        used = set().union(*(f.used for f in facts)) if facts else set()
-        unknown = [name for f in facts for name in f.unknown]
-        if unknown:
-            raise Unfit(f"Nothing says what {unknown[0]} means.")
-        mended = [*below.mended, *(word for term in sides[1] for word in term[1].facts.mended)]
-        measures = [u.partition(":")[2] for term in sides[1] for u in term[1].facts.used if u.startswith("measure:")]
-        numbers = [_DECIMAL.findall(text_of(line.items)) for line in (above, below)]
-        tolerance = typed(numbers[0] + numbers[1]) if any(numbers) else CLOSE if "samples" in used else 0.0
+        used = set().union(*(used_in(side) for side in sides))
+        numbers = [number for line in (above, below) for number in _DECIMAL.findall(text_of(line.items))]
+        self._refuse(relation, (above, below), sides, used, bool(numbers))
+        tolerance = typed(numbers) if numbers else CLOSE if "samples" in used else 0.0
         if "gradient" in used:
-            if "noise" in used:
-                raise Unfit("Gradients through the noise are not judged yet.")
             tolerance = max(tolerance, DIFFERENCES)
-        if ("data" in used) and any("data" not in used_in(side) and "p_d" not in text_of_side(side) for side in sides):
+        over = {term.over for side in sides for term, _, _ in side}
+        relative = not numbers  # the last digit that was typed is what it is
+        verdict, pair = self._judged(relation, self._values(sides, options, 1), tolerance, over, sides, relative)
+        if verdict in ("holds", "open"):
+            verdict, pair = self._judged(relation, self._values(sides, options), tolerance, over, sides, relative)
+        if verdict == "broken" and (loosely := self._holds_loosely(relation, below, sides, options, tolerance)):
+            return Judged(below, "sloppy", loosely)
+        if "map" in used and relation != "=" and not (relation == "approx" and "samples" in used):
+            raise Unfit("Whether it holds depends on the function, of which nothing is said.")
+        if relation == "approx" and verdict != "holds" and (mean := self._sampled(below, sides, options)):
+            return mean
+        if verdict == "holds":
+            return self._held(below, sides, used, options)
+        self._doubt(relation, verdict, sides, used, options)
+        says = f"{symbol_of(relation)} does not hold: see the values."
+        if verdict == "place":
+            says = "One side is where something is largest or least, the other a value."
+        elif verdict == "constant":
+            says = "What is made largest or least does not depend on what it is varied over."
+        elif relation in LOOSE and pair is not None:
+            says, pair = self._apart(relation, options.along, pair), None
+        elif over & BEST_PLACES:
+            says, pair = f"{symbol_of(relation)} does not hold: the two are largest or least in different places.", None
+        return Judged(below, "does not follow", says, values=pair)
+
+    def _refuse(self, relation: str, lines: Sequence[Line], sides: list[Side], used: set[str], rounded: bool) -> None:
+        """Raises Unfit where two lines cannot be compared, whatever their values are."""
+        if unknown := [name for side in sides for _, formula, _ in side for name in formula.facts.unknown]:
+            raise Unfit(f"Nothing says what {unknown[0]} means.")
+        if {"gradient", "noise"} <= used:
+            raise Unfit("Gradients through the noise are not judged yet.")
+        if "data" in used and any("data" not in used_in(side) and "p_d" not in text_of_side(side) for side in sides):
             raise Unfit("One side speaks of one observation, and the other of all of them.")
-        if any(numbers) and (self._speaks(sides[0]) or self._speaks(sides[1])):
+        if rounded and any(self._speaks(side) for side in sides):
             raise Unfit("The numbers are those of a particular case, which the formula above does not name.")
         if {"base", "information"} <= used:
             raise Unfit("H and I are in nats here, and a logarithm on the other side has another base.")
-        logs = [line.items[line.items[:1] == ["-"] :][:1] == [r"\log"] for line in (above, below)]
-        if relation == "proportional" and any(logs):
+        if relation == "proportional" and any(line.items[line.items[:1] == ["-"] :][:1] == [r"\log"] for line in lines):
             raise Unfit("A logarithm is said to be proportional: up to which factor and which summand is not said.")
-        arg = {term[0].over for side in sides for term in side}
-        relative = not any(numbers)  # the last digit that was typed is what it is
-        verdict, pair = self._judged(relation, self._values(sides, options, 1), tolerance, arg, sides, relative)
-        if verdict in ("holds", "open"):
-            verdict, pair = self._judged(relation, self._values(sides, options), tolerance, arg, sides, relative)
-        of_law = any(r"\mathrm{H}" in text_of_side(side).replace(r"\mathrmH", r"\mathrm{H}") for side in sides)
-        entropy = "information" in used or (below.items == ["0"] and of_law)
-        if verdict == "broken" and entropy and self._holds_for_states(relation, sides, options, arg):
-            return Judged(below, "sloppy", "It holds for variables with states, and not for all densities.")
+
+    def _doubt(self, relation: str, verdict: str, sides: list[Side], used: set[str], options: Options) -> None:
+        """Raises Unfit where values that differ are not held against a line."""
+        over = {term.over for side in sides for term, _, _ in side}
         if verdict == "broken" and "information" in used and self.roles.has_guide:
             raise Unfit("Whether H and I are those of p or of q is not said: with those of p it does not hold.")
-        if verdict == "broken" and options.family is not None and any(term[0].over for side in sides for term in side):
+        if verdict == "broken" and options.family is not None and any(over):
             raise Unfit("Largest and least values of Gaussians are compared at each place alone.")
-        if "map" in used and relation != "=" and not (relation == "approx" and "samples" in used):
-            raise Unfit("Whether it holds depends on the function, of which nothing is said.")
-        if verdict == "place":
-            return Judged(
-                below, "does not follow", "One side is where something is largest or least, the other a value."
-            )
-        if verdict == "constant":
-            says = "What is made largest or least does not depend on what it is varied over."
-            return Judged(below, "does not follow", says)
-        if (
-            verdict == "broken"
-            and len({term[0].over for side in sides for term in side}) == 2
-            and not arg & BEST_PLACES
-        ):
-            bodies = [[(replace(term, over=""), f, node) for term, f, node in side] for side in sides]
-            if self._judged(relation, self._values(bodies, options), tolerance, {""}, bodies)[0] == "holds":
-                return Judged(below, "sloppy", "The largest or least value is not repeated on the other side.")
-        if relation == "approx" and verdict != "holds" and (mean := self._sampled(below, sides, options)):
-            return mean
+        if verdict == "open" and relation == "approx":
+            raise Unfit("An approximation: how close it is meant to be is not said.")
         if verdict == "open":
-            if relation == "approx":
-                raise Unfit("An approximation: how close it is meant to be is not said.")
             raise Unfit("On the random models that were tried, the values do not decide it.")
-        usual = [u.partition(":")[2] for u in used if u.startswith("usual:")]
-        if verdict == "holds":
-            found = Judged(below, "sloppy" if mended else "follows", f"Mended: {mended[0]}." if mended else "")
-            for key in usual:
-                self.used.setdefault(key, 1 if options.usual else -1)
-            found.measure = measures[0] if measures else ""
-            return found
+        if verdict in ("place", "constant"):
+            return
         if "several" in used:
             raise Unfit("There are several latent variables, and a law that does not say of which it is.")
+        mended = [*(word for _, formula, _ in sides[1] for word in formula.facts.mended)]
         if doubtful := next((word for word in mended if word in ("a bracket", "both signs")), ""):
             raise CannotRead(
                 f"It was read with {doubtful} mended, and does not follow so; what was meant is not clear."
             )
-        usual = [key for key in usual if key not in self.used]
-        if usual:
-            raise Unsaid(usual[0])
-        says = f"{symbol_of(relation)} does not hold: see the values."
-        if relation in LOOSE and pair is not None:
-            says, pair = self._apart(relation, options.along, pair), None
-        if arg & BEST_PLACES:
-            says, pair = f"{symbol_of(relation)} does not hold: the two are largest or least in different places.", None
-        return Judged(below, "does not follow", says, values=pair)
+        usual = [word.partition(":")[2] for word in used if word.startswith("usual:")]
+        if unsaid := [key for key in usual if key not in self.used]:
+            raise Unsaid(unsaid[0])
+
+    def _held(self, below: Line, sides: list[Side], used: set[str], options: Options) -> Judged:
+        """A line that follows; which meaning of a name that took is noted."""
+        mended = [*below.mended, *(word for _, formula, _ in sides[1] for word in formula.facts.mended)]
+        found = Judged(below, "sloppy" if mended else "follows", f"Mended: {mended[0]}." if mended else "")
+        for word in used:
+            if word.startswith("usual:"):
+                self.used.setdefault(word.partition(":")[2], 1 if options.usual else -1)
+        measures = [word.partition(":")[2] for word in used_in(sides[1]) if word.startswith("measure:")]
+        found.measure = measures[0] if measures else ""
+        return found
+
+    def _holds_loosely(self, relation: str, below: Line, sides: list[Side], options: Options, tolerance: float) -> str:
+        """In which sense a line holds that does not as it is written; nothing if in none."""
+        over = {term.over for side in sides for term, _, _ in side}
+        of_laws = below.items == ["0"] and any(r"\mathrmH" in text_of_side(side) for side in sides)
+        if of_laws or any("information" in used_in(side) for side in sides):
+            if self._holds_for_states(relation, sides, options, over):
+                return "It holds for variables with states, and not for all densities."
+        if options.family is None and len(over) == 2 and not over & BEST_PLACES:
+            bodies = [[(replace(term, over=""), f, node) for term, f, node in side] for side in sides]
+            if self._judged(relation, self._values(bodies, options), tolerance, {""}, bodies)[0] == "holds":
+                return "The largest or least value is not repeated on the other side."
+        return ""
 
     def _holds_for_states(self, relation: str, sides: list[Side], options: Options, over: set[str]) -> bool:
         """Whether it holds where probabilities are those of states, as entropies often are meant."""

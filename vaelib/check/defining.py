@@ -85,7 +85,8 @@ class Defining(Stating):
             return Judged(meaning, "definition", compared_with=name.source)
         if not key:
             return self._assumes(name, meaning)
-        if key in INFORMATION and key not in self.definitions and meaning.relation == "=":
+        informs = call_at(name.items, 0) if key in INFORMATION - set(self.definitions) else None
+        if informs is not None and of_variables(informs) and meaning.relation == "=":
             result = self.pair(name, "=", meaning)
             if result.verdict in GOOD:
                 return result

@@ -190,6 +190,8 @@ def text_of(items: Items) -> str:
 def of_variables(call: Called) -> bool:
     """Whether H or I is of random variables, as in H(X | Z): single letters that no law and no parameter is called."""
     entries = [*call.targets, *call.givens, *call.parameters]
+    if call.letter[-1] == "I" and len(call.targets) + len(call.parameters) != 2:
+        return False
     return bool(call.targets) and all(len(entry) == 1 and str(entry[0]) in "xXyYzZuUvVoO" for entry in entries)
 
 
