@@ -30,6 +30,10 @@ class Judge(Blaming):
 
     def chain(self, chain: Chain) -> list[Judged]:
         """The verdicts of a chain, in order."""
+        with np.errstate(all="ignore"):  # what is infinite decides nothing
+            return self._chain(chain)
+
+    def _chain(self, chain: Chain) -> list[Judged]:
         done: list[Judged] = []
         good: list[tuple[Line, str]] = []  # lines that may be compared with, with the relation of the last to each
         for i, line in enumerate(chain.lines):
