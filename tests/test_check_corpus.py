@@ -28,6 +28,6 @@ def test_a_right_document_is_not_accused(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(documents("wrong"))))
-def test_the_wrong_line_of_a_document_is_found(number: int) -> None:
+def test_a_wrong_line_of_a_document_is_found(number: int) -> None:
     verdicts = [judged.verdict for judged in check_text(documents("wrong")[number]).lines]
-    assert verdicts.count("does not follow") == 1
+    assert "does not follow" in verdicts

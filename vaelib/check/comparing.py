@@ -14,7 +14,7 @@ from numpy.linalg import LinAlgError
 from vaelib.check.chains import Line
 from vaelib.check.gaussians import STANDARD, Family
 from vaelib.check.latex import CannotRead
-from vaelib.check.options import Facts, Formula, Options
+from vaelib.check.options import FREE, Facts, Formula, Options
 from vaelib.check.roles import GUIDE, LATENT, MODEL, closing, text_of
 from vaelib.check.spellings import UNSEEN_OPEN
 from vaelib.check.stated import MATRICES, letters_of
@@ -88,6 +88,7 @@ class Comparing(Bench):
             laws = [f"q ( {LATENT} )", *(["p_{d} ( x )"] if self.roles.observed else [f"p ( {LATENT} )"])]
             if self.roles.observed:
                 laws.append(f"p ( {LATENT} {given} )")
+            laws.append(FREE)
         bares = ["p(z | x)"]
         if "bare" in facts.used:
             observed = [name for name in self.roles.observed[:1] if not self._misses_the_latent((above, below), name)]

@@ -20,6 +20,7 @@ from vaelib.check.roles import (
     LATENT,
     MODEL,
     NOISE,
+    Called,
     Roles,
     call_at,
     calls,
@@ -169,6 +170,13 @@ class Defining(Stating):
         written_out = not names_a_law(meaning.items) and not other & set(self.roles.densities)
         if known and written_out:  # which law it is was said: this claims what its density is
             return None if result.verdict == "does not follow" else result
+        bayes = {r"\frac", "/", r"\int"} & set(meaning.items) and not names_a_law(meaning.items)
+        of_guides = {self.roles.densities[sign] for sign in other if sign in self.roles.densities} == {GUIDE}
+        if result.verdict == "does not follow" and (self.claims(kind, call) or (kind == GUIDE and bayes and of_guides)):
+            return None
+        if call is not None and self._is_independence(call, kind, meaning.items):
+            self.independent.append({text_of(entry) for entry in call.targets})
+            return Judged(meaning, "definition", "Independence is assumed here.", name.source)
         if kind == GUIDE:
             if call is not None and not call.givens and self._guides(meaning.items, given=True):
                 self.averaged = True
@@ -211,6 +219,9 @@ class Defining(Stating):
             return "More was said of a mean or a scale that is spoken of here"
         if self.particular and self.in_letters:
             return "Numbers were given to letters"
+        spoken = {text_of(entry) for call in calls(items, self.roles.densities) for entry in call.targets}
+        if any(names <= spoken for names in self.independent):
+            return "Some variables were said to be independent"
         if self.model and self._of_three(items):
             return "The model was said to be a product"
         if self.averaged and self._guides(items, given=False):
@@ -232,19 +243,48 @@ class Defining(Stating):
             at = call.end
         return True
 
+    def _is_independence(self, call: Called, kind: str, items: Items) -> bool:
+        """Whether p(y, z) = p(y) p(z) is said, of other variables than the observed one and the latent one."""
+        found, at = [], 0
+        while at < len(items):
+            factor = call_at(items, at) if self.roles.densities.get(str(items[at])) == kind else None
+            if factor is None or len(factor.targets) != 1 or factor.givens != call.givens:
+                return False
+            found.append(text_of(factor.targets[0]))
+            at = factor.end
+        names = {self.roles.variables.get(letter_of(entry)[0]) for entry in call.targets}
+        usual = names == {LATENT, *self.roles.observed[:1]} and len(self.roles.observed) == 1
+        return len(found) > 1 and sorted(found) == sorted(text_of(entry) for entry in call.targets) and not usual
+
     def _of_three(self, items: Items) -> bool:
         """Whether its densities are of three variables or more."""
         found = calls(items, self.roles.densities)
         return len({letter_of(entry) for call in found for entry in (*call.targets, *call.givens)}) > 2
 
     def foresee(self, found: Sequence[Chain]) -> None:
-        """What names will mean that are used before they are defined."""
+        """What names will mean that are used before they are defined, and which laws are stated behind their use."""
+        self._foresee_laws(found)
         for chain in found:
             if len(chain.lines) > 1 and chain.lines[1].relation in ("=", ":="):
                 self.define(chain.lines[0].items, chain.lines[1].items)
         self.later, self.definitions = self.definitions, {}
         self.foreseen = {key: meaning for key, meaning in self.later.items() if key in USUAL}
         self.later = {key: meaning for key, meaning in self.later.items() if key not in {*USUAL, "H", "I"}}
+
+    def _foresee_laws(self, found: Sequence[Chain]) -> None:
+        """Puts in the laws that the document states once, wherever that is: \"where p(z) = N(0, 1)\"."""
+        said: dict[str, list[tuple[str, Called, Chain]]] = {}
+        for chain in found:
+            name, law = chain.lines[0], chain.lines[-1]
+            kind = self.roles.densities.get(str(name.items[0])) if len(chain.lines) == 2 and name.items else None
+            call = call_at(name.items, 0) if kind is not None and law.relation == "=" and is_a_law(law.items) else None
+            if kind is not None and call is not None and (place := self.place(kind, call)):
+                said.setdefault(place, []).append((kind, call, chain))
+        for statements in said.values():
+            if len(statements) == 1:
+                kind, call, chain = statements[0]
+                self.states(kind, call, chain.lines[0], chain.lines[1])
+        self.laws.clear()
 
     def define(self, name: Items, meaning: Items, always: bool = False) -> None:
         """Notes what a name means; what was noted first stays, unless it is said again."""

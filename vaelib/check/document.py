@@ -82,8 +82,8 @@ def prepared(read: Document, lets: Iterable[str] = ()) -> tuple[Judge, list[Chai
     formulas = [line.items for chain in found for line in chain.lines]
     roles = roles_of(formulas, told([*_stated(read.text), *lets]))
     judge = Judge(roles)
-    judge.foresee(found)
     judge.labels, judge.scales = _labels(formulas, roles)
+    judge.foresee(found)
     judge.reached = _reaches(found, roles, read.text)
     judge.particular = bool(_PARTICULAR.search(read.text))
     signs = {sign for items in formulas for sign in _leaves(items)}

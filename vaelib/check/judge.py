@@ -15,7 +15,7 @@ from vaelib.check.blaming import Blaming
 from vaelib.check.chains import Chain, Line
 from vaelib.check.latex import CannotRead
 from vaelib.check.options import Options
-from vaelib.check.stating import is_a_law
+from vaelib.check.stating import is_a_law, is_a_product_of_laws
 from vaelib.check.terms import BEST_PLACES
 from vaelib.check.values import letters_in
 from vaelib.check.verdicts import Judged, Unfit, composed_with, sentence
@@ -90,6 +90,9 @@ class Judge(Blaming):
             and any(GRADIENT & letters_in(each.items) for each in lines[:at])
         ):
             says = "A condition: where it is met is the place that is looked for."
+            return replace(result, verdict="no meaning", says=says, values=None)
+        if result.verdict == "does not follow" and is_a_product_of_laws(line.items) and not self.in_letters:
+            says = "Laws are named here for the first time: then this says what p and q are."
             return replace(result, verdict="no meaning", says=says, values=None)
         return self._with_its_measure(self._excused(result))
 

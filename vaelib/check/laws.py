@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from vaelib.check.densities import Densities
+from vaelib.check.gaussians import STANDARD, law_name
 from vaelib.check.latex import CannotRead, Items
-from vaelib.check.names import DOTS, OPEN, SCRIPTS, leaves, parameters_of, split_at
-from vaelib.check.options import DATA, DRAWS, Bound, Marks
+from vaelib.check.names import DOTS, OPEN, SCRIPTS, leaves, parameters_of, scripted, split_at
+from vaelib.check.options import DATA, DRAWS, FREE, Bound, Marks
 from vaelib.check.roles import ENTROPY, LATENT, MODEL, NOISE, Called, call_at, closing, letter_of, of_variables
 
 
@@ -78,6 +81,13 @@ class Laws(Densities):
             law = self.called(call, MODEL, bound, marks)
             out += [r"\mathbb{E}", "_", "{", *law, "}", "[", *self.walk(call.targets[0], bound, marks), "]"]
             return call.end + end - 1
+        if not law and end < len(items) and (letter := self.draws_in(items[end:])):
+            self.counts[letter] = "draws"
+            self.facts.used.add("draws")
+            law = [",".join(f"q ( {LATENT}_{number} )" for number in DRAWS)]
+        if not law and self.options.law == FREE:
+            self.facts.used.add("law")
+            law = self.law_of_all(items[end:])
         if not law:
             self.facts.used.add("law")
             law = self.options.law.replace("|", r"\mid").split()
@@ -91,6 +101,49 @@ class Laws(Densities):
                 self.counts = counts
                 return close + 1
         return end
+
+    def draws_in(self, items: Items) -> str:
+        r"""The K of \sum_{k=1}^K f(z_k) in the bracket that begins here, of draws from q; "" if there is none."""
+        close = closing(items, 0) if items[0] in OPEN else -1
+        body = items[: max(close, 0)]
+        for i, sign in enumerate(body):
+            ends = body[i + 1 : i + 5]
+            if sign != r"\sum" or len(ends) < 4 or ends[0] != "_" or ends[2] != "^" or not self.roles.has_guide:
+                continue
+            index, upper = leaves([ends[1]])[:1], leaves([ends[3]])
+            drawn = [scripts.strip("()[]") for letter, scripts in scripted(body) if self.is_latent(letter)]
+            if len(upper) == 1 and upper[0].isalpha() and index and index[0] in drawn:
+                return upper[0]
+        return ""
+
+    def is_latent(self, letter: str) -> bool:
+        return self.roles.variables.get(letter) == LATENT
+
+    def law_of_all(self, items: Items) -> list[str]:
+        """p of all that is random in the bracket that begins here: p(x) of E[x], p(z) of E[E[x | z]]."""
+        close = closing(items, 0) if items and items[0] in OPEN else -1
+        body = items[1 : max(close, 1)]
+        if NOISE & set(leaves(body)):
+            self.facts.used |= {"gauss", "normal"}
+            return [law_name(STANDARD), "(", LATENT, ")"]
+        names = list(dict.fromkeys(self.free_in(body)))
+        self.facts.variables |= set(names)
+        return ["p", "(", ",".join(names), ")"] if names else []
+
+    def free_in(self, items: Items) -> Iterator[str]:
+        """The variables that no mean inside is taken over."""
+        at = 0
+        while at < len(items):
+            item = items[at]
+            call = self.conditional(items, at + 1) if item in (r"\E", r"\Var", r"\Cov") else None
+            if call is not None:
+                yield from (self.roles.variables[letter_of(entry)[0]] for entry in call.givens)
+                at += call.end
+            elif isinstance(item, list):
+                yield from self.free_in(item)
+            elif item in self.roles.variables:
+                yield self.roles.variables[item]
+            at += 1
 
     def conditional(self, items: Items, at: int) -> Called | None:
         """p(z | x) of E[z | x] and Var[z | x]; None where no variable is given."""
@@ -166,7 +219,7 @@ class Laws(Densities):
         parts = split_at(items[at + 2 : close], (",",))
         if items[at] not in ENTROPY or any(parameters_of(part, self.roles) is not None for part in parts):
             return 0
-        if not all(part and part[0] in self.roles.densities for part in parts):
+        if not all(part and (part[0] in self.roles.densities or part[0] in ("N", r"\cal.N")) for part in parts):
             return 0
         laws = [" ".join(self.one_law(part, bound, marks)) for part in parts]
         out += [r"\mathrm{H}", "(", ", ".join(laws), ")"]

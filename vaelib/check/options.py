@@ -10,6 +10,7 @@ from vaelib.check.latex import Items
 
 ALONE = "|"  # behind the key of a name that is of the model's parameters alone, where another is not
 OLD, NEW, STAR, DATA = "o", "n", "s", "d"
+FREE = "free"  # the law of a mean that names none: that of all which is random in it
 DRAWS = ("1", "2")  # of z_1, ..., z_K, taken together: what holds for all K holds for two
 Bound = Mapping[
     str, str
@@ -22,7 +23,7 @@ class Options:
     r"""How to read what could be read in two ways.
 
     Args:
-        law: of an expectation that names none.
+        law: of an expectation that names none; FREE for the model's law of what it is a mean of.
         bare: what p alone is, in KL(q || p): p(z | x), p(z); or the variable that p and q are both laws of.
         usual: whether a name that the document does not define has its usual meaning, or minus that: a loss.
         reached: of which model q is the posterior, p or o; any law if empty.

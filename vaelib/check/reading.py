@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.names import CLOSE, DOTS, GAUSSIAN, OPEN, SCRIPTS
-from vaelib.check.options import DRAWS, Bound, Definition, Facts, Formula, Marks, Options
+from vaelib.check.options import DRAWS, FREE, Bound, Definition, Facts, Formula, Marks, Options
 from vaelib.check.roles import INFORMATION, LATENT, MODEL, NOISE, Roles, closing
 from vaelib.check.symbols import Symbols
 
@@ -135,7 +135,10 @@ class _Reader(Symbols):
                 law = self.called(call, MODEL, bound, marks)
                 out += ["_", "{", *law, "}", "[", *self.walk(call.targets[0], bound, marks), "]"]
                 return call.end + at
-            if items[at + 1 : at + 2] != ["_"]:
+            if items[at + 1 : at + 2] != ["_"] and self.options.law == FREE:
+                out += ["_", "{", *self.law_of_all(items[at + 1 :]), "}"]
+                self.facts.used.add("law")
+            elif items[at + 1 : at + 2] != ["_"]:
                 out += ["_", "{", *self.options.law.replace("|", r"\mid").split(), "}"]
                 self.facts.used.add("law")
             return at + 1

@@ -25,9 +25,9 @@ Array = np.ndarray
 PRIOR, DECODER, MARGINAL = "prior", "decoder", "marginal"
 HEIGHT, WIDTH = 3, 2  # of W, where x = W z + b
 MATRICES = frozenset({"W", "A", "B", "C", "F", "H", r"\Lambda", r"\Phi"})
-SQUARES = frozenset({r"\Psi", r"\Gamma", "P", "R", "S"})
+SQUARES = frozenset({r"\Psi", r"\Gamma", "P", "R", "S", "V"})
 VECTORS = frozenset("bcm")
-LETTERS = MATRICES | SQUARES | VECTORS | set("afghrstuvw") | set(r"\alpha \beta \gamma \delta \kappa \lambda".split())
+LETTERS = MATRICES | SQUARES | VECTORS | set("arstuvw") | set(r"\alpha \beta \gamma \delta \kappa \lambda".split())
 LETTERS |= set(r"\nu \rho \tau \omega".split())
 
 
@@ -204,7 +204,7 @@ def _moments(
 
     if sizes[of]:  # the zero matrix says how large an identity is
         return computed(shape.mean, (size,)), computed(f"O + ({shape.covariance})", (size, size))
-    return computed(shape.mean, (size,)), computed(re.sub(r"\bI\b", "1", shape.covariance), (size, size))
+    return computed(shape.mean, (size,)), computed(re.sub(r"\bI\b", "( 1 )", shape.covariance), (size, size))
 
 
 def _covariance(rng: np.random.Generator, size: int) -> Array:

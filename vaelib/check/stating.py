@@ -36,7 +36,7 @@ class Stating(UpToConstants):
         shape = self._shape(of_it.items)
         if shape is None:
             return None
-        place, facts = self._place(kind, call), self._facts_of(of_it.items)
+        place, facts = self.place(kind, call), self._facts_of(of_it.items)
         if self.claims(kind, call):
             shapes = self.shapes.values()
             labels = facts.labels - {STANDARD} - {label for each in shapes for label in each.labels}
@@ -70,7 +70,7 @@ class Stating(UpToConstants):
 
     def claims(self, kind: str, call: Called | None) -> bool:
         """Whether this law follows from what was stated: p(x) and p(z | x), where p(z) and p(x | z) are N(m, S)."""
-        return self.stated and kind == MODEL and call is not None and not self._place(kind, call)
+        return self.stated and kind == MODEL and call is not None and not self.place(kind, call)
 
     def is_the_law(self, name: Line, call: Called, law: Line) -> bool:
         """Whether q(z) is N(m, S) in the settings of this document, so that what is said of it later can be judged."""
@@ -85,7 +85,7 @@ class Stating(UpToConstants):
             return None
         return next(iter(facts.labels), STANDARD)
 
-    def _place(self, kind: str, call: Called) -> str:
+    def place(self, kind: str, call: Called) -> str:
         """Which law of a model with a latent and an observed variable this is."""
         targets, givens = (
             [self.roles.variables.get(letter_of(entry)[0]) for entry in entries]
@@ -160,6 +160,21 @@ def _is_named(items: Items, at: int) -> bool:
         return False
     call = call_at(items, at)
     return items[at] != "N" or call is None or len([*call.targets, *call.givens, *call.parameters]) > 1
+
+
+def is_a_product_of_laws(items: Items) -> bool:
+    r"""Whether this is N(x; a z, s^2) N(z; 0, 1), perhaps under an integral, and nothing more."""
+    at = laws = 0
+    while at < len(items):
+        if _is_named(items, at) and (call := call_at(items, at)) is not None:
+            at, laws = call.end, laws + 1
+        elif items[at] == r"\int":
+            at += 1
+        elif items[at] in ("d", "_", "^"):
+            at += 2
+        else:
+            return False
+    return laws > 1
 
 
 def moments_alone(items: Items) -> bool:

@@ -82,7 +82,10 @@ class Symbols(Ranges):
             return False
         letters = LETTERS & {sign for sign in variance if isinstance(sign, str)}
         sums = {"+", "-", "/", r"\frac"} & {sign for sign in variance if isinstance(sign, str)}
-        return moment_at(mean, 0, self.roles, {})[4] == len(mean) and not letters and not sums
+        if moment_at(mean, 0, self.roles, {})[4] != len(mean) or letters or sums:
+            return False
+        at = next((i for i, sign in enumerate(variance) if sign in scales), -1)
+        return at < 0 or moment_at(variance, at, self.roles, {})[1] == moment_at(mean, 0, self.roles, {})[1]
 
     def label_of(self, mean: Items, variance: Items) -> str:
         r"""What hangs on the \mu and the \sigma of one law."""

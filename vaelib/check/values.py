@@ -48,6 +48,7 @@ class Bench:
     particular: bool = False  # whether it gives numbers to letters
     laws: set[str] = field(default_factory=set)  # densities of which it is said that they are N(m, S)
     model: bool = False  # whether a joint of three variables or more was said to be a product, which no setting has
+    independent: list[set[str]] = field(default_factory=list)  # variables that were said to be so
     averaged: bool = False  # whether q(z) was said to be a mean of q(z | x), which no setting has
     wrong: set[int] = field(default_factory=set)  # lines that do not follow
     origins: dict[str, tuple[Judged, Line]] = field(default_factory=dict)  # where a name was defined, and its line
