@@ -172,7 +172,9 @@ class Defining(Stating):
             return None if result.verdict == "does not follow" else result
         bayes = {r"\frac", "/", r"\int"} & set(meaning.items) and not names_a_law(meaning.items)
         of_guides = {self.roles.densities[sign] for sign in other if sign in self.roles.densities} == {GUIDE}
-        if result.verdict == "does not follow" and (self.claims(kind, call) or (kind == GUIDE and bayes and of_guides)):
+        names = self._facts_of(meaning.items).labels - {label for each in self.shapes.values() for label in each.labels}
+        claimed = self.claims(kind, call) and not names
+        if result.verdict == "does not follow" and (claimed or (kind == GUIDE and bayes and of_guides)):
             return None
         if call is not None and self._is_independence(call, kind, meaning.items):
             self.independent.append({text_of(entry) for entry in call.targets})
