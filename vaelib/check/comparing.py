@@ -104,6 +104,8 @@ class Comparing(Bench):
         drawn = ["q", "p"] if "samples" in facts.used else ["q"]
         logs = [False, True] if any(exponentiates(line.items) for line in (above, below)) else [False]
         families = self._families(facts) if "gauss" in facts.used else [None]
+        if {"noise", "law"} <= facts.used and families == [None]:  # E[\epsilon] = 0
+            families = [None, *self._families(facts)]
         if self.in_letters and families == [None]:
             families = [*self._families(facts), None]
         if families == [None] and STANDARD in self.assigned.values():  # log p(z) of p(z) = N(0, 1) names no mean

@@ -29,8 +29,12 @@ class Laws(Densities):
                 part = part[part.index(r"\sim") + 1 :]
             if not part:
                 continue
+            if noise and self.options.law == FREE and len(part) == 1:  # E_\epsilon
+                self.facts.used |= {"noise", "law", "gauss", "normal"}
+                laws += [law_name(STANDARD), "(", LATENT, ")"]
+                continue
             if noise:
-                self.facts.used.add("noise")
+                self.facts.used |= {"noise", "law"} if len(part) == 1 else {"noise"}
                 self.facts.variables.add(LATENT)
                 of_data = self.roles.amortized and f"p_{{{DATA}}}" in laws  # z is made from the noise and x
                 law = ["q", "(", LATENT, *([r"\mid", ",".join(self.roles.observed)] if of_data else []), ")"]
@@ -53,7 +57,8 @@ class Laws(Densities):
             if letter in self.roles.variables and len(part) == 1:
                 name = self.roles.variables[letter]
                 self.facts.used.add("law")
-                laws += ["q" if name == LATENT else f"p_{{{DATA}}}", "(", name, ")"]
+                letter = "p" if self.options.law == FREE else "q" if name == LATENT else f"p_{{{DATA}}}"
+                laws += [letter, "(", name, ")"]
                 continue
             laws += self.walk_law(part, {}, marks)
         return laws
