@@ -98,9 +98,11 @@ EVERYWHERE = ("frozen",)  # of all modules
 EQUIVALENT = {
     ("_latex", 'self.at] == "."', 'self.at] is "."'): "Python keeps one object for each character of ASCII",
     ("check.comparing", 'word == "-"', 'word >= "-"'): "a sign is + or -, and + comes before - in ASCII",
+    ("check.names", "end + 1 < len(items) and", "end * 1 < len(items) and"): "a script is always followed by its group",
     ("check.reading", "close = closing(items, at + 1)", "close = closing(items, at // 1)"): "a logarithm opens nothing",
     ("check.repairing", "wrong.options)[0]", "wrong.options)[ -1]"): "of one side, which is first and last",
     ("check.verdicts", 'if second == ":="', 'if second is ":="'): "Python keeps one object for each text of its source",
+    ("check.worlds", 'drawn == "q"', 'drawn is "q"'): "Python keeps one object for each text of its source",
     ("derivation.changes", "rest, strict=True", "rest, strict=False"): "they are as long as one another, as is asked",
     ("derivation.reveal", "self.button == AGAIN", "self.button is AGAIN"): "the button is one of two names",
     ("formula.crowd", "self.groups, strict=True", "self.groups, strict=False"): "both are made from the same groups",
