@@ -62,7 +62,8 @@ class Stating(UpToConstants):
         entries = [*call.targets, *call.givens] if call is not None else []
         if call is None or not all(letter_of(entry)[0] in self.roles.variables for entry in entries):
             return None
-        if not is_a_law(law.items) or (self.roles.has_guide and not call.givens and PRIOR in self.shapes):
+        of_guide = self.roles.has_guide and not call.givens and self.label_of(law.items) != STANDARD
+        if not is_a_law(law.items) or of_guide:  # z \sim N(\mu, \sigma^2) is drawn from q
             return None
         name = replace(above, items=["p", "(", *above.items, ")"])
         found = self.states(MODEL, call, name, law)
