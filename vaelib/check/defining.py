@@ -177,7 +177,9 @@ class Defining(Stating):
         if result.verdict == "does not follow" and (claimed or (kind == GUIDE and bayes and of_guides)):
             return None
         if call is not None and self._is_independence(call, kind, meaning.items):
-            self.independent.append({text_of(entry) for entry in call.targets})
+            self.independent.append(
+                {text_of(entry) for entry in (call.targets if len(call.targets) > 1 else call.givens)}
+            )
             return Judged(meaning, "definition", "Independence is assumed here.", name.source)
         if kind == GUIDE:
             if call is not None and not call.givens and self._guides(meaning.items, given=True):
@@ -221,14 +223,30 @@ class Defining(Stating):
             return "More was said of a mean or a scale that is spoken of here"
         if self.particular and self.in_letters:
             return "Numbers were given to letters"
-        spoken = {text_of(entry) for call in calls(items, self.roles.densities) for entry in call.targets}
+        if self.averaged and self._guides(items, given=False):
+            return "q(z) was said to be a mean of q(z | x)"
+        if self._guides(items, given=True) and self._guides(items, given=False) and self._averages_over_data(items):
+            return "q(z) beside q(z | x) may be its mean over the data"
+        spoken = {
+            text_of(entry) for call in calls(items, self.roles.densities) for entry in (*call.targets, *call.givens)
+        }
         if any(names <= spoken for names in self.independent):
             return "Some variables were said to be independent"
         if self.model and self._of_three(items):
             return "The model was said to be a product"
-        if self.averaged and self._guides(items, given=False):
-            return "q(z) was said to be a mean of q(z | x)"
         return ""
+
+    def _averages_over_data(self, items: Items) -> bool:
+        """Whether there is a mean over observed variables alone, E_{p(x)}[...]."""
+        for i, item in enumerate(items):
+            if isinstance(item, list):
+                if self._averages_over_data(item):
+                    return True
+            elif item == r"\E" and items[i + 1 : i + 2] == ["_"]:
+                names = {self.roles.variables[sign] for sign in leaves([items[i + 2]]) if sign in self.roles.variables}
+                if names and LATENT not in names:
+                    return True
+        return False
 
     def _guides(self, items: Items, given: bool) -> bool:
         """Whether there is a q(z | x), or a q(z)."""
@@ -246,7 +264,10 @@ class Defining(Stating):
         return True
 
     def _is_independence(self, call: Called, kind: str, items: Items) -> bool:
-        """Whether p(y, z) = p(y) p(z) is said, of other variables than the observed one and the latent one."""
+        """Whether p(y, z) = p(y) p(z) is said, but not of x and z alone, or p(x | y, z) = p(x | z)."""
+        other = call_at(items, 0) if self.roles.densities.get(str(items[0])) == kind else None
+        if other is not None and other.end == len(items) and other.targets == call.targets and other.givens:
+            return len(other.givens) < len(call.givens) and all(entry in call.givens for entry in other.givens)
         found, at = [], 0
         while at < len(items):
             factor = call_at(items, at) if self.roles.densities.get(str(items[at])) == kind else None

@@ -166,7 +166,7 @@ class Densities:
 
     def _spelled(self, letter: str, sub: str, entry: Items, bound: Bound) -> str:
         name = self.roles.variables[letter]
-        if letter in self.roles.apart and sub.startswith("0:"):
+        if sub.startswith("0:"):
             raise CannotRead(f"Expected single variables, but got {letter}_{{{sub}}}: such ranges are not judged yet.")
         if letter in self.roles.apart and sub:
             digits = "".join(c if c.isalnum() else {"-": "m", "+": "p"}.get(c, "") for c in sub)

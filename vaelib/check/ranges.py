@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from vaelib.check.latex import CannotRead, Items
 from vaelib.check.laws import Laws
 from vaelib.check.names import CLOSE, OPEN, SCRIPTS, calls_below, leaves, measure_of, scripted, split_at
@@ -113,6 +115,9 @@ class Ranges(Laws):
             raise CannotRead(r"Sums over the elements of a data set, \sum_{x \in D}, are not judged yet.")
         if not name:
             raise CannotRead("Expected below the sum what it runs over, but got nothing there.")
+        steps = [sub for letter, sub in scripted(items[end:]) if letter in self.roles.apart]
+        if any(re.search(rf"\b{re.escape(name)}[-+]\d", sub) for sub in steps):
+            raise CannotRead(f"Sums over the steps {name} of a chain of variables are not judged yet.")
         if self.counts.get(text_of(above)) == "draws":
             return self.over_draws(name, items, end, out, (bound, marks))
         kind = self.index_kind(name, items[end:], text_of(above))
