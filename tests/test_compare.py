@@ -687,3 +687,11 @@ def test_ratio_of_a_comparison() -> None:
 def test_unknown_relation_is_an_error() -> None:
     with pytest.raises(KeyError):
         judge("~", exact(1.0), exact(1.0))
+
+
+def test_difference_jumps_as_much_as_its_two_sides() -> None:
+    smooth, rough = exact(2.0, 0.0), exact(1.0, 0.0, jumps=lambda: np.array(0.25))
+    assert minus(smooth, smooth).jumps is None
+    for above, below, expected in [(rough, smooth, 0.25), (smooth, rough, 0.25), (rough, rough, 0.5)]:
+        together = minus(above, below).jumps
+        assert together is not None and float(together()) == expected
