@@ -13,6 +13,7 @@ from dataclasses import replace
 from vaelib.check.chains import Chain, Line
 from vaelib.check.comparing import Comparing
 from vaelib.check.latex import CannotRead, Items
+from vaelib.check.names import leaves
 from vaelib.check.options import Options
 from vaelib.check.roles import ENTROPY, GUIDE, LATENT, MODEL, call_at
 from vaelib.check.terms import BEST_PLACES
@@ -66,11 +67,7 @@ def _is_only_added(found: Sequence[Chain], letter: str) -> bool:
     """Whether a letter is nothing but the end of sums: then nothing says what it is."""
     lines = [line.items for chain in found for line in chain.lines]
     ends = sum(items[-2:] == ["+", letter] for items in lines)
-    return 0 < ends == sum(_count(items, letter) for items in lines)
-
-
-def _count(items: Items, letter: str) -> int:
-    return sum(_count(item, letter) if isinstance(item, list) else item == letter for item in items)
+    return 0 < ends == sum(leaves(items).count(letter) for items in lines)
 
 
 class UpToConstants(Comparing):

@@ -187,13 +187,11 @@ class Defining(Stating):
             if MODEL in {self.roles.densities.get(sign) for sign in other}:
                 self.reached = min(self.reached, name.block)
             return Judged(meaning, "definition", "A law is chosen here.", name.source)
-        if call is not None and len(call.targets) > 2 and self._is_a_product(meaning.items):
+        if call is not None and len(call.targets) > 2 and self._factors(meaning.items, MODEL):
             self.model = True
             return Judged(meaning, "definition", "A model is assumed here.", name.source)
-        loose = meaning.relation in LOOSE and result.verdict == "does not follow"
-        shaped = (
-            loose and not other & set(self.roles.densities) and not self.claims(kind, call)
-        )  # p(z) \propto \exp(-z^2 / 2)
+        loose = meaning.relation in LOOSE and result.verdict == "does not follow"  # p(z) \propto \exp(-z^2 / 2)
+        shaped = loose and not other & set(self.roles.densities) and not self.claims(kind, call)
         if shaped or other & set(GAUSSIAN) or names_a_law(meaning.items):
             return Judged(meaning, "definition", "A law is assumed here.", name.source)
         return result if result.verdict != "does not follow" else None
@@ -253,31 +251,30 @@ class Defining(Stating):
         guides = [letter for letter, kind in self.roles.densities.items() if kind == GUIDE]
         return any(bool(call.givens) == given for call in calls(items, guides))
 
-    def _is_a_product(self, items: Items) -> bool:
-        """Whether this is p(x | z) p(z): densities of the model, one behind the other."""
+    def _factors(self, items: Items, kind: str) -> list[Called]:
+        """The densities of a product of nothing but densities of p, or of q; none if it is anything more."""
+        found: list[Called] = []
         at = 0
         while at < len(items):
-            call = call_at(items, at) if self.roles.densities.get(str(items[at])) == MODEL else None
+            call = call_at(items, at) if self.roles.densities.get(str(items[at])) == kind else None
             if call is None:
-                return False
+                return []
+            found.append(call)
             at = call.end
-        return True
+        return found
 
     def _is_independence(self, call: Called, kind: str, items: Items) -> bool:
         """Whether p(y, z) = p(y) p(z) is said, but not of x and z alone, or p(x | y, z) = p(x | z)."""
-        other = call_at(items, 0) if self.roles.densities.get(str(items[0])) == kind else None
-        if other is not None and other.end == len(items) and other.targets == call.targets and other.givens:
+        factors = self._factors(items, kind)
+        if len(factors) == 1 and factors[0].targets == call.targets and factors[0].givens:
+            other = factors[0]
             return len(other.givens) < len(call.givens) and all(entry in call.givens for entry in other.givens)
-        found, at = [], 0
-        while at < len(items):
-            factor = call_at(items, at) if self.roles.densities.get(str(items[at])) == kind else None
-            if factor is None or len(factor.targets) != 1 or factor.givens != call.givens:
-                return False
-            found.append(text_of(factor.targets[0]))
-            at = factor.end
+        if len(factors) < 2 or any(len(each.targets) != 1 or each.givens != call.givens for each in factors):
+            return False
         names = {self.roles.variables.get(letter_of(entry)[0]) for entry in call.targets}
         usual = names == {LATENT, *self.roles.observed[:1]} and len(self.roles.observed) == 1
-        return len(found) > 1 and sorted(found) == sorted(text_of(entry) for entry in call.targets) and not usual
+        found = sorted(text_of(each.targets[0]) for each in factors)
+        return found == sorted(text_of(entry) for entry in call.targets) and not usual
 
     def _of_three(self, items: Items) -> bool:
         """Whether its densities are of three variables or more."""
@@ -295,7 +292,7 @@ class Defining(Stating):
         self.later = {key: meaning for key, meaning in self.later.items() if key not in {*USUAL, "H", "I"}}
 
     def _foresee_laws(self, found: Sequence[Chain]) -> None:
-        """Puts in the laws that the document states once, wherever that is: \"where p(z) = N(0, 1)\"."""
+        """Puts in the laws that the document states once, wherever that is, as in: where p(z) = N(0, 1)."""
         said: dict[str, list[tuple[str, Called, Chain]]] = {}
         for chain in found:
             name, law = chain.lines[0], chain.lines[-1]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vaelib.check.roles import GUIDE, LATENT, MODEL
+from vaelib.check.roles import GUIDE, LATENT
 from vaelib.derivation import IllTyped
 from vaelib.formula import Scope, tex
 from vaelib.formula.rules import Rule
@@ -100,15 +100,12 @@ def values_of(
     Args:
         sizes: of the latent variable, and of the observed one.
     """
-    words = {
-        place: {word for shape in shapes if (shape.place == GUIDE) == (place == GUIDE) for word in shape.words}
-        for place in (GUIDE, MODEL)
-    }
+    of_model = {word for shape in shapes if shape.place != GUIDE for word in shape.words}
     prior = {word for shape in shapes if shape.place in (PRIOR, GUIDE) for word in shape.words}
     return {
         letter: value_of(
             letter,
-            seed + (0 if letter in words[MODEL] else 1000 * turn),
+            seed + (0 if letter in of_model else 1000 * turn),
             sizes[0] if letter in prior else sizes[1],
         )
         for letter in letters
